@@ -1,0 +1,78 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+
+#include "base/core/clock.hpp"
+#include "base/core/nearest.hpp"
+#include "base/core/random.hpp"
+#include "base/core/result.hpp"
+
+namespace baton {
+namespace {
+
+Result<int> half(int n) {
+  if (n % 2 != 0) return invalid("odd");
+  return n / 2;
+}
+
+Result<int> quarter(int n) {
+  BATON_TRY_ASSIGN(const int h, half(n));
+  return half(h).with("second half");
+}
+
+TEST(Result, PassesErrorsUpWithTheirContext) {
+  EXPECT_EQ(*quarter(8), 2);
+  EXPECT_EQ(quarter(6).error().message(), "second half: odd");
+  EXPECT_EQ(quarter(3).error().message(), "odd");
+}
+
+TEST(Result, EveryCodeHasAStatusAndAnExitCode) {
+  EXPECT_EQ(http_status(Code::kExhausted), 429);
+  EXPECT_EQ(exit_code(Code::kCancelled), 130);
+  EXPECT_EQ(name(Code::kInternal), "internal");
+}
+
+TEST(Nearest, NamesTheRightSpelling) {
+  constexpr std::array<std::string_view, 3> names{"replicas", "template", "prefill"};
+
+  EXPECT_EQ(nearest("repilcas", names), "replicas");
+  EXPECT_EQ(nearest("prefil", names), "prefill");
+  EXPECT_EQ(nearest("zebra", names), "");
+}
+
+TEST(Random, BelowIsUniformEnoughAndInRange) {
+  SeededRandom random(7);
+  std::array<int, 5> seen{};
+
+  for (int i = 0; i < 50'000; ++i) ++seen[random.below(5)];
+
+  for (const int count : seen) EXPECT_NEAR(count, 10'000, 400);
+}
+
+TEST(Random, UuidsAreVersionFourAndDiffer) {
+  SystemRandom random;
+  std::set<std::string> seen;
+
+  for (int i = 0; i < 100; ++i) {
+    const std::string id = uuid4(random);
+    EXPECT_EQ(id.size(), 36U);
+    EXPECT_EQ(id[14], '4');
+    seen.insert(id);
+  }
+
+  EXPECT_EQ(seen.size(), 100U);
+}
+
+TEST(Deadline, LeavesNothingOnceItHasPassed) {
+  ManualClock clock;
+  const Deadline deadline = Deadline::in(clock, Millis(5));
+
+  clock.advance(Millis(6));
+
+  EXPECT_TRUE(deadline.passed(clock.now()));
+  EXPECT_EQ(deadline.left(clock.now()), Nanos(0));
+}
+
+}  // namespace
+}  // namespace baton

@@ -1,0 +1,76 @@
+#pragma once
+// HTTP/1.1 client with a pool of kept-alive connections per endpoint.
+
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/async/asio.hpp"
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "net/http/message.hpp"
+
+namespace baton::http {
+
+// Why an exchange failed below HTTP.
+struct Failure {
+  enum class Kind : std::uint8_t {
+    kRefused,    // no connection; nothing was sent, trying elsewhere is safe
+    kLost,       // the connection broke after something was sent
+    kMalformed,  // the peer does not speak HTTP/1.1, or passed a limit
+    kTimeout,    // the deadline passed
+  };
+  Kind kind;
+  Error error;
+};
+template <class T>
+using Sent = std::expected<T, Failure>;
+
+// An answer whose body is being read. Movable; confined to its loop. Destroying it before the end
+// of the body closes the connection, so that the peer notices; after the end it goes back to the
+// pool.
+class Response {
+ public:
+  class Impl;
+  explicit Response(std::unique_ptr<Impl> impl);
+  Response(Response&&) noexcept;
+  Response& operator=(Response&&) noexcept;
+  ~Response();
+
+  const ResponseHead& head() const;
+  // The next piece of the (de-chunked) body as the peer sent it; empty at the end. The view is
+  // valid until the next call.
+  Task<Sent<std::string_view>> read_some(Deadline deadline);
+  // The rest. kMalformed over `limit`.
+  Task<Sent<std::string>> read_all(std::size_t limit, Deadline deadline);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// Confined to the loop that awaits on it. Bounds: idle connections per endpoint, head size.
+class Client {
+ public:
+  struct Config {
+    std::size_t idle_per_endpoint = 1024;
+    Nanos idle_timeout = std::chrono::seconds(60);
+    Nanos connect_timeout = std::chrono::seconds(5);
+    std::size_t head_bytes = 64 << 10;
+  };
+  Client(const Clock& clock, Config config);
+  ~Client();
+
+  // Sends the head (Host is set when absent, Content-Length always) and the body pieces in one
+  // writev, and returns when the answer's head has arrived. A kept connection that turns out to be
+  // closed before any byte of the answer is replaced by a fresh one once. Cancelling closes.
+  Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head,
+                            std::span<const std::string_view> body, Deadline deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace baton::http

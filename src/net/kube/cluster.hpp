@@ -1,0 +1,104 @@
+#pragma once
+// The object store that everything in control/ and routing/watch talks to: a real API server
+// (RestCluster, later) or MemoryCluster. Objects are JSON as the API server would return them.
+// Blocking, with deadlines: used on plain threads only.
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "base/text/json.hpp"
+
+namespace baton::kube {
+
+using Object = text::json::Value;
+
+// group/kind names a resource; the version is what is read and written ("apps", "v1",
+// "Deployment").
+struct Type {
+  std::string group;
+  std::string version;
+  std::string kind;
+  std::string api_version() const { return group.empty() ? version : group + "/" + version; }
+  friend auto operator<=>(const Type&, const Type&) = default;
+};
+
+struct ObjectKey {
+  Type type;
+  std::string ns;  // empty for cluster-scoped kinds
+  std::string name;
+  friend auto operator<=>(const ObjectKey&, const ObjectKey&) = default;
+};
+std::string to_string(const ObjectKey& key);  // "apps/v1 Deployment llm/x-kserve"
+
+// kInvalid without apiVersion, kind or metadata.name.
+Result<ObjectKey> key_of(const Object& object);
+Type type_of(const Object& object);
+
+// metadata.resourceVersion; opaque to users, compared for equality only.
+using Version = std::string;
+
+// All labels given must be equal ("" selects everything).
+using LabelSelector = std::map<std::string, std::string>;
+bool matches(const LabelSelector& selector, const Object& object);
+
+struct Query {
+  Type type;
+  std::string ns;  // empty: every namespace
+  LabelSelector labels;
+};
+
+struct List {
+  std::vector<Object> items;
+  Version version;  // to watch from
+};
+
+struct Event {
+  enum class Kind : std::uint8_t { kAdded, kModified, kDeleted };
+  Kind kind;
+  Object object;  // for kDeleted the last state
+};
+
+// Thread-safe. Buffered with a bound; a reader that falls behind gets kConflict ("expired") and
+// lists again, as with HTTP 410.
+class Watch {
+ public:
+  virtual ~Watch() = default;
+  // nullopt: nothing until the deadline. kCancelled: closed. kConflict: expired.
+  virtual Result<std::optional<Event>> next(Deadline deadline) = 0;
+  virtual void close() = 0;  // from any thread; wakes next()
+};
+
+enum class DryRun : bool { kNo, kYes };
+
+// Thread-safe.
+class Cluster {
+ public:
+  virtual ~Cluster() = default;
+
+  virtual Result<Object> get(const ObjectKey& key, Deadline deadline) = 0;  // kNotFound
+  virtual Result<List> list(const Query& query, Deadline deadline) = 0;
+  // kConflict: exists. generateName is honoured.
+  virtual Result<Object> create(const Object& object, DryRun dry_run, Deadline deadline) = 0;
+  // Replaces everything but status. kConflict: resourceVersion differs. Without resourceVersion the
+  // last write wins.
+  virtual Result<Object> update(const Object& object, DryRun dry_run, Deadline deadline) = 0;
+  // Replaces status only.
+  virtual Result<Object> update_status(const Object& object, Deadline deadline) = 0;
+  // JSON merge patch (RFC 7386) on everything but status.
+  virtual Result<Object> patch(const ObjectKey& key, const Object& merge_patch, DryRun dry_run,
+                               Deadline deadline) = 0;
+  // With finalizers: sets deletionTimestamp. Else removes it, and what it owns in the background.
+  virtual Status remove(const ObjectKey& key, Deadline deadline) = 0;
+  // Events after `from`. kConflict: `from` is too old, list again.
+  virtual Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
+                                               Deadline deadline) = 0;
+};
+
+}  // namespace baton::kube
