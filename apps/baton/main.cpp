@@ -1,0 +1,40 @@
+// The front door: finds the command and runs it.
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+#include "base/core/nearest.hpp"
+#include "base/core/result.hpp"
+#include "cli/command.hpp"
+
+namespace {
+
+void print_help() {
+  fmt::print("baton: serve large language models with prefill and decode split\n\nCommands:\n");
+  for (const auto& command : baton::cli::commands()) {
+    fmt::print("  {:<10} {}\n", command.name, command.summary);
+  }
+  fmt::print("\nEach has its own --help. Start with `baton serve`.\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  if (argc < 2 || std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "help") {
+    print_help();
+    return argc < 2 ? 2 : 0;
+  }
+  const std::string_view wanted = argv[1];
+  std::vector<std::string_view> names;
+  for (const auto& command : baton::cli::commands()) {
+    if (command.name == wanted) return command.run(argc - 1, argv + 1);
+    names.push_back(command.name);
+  }
+  fmt::print(stderr, "baton: no command '{}'{}\n", wanted, baton::did_you_mean(wanted, names));
+  return baton::exit_code(baton::Code::kInvalid);
+}

@@ -1,0 +1,36 @@
+#include "cli/command.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+
+namespace baton::cli {
+
+// One line for each command that exists.
+std::span<const Command> commands() {
+  static constexpr std::array<Command, 0> kCommands{};
+  return kCommands;
+}
+
+bool parse(CLI::App& app, int argc, char** argv, int& exit) {
+  try {
+    app.parse(argc, argv);
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    exit = 0;
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(), e.what());
+    exit = exit_code(Code::kInvalid);
+  }
+  return false;
+}
+
+int fail(std::string_view command, const Error& error) {
+  fmt::print(stderr, "baton {}: {}\n", command, error.message());
+  return exit_code(error.code());
+}
+
+}  // namespace baton::cli
