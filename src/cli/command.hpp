@@ -1,6 +1,6 @@
 #pragma once
-// What main calls. Each command parses its own flags (CLI11) in cli/<name>_command.cpp and composes the
-// real parts there: the only place, with main, that reads the environment.
+// What main calls. Each command parses its own flags (CLI11) in cli/<name>_command.cpp and composes
+// the real parts there: the only place, with main, that reads the environment.
 
 #include <span>
 #include <string_view>

@@ -6,21 +6,36 @@ namespace baton::openai {
 
 std::string_view error_type(int status) {
   switch (status) {
-    case 400: return "BadRequestError";
-    case 401: return "AuthenticationError";
-    case 403: return "PermissionDeniedError";
-    case 404: return "NotFoundError";
-    case 405: return "MethodNotAllowedError";
-    case 408: return "RequestTimeoutError";
-    case 409: return "ConflictError";
-    case 413: return "PayloadTooLargeError";
-    case 429: return "RateLimitError";
-    case 431: return "HeadersTooLargeError";
-    case 501: return "NotImplementedError";
-    case 502: return "BadGatewayError";
-    case 503: return "ServiceUnavailableError";
-    case 504: return "GatewayTimeoutError";
-    default: return status < 500 ? "BadRequestError" : "InternalServerError";
+    case 400:
+      return "BadRequestError";
+    case 401:
+      return "AuthenticationError";
+    case 403:
+      return "PermissionDeniedError";
+    case 404:
+      return "NotFoundError";
+    case 405:
+      return "MethodNotAllowedError";
+    case 408:
+      return "RequestTimeoutError";
+    case 409:
+      return "ConflictError";
+    case 413:
+      return "PayloadTooLargeError";
+    case 429:
+      return "RateLimitError";
+    case 431:
+      return "HeadersTooLargeError";
+    case 501:
+      return "NotImplementedError";
+    case 502:
+      return "BadGatewayError";
+    case 503:
+      return "ServiceUnavailableError";
+    case 504:
+      return "GatewayTimeoutError";
+    default:
+      return status < 500 ? "BadRequestError" : "InternalServerError";
   }
 }
 

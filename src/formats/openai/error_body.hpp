@@ -11,9 +11,9 @@ namespace baton::openai {
 
 struct ErrorBody {
   int status = 500;
-  std::string type;     // "BadRequestError", "NotFoundError", …
+  std::string type;  // "BadRequestError", "NotFoundError", …
   std::string message;
-  std::string param;    // "" is written as null
+  std::string param;  // "" is written as null
 };
 
 // The type that vLLM uses for a status.

@@ -1,0 +1,71 @@
+# The only thing a newcomer types. Everything a developer does is a target here.
+
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+# Relative paths in the cache: a clone elsewhere hits it too.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+
+.DEFAULT_GOAL := build
+.PHONY: build demo test check lint format unit integration test-asan test-tsan fuzz bench clean help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## the release binary, build/baton
+	@tools/install-deps build
+	@cmake --preset release >/dev/null
+	@cmake --build build/release -j $(JOBS) --target baton
+	@ln -sf release/apps/baton/baton build/baton
+
+demo: build ## two chat turns through prefill, KV transfer and decode, with the proof
+	@tools/demo
+
+test: ## everything: lint, unit, golden, corpora, integration
+	@tools/install-deps build test
+	@tools/preflight
+	@tools/check
+	@$(MAKE) --no-print-directory unit integration
+
+check: ## the everyday check: lint and unit tests
+	@tools/install-deps build test
+	@tools/check
+	@$(MAKE) --no-print-directory unit
+
+lint: ## formatting, layers, forbidden tokens, file length
+	@tools/check
+
+format: ## rewrites sources with clang-format
+	@git ls-files '*.cpp' '*.hpp' | xargs clang-format-19 -i
+
+dev-build:
+	@cmake --preset dev >/dev/null
+	@cmake --build build/dev -j $(JOBS)
+
+unit: dev-build ## unit and golden tests, fuzz corpora
+	@ctest --test-dir build/dev --output-on-failure --no-tests=error -j $(JOBS)
+
+integration: dev-build ## real processes: serve, faults, clients
+	@BATON=$(CURDIR)/build/dev/apps/baton/baton tools/integration
+
+test-asan test-tsan: test-%: ## unit tests under address+undefined or thread sanitizers
+	@tools/install-deps build test
+	@cmake --preset $* >/dev/null
+	@cmake --build build/$* -j $(JOBS)
+	@ctest --test-dir build/$* --output-on-failure --no-tests=error -j $(JOBS)
+
+FUZZ_SECONDS ?= 30
+fuzz: ## every fuzz target for FUZZ_SECONDS
+	@tools/install-deps build test
+	@cmake --preset fuzz >/dev/null
+	@cmake --build build/fuzz -j $(JOBS)
+	@tools/fuzz $(FUZZ_SECONDS)
+
+bench: build ## figures as a table and JSON; PEER_… name peers to run beside
+	@tools/install-deps build test
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench -j $(JOBS)
+	@tools/bench
+
+clean: ## removes build/
+	@rm -rf build
