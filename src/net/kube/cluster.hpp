@@ -37,6 +37,9 @@ struct ObjectKey {
 };
 std::string to_string(const ObjectKey& key);  // "apps/v1 Deployment llm/x-kserve"
 
+// How often writers repeat a read-modify-write that met a conflict.
+inline constexpr int kConflictRetries = 8;
+
 // kInvalid without apiVersion, kind or metadata.name.
 Result<ObjectKey> key_of(const Object& object);
 Type type_of(const Object& object);
@@ -77,6 +80,9 @@ class Watch {
 
 enum class DryRun : bool { kNo, kYes };
 
+// kNone: gone at once, as a kubelet does when a pod's processes have ended.
+enum class Grace : bool { kDefault, kNone };
+
 // Thread-safe.
 class Cluster {
  public:
@@ -94,8 +100,9 @@ class Cluster {
   // JSON merge patch (RFC 7386) on everything but status.
   virtual Result<Object> patch(const ObjectKey& key, const Object& merge_patch, DryRun dry_run,
                                Deadline deadline) = 0;
-  // With finalizers: sets deletionTimestamp. Else removes it, and what it owns in the background.
-  virtual Status remove(const ObjectKey& key, Deadline deadline) = 0;
+  // With finalizers, and for a Pod on a node unless kNone: sets deletionTimestamp (and
+  // deletionGracePeriodSeconds). Else removes it, and what it owns in the background. kNotFound.
+  virtual Status remove(const ObjectKey& key, Grace grace, Deadline deadline) = 0;
   // Events after `from`. kConflict: `from` is too old, list again.
   virtual Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                                Deadline deadline) = 0;
