@@ -1,0 +1,47 @@
+"""The manifests of the seed, unchanged, on this machine with the stand-in model."""
+import json
+import subprocess
+
+import pytest
+
+from stack import BATON, ROOT, Stack, post
+
+SEED = ROOT / "examples/seed"
+
+
+@pytest.mark.parametrize("name, model, prefill, decode", [
+    ("example1-llama2-7b-disaggregated", "llama2-7b", 2, 4),
+    ("example2-granite-8b-pd-with-configs", "granite-8b", 3, 6),
+    ("disaggregated-llama2", "llama2-disaggregated", 2, 6),
+    ("standard-llama2", "llama2-standard", 0, 4),
+])
+def test_a_seed_manifest_serves_with_the_stand_in(name, model, prefill, decode):
+    with Stack("--stand-in", "storyteller", files=[SEED / f"{name}.yaml"], seconds=60) as stack:
+        roles = [p["role"] for p in stack.status()["pods"] if p["state"] == "Ready"]
+        assert roles.count("prefill") == prefill
+        assert len(roles) - roles.count("prefill") == decode
+
+        status, headers, text = post(f"{stack.url}/chat/completions", {
+            "model": model, "max_tokens": 40, "temperature": 0,
+            "messages": [{"role": "user", "content": "Write a story about a robot. " + "Take your time. " * 20}]})
+
+        assert status == 200, text
+        assert headers["x-baton-stand-in"] == "storyteller"
+        if prefill:
+            assert int(headers["x-baton-remote-tokens"]) > 0
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in SEED.glob("*.yaml") if "fragment" not in p.stem))
+def test_a_seed_manifest_plans_without_error(name):
+    done = subprocess.run([BATON, "plan", "-f", str(SEED / f"{name}.yaml"), "-o", "json"], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kind"] == "List"
+
+
+@pytest.mark.parametrize("name", ["fragment-prefill", "fragment-decode"])
+def test_a_fragment_without_model_is_refused_naming_the_member(name):
+    done = subprocess.run([BATON, "plan", "-f", str(SEED / f"{name}.yaml")], capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "/spec/model" in done.stderr
