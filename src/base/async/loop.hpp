@@ -22,6 +22,7 @@ class Loop {
   void run();
   // From any thread. Pending handlers are dropped with the loop.
   void stop();
+  bool running() const;                             // any thread
   void post(std::move_only_function<void()> work);  // from any thread
 
  private:

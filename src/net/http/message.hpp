@@ -2,6 +2,7 @@
 // HTTP message heads as values, shared by server, client and forwarding.
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,8 @@ class Headers {
 };
 
 bool equal_names(std::string_view a, std::string_view b);
+// Whether a comma-separated field value names the token.
+bool lists_token(std::string_view list, std::string_view token);
 // Connection, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade and what Connection
 // lists (RFC 9110 7.6.1).
 void remove_hop_by_hop(Headers& headers);

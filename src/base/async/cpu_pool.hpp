@@ -1,0 +1,70 @@
+#pragma once
+// A bounded pool of threads for work too long for an event loop (over 0.2 ms).
+
+#include <atomic>
+#include <boost/asio/thread_pool.hpp>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "base/async/asio.hpp"
+#include "base/async/finish_by.hpp"
+#include "base/core/result.hpp"
+
+namespace baton::async {
+
+// Thread-safe. Outlives the coroutines that wait for it; the destructor joins.
+class CpuPool {
+ public:
+  struct Config {
+    std::size_t threads = 1;
+    std::size_t queue = 1024;  // calls waiting or running
+  };
+  explicit CpuPool(const Config& config) : limit_(config.queue), pool_(config.threads) {}
+  ~CpuPool() { pool_.join(); }
+
+  // Calls `function` on the pool and returns its result on the caller's executor; what it throws
+  // is thrown there. kExhausted when the queue is full. A cancelled caller still waits
+  // for a call that has begun.
+  template <class F, class R = std::invoke_result_t<F&>>
+  Task<Result<R>> run(F function) {
+    if (pending_.fetch_add(1) >= limit_) {
+      --pending_;
+      co_return exhausted("the CPU pool's queue is full");
+    }
+    Slot slot(pending_);
+    if constexpr (std::is_void_v<R>) {
+      co_await asio::co_spawn(pool_, call(std::move(function)), asio::use_awaitable);
+      co_return Result<void>();
+    } else {
+      auto value = co_await asio::co_spawn(pool_, detail::boxed(call(std::move(function))),
+                                           asio::use_awaitable);
+      co_return *std::move(value);
+    }
+  }
+
+  std::size_t pending() const { return pending_; }
+
+ private:
+  class Slot {
+   public:
+    explicit Slot(std::atomic<std::size_t>& count) : count_(count) {}
+    ~Slot() { --count_; }
+    Slot(const Slot&) = delete;
+    Slot& operator=(const Slot&) = delete;
+
+   private:
+    std::atomic<std::size_t>& count_;
+  };
+
+  template <class F>
+  static Task<std::invoke_result_t<F&>> call(F function) {
+    co_return function();
+  }
+
+  std::size_t limit_;
+  std::atomic<std::size_t> pending_ = 0;
+  asio::thread_pool pool_;
+};
+
+}  // namespace baton::async

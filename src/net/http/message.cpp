@@ -1,0 +1,198 @@
+#include "net/http/message.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace baton::http {
+
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+constexpr std::array<std::string_view, 9> kHopByHop = {"Connection",
+                                                       "Keep-Alive",
+                                                       "Proxy-Authenticate",
+                                                       "Proxy-Authorization",
+                                                       "Proxy-Connection",
+                                                       "TE",
+                                                       "Trailer",
+                                                       "Transfer-Encoding",
+                                                       "Upgrade"};
+
+}  // namespace
+
+bool equal_names(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool lists_token(std::string_view list, std::string_view token) {
+  while (!list.empty()) {
+    std::size_t comma = std::min(list.find(','), list.size());
+    if (equal_names(trim(list.substr(0, comma)), token)) return true;
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return false;
+}
+
+void Headers::add(std::string_view name, std::string_view value) {
+  fields_.push_back({std::string(name), std::string(value)});
+}
+
+void Headers::set(std::string_view name, std::string_view value) {
+  auto first = std::find_if(fields_.begin(), fields_.end(),
+                            [&](const Field& f) { return equal_names(f.name, name); });
+  if (first == fields_.end()) return add(name, value);
+  first->value = value;
+  fields_.erase(std::remove_if(first + 1, fields_.end(),
+                               [&](const Field& f) { return equal_names(f.name, name); }),
+                fields_.end());
+}
+
+std::size_t Headers::remove(std::string_view name) {
+  return std::erase_if(fields_, [&](const Field& f) { return equal_names(f.name, name); });
+}
+
+std::optional<std::string_view> Headers::get(std::string_view name) const {
+  for (const Field& f : fields_) {
+    if (equal_names(f.name, name)) return f.value;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string_view> Headers::get_all(std::string_view name) const {
+  std::vector<std::string_view> all;
+  for (const Field& f : fields_) {
+    if (equal_names(f.name, name)) all.push_back(f.value);
+  }
+  return all;
+}
+
+void remove_hop_by_hop(Headers& headers) {
+  std::vector<std::string> named;
+  for (std::string_view list : headers.get_all("Connection")) {
+    while (!list.empty()) {
+      std::size_t comma = std::min(list.find(','), list.size());
+      std::string_view token = trim(list.substr(0, comma));
+      if (!token.empty()) named.emplace_back(token);
+      list.remove_prefix(std::min(comma + 1, list.size()));
+    }
+  }
+  for (const std::string& name : named) headers.remove(name);
+  for (std::string_view name : kHopByHop) headers.remove(name);
+}
+
+std::string_view RequestHead::path() const {
+  std::string_view all = target;
+  return all.substr(0, all.find('?'));
+}
+
+std::string_view reason(int status) {
+  switch (status) {
+    case 100:
+      return "Continue";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 206:
+      return "Partial Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 304:
+      return "Not Modified";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 411:
+      return "Length Required";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 499:
+      return "Client Closed Request";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "";
+  }
+}
+
+std::string to_string(const Endpoint& endpoint) {
+  bool v6 = endpoint.host.find(':') != std::string::npos;
+  return fmt::format(v6 ? "[{}]:{}" : "{}:{}", endpoint.host, endpoint.port);
+}
+
+std::optional<Endpoint> parse_endpoint(std::string_view text) {
+  std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  std::string_view digits = text.substr(colon + 1);
+  if (host.starts_with('[')) {
+    if (!host.ends_with(']')) return std::nullopt;
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return std::nullopt;
+  }
+  bool printable = std::all_of(host.begin(), host.end(),
+                               [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != '@'; });
+  if (host.empty() || !printable) return std::nullopt;
+  std::uint16_t port = 0;
+  const char* end = digits.data() + digits.size();
+  auto [at, failure] = std::from_chars(digits.data(), end, port);
+  if (failure != std::errc() || at != end || port == 0) return std::nullopt;
+  return Endpoint{std::string(host), port};
+}
+
+}  // namespace baton::http
