@@ -171,7 +171,8 @@ std::string_view reason(int status) {
 
 std::string to_string(const Endpoint& endpoint) {
   bool v6 = endpoint.host.find(':') != std::string::npos;
-  return fmt::format(v6 ? "[{}]:{}" : "{}:{}", endpoint.host, endpoint.port);
+  return v6 ? fmt::format("[{}]:{}", endpoint.host, endpoint.port)
+            : fmt::format("{}:{}", endpoint.host, endpoint.port);
 }
 
 std::optional<Endpoint> parse_endpoint(std::string_view text) {
