@@ -106,7 +106,8 @@ int run_chat(int argc, char** argv) {
   app.add_option("--timeout", options.chat.timeout_seconds, "longest wait for an answer, seconds")
       ->check(CLI::Range(1, 86'400))
       ->capture_default_str();
-  app.add_flag("--proof", options.proof, "print how each answer was made, from the engines' reports");
+  app.add_flag("--proof", options.proof,
+               "print how each answer was made, from the engines' reports");
   app.add_option("--require", options.require,
                  "per message: any, kv-moved or decode-only; exits 1 when it was not so");
   app.footer("Example: baton chat --proof -m 'Write a story about a robot' -m Continue");

@@ -1,6 +1,6 @@
 #pragma once
-// A conversation with an OpenAI-compatible server: history, streamed answers, and the proof headers.
-// Blocking; used by the chat command on the main thread.
+// A conversation with an OpenAI-compatible server: history, streamed answers, and the proof
+// headers. Blocking; used by the chat command on the main thread.
 
 #include <functional>
 #include <memory>

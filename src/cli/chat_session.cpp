@@ -1,0 +1,296 @@
+#include "cli/chat_session.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <future>
+#include <utility>
+
+#include "base/async/loop.hpp"
+#include "base/text/json.hpp"
+#include "net/http/client.hpp"
+
+namespace baton::cli {
+namespace {
+
+using text::json::Array;
+using text::json::Object;
+using text::json::Value;
+
+constexpr std::size_t kMaxAnswer = std::size_t{16} << 20;
+
+struct Base {
+  http::Endpoint endpoint;
+  std::string path;  // without trailing slash
+};
+
+Result<Base> parse_url(std::string_view url) {
+  constexpr std::string_view kScheme = "http://";
+  if (!url.starts_with(kScheme)) {
+    return invalid(fmt::format("--url {}: expected http://host:port/v1", url));
+  }
+  const std::string_view rest = url.substr(kScheme.size());
+  const std::size_t slash = std::min(rest.find('/'), rest.size());
+  std::string authority(rest.substr(0, slash));
+  if (authority.find(':') == std::string::npos) authority += ":80";
+  const auto endpoint = http::parse_endpoint(authority);
+  if (!endpoint) return invalid(fmt::format("--url {}: '{}' is no host:port", url, authority));
+  std::string path(rest.substr(slash));
+  while (path.ends_with('/')) path.pop_back();
+  return Base{*endpoint, path};
+}
+
+// The text of an OpenAI error body, or the body itself.
+std::string reason_of(std::string_view body) {
+  const auto value = text::json::parse(body);
+  const std::string_view message = value ? value->string_at({"error", "message"}) : "";
+  return std::string(message.empty() ? body.substr(0, 500) : message);
+}
+
+Error refusal(int status, std::string_view body, const http::Headers& headers) {
+  std::string message = fmt::format("the server answered {}: {}", status, reason_of(body));
+  if (const auto hop = headers.get("x-baton-error-hop")) message += fmt::format(" (at {})", *hop);
+  if (status == 404) return not_found(message);
+  if (status == 401 || status == 403) return denied(message);
+  if (status < 500) return invalid(message);
+  return unavailable(message);
+}
+
+// Splits an event stream into the text deltas it carries.
+class Deltas {
+ public:
+  // False when the stream carried an error.
+  Status feed(std::string_view bytes, const std::function<void(std::string_view)>& on_text) {
+    buffer_ += bytes;
+    std::size_t from = 0;
+    for (std::size_t end; (end = buffer_.find('\n', from)) != std::string::npos; from = end + 1) {
+      BATON_TRY(line(std::string_view(buffer_).substr(from, end - from), on_text));
+    }
+    buffer_.erase(0, from);
+    return {};
+  }
+  bool done() const { return done_; }
+
+ private:
+  Status line(std::string_view line, const std::function<void(std::string_view)>& on_text) {
+    constexpr std::string_view kData = "data: ";
+    if (!line.starts_with(kData)) return {};
+    line.remove_prefix(kData.size());
+    if (line.starts_with("[DONE]")) {
+      done_ = true;
+      return {};
+    }
+    BATON_TRY_ASSIGN(const Value event, text::json::parse(line));
+    if (event.find("error") != nullptr) return unavailable(reason_of(line));
+    const Value* choices = event.find("choices");
+    if (choices == nullptr || choices->if_array() == nullptr || choices->if_array()->empty())
+      return {};
+    const std::string_view delta = (*choices->if_array())[0].string_at({"delta", "content"});
+    if (!delta.empty()) on_text(delta);
+    return {};
+  }
+
+  std::string buffer_;
+  bool done_ = false;
+};
+
+class Session final : public ChatSession {
+ public:
+  Session(Base base, std::string system, ChatSettings settings, const Clock& clock)
+      : base_(std::move(base)),
+        settings_(std::move(settings)),
+        clock_(clock),
+        loop_("chat"),
+        client_(clock, {}) {
+    if (!system.empty()) messages_.push_back(Object{{"role", "system"}, {"content", system}});
+    loop_.start();
+  }
+
+  Status choose_model() {
+    if (!settings_.model.empty()) return {};
+    BATON_TRY_ASSIGN(const std::string body, run(fetch_models()));
+    BATON_TRY_ASSIGN(const Value list, text::json::parse(body));
+    const Value* data = list.find("data");
+    if (data == nullptr || data->if_array() == nullptr || data->if_array()->empty()) {
+      return not_found("the server lists no models");
+    }
+    settings_.model = (*data->if_array())[0].string_at({"id"});
+    return {};
+  }
+
+  Result<Proof> say(const std::string& message,
+                    const std::function<void(std::string_view)>& on_text) override {
+    messages_.push_back(Object{{"role", "user"}, {"content", message}});
+    std::string answer;
+    BATON_TRY_ASSIGN(Proof proof, run(stream(request_body(), on_text, answer)));
+    messages_.push_back(Object{{"role", "assistant"}, {"content", answer}});
+    return proof;
+  }
+
+ private:
+  template <class T>
+  static Task<void> keep(Task<T> task, std::promise<T>& promise) {
+    promise.set_value(co_await std::move(task));
+  }
+
+  // Runs the coroutine on the loop and waits; its own deadlines end it.
+  template <class T>
+  T run(Task<T> task) {
+    std::promise<T> promise;
+    asio::co_spawn(loop_.executor(), keep(std::move(task), promise),
+                   [&](std::exception_ptr failure) {
+                     if (failure) promise.set_exception(failure);
+                   });
+    return promise.get_future().get();
+  }
+
+  http::RequestHead head(std::string method, std::string_view path) const {
+    http::RequestHead head{std::move(method), base_.path + std::string(path), {}};
+    head.headers.add("Content-Type", "application/json");
+    if (!settings_.api_key.empty())
+      head.headers.add("Authorization", "Bearer " + settings_.api_key);
+    return head;
+  }
+
+  std::string request_body() const {
+    return text::json::dump(Object{{"model", settings_.model},
+                                   {"messages", messages_},
+                                   {"stream", true},
+                                   {"max_tokens", settings_.max_tokens},
+                                   {"temperature", settings_.temperature}});
+  }
+
+  Deadline deadline() const {
+    return Deadline::in(clock_, std::chrono::seconds(settings_.timeout_seconds));
+  }
+
+  Task<Result<std::string>> fetch_models() {
+    const Deadline until = deadline();
+    auto sent = co_await client_.send(base_.endpoint, head("GET", "/models"), {}, until);
+    if (!sent) co_return std::move(sent.error().error);
+    auto body = co_await sent->read_all(kMaxAnswer, until);
+    if (!body) co_return std::move(body.error().error);
+    if (sent->head().status != 200)
+      co_return refusal(sent->head().status, *body, sent->head().headers);
+    co_return *std::move(body);
+  }
+
+  Task<Result<Proof>> stream(std::string body, const std::function<void(std::string_view)>& on_text,
+                             std::string& answer) {
+    const Deadline until = deadline();
+    const Mono start = clock_.now();
+    const std::string_view pieces[] = {body};
+    auto sent =
+        co_await client_.send(base_.endpoint, head("POST", "/chat/completions"), pieces, until);
+    if (!sent) co_return std::move(sent.error().error);
+    if (sent->head().status != 200) {
+      auto text = co_await sent->read_all(kMaxAnswer, until);
+      co_return refusal(sent->head().status, text ? *text : "", sent->head().headers);
+    }
+    Proof proof;
+    proof.headers = sent->head().headers;
+    Deltas deltas;
+    const auto take = [&](std::string_view text) {
+      if (proof.chunks++ == 0) proof.first_token = clock_.now() - start;
+      answer += text;
+      on_text(text);
+    };
+    while (true) {
+      auto piece = co_await sent->read_some(until);
+      if (!piece) co_return std::move(piece.error().error).with("the answer broke off");
+      if (piece->empty()) break;
+      const std::function<void(std::string_view)> sink = take;
+      BATON_CO_TRY(deltas.feed(*piece, sink));
+    }
+    if (!deltas.done()) co_return unavailable("the answer broke off before [DONE]");
+    proof.total = clock_.now() - start;
+    co_return proof;
+  }
+
+  Base base_;
+  ChatSettings settings_;
+  const Clock& clock_;
+  Array messages_;
+  async::Loop loop_;
+  http::Client client_;
+};
+
+std::string timing_text(const Proof& proof, std::string_view name) {
+  const auto ms = proof.timing(name);
+  return ms ? fmt::format(" in {:.1f} ms", *ms) : "";
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> Proof::number(std::string_view header) const {
+  const auto text = headers.get(header);
+  if (!text) return std::nullopt;
+  std::uint64_t value = 0;
+  const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (ec != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  return value;
+}
+
+std::optional<double> Proof::timing(std::string_view name) const {
+  for (std::string_view line : headers.get_all("server-timing")) {
+    while (!line.empty()) {
+      std::string_view entry = line.substr(0, line.find(','));
+      line.remove_prefix(std::min(entry.size() + 1, line.size()));
+      while (entry.starts_with(' ')) entry.remove_prefix(1);
+      const std::size_t dur = entry.find("dur=");
+      if (dur == std::string_view::npos || entry.substr(0, entry.find(';')) != name) continue;
+      double ms = 0;
+      const auto [end, ec] =
+          std::from_chars(entry.data() + dur + 4, entry.data() + entry.size(), ms);
+      if (ec == std::errc()) return ms;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Proof::prefill_pod() const {
+  const auto text = headers.get("x-baton-prefill");
+  if (!text || text->starts_with("none")) return std::nullopt;
+  return std::string(*text);
+}
+
+std::string describe(const Proof& proof) {
+  std::string out;
+  const auto line = [&](std::string_view label, std::string_view text) {
+    out += fmt::format("  {:<10} {}\n", label, text);
+  };
+  if (const auto prefill = proof.prefill_pod()) {
+    const auto tokens = proof.number("x-baton-prefill-tokens");
+    line("prefill",
+         fmt::format("{}{}{}", *prefill, tokens ? fmt::format(": {} tokens", *tokens) : "",
+                     timing_text(proof, "prefill")));
+    if (const auto bytes = proof.number("x-baton-kv-bytes")) {
+      line("kv moved", fmt::format("{} bytes{}", *bytes, timing_text(proof, "transfer")));
+    }
+  } else if (const auto none = proof.headers.get("x-baton-prefill")) {
+    line("prefill", *none);
+  }
+  if (const auto decode = proof.headers.get("x-baton-decode")) line("decode", *decode);
+  const auto remote = proof.number("x-baton-remote-tokens");
+  const auto cached = proof.number("x-baton-cached-tokens");
+  const auto computed = proof.number("x-baton-computed-tokens");
+  if (remote && cached && computed) {
+    line("prompt",
+         fmt::format("{} tokens = {} from remote KV + {} from its own cache + {} computed",
+                     *remote + *cached + *computed, *remote, *cached, *computed));
+  }
+  line("answer", fmt::format("first text after {:.1f} ms, {} pieces in {:.1f} ms",
+                             millis(proof.first_token), proof.chunks, millis(proof.total)));
+  return out;
+}
+
+Result<std::unique_ptr<ChatSession>> ChatSession::open(const std::string& url, std::string system,
+                                                       ChatSettings settings, const Clock& clock) {
+  BATON_TRY_ASSIGN(Base base, parse_url(url));
+  auto session =
+      std::make_unique<Session>(std::move(base), std::move(system), std::move(settings), clock);
+  BATON_TRY(session->choose_model());
+  return std::unique_ptr<ChatSession>(std::move(session));
+}
+
+}  // namespace baton::cli
