@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/tensor/paged_rows.hpp"
+
 namespace baton::model {
 
 enum class KvType : std::uint8_t { kBf16, kF32 };
@@ -27,7 +29,7 @@ struct KvShape {
   friend bool operator==(const KvShape&, const KvShape&) = default;
 };
 
-enum class BlockIndex : std::uint32_t {};
+using tensor::BlockIndex;
 
 // Owns the memory. Writers are the model's forward pass and the KV transfer, both driven by the
 // engine thread's decisions about who owns which block.

@@ -9,35 +9,14 @@
 #include <vector>
 
 #include "base/core/result.hpp"
+#include "engine/model/config.hpp"
 #include "engine/model/kv_memory.hpp"
-#include "formats/token/token.hpp"
+#include "engine/tensor/isa.hpp"
 
 namespace baton::model {
 
-using token::TokenId;
-
-// config.json, with the field names of Hugging Face's LlamaConfig in mind.
-struct Config {
-  std::size_t vocab = 0;
-  std::size_t hidden = 0;
-  std::size_t layers = 0;
-  std::size_t heads = 0;
-  std::size_t kv_heads = 0;
-  std::size_t head_dim = 0;
-  std::size_t ffn = 0;
-  std::size_t max_positions = 0;  // max_position_embeddings
-  float rms_eps = 1e-5F;
-  double rope_theta = 10000;
-  // rope_scaling of type llama3 or linear; 1 and absent mean none.
-  struct RopeScaling {
-    enum class Kind : std::uint8_t { kNone, kLinear, kLlama3 } kind = Kind::kNone;
-    double factor = 1, low_freq_factor = 1, high_freq_factor = 4, original_max_positions = 8192;
-  } rope_scaling;
-  bool tied_embeddings = false;
-  bool attention_bias = false;
-  bool mlp_bias = false;
-  std::vector<TokenId> eos;  // from generation_config.json when present, else config.json
-};
+using tensor::best_isa;
+using tensor::Isa;
 
 // Consecutive tokens of one sequence, computed in one step.
 struct Slice {
@@ -46,9 +25,6 @@ struct Slice {
   std::span<const BlockIndex> blocks;  // block table covering [0, position + tokens.size())
   enum class Logits : std::uint8_t { kNone, kLast, kAll } logits = Logits::kLast;
 };
-
-enum class Isa : std::uint8_t { kScalar, kAvx2, kAvx512Bf16 };
-Isa best_isa();  // what this CPU runs
 
 struct LoadOptions {
   std::size_t threads = 1;

@@ -1,0 +1,52 @@
+#pragma once
+// config.json of a Llama-shaped model, with the field names of Hugging Face's LlamaConfig.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/core/result.hpp"
+#include "formats/token/token.hpp"
+
+namespace baton::model {
+
+using token::TokenId;
+
+inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
+// Far beyond any model, and small enough that no product of two overflows.
+inline constexpr std::size_t kMaxDimension = std::size_t{1} << 24;
+inline constexpr std::size_t kMaxLayers = 1024;
+
+struct Config {
+  std::size_t vocab = 0;
+  std::size_t hidden = 0;
+  std::size_t layers = 0;
+  std::size_t heads = 0;
+  std::size_t kv_heads = 0;
+  std::size_t head_dim = 0;
+  std::size_t ffn = 0;
+  std::size_t max_positions = 0;  // max_position_embeddings
+  float rms_eps = 1e-5F;
+  double rope_theta = 10000;
+  // rope_scaling, or the newer rope_parameters, of type llama3 or linear.
+  struct RopeScaling {
+    enum class Kind : std::uint8_t { kNone, kLinear, kLlama3 } kind = Kind::kNone;
+    double factor = 1, low_freq_factor = 1, high_freq_factor = 4, original_max_positions = 8192;
+  } rope_scaling;
+  bool tied_embeddings = false;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  std::vector<TokenId> eos;  // from generation_config.json when present, else config.json
+};
+
+// `generation` is the text of generation_config.json, when there is one. kInvalid: malformed, a
+// missing or impossible size, or a field whose value asks for what is not implemented; names it.
+Result<Config> parse_config(std::string_view config, std::optional<std::string_view> generation);
+
+// Reads config.json and generation_config.json of `folder`. kNotFound: no config.json.
+Result<Config> read_config(const std::filesystem::path& folder);
+
+}  // namespace baton::model

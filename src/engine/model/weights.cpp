@@ -1,0 +1,180 @@
+#include "engine/model/weights.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <initializer_list>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "engine/model/safetensors.hpp"
+
+namespace baton::model {
+
+using tensor::Dtype;
+using tensor::Matrix;
+using tensor::Source;
+
+namespace {
+
+struct Part {
+  std::string name;
+  std::size_t rows;
+};
+
+std::optional<Dtype> dtype_of(std::string_view name) {
+  if (name == "F32") return Dtype::kF32;
+  if (name == "F16") return Dtype::kF16;
+  if (name == "BF16") return Dtype::kBf16;
+  return std::nullopt;
+}
+
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, const Config& config, const tensor::Kernels& kernels,
+         tensor::ThreadPool& pool)
+      : checkpoint_(checkpoint), config_(config), kernels_(kernels), pool_(pool) {}
+
+  Result<Weights> load() {
+    Weights out;
+    out.arena = std::make_unique<tensor::Arena>(capacity());
+    arena_ = out.arena.get();
+    BATON_TRY_ASSIGN(out.embedding,
+                     matrix({{"model.embed_tokens.weight", config_.vocab}}, config_.hidden));
+    for (std::size_t i = 0; i < config_.layers; ++i) {
+      BATON_TRY_ASSIGN(LayerWeights weights, layer(fmt::format("model.layers.{}.", i)));
+      out.layers.push_back(std::move(weights));
+    }
+    BATON_TRY_ASSIGN(out.final_norm, vector("model.norm.weight", config_.hidden));
+    if (config_.tied_embeddings) {
+      out.head = out.embedding;
+      used_.insert("lm_head.weight");
+    } else {
+      BATON_TRY_ASSIGN(out.head, matrix({{"lm_head.weight", config_.vocab}}, config_.hidden));
+    }
+    BATON_TRY(refuse_unused());
+    return out;
+  }
+
+ private:
+  // Upper bound: everything as f32, every tensor padded to whole panels.
+  std::size_t capacity() const {
+    std::size_t bytes = 0;
+    for (const auto& [name, tensor] : checkpoint_.tensors()) {
+      const auto& shape = tensor.info.shape;
+      const std::size_t columns = shape.empty() ? 1 : shape.back();
+      bytes += tensor.data.size() * 2 + (kernels_.panel_width * columns + 16) * sizeof(float);
+    }
+    return bytes;
+  }
+
+  Result<LayerWeights> layer(const std::string& prefix) {
+    const std::size_t q = config_.heads * config_.head_dim;
+    const std::size_t kv = config_.kv_heads * config_.head_dim;
+    const std::string attention = prefix + "self_attn.";
+    const std::string mlp = prefix + "mlp.";
+    LayerWeights out;
+    BATON_TRY_ASSIGN(out.attention_norm, vector(prefix + "input_layernorm.weight", config_.hidden));
+    BATON_TRY_ASSIGN(out.qkv, matrix({{attention + "q_proj.weight", q},
+                                      {attention + "k_proj.weight", kv},
+                                      {attention + "v_proj.weight", kv}},
+                                     config_.hidden));
+    BATON_TRY_ASSIGN(out.output, matrix({{attention + "o_proj.weight", config_.hidden}}, q));
+    if (config_.attention_bias) {
+      for (const auto& [name, size] : {Part{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}) {
+        BATON_TRY_ASSIGN(const auto bias, vector(attention + name + ".bias", size));
+        out.qkv_bias.insert(out.qkv_bias.end(), bias.begin(), bias.end());
+      }
+      BATON_TRY_ASSIGN(out.output_bias, vector(attention + "o_proj.bias", config_.hidden));
+    }
+    BATON_TRY_ASSIGN(out.ffn_norm,
+                     vector(prefix + "post_attention_layernorm.weight", config_.hidden));
+    BATON_TRY(feed_forward(mlp, out));
+    return out;
+  }
+
+  Status feed_forward(const std::string& mlp, LayerWeights& out) {
+    BATON_TRY_ASSIGN(out.gate, matrix({{mlp + "gate_proj.weight", config_.ffn}}, config_.hidden));
+    BATON_TRY_ASSIGN(out.up, matrix({{mlp + "up_proj.weight", config_.ffn}}, config_.hidden));
+    BATON_TRY_ASSIGN(out.down, matrix({{mlp + "down_proj.weight", config_.hidden}}, config_.ffn));
+    if (out.gate.dtype() != out.up.dtype()) {
+      return invalid(
+          fmt::format("'{0}gate_proj.weight' and '{0}up_proj.weight' differ in type", mlp));
+    }
+    if (!config_.mlp_bias) return {};
+    BATON_TRY_ASSIGN(out.gate_bias, vector(mlp + "gate_proj.bias", config_.ffn));
+    BATON_TRY_ASSIGN(out.up_bias, vector(mlp + "up_proj.bias", config_.ffn));
+    BATON_TRY_ASSIGN(out.down_bias, vector(mlp + "down_proj.bias", config_.hidden));
+    return {};
+  }
+
+  // The tensor when it has this shape and a float type.
+  Result<std::pair<const Checkpoint::Tensor*, Dtype>> find(
+      const std::string& name, std::initializer_list<std::uint64_t> shape) {
+    const Checkpoint::Tensor* tensor = checkpoint_.find(name);
+    if (tensor == nullptr) return invalid(fmt::format("no tensor '{}'", name));
+    const auto dtype = dtype_of(tensor->info.dtype);
+    if (!dtype) {
+      return invalid(fmt::format("tensor '{}' in {} is {}; F32, F16 and BF16 are supported", name,
+                                 tensor->file, tensor->info.dtype));
+    }
+    if (!std::ranges::equal(tensor->info.shape, shape)) {
+      return invalid(fmt::format("tensor '{}' in {} is [{}]; config.json makes it [{}]", name,
+                                 tensor->file, fmt::join(tensor->info.shape, ", "),
+                                 fmt::join(shape, ", ")));
+    }
+    used_.insert(name);
+    return std::pair(tensor, *dtype);
+  }
+
+  Result<std::vector<float>> vector(const std::string& name, std::size_t size) {
+    BATON_TRY_ASSIGN(const auto found, find(name, {size}));
+    std::vector<float> out(size);
+    tensor::widen(found.second, found.first->data.data(), size, out.data());
+    return out;
+  }
+
+  Result<Matrix> matrix(std::initializer_list<Part> parts, std::size_t columns) {
+    std::vector<Source> sources;
+    std::vector<const Checkpoint::Tensor*> tensors;
+    for (const Part& part : parts) {
+      BATON_TRY_ASSIGN(const auto found, find(part.name, {part.rows, columns}));
+      sources.push_back({found.second, found.first->data.data(), part.rows, columns});
+      tensors.push_back(found.first);
+    }
+    Matrix out(kernels_, *arena_, tensor::common_type(sources), sources);
+    pool_.run(out.panels(),
+              [&](std::size_t panel, std::size_t /*worker*/) { out.pack(panel, sources); });
+    for (const Checkpoint::Tensor* tensor : tensors) tensor->mapping->forget(tensor->data);
+    return out;
+  }
+
+  // A tensor that nothing reads means that this is not the model we take it for.
+  Status refuse_unused() const {
+    for (const auto& [name, tensor] : checkpoint_.tensors()) {
+      if (used_.contains(name) || name.ends_with(".rotary_emb.inv_freq")) continue;
+      return invalid(fmt::format("tensor '{}' in {} has no place in the model of config.json", name,
+                                 tensor.file));
+    }
+    return {};
+  }
+
+  const Checkpoint& checkpoint_;
+  const Config& config_;
+  const tensor::Kernels& kernels_;
+  tensor::ThreadPool& pool_;
+  tensor::Arena* arena_ = nullptr;
+  std::set<std::string, std::less<>> used_;
+};
+
+}  // namespace
+
+Result<Weights> load_weights(const std::filesystem::path& folder, const Config& config,
+                             const tensor::Kernels& kernels, tensor::ThreadPool& pool) {
+  BATON_TRY_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder));
+  return Loader(checkpoint, config, kernels, pool).load().with(folder.string());
+}
+
+}  // namespace baton::model

@@ -1,0 +1,84 @@
+#pragma once
+// What each instruction set provides: one table of plain functions, filled by one file per
+// instruction set. This header holds no inline function: those files are compiled with their own
+// -march, and the linker may keep any copy of a shared inline function.
+//
+// Invariance: an output element depends on its own inputs only. Every reduction over `depth` is one
+// chain in the order of `depth`, started at zero; every reduction over a row has a fixed tree. So
+// neither the number of rows, nor who computes which panel, nor the block size shows in the result.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/tensor/isa.hpp"
+
+namespace baton::tensor {
+
+// Positions per attention step.
+inline constexpr std::size_t kSpan = 64;
+
+enum class Store : bool { kSet, kAdd };
+
+// C = A * panel, or C += A * panel. A panel is `panel_width` columns of a packed matrix:
+//   f32, f16  [depth][panel_width]
+//   bf16      [depth / 2][panel_width][2]   pairs of consecutive depth; depth is even
+// A is f32, or bf16 for bf16 panels where the table says so.
+struct Gemm {
+  const void* a = nullptr;
+  std::size_t a_stride = 0;  // elements
+  const void* panel = nullptr;
+  std::size_t rows = 0;
+  std::size_t depth = 0;
+  std::size_t columns = 0;  // written; <= panel_width
+  float* c = nullptr;
+  std::size_t c_stride = 0;  // elements
+  Store store = Store::kSet;
+};
+
+// kSpan rows of K and V of one head, as f32 panels. Rows from `count` on become zero.
+//   k  [kSpan / panel_width] panels of [head_dim][panel_width]  (transposed)
+//   v  [ceil(head_dim / panel_width)] panels of [kSpan][panel_width]
+struct SpanPack {
+  const void* const* k_rows = nullptr;  // `count` pointers to head_dim elements
+  const void* const* v_rows = nullptr;
+  std::size_t count = 0;
+  std::size_t head_dim = 0;
+  float* k = nullptr;
+  float* v = nullptr;
+};
+
+struct Kernels {
+  Isa isa;
+  std::size_t panel_width;
+  bool bf16_activations;  // gemm_bf16 reads A as bf16
+
+  void (*gemm_f32)(const Gemm&);
+  void (*gemm_f16)(const Gemm&);
+  void (*gemm_bf16)(const Gemm&);
+
+  // Rounds to nearest even.
+  void (*to_bf16)(const float* in, std::size_t n, std::uint16_t* out);
+  // out = x / sqrt(mean(x^2) + eps) * weight
+  void (*rms_norm)(const float* x, const float* weight, std::size_t n, float eps, float* out);
+  // out = gate / (1 + exp(-gate)) * up. `out` may be `gate`.
+  void (*silu_mul)(const float* gate, const float* up, std::size_t n, float* out);
+  void (*scale)(float* x, std::size_t n, float factor);
+
+  void (*pack_span_bf16)(const SpanPack&);
+  void (*pack_span_f32)(const SpanPack&);
+  // One step of the online softmax over kSpan scores, of which the first `valid` (> 0) count.
+  // Scores become exp(score - max), zero past `valid`; `max` and `sum` are updated. Returns the
+  // factor that what was summed before is to be scaled with.
+  float (*softmax_step)(float* scores, std::size_t valid, float* max, float* sum);
+};
+
+extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Bf16Kernels;
+#endif
+
+// Contract: supported(isa).
+const Kernels& kernels(Isa isa);
+
+}  // namespace baton::tensor

@@ -1,0 +1,128 @@
+#include "engine/tensor/matrix.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/core/assert.hpp"
+
+namespace baton::tensor {
+
+namespace {
+
+float element_at(Dtype dtype, const std::byte* at) {
+  if (dtype == Dtype::kF32) {
+    float value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return dtype == Dtype::kBf16 ? from_bf16(bits) : from_f16(bits);
+}
+
+}  // namespace
+
+void widen(Dtype dtype, const std::byte* data, std::size_t n, float* out) {
+  const std::size_t size = bytes_per_element(dtype);
+  for (std::size_t i = 0; i < n; ++i) out[i] = element_at(dtype, data + i * size);
+}
+
+void Activations::resize(Dtype weights, std::size_t rows, std::size_t width) {
+  bf16_ = weights == Dtype::kBf16 && kernels_->bf16_activations;
+  rows_ = rows;
+  width_ = width;
+  data_.resize(std::max(data_.size(), rows * width * element()));
+}
+
+void Activations::put(std::size_t row, std::size_t column, const float* values, std::size_t n) {
+  std::byte* to = data_.data() + (row * width_ + column) * element();
+  if (bf16_) {
+    kernels_->to_bf16(values, n, reinterpret_cast<std::uint16_t*>(to));
+  } else {
+    std::memcpy(to, values, n * sizeof(float));
+  }
+}
+
+Dtype common_type(std::span<const Source> parts) {
+  const Dtype first = parts.front().dtype;
+  const bool same = std::ranges::all_of(parts, [&](const Source& s) { return s.dtype == first; });
+  return same ? first : Dtype::kF32;
+}
+
+Matrix::Matrix(const Kernels& kernels, Arena& arena, Dtype dtype, std::span<const Source> parts)
+    : kernels_(&kernels), dtype_(dtype), inputs_(parts.front().columns) {
+  BATON_ASSERT(inputs_ % 2 == 0);
+  for (const Source& part : parts) {
+    BATON_ASSERT(part.columns == inputs_);
+    outputs_ += part.rows;
+  }
+  data_ = arena.take(bytes());
+}
+
+std::size_t Matrix::panels() const {
+  return (outputs_ + kernels_->panel_width - 1) / kernels_->panel_width;
+}
+std::size_t Matrix::panel_bytes() const {
+  return kernels_->panel_width * inputs_ * bytes_per_element(dtype_);
+}
+std::size_t Matrix::bytes() const { return panels() * panel_bytes(); }
+std::size_t Matrix::width_of(std::size_t panel) const {
+  return std::min(kernels_->panel_width, outputs_ - panel * kernels_->panel_width);
+}
+
+std::byte* Matrix::element(std::size_t output, std::size_t input) const {
+  const std::size_t width = kernels_->panel_width;
+  const std::size_t lane = output % width;
+  const std::size_t index =
+      dtype_ == Dtype::kBf16 ? (input / 2 * width + lane) * 2 + input % 2 : input * width + lane;
+  return data_ + output / width * panel_bytes() + index * bytes_per_element(dtype_);
+}
+
+void Matrix::pack(std::size_t panel, std::span<const Source> parts) {
+  const std::size_t begin = panel * kernels_->panel_width;
+  const std::size_t end = begin + width_of(panel);
+  const std::size_t size = bytes_per_element(dtype_);
+  std::size_t above = 0;  // outputs of earlier parts
+  for (const Source& part : parts) {
+    const std::size_t source_size = bytes_per_element(part.dtype);
+    for (std::size_t n = std::max(begin, above); n < std::min(end, above + part.rows); ++n) {
+      const std::byte* from = part.data + (n - above) * inputs_ * source_size;
+      for (std::size_t k = 0; k < inputs_; ++k, from += source_size) {
+        if (part.dtype == dtype_) {
+          std::memcpy(element(n, k), from, size);
+        } else {
+          const float value = element_at(part.dtype, from);
+          std::memcpy(element(n, k), &value, size);
+        }
+      }
+    }
+    above += part.rows;
+  }
+}
+
+void Matrix::multiply(std::size_t panel, const Activations& a, std::size_t first, std::size_t count,
+                      float* c, std::size_t c_stride, Store store) const {
+  const Gemm gemm{.a = a.row(first),
+                  .a_stride = a.width(),
+                  .panel = data_ + panel * panel_bytes(),
+                  .rows = count,
+                  .depth = inputs_,
+                  .columns = width_of(panel),
+                  .c = c,
+                  .c_stride = c_stride,
+                  .store = store};
+  switch (dtype_) {
+    case Dtype::kF32:
+      return kernels_->gemm_f32(gemm);
+    case Dtype::kF16:
+      return kernels_->gemm_f16(gemm);
+    case Dtype::kBf16:
+      return kernels_->gemm_bf16(gemm);
+  }
+}
+
+void Matrix::unpack_row(std::size_t output, float* out) const {
+  for (std::size_t k = 0; k < inputs_; ++k) out[k] = element_at(dtype_, element(output, k));
+}
+
+}  // namespace baton::tensor
