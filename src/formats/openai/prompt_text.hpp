@@ -1,0 +1,47 @@
+#pragma once
+// What the router needs to know of a request body, found in one scan: the prompt as flat text for
+// prefix hashing, and a few members. The engine validates the rest.
+//
+// The flat text of a conversation extends the flat text of its earlier turns byte for byte:
+//   chat        tools (raw JSON), then per message: RS role US content      (RS 0x1E, US 0x1F)
+//   completion  the prompt; token ids as 4 bytes each; several prompts joined by GS (0x1D)
+// so that  flat(turn 2) = flat(turn 1) + answer_mark() + answer + RS "user" US + new message.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/core/result.hpp"
+
+namespace baton::openai {
+
+enum class Api : std::uint8_t { kChat, kCompletion };
+
+struct PromptText {
+  std::string_view text;  // valid until the reader is used again
+  std::string model;      // "" when absent
+  bool stream = false;
+  std::int64_t n = 1;
+};
+
+// Keeps its buffers between requests. Confined to its owner.
+class PromptReader {
+ public:
+  PromptReader();
+  ~PromptReader();
+
+  // May reallocate `body` (spare room behind the text), never changes it.
+  // kInvalid: not a JSON object, invalid UTF-8, a string with a broken escape. Members of another
+  // type than expected count as absent: the engine says what is wrong with them.
+  Result<PromptText> read(std::string& body, Api api);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Stands between a prompt and its answer in the flat text of the next turn.
+std::string_view answer_mark(Api api);
+
+}  // namespace baton::openai

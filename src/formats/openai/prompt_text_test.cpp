@@ -1,0 +1,142 @@
+#include "formats/openai/prompt_text.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/text/json.hpp"
+#include "formats/openai/answer_text.hpp"
+
+namespace baton::openai {
+namespace {
+
+std::string chat(std::string body) {
+  PromptReader reader;
+  auto prompt = reader.read(body, Api::kChat);
+  EXPECT_TRUE(prompt) << prompt.error().message();
+  return std::string(prompt->text);
+}
+
+std::string completion(std::string body) {
+  PromptReader reader;
+  auto prompt = reader.read(body, Api::kCompletion);
+  EXPECT_TRUE(prompt) << prompt.error().message();
+  return std::string(prompt->text);
+}
+
+TEST(PromptText, FlattensAConversationToRolesAndContents) {
+  EXPECT_EQ(chat(R"({"messages":[{"role":"system","content":"Be brief."},
+                                 {"content":"Hi \"you\" é","role":"user"}]})"),
+            "\x1e"
+            "system\x1f"
+            "Be brief."
+            "\x1e"
+            "user\x1f"
+            "Hi \"you\" é");
+}
+
+TEST(PromptText, TheNextTurnExtendsThePromptAndItsAnswer) {
+  const auto first = chat(R"({"messages":[{"role":"user","content":"Hello"}]})");
+  const auto second = chat(R"({"messages":[{"role":"user","content":"Hello"},
+      {"role":"assistant","content":"World"},{"role":"user","content":"Continue"}]})");
+
+  EXPECT_EQ(second,
+            first + std::string(answer_mark(Api::kChat)) + "World\x1euser\x1f" + "Continue");
+}
+
+TEST(PromptText, TextPartsReadLikeOneString) {
+  EXPECT_EQ(chat(R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},
+                     {"text":"b","type":"text"}]}]})"),
+            chat(R"({"messages":[{"role":"user","content":"ab"}]})"));
+}
+
+TEST(PromptText, OtherPartsAndToolsAreTakenAsWritten) {
+  EXPECT_EQ(
+      chat(
+          R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}],
+                     "tools":[{"a":1}]})"),
+      "[{\"a\":1}]\x1euser\x1f{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}");
+}
+
+TEST(PromptText, ReadsModelStreamAndN) {
+  PromptReader reader;
+  std::string body = R"({"model":"m","stream":true,"n":3,"messages":[],"x":{"model":"no"}})";
+  const auto prompt = reader.read(body, Api::kChat);
+
+  ASSERT_TRUE(prompt);
+  EXPECT_EQ(prompt->model, "m");
+  EXPECT_TRUE(prompt->stream);
+  EXPECT_EQ(prompt->n, 3);
+}
+
+TEST(PromptText, ReadsEveryFormOfACompletionPrompt) {
+  EXPECT_EQ(completion(R"({"prompt":"abc"})"), "abc");
+  EXPECT_EQ(completion(R"({"prompt":["a","b"]})"),
+            "a\x1d"
+            "b");
+  EXPECT_EQ(completion(R"({"prompt":[1,258]})"), std::string("\1\0\0\0\2\1\0\0", 8));
+}
+
+TEST(PromptText, WrongMemberTypesCountAsAbsent) {
+  EXPECT_EQ(chat(R"({"messages":"x","model":7,"stream":"yes","n":"2"})"), "");
+  EXPECT_EQ(chat(R"({"messages":[1,null,{"role":3,"content":{"a":1}}]})"), "\x1e\x1f");
+}
+
+TEST(PromptText, RefusesWhatIsNoJsonObject) {
+  PromptReader reader;
+  for (std::string body : {"", "[1]", "{", "{\"model\":\"a\\ud800\"}", "{\"a\":1} x", "{\"a\" 1}",
+                           "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}"}) {
+    const auto prompt = reader.read(body, Api::kChat);
+    ASSERT_FALSE(prompt) << body;
+    EXPECT_EQ(prompt.error().code(), Code::kInvalid);
+  }
+}
+
+std::string event(std::string_view content) {
+  std::string json = R"(data: {"choices":[{"index":0,"delta":{"content":)";
+  text::json::append_quoted(json, content);
+  return json + "}}]}\n\n";
+}
+
+TEST(AnswerText, CollectsTheDeltasHoweverTheStreamIsCut) {
+  const std::string stream =
+      event("Once") + event(" upon\n") + ": comment\n\n" + event("é") + "data: [DONE]\n\n";
+  for (std::size_t piece = 1; piece < 40; ++piece) {
+    AnswerText answer(Api::kChat, AnswerForm::kEvents);
+    std::string text;
+    for (std::size_t at = 0; at < stream.size(); at += piece) {
+      text += answer.feed(std::string_view(stream).substr(at, piece));
+    }
+    EXPECT_EQ(text, "Once upon\né") << piece;
+    EXPECT_EQ(answer.tokens(), 3);
+  }
+}
+
+TEST(AnswerText, TakesTheFirstChoiceAndTheUsage) {
+  AnswerText answer(Api::kCompletion, AnswerForm::kEvents);
+  const std::string stream =
+      "data: {\"choices\":[{\"text\":\"a\",\"index\":0},{\"text\":\"b\",\"index\":1}]}\n"
+      "data: {\"choices\":[],\"usage\":{\"completion_tokens\":42}}\n";
+
+  EXPECT_EQ(answer.feed(stream), "a");
+  EXPECT_EQ(answer.tokens(), 42);
+}
+
+TEST(AnswerText, ReadsAJsonBodyAtItsEnd) {
+  AnswerText answer(Api::kChat, AnswerForm::kJson);
+  answer.feed(R"({"choices":[{"index":0,"message":{"role":"assistant","content":"Hi)");
+  answer.feed(R"( there"}}],"usage":{"completion_tokens":2}})");
+
+  EXPECT_EQ(answer.finish(), "Hi there");
+  EXPECT_EQ(answer.tokens(), 2);
+}
+
+TEST(AnswerText, PassesOverBrokenAndOverlongLines) {
+  AnswerText answer(Api::kChat, AnswerForm::kEvents);
+  EXPECT_EQ(answer.feed("data: {\"choices\":[{\"delta\":{\"content\":\n"), "");
+  answer.feed("data: {" + std::string(kMaxEventLine, 'x'));
+  EXPECT_EQ(answer.feed("more\n" + event("ok")), "ok");
+}
+
+}  // namespace
+}  // namespace baton::openai

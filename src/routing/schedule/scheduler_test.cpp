@@ -1,0 +1,155 @@
+#include "routing/schedule/scheduler.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+
+#include "routing/schedule/testing/snapshots.hpp"
+
+namespace baton::schedule {
+namespace {
+
+using testing::load;
+using testing::Pod;
+
+const Mono kNow = ManualClock().now();
+
+Scheduler scheduler(std::string_view text) {
+  const auto config = load_picker_config(
+      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n" + std::string(text), "test");
+  EXPECT_TRUE(config) << config.error().message();
+  auto made = Scheduler::make(*config);
+  EXPECT_TRUE(made) << made.error().message();
+  return *std::move(made);
+}
+
+Scheduler pd(std::string_view threshold) {
+  return scheduler(
+      "plugins: [{type: pd-profile-handler, parameters: {threshold: " + std::string(threshold) +
+      "}}, {type: prefill-header-handler}, {type: prefill-filter}, "
+      "{type: decode-filter}, {type: prefix-cache-scorer}, "
+      "{type: load-aware-scorer}, {type: max-score-picker}]\n"
+      "schedulingProfiles:\n"
+      "- {name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: "
+      "prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]}\n"
+      "- {name: decode, plugins: [{pluginRef: decode-filter}, {pluginRef: "
+      "prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]}\n");
+}
+
+const std::vector<Pod> kPool = {{"p0", "prefill", load(0, 0, 0, kNow)},
+                                {"d0", "decode", load(0, 0, 0, kNow)},
+                                {"d1", "decode", load(0, 0, 0, kNow)}};
+
+TEST(Scheduler, SendsALongNewPromptThroughPrefillAndARepeatedOneNotD003) {
+  const auto picker = pd("100");
+  const auto snapshot = testing::snapshot(kPool);
+  SeededRandom random(1);
+  std::array<std::uint32_t, 3> matched = {};
+  Request request{.prompt_bytes = 500, .prompt_blocks = 7, .matched = matched};
+
+  const auto first = picker.schedule(request, snapshot, kNow, random);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->prefill, 0);
+  EXPECT_EQ(first->no_prefill, NoPrefill::kNone);
+
+  matched[2] = 7;  // d1 served it
+  const auto second = picker.schedule(request, snapshot, kNow, random);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->primary, 2);
+  EXPECT_FALSE(second->prefill);
+  EXPECT_EQ(second->uncached_bytes, 500 - 7 * 64);
+  EXPECT_EQ(name(second->no_prefill), "below-threshold");
+}
+
+TEST(Scheduler, TheThresholdIsInBytesAndItselfCallsForPrefillD012) {
+  const auto snapshot = testing::snapshot(kPool);
+  SeededRandom random(1);
+  const auto prefills = [&](std::string_view threshold, std::size_t bytes) {
+    const Request request{.prompt_bytes = bytes, .matched = {}};
+    return pd(threshold).schedule(request, snapshot, kNow, random)->prefill.has_value();
+  };
+  EXPECT_FALSE(prefills("100", 99));
+  EXPECT_TRUE(prefills("100", 100));
+  EXPECT_TRUE(prefills("0", 0));  // 0: always
+}
+
+TEST(Scheduler, CopesWithEveryShapeOfPoolD007) {
+  const auto picker = pd("0");
+  SeededRandom random(1);
+  const Request request{.prompt_bytes = 500, .matched = {}};
+  const auto run = [&](const std::vector<Pod>& pods) {
+    return picker.schedule(request, testing::snapshot(pods), kNow, random);
+  };
+
+  EXPECT_TRUE(run({{"p", "prefill"}, {"d", "decode"}})->prefill);
+  const auto decode_only = run({{"d", "decode"}});
+  ASSERT_TRUE(decode_only);
+  EXPECT_EQ(name(decode_only->no_prefill), "no-prefill-pods");
+  const auto prefill_only = run({{"p", "prefill"}});
+  ASSERT_FALSE(prefill_only);
+  EXPECT_EQ(prefill_only.error().code(), Code::kUnavailable);
+  EXPECT_FALSE(run({}));
+}
+
+TEST(Scheduler, SumsWeightedScoresS001) {
+  const auto picker = scheduler(
+      "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}]\n"
+      "schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer, weight: 2}, "
+      "{pluginRef: kv-cache-utilization-scorer, weight: 0.5}]}]\n");
+  const auto snapshot =
+      testing::snapshot({{"a", "", load(4, 0, 0.5F, kNow)}, {"b", "", load(0, 0, 0.5F, kNow)}});
+  SeededRandom random(1);
+
+  const auto decision = picker.schedule({.matched = {}}, snapshot, kNow, random);
+
+  ASSERT_TRUE(decision);
+  EXPECT_THAT(decision->runs[0].totals, ::testing::ElementsAre(0.25F, 2.25F));
+  EXPECT_EQ(decision->primary, 1);
+  const auto told = explain(*decision, snapshot);
+  EXPECT_EQ(told.string_at({"primary"}), "b");
+  EXPECT_EQ(told.string_at({"reason"}), "not-requested");
+  EXPECT_EQ(text::json::dump(*told.find_path({"profiles"})),
+            R"([{"profile":"default","candidates":[{"pod":"a","total":0.25,"scores":)"
+            R"({"queue-scorer":0.0,"kv-cache-utilization-scorer":0.5}},{"pod":"b","total":2.25,)"
+            R"("scores":{"queue-scorer":1.0,"kv-cache-utilization-scorer":0.5}}],"picked":"b"}])");
+}
+
+TEST(Scheduler, LeavesOutAnExcludedEndpoint) {
+  const auto picker = pd("1000");
+  const auto snapshot = testing::snapshot(kPool);
+  SeededRandom random(1);
+  for (int i = 0; i < 20; ++i) {
+    const Request request{.prompt_bytes = 1, .matched = {}, .excluded = Index{1}};
+    EXPECT_EQ(picker.schedule(request, snapshot, kNow, random)->primary, 2);
+  }
+}
+
+// Reserve on pick: no scrape happens in between.
+TEST(Scheduler, AThousandSimultaneousPicksSpreadEvenly) {
+  for (const std::size_t pods : {2UL, 3UL, 7UL}) {
+    std::vector<Pod> pool;
+    for (std::size_t i = 0; i < pods; ++i) {
+      pool.push_back({"d" + std::to_string(i), "decode", load(0, 0, 0, kNow)});
+    }
+    const auto picker = pd("1000");
+    const auto snapshot = testing::snapshot(pool);
+    SeededRandom random(pods);
+    std::vector<Reservation> held;
+    std::vector<double> counts(pods);
+    for (int i = 0; i < 1000; ++i) {
+      const auto decision = picker.schedule({.matched = {}}, snapshot, kNow, random);
+      ++counts[decision->primary];
+      held.emplace_back(snapshot.reservations, (*snapshot.endpoints)[decision->primary].slot);
+    }
+    const double even = 1000.0 / static_cast<double>(pods);
+    for (const double count : counts) EXPECT_NEAR(count, even, 0.05 * even) << pods;
+
+    held.clear();
+    for (Slot s = 0; s < pods; ++s) EXPECT_EQ(snapshot.reservations->count(s), 0);
+  }
+}
+
+}  // namespace
+}  // namespace baton::schedule
