@@ -50,7 +50,8 @@ class Response {
   std::unique_ptr<Impl> impl_;
 };
 
-// Confined to the loop that awaits on it. Bounds: idle connections per endpoint, head size.
+// Confined to the loop that awaits on it; outlives its calls. Bounds: idle connections per
+// endpoint, head size.
 class Client {
  public:
   struct Config {

@@ -374,24 +374,22 @@ Step ResponseParser::end_of_input() {
 
 namespace {
 
-void append_value(std::string& out, std::string_view value) {
-  std::size_t from = out.size();
-  out += value;
-  if (!has_control(value)) return;
-  std::replace_if(out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), is_control, ' ');
-}
-
 void append_fields(std::string& out, const Headers& headers) {
-  for (const Field& field : headers) {
-    out += field.name;
-    out += ": ";
-    append_value(out, field.value);
-    out += "\r\n";
-  }
+  for (const Field& field : headers) append_field(out, field);
   out += "\r\n";
 }
 
 }  // namespace
+
+void append_field(std::string& out, const Field& field) {
+  out += field.name;
+  out += ": ";
+  std::size_t from = out.size();
+  out += field.value;
+  out += "\r\n";
+  if (!has_control(field.value)) return;
+  std::replace_if(out.begin() + static_cast<std::ptrdiff_t>(from), out.end() - 2, is_control, ' ');
+}
 
 void append_head(std::string& out, const RequestHead& head) {
   out += head.method;

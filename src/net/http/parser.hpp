@@ -139,6 +139,7 @@ class ResponseParser : public Parser {
 };
 
 // Heads on the wire. Control bytes in values become spaces: a head cannot be split by a value.
+void append_field(std::string& out, const Field& field);
 void append_head(std::string& out, const RequestHead& head);
 void append_head(std::string& out, const ResponseHead& head);
 

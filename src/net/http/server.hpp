@@ -41,7 +41,8 @@ class Exchange {
   virtual std::string_view peer() const = 0;  // "ip:port"
   virtual Mono arrived() const = 0;
 
-  // The whole body. kExhausted (413) over `limit`, kInvalid (400) broken framing, kTimeout (408).
+  // The whole body, once. kExhausted (413) over `limit` or the session's bound, kInvalid (400) for
+  // broken framing, kTimeout (408), kCancelled when the client left.
   virtual Task<Result<std::string>> read_body(std::size_t limit) = 0;
 
   // Sends head and body; sets Content-Length.
@@ -57,6 +58,11 @@ class Exchange {
 
   Task<Status> write(std::string_view piece);
 };
+
+// The status that answers a failed read_body.
+int body_error_status(const Error& error);
+// A small OpenAI-shaped error body, as sessions themselves send it.
+std::string plain_error_body(int status, std::string_view message);
 
 using Handler = std::function<Task<void>(Exchange&)>;
 
@@ -76,6 +82,7 @@ class Server {
 
   // From any thread: closes the listeners and idle connections, lets requests finish until the
   // deadline, then cancels them. Blocks until all sessions ended. Not from the loop's own thread.
+  // The destructor does the same with no time left.
   void stop(Deadline deadline);
 
   std::size_t open_connections() const;  // any thread

@@ -1,0 +1,372 @@
+#include "net/http/client.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <cstring>
+#include <list>
+#include <map>
+#include <utility>
+
+#include "base/async/watchdog.hpp"
+#include "base/core/assert.hpp"
+#include "net/http/parser.hpp"
+#include "net/http/socket.hpp"
+
+namespace baton::http {
+
+namespace {
+
+constexpr std::size_t kReadBytes = 64 << 10;  // beyond the head limit
+
+// One connection. Its expiry cancels what it waits for.
+struct Connection {
+  Connection(async::Watchdog& dog, const asio::any_io_executor& executor, std::size_t head_bytes)
+      : socket(executor),
+        parser({.head_bytes = head_bytes}),
+        in(head_bytes + kReadBytes),
+        limit(dog, [this] {
+          expired = true;
+          boost::system::error_code ignored;
+          socket.cancel(ignored);
+          if (on_idle_expiry) on_idle_expiry();  // destroys this
+        }) {}
+
+  Tcp::socket socket;
+  ResponseParser parser;
+  InBuffer in;
+  bool expired = false;
+  bool kept = false;  // has carried an exchange before
+  std::function<void()> on_idle_expiry;
+  async::Watchdog::Entry limit;
+};
+
+// Whether an idle connection still looks alive: open, and silent.
+bool quiet(Tcp::socket& socket) {
+  char byte = 0;
+  ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+std::unexpected<Failure> failure(Failure::Kind kind, Error error) {
+  return std::unexpected(Failure{kind, std::move(error)});
+}
+
+std::unexpected<Failure> late(const Endpoint& to) {
+  return failure(Failure::Kind::kTimeout,
+                 timed_out(fmt::format("no answer from {} in time", to_string(to))));
+}
+
+std::unexpected<Failure> lost(const Endpoint& to, std::string_view what) {
+  return failure(Failure::Kind::kLost, unavailable(fmt::format("{}: {}", to_string(to), what)));
+}
+
+}  // namespace
+
+// Connections at rest, shared with the responses that give theirs back.
+struct Pool {
+  using Idle = std::list<std::unique_ptr<Connection>>;
+
+  explicit Pool(const asio::any_io_executor& executor) : watchdog(executor) {}
+
+  std::unique_ptr<Connection> take(const Endpoint& to);
+  void put(const Endpoint& to, std::unique_ptr<Connection> connection, Mono until,
+           std::size_t bound);
+
+  async::Watchdog watchdog;
+  std::map<Endpoint, Idle> idle;
+};
+
+std::unique_ptr<Connection> Pool::take(const Endpoint& to) {
+  auto found = idle.find(to);
+  if (found == idle.end()) return nullptr;
+  Idle& list = found->second;
+  while (!list.empty()) {
+    std::unique_ptr<Connection> connection = std::move(list.back());  // the most recently used
+    list.pop_back();
+    connection->on_idle_expiry = nullptr;
+    connection->limit.clear();
+    if (quiet(connection->socket)) return connection;
+  }
+  return nullptr;
+}
+
+void Pool::put(const Endpoint& to, std::unique_ptr<Connection> connection, Mono until,
+               std::size_t bound) {
+  Idle& list = idle[to];
+  if (list.size() >= bound) return;
+  Connection* kept = connection.get();
+  list.push_back(std::move(connection));
+  kept->kept = true;
+  kept->on_idle_expiry = [&list, at = std::prev(list.end())] { list.erase(at); };
+  kept->limit.set(until);
+}
+
+struct Client::Impl {
+  Impl(const Clock& c, Config cfg) : clock(c), config(cfg) {}
+
+  Task<Sent<std::unique_ptr<Connection>>> connect(Endpoint to, Deadline deadline);
+  Task<Sent<Tcp::endpoint>> resolve(const Endpoint& to, Connection& guard);
+  void write_head(const Endpoint& to, const RequestHead& head, std::size_t length,
+                  std::string& out) const;
+
+  const Clock& clock;
+  Config config;
+  std::shared_ptr<Pool> pool;
+};
+
+class Response::Impl {
+ public:
+  Impl(Endpoint to, std::unique_ptr<Connection> connection, std::weak_ptr<Pool> pool,
+       const Clock& clock, const Client::Config& config)
+      : to_(std::move(to)),
+        connection_(std::move(connection)),
+        pool_(std::move(pool)),
+        clock_(clock),
+        config_(config),
+        head_(std::move(connection_->parser.head())) {}
+
+  const ResponseHead& head() const { return head_; }
+  Task<Sent<std::string_view>> read_some(Deadline deadline);
+
+ private:
+  // Joins the body pieces that are in the buffer already. Empty: more must be received, or ended_.
+  Sent<std::string_view> gather();
+  void release();
+
+  Endpoint to_;
+  std::unique_ptr<Connection> connection_;
+  std::weak_ptr<Pool> pool_;
+  const Clock& clock_;
+  Client::Config config_;
+  ResponseHead head_;
+  bool ended_ = false;
+};
+
+namespace {
+
+// What a wait ended with, when it was not its own success. Throws when our caller was cancelled.
+void check_cancelled(const boost::system::error_code& ec, const Connection& connection) {
+  if (ec == asio::error::operation_aborted && !connection.expired) {
+    throw boost::system::system_error(ec);
+  }
+}
+
+// Receives once into the connection's buffer. False at the end of the stream.
+Task<Sent<bool>> receive(Connection& connection, const Endpoint& to) {
+  auto [ec, size] = co_await connection.socket.async_read_some(connection.in.prepare(),
+                                                               asio::as_tuple(asio::use_awaitable));
+  if (connection.expired) co_return late(to);
+  check_cancelled(ec, connection);
+  if (ec == asio::error::eof) co_return false;
+  if (ec) co_return lost(to, ec.message());
+  connection.in.commit(size);
+  co_return true;
+}
+
+// Sends everything; false when the peer broke the connection (its answer may still be there).
+Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to,
+                          std::span<const std::string_view> pieces) {
+  Outgoing out(pieces);
+  for (;;) {
+    Outgoing::State state = out.write(connection.socket.native_handle());
+    if (state == Outgoing::State::kDone) co_return true;
+    if (state == Outgoing::State::kBroken) co_return false;
+    auto [ec] = co_await connection.socket.async_wait(Tcp::socket::wait_write,
+                                                      asio::as_tuple(asio::use_awaitable));
+    if (connection.expired) co_return late(to);
+    check_cancelled(ec, connection);
+    if (ec) co_return false;
+  }
+}
+
+// Until the head of the answer is parsed.
+Task<Sent<void>> await_head(Connection& connection, const Endpoint& to) {
+  for (;;) {
+    Step step = connection.parser.next(connection.in.view());
+    connection.in.consume(step.consumed);
+    if (step.event == Event::kHead) co_return Sent<void>();
+    if (step.event == Event::kError) {
+      co_return failure(Failure::Kind::kMalformed,
+                        unavailable(fmt::format("{} does not speak HTTP/1.1: {}", to_string(to),
+                                                connection.parser.error().message)));
+    }
+    auto more = co_await receive(connection, to);
+    if (!more) co_return std::unexpected(std::move(more).error());
+    if (!*more) co_return lost(to, "the connection closed before an answer");
+  }
+}
+
+}  // namespace
+
+void Response::Impl::release() {
+  ended_ = true;
+  std::unique_ptr<Connection> connection = std::move(connection_);
+  connection->limit.clear();
+  std::shared_ptr<Pool> pool = pool_.lock();
+  if (!pool || !connection->parser.keep_alive() || !connection->in.empty()) return;
+  pool->put(to_, std::move(connection), clock_.now() + config_.idle_timeout,
+            config_.idle_per_endpoint);
+}
+
+Sent<std::string_view> Response::Impl::gather() {
+  Connection& c = *connection_;
+  char* into = nullptr;
+  std::size_t size = 0;
+  for (;;) {
+    char* base = c.in.data();
+    Step step = c.parser.next(c.in.view());
+    if (step.event == Event::kError) {
+      return failure(Failure::Kind::kMalformed,
+                     unavailable(fmt::format("{} sent a broken answer: {}", to_string(to_),
+                                             c.parser.error().message)));
+    }
+    if (step.event == Event::kData) {
+      char* from = base + (step.data.data() - base);
+      if (into == nullptr) into = from;
+      if (into + size != from) std::memmove(into + size, from, step.data.size());
+      size += step.data.size();
+    }
+    c.in.consume(step.consumed);
+    if (step.event == Event::kEnd) ended_ = true;
+    if (step.event != Event::kData) break;
+  }
+  return std::string_view(into, size);
+}
+
+Task<Sent<std::string_view>> Response::Impl::read_some(Deadline deadline) {
+  if (!connection_) co_return std::string_view();
+  if (ended_) {
+    release();
+    co_return std::string_view();
+  }
+  Connection& c = *connection_;
+  c.limit.set(deadline.at);
+  for (;;) {
+    Sent<std::string_view> piece = gather();
+    if (!piece || !piece->empty()) co_return piece;
+    if (ended_) break;
+    auto more = co_await receive(c, to_);
+    if (!more) co_return std::unexpected(std::move(more).error());
+    if (*more) continue;
+    if (c.parser.end_of_input().event == Event::kEnd) break;
+    co_return lost(to_, c.parser.error().message);
+  }
+  release();
+  co_return std::string_view();
+}
+
+Response::Response(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Response::Response(Response&&) noexcept = default;
+Response& Response::operator=(Response&&) noexcept = default;
+Response::~Response() = default;
+
+const ResponseHead& Response::head() const { return impl_->head(); }
+
+Task<Sent<std::string_view>> Response::read_some(Deadline deadline) {
+  return impl_->read_some(deadline);
+}
+
+Task<Sent<std::string>> Response::read_all(std::size_t limit, Deadline deadline) {
+  std::string all;
+  for (;;) {
+    auto piece = co_await read_some(deadline);
+    if (!piece) co_return std::unexpected(std::move(piece).error());
+    if (piece->empty()) co_return all;
+    if (all.size() + piece->size() > limit) {
+      co_return failure(Failure::Kind::kMalformed,
+                        exhausted(fmt::format("an answer is over {} bytes", limit)));
+    }
+    all += *piece;
+  }
+}
+
+Client::Client(const Clock& clock, Config config) : impl_(std::make_unique<Impl>(clock, config)) {}
+Client::~Client() = default;
+
+Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& guard) {
+  boost::system::error_code ec;
+  auto address = asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, ec);
+  if (!ec) co_return Tcp::endpoint(address, to.port);
+  Tcp::resolver resolver(guard.socket.get_executor());
+  auto [failed, found] = co_await resolver.async_resolve(to.host, std::to_string(to.port),
+                                                         asio::as_tuple(asio::use_awaitable));
+  if (failed || found.empty()) {
+    co_return failure(Failure::Kind::kRefused,
+                      unavailable(fmt::format("{}: no address for this name", to_string(to))));
+  }
+  co_return found.begin()->endpoint();
+}
+
+Task<Sent<std::unique_ptr<Connection>>> Client::Impl::connect(Endpoint to, Deadline deadline) {
+  auto executor = co_await asio::this_coro::executor;
+  auto connection = std::make_unique<Connection>(pool->watchdog, executor, config.head_bytes);
+  Deadline limit = deadline.earlier({clock.now() + config.connect_timeout});
+  connection->limit.set(limit.at);
+  auto target = co_await resolve(to, *connection);
+  if (!target) co_return std::unexpected(std::move(target).error());
+  auto [ec] =
+      co_await connection->socket.async_connect(*target, asio::as_tuple(asio::use_awaitable));
+  connection->limit.clear();
+  if (connection->expired && deadline.passed(clock.now())) co_return late(to);
+  if (ec || connection->expired) {
+    std::string why = connection->expired ? "no connection in time" : ec.message();
+    co_return failure(Failure::Kind::kRefused,
+                      unavailable(fmt::format("{}: {}", to_string(to), why)));
+  }
+  connection->socket.set_option(Tcp::no_delay(true), ec);
+  co_return connection;
+}
+
+void Client::Impl::write_head(const Endpoint& to, const RequestHead& head, std::size_t length,
+                              std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "{} {} HTTP/1.1\r\n", head.method, head.target);
+  if (!head.headers.has("Host")) append_field(out, {"Host", to_string(to)});
+  for (const Field& field : head.headers) {
+    if (equal_names(field.name, "Content-Length") || equal_names(field.name, "Transfer-Encoding")) {
+      continue;
+    }
+    append_field(out, field);
+  }
+  bool bodiless = length == 0 && (head.method == "GET" || head.method == "HEAD");
+  if (!bodiless) fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", length);
+  out += "\r\n";
+}
+
+Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
+                                  std::span<const std::string_view> body, Deadline deadline) {
+  Impl& impl = *impl_;
+  auto executor = co_await asio::this_coro::executor;
+  if (!impl.pool) impl.pool = std::make_shared<Pool>(executor);
+  std::size_t length = 0;
+  for (std::string_view piece : body) length += piece.size();
+  std::string head_bytes;
+  impl.write_head(to, head, length, head_bytes);
+  std::vector<std::string_view> pieces = {head_bytes};
+  pieces.insert(pieces.end(), body.begin(), body.end());
+
+  std::unique_ptr<Connection> connection = impl.pool->take(to);
+  for (;;) {
+    if (!connection) {
+      auto fresh = co_await impl.connect(to, deadline);
+      if (!fresh) co_return std::unexpected(std::move(fresh).error());
+      connection = std::move(*fresh);
+    }
+    connection->expired = false;
+    connection->limit.set(deadline.at);
+    connection->parser.expect(head.method);
+    auto sent = co_await transmit(*connection, to, pieces);
+    if (!sent) co_return std::unexpected(std::move(sent).error());
+    auto answered = co_await await_head(*connection, to);
+    if (answered) break;
+    bool stale =
+        connection->kept && answered.error().kind == Failure::Kind::kLost && connection->in.empty();
+    if (!stale) co_return std::unexpected(std::move(answered).error());
+    connection = nullptr;  // closed while idle: once more, on a connection of our own
+  }
+  co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool,
+                                                      impl.clock, impl.config));
+}
+
+}  // namespace baton::http

@@ -1,0 +1,360 @@
+#include "net/http/session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "base/async/task_group.hpp"
+#include "base/core/assert.hpp"
+#include "base/core/log.hpp"
+
+namespace baton::http {
+
+namespace {
+
+// A peer that still sends gets this much patience before the close, so that it sees the answer.
+constexpr Nanos kLingerTime = std::chrono::seconds(1);
+constexpr std::size_t kLingerBytes = 1 << 20;
+// Beyond a head, pipelined requests are buffered up to this.
+constexpr std::size_t kReadAhead = 16 << 10;
+
+bool framing_field(std::string_view name) {
+  return equal_names(name, "Content-Length") || equal_names(name, "Transfer-Encoding") ||
+         equal_names(name, "Connection") || equal_names(name, "Keep-Alive");
+}
+
+}  // namespace
+
+Session::Session(const Deps& deps, Tcp::socket socket, std::string peer)
+    : deps_(deps),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      parser_({.head_bytes = deps.config.limits.head_bytes}),
+      in_(deps.config.limits.head_bytes + kReadAhead),
+      readable_(socket_.get_executor()),
+      limit_(deps.watchdog, [this] { on_expiry(); }) {}
+
+Task<void> Session::run() {
+  std::exception_ptr failure;
+  try {
+    co_await serve();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  async::report_failure(failure);
+  if (unread_ && !gone_ && !failure) co_await linger();
+  boost::system::error_code ignored;
+  if (reply_ == Reply::kUntilClose && !finished_) {
+    socket_.set_option(asio::socket_base::linger(true, 0), ignored);  // a reset: not a clean end
+  }
+  socket_.close(ignored);
+  leave();
+  while (reading_) co_await readable_.wait();
+}
+
+Task<void> Session::serve() {
+  for (bool more = true; more;) {
+    if (!co_await next_head()) break;
+    more = co_await answer();
+  }
+}
+
+// False: nothing more is to be read from this connection.
+Task<bool> Session::next_head() {
+  const ServerLimits& limits = deps_.config.limits;
+  enter(Phase::kIdle, limits.idle_timeout);
+  for (;;) {
+    Step step = parser_.next(in_.view());
+    in_.consume(step.consumed);
+    if (step.event == Event::kHead) break;
+    if (step.event == Event::kError) {
+      leave();
+      co_await refuse(parser_.error().status, parser_.error().message);
+      co_return false;
+    }
+    if (gone_ || (deps_.stopping && in_.empty())) co_return false;
+    if (expired_) {
+      if (phase_ == Phase::kHead) co_await refuse(408, "the request head took too long");
+      co_return false;
+    }
+    if (!in_.empty() && phase_ == Phase::kIdle) enter(Phase::kHead, limits.head_timeout);
+    start_read();
+    co_await readable_.wait();
+  }
+  leave();
+  head_ = std::move(parser_.head());
+  arrived_ = deps_.clock.now();
+  co_return true;
+}
+
+// False: close.
+Task<bool> Session::answer() {
+  handling_ = true;
+  started_ = finished_ = body_done_ = false;
+  reply_ = Reply::kNone;
+  keep_ = parser_.keep_alive();
+  bool bodiless = parser_.framing() == Framing::kNone ||
+                  (parser_.framing() == Framing::kLength && parser_.remaining() == 0);
+  if (bodiless) end_body();
+  std::exception_ptr failure;
+  try {
+    co_await deps_.handler(*this);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (async::is_cancellation(failure)) std::rethrow_exception(failure);
+  async::report_failure(failure);
+  if (!started_) {
+    co_await refuse(500, "the request was not answered");
+    co_return false;
+  }
+  handling_ = false;
+  unread_ = !body_done_;
+  co_return finished_&& keep_&& body_done_;
+}
+
+Task<void> Session::refuse(int status, std::string_view message) {
+  handling_ = false;
+  keep_ = false;
+  started_ = false;
+  unread_ = true;
+  ResponseHead head{status, {{"Content-Type", "application/json"}}};
+  Status sent = co_await respond(std::move(head), plain_error_body(status, message));
+  if (!sent) unread_ = false;
+}
+
+Task<void> Session::linger() {
+  boost::system::error_code ignored;
+  socket_.shutdown(Tcp::socket::shutdown_send, ignored);
+  expired_ = false;
+  enter(Phase::kIdle, kLingerTime);
+  std::size_t dropped = in_.view().size();
+  in_.consume(dropped);
+  while (!gone_ && !expired_ && dropped < kLingerBytes) {
+    start_read();
+    co_await readable_.wait();
+    dropped += in_.view().size();
+    in_.consume(in_.view().size());
+  }
+}
+
+void Session::end_body() {
+  Step end = parser_.next({});
+  BATON_ASSERT(end.event == Event::kEnd);
+  body_done_ = true;
+  start_read();
+}
+
+Task<Result<std::string>> Session::read_body(std::size_t limit) {
+  if (body_done_) co_return std::string();
+  limit = std::min(limit, deps_.config.limits.body_bytes);
+  if (parser_.framing() == Framing::kLength && parser_.remaining() > limit) {
+    co_return exhausted(fmt::format("the request body has {} bytes, at most {} are accepted",
+                                    parser_.remaining(), limit));
+  }
+  if (parser_.expects_continue() && in_.empty() && !started_) {
+    std::array<std::string_view, 1> go_on = {"HTTP/1.1 100 Continue\r\n\r\n"};
+    BATON_CO_TRY(co_await send(go_on));
+  }
+  enter(Phase::kBody, deps_.config.limits.body_timeout);
+  std::string body;
+  Status filled = co_await fill_body(body, limit);
+  leave();
+  if (!filled) co_return std::move(filled).error();
+  body_done_ = true;
+  start_read();
+  co_return body;
+}
+
+Task<Status> Session::fill_body(std::string& body, std::size_t limit) {
+  for (;;) {
+    Step step = parser_.next(in_.view());
+    if (step.event == Event::kData) {
+      if (body.size() + step.data.size() > limit) {
+        co_return exhausted(fmt::format("the request body has over {} bytes", limit));
+      }
+      body += step.data;
+    }
+    in_.consume(step.consumed);
+    if (step.event == Event::kEnd) co_return Status();
+    if (step.event == Event::kError) co_return invalid(parser_.error().message);
+    if (step.event != Event::kNeedMore) continue;
+    if (gone_) co_return cancelled("the client left inside the request body");
+    if (expired_) co_return timed_out("the request body took too long");
+    if (parser_.framing() == Framing::kLength && in_.empty() && !reading_) {
+      BATON_CO_TRY(co_await receive_into(body));
+    } else {
+      start_read();
+      co_await readable_.wait();
+    }
+  }
+}
+
+// The rest of a body of known length, without a copy.
+Task<Status> Session::receive_into(std::string& body) {
+  std::size_t at = body.size();
+  body.resize_and_overwrite(at + static_cast<std::size_t>(parser_.remaining()),
+                            [](char*, std::size_t size) { return size; });
+  while (parser_.remaining() > 0) {
+    auto [ec, size] = co_await socket_.async_read_some(
+        asio::buffer(body.data() + at, body.size() - at), asio::as_tuple(asio::use_awaitable));
+    if (expired_) co_return timed_out("the request body took too long");
+    if (ec) {
+      gone_ = true;
+      co_return cancelled("the client left inside the request body");
+    }
+    at += size;
+    parser_.skip(size);
+  }
+  co_return Status();
+}
+
+void Session::serialize(const ResponseHead& head, std::uint64_t length) {
+  keep_ = keep_ && !deps_.stopping && body_done_;
+  bool bodiless = head.status == 204 || head.status == 304 || head.status < 200;
+  out_.clear();
+  auto into = std::back_inserter(out_);
+  fmt::format_to(into, "HTTP/1.1 {} {}\r\n", head.status, reason(head.status));
+  for (const Field& field : head.headers) {
+    if (!framing_field(field.name)) append_field(out_, field);
+  }
+  if (reply_ == Reply::kLength && !bodiless) {
+    fmt::format_to(into, "Content-Length: {}\r\n", length);
+  } else if (reply_ == Reply::kChunked) {
+    out_ += "Transfer-Encoding: chunked\r\n";
+  }
+  if (!head.headers.has("Server")) fmt::format_to(into, "Server: {}\r\n", deps_.config.server_name);
+  if (!keep_) {
+    out_ += "Connection: close\r\n";
+  } else if (parser_.http10()) {
+    out_ += "Connection: keep-alive\r\n";
+  }
+  out_ += "\r\n";
+}
+
+Task<Status> Session::respond(ResponseHead head, std::string_view body) {
+  BATON_ASSERT(!started_);
+  started_ = finished_ = true;
+  reply_ = Reply::kLength;
+  serialize(head, body.size());
+  std::array<std::string_view, 2> pieces = {out_, head_.method == "HEAD" ? "" : body};
+  co_return co_await send(pieces);
+}
+
+Task<Status> Session::start(ResponseHead head) {
+  BATON_ASSERT(!started_);
+  started_ = true;
+  std::uint64_t length = 0;
+  std::optional<std::string_view> stated = head.headers.get("Content-Length");
+  if (stated || head.status == 204 || head.status == 304) {
+    reply_ = Reply::kLength;
+    if (stated) std::from_chars(stated->data(), stated->data() + stated->size(), length);
+    reply_left_ = length;
+  } else if (parser_.http10()) {
+    reply_ = Reply::kUntilClose;
+    keep_ = false;
+  } else {
+    reply_ = Reply::kChunked;
+  }
+  serialize(head, length);
+  std::array<std::string_view, 1> pieces = {out_};
+  co_return co_await send(pieces);
+}
+
+Task<Status> Session::write(std::span<const std::string_view> pieces) {
+  BATON_ASSERT(started_ && !finished_);
+  std::size_t size = 0;
+  for (std::string_view piece : pieces) size += piece.size();
+  if (size == 0 || head_.method == "HEAD") co_return Status();
+  if (reply_ == Reply::kLength) {
+    if (size > reply_left_) co_return internal("an answer is longer than its Content-Length");
+    reply_left_ -= size;
+  }
+  if (reply_ != Reply::kChunked) co_return co_await send(pieces);
+  out_.clear();
+  fmt::format_to(std::back_inserter(out_), "{:x}\r\n", size);
+  gathered_.assign(1, out_);
+  gathered_.insert(gathered_.end(), pieces.begin(), pieces.end());
+  gathered_.push_back("\r\n");
+  co_return co_await send(gathered_);
+}
+
+Task<Status> Session::finish() {
+  BATON_ASSERT(started_ && !finished_);
+  if (reply_ == Reply::kLength && reply_left_ > 0 && head_.method != "HEAD") {
+    co_return internal("an answer is shorter than its Content-Length");
+  }
+  finished_ = true;
+  if (reply_ != Reply::kChunked || head_.method == "HEAD") co_return Status();
+  std::array<std::string_view, 1> pieces = {"0\r\n\r\n"};
+  co_return co_await send(pieces);
+}
+
+Task<Status> Session::send(std::span<const std::string_view> pieces) {
+  if (gone_) co_return cancelled("the client left");
+  Outgoing out(pieces);
+  for (;;) {
+    Outgoing::State state = out.write(socket_.native_handle());
+    if (state == Outgoing::State::kDone) co_return Status();
+    if (state == Outgoing::State::kBroken) {
+      gone_ = true;
+      co_return cancelled("the client left");
+    }
+    enter(Phase::kWrite, deps_.config.limits.write_timeout);
+    auto [ec] =
+        co_await socket_.async_wait(Tcp::socket::wait_write, asio::as_tuple(asio::use_awaitable));
+    leave();
+    if (expired_ || ec) {
+      gone_ = true;
+      co_return cancelled("the client does not read its answer");
+    }
+  }
+}
+
+void Session::start_read() {
+  if (reading_ || gone_ || in_.full()) return;
+  reading_ = true;
+  socket_.async_read_some(in_.prepare(), [this](const boost::system::error_code& ec,
+                                                std::size_t size) { on_read(ec, size); });
+}
+
+void Session::on_read(const boost::system::error_code& ec, std::size_t size) {
+  reading_ = false;
+  if (!ec) {
+    in_.commit(size);
+  } else if (!expired_) {
+    gone_ = true;
+  }
+  readable_.notify();
+  if (!handling_) return;
+  if (gone_) {
+    cancel();
+  } else if (body_done_ && !expired_) {
+    start_read();
+  }
+}
+
+void Session::on_expiry() {
+  expired_ = true;
+  boost::system::error_code ignored;
+  if (phase_ == Phase::kBody || phase_ == Phase::kWrite) socket_.cancel(ignored);
+  readable_.notify();
+}
+
+void Session::enter(Phase phase, Nanos budget) {
+  phase_ = phase;
+  limit_.set(deps_.clock.now() + budget);
+}
+
+void Session::leave() {
+  phase_ = Phase::kNone;
+  limit_.clear();
+}
+
+}  // namespace baton::http

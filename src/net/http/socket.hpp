@@ -1,0 +1,114 @@
+#pragma once
+// What server and client share about sockets. Internal to net/http.
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <cerrno>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/async/asio.hpp"
+
+namespace baton::http {
+
+using Tcp = asio::ip::tcp;
+
+// Bytes received and not yet consumed. Views stay valid until prepare().
+class InBuffer {
+ public:
+  explicit InBuffer(std::size_t limit) : limit_(limit) {}
+
+  std::string_view view() const { return {data_.data() + begin_, end_ - begin_}; }
+  char* data() { return data_.data() + begin_; }
+  bool empty() const { return begin_ == end_; }
+  bool full() const { return end_ - begin_ >= limit_; }
+  void consume(std::size_t n) { begin_ += n; }
+
+  // Room for the next receive. Contract: not full, no receive outstanding.
+  asio::mutable_buffer prepare() {
+    if (begin_ == end_) {
+      begin_ = end_ = 0;
+    } else if (begin_ > 0) {
+      std::memmove(data_.data(), data_.data() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    }
+    if (grow_ || end_ == data_.size()) {
+      data_.resize(std::min(limit_, std::max(kFirst, data_.size() * 2)));
+      grow_ = false;
+    }
+    return {data_.data() + end_, data_.size() - end_};
+  }
+  void commit(std::size_t n) {
+    grow_ = n == data_.size() - end_;  // the peer is faster than the buffer is big
+    end_ += n;
+  }
+
+ private:
+  static constexpr std::size_t kFirst = 4096;
+  std::size_t limit_;
+  std::vector<char> data_;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  bool grow_ = false;
+};
+
+// Pieces on their way out.
+class Outgoing {
+ public:
+  explicit Outgoing(std::span<const std::string_view> pieces) : pieces_(pieces) {}
+
+  enum class State : std::uint8_t { kDone, kBlocked, kBroken };
+
+  // Hands the kernel as much as it takes now, in as few calls as possible.
+  State write(int fd) {
+    for (;;) {
+      std::array<iovec, 64> vectors;
+      std::size_t count = fill(vectors);
+      if (count == 0) return State::kDone;
+      msghdr message{};
+      message.msg_iov = vectors.data();
+      message.msg_iovlen = count;
+      ssize_t sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0) {
+        return errno == EAGAIN || errno == EWOULDBLOCK ? State::kBlocked : State::kBroken;
+      }
+      advance(static_cast<std::size_t>(sent));
+    }
+  }
+
+ private:
+  std::size_t fill(std::array<iovec, 64>& vectors) const {
+    std::size_t count = 0;
+    std::size_t offset = offset_;
+    for (std::size_t i = index_; i < pieces_.size() && count < vectors.size(); ++i) {
+      std::string_view rest = pieces_[i].substr(offset);
+      offset = 0;
+      if (rest.empty()) continue;
+      vectors[count++] = {const_cast<char*>(rest.data()), rest.size()};
+    }
+    return count;
+  }
+  void advance(std::size_t n) {
+    while (index_ < pieces_.size() && n >= pieces_[index_].size() - offset_) {
+      n -= pieces_[index_].size() - offset_;
+      offset_ = 0;
+      ++index_;
+    }
+    offset_ += n;
+  }
+
+  std::span<const std::string_view> pieces_;
+  std::size_t index_ = 0;
+  std::size_t offset_ = 0;  // into pieces_[index_]
+};
+
+}  // namespace baton::http
