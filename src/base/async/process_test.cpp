@@ -1,0 +1,111 @@
+#include "base/async/process.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "base/async/file_watch.hpp"
+
+namespace baton::async {
+namespace {
+
+const std::vector<std::string> kEnv = {"PATH=/usr/bin:/bin"};
+
+class ProcessTest : public ::testing::Test {
+ protected:
+  ProcessTest() {
+    char pattern[] = "/tmp/baton-process-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+  }
+  ~ProcessTest() override { std::filesystem::remove_all(folder_); }
+  Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(10)); }
+  std::unique_ptr<Process> shell(const std::string& script, int output = -1) {
+    auto started = Process::start({{"sh", "-c", script}, kEnv, folder_.string(), output});
+    EXPECT_TRUE(started) << started.error().message();
+    return started ? *std::move(started) : nullptr;
+  }
+  std::string content(const std::string& name) {
+    std::ifstream in(folder_ / name);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  SystemClock clock_;
+  std::filesystem::path folder_;
+};
+
+TEST_F(ProcessTest, TellsTheExitCodeOr128PlusTheSignal) {
+  EXPECT_EQ(shell("exit 3")->wait(soon(), clock_), Exit{3});
+  EXPECT_EQ(shell("kill -TERM $$")->wait(soon(), clock_), Exit{128 + SIGTERM});
+}
+
+TEST_F(ProcessTest, WritesOutputAndErrorWhereItIsTold) {
+  const int out =
+      ::open((folder_ / "out").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+  EXPECT_EQ(shell("echo one; echo two >&2", out)->wait(soon(), clock_), Exit{0});
+  ::close(out);
+  EXPECT_EQ(content("out"), "one\ntwo\n");
+}
+
+TEST_F(ProcessTest, SaysWhyAProgramDoesNotStart) {
+  const auto missing = Process::start({{"no-such-program"}, kEnv, "", -1});
+  EXPECT_EQ(missing.error().code(), Code::kNotFound);
+  const auto folder = Process::start({{"sh"}, kEnv, "/no/such/folder", -1});
+  EXPECT_EQ(folder.error().code(), Code::kNotFound);
+  EXPECT_NE(folder.error().message().find("/no/such/folder"), std::string::npos);
+}
+
+TEST_F(ProcessTest, KillsTheWholeGroupWhenDestroyed) {
+  // The background shell keeps the write end open; end of file comes when it is gone.
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  auto process = shell("sleep 1000 & sleep 1000", ends[1]);
+  ::close(ends[1]);
+  process.reset();
+
+  char byte;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 0);
+  ::close(ends[0]);
+}
+
+TEST_F(ProcessTest, KillsWhatIsLeftOfTheGroupWhenTheFirstProcessEnds) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  auto process = shell("sleep 1000 & exit 0", ends[1]);
+  ::close(ends[1]);
+  EXPECT_EQ(process->wait(soon(), clock_), Exit{0});
+
+  char byte;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 0);
+  ::close(ends[0]);
+}
+
+TEST_F(ProcessTest, ComesBackFromWaitingAtTheDeadline) {
+  auto process = shell("sleep 1000");
+  EXPECT_EQ(process->wait(Deadline::in(clock_, Millis(5)), clock_), std::nullopt);
+  process->signal(SIGTERM);
+  EXPECT_EQ(process->wait(soon(), clock_), Exit{128 + SIGTERM});
+}
+
+TEST_F(ProcessTest, WatchesAFileThroughReplacement) {
+  const auto file = (folder_ / "watched").string();
+  auto watch = FileWatch::open({file});
+  ASSERT_TRUE(watch) << watch.error().message();
+  EXPECT_EQ(*(*watch)->wait(Deadline::in(clock_, Millis(1)), clock_), FileWatch::Change::kNone);
+
+  std::ofstream(folder_ / "unrelated") << "x";
+  std::ofstream(folder_ / "new") << "x";
+  EXPECT_EQ(*(*watch)->wait(Deadline::in(clock_, Millis(1)), clock_), FileWatch::Change::kNone);
+  std::filesystem::rename(folder_ / "new", file);
+  EXPECT_EQ(*(*watch)->wait(soon(), clock_), FileWatch::Change::kChanged);
+
+  (*watch)->close();
+  EXPECT_EQ((*watch)->wait(soon(), clock_).error().code(), Code::kCancelled);
+  EXPECT_EQ(FileWatch::open({"/no/such/folder/file"}).error().code(), Code::kNotFound);
+}
+
+}  // namespace
+}  // namespace baton::async
