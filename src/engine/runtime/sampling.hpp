@@ -48,8 +48,9 @@ struct Sample {
   std::optional<TokenLogprob> logprob;
 };
 
-// `banned` tokens cannot be drawn. `position` is the index of the drawn token in its sequence.
-// Ties go to the lowest token id. Contract: logits not empty, not all banned, `params` valid.
+// `banned` tokens are not drawn, unless that leaves none. `position` is the index of the drawn
+// token in its sequence. Ties go to the lowest token id. Contract: logits not empty, `params`
+// valid.
 Sample sample(std::span<const float> logits, const SamplingParams& params,
               std::span<const TokenId> banned, std::uint64_t seed, std::size_t position);
 

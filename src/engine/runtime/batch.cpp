@@ -1,0 +1,320 @@
+#include "engine/runtime/batch.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/core/assert.hpp"
+#include "base/core/log.hpp"
+
+namespace baton::runtime {
+namespace {
+
+constexpr Nanos kRenewEvery = std::chrono::seconds(5);
+
+bool contains(const std::vector<TokenId>& list, TokenId token) {
+  return std::ranges::find(list, token) != list.end();
+}
+
+// EOS and stop ids may not come before min_tokens.
+std::vector<TokenId> banned_now(const Sequence& sequence, const model::Config& config) {
+  const SamplingParams& p = sequence.request.sampling;
+  if (sequence.drawn() >= p.min_tokens) return {};
+  std::vector<TokenId> banned = p.stop_token_ids;
+  if (!p.ignore_eos) banned.insert(banned.end(), config.eos.begin(), config.eos.end());
+  return banned;
+}
+
+// The order of vllm-wire Appendix B, 6.
+std::optional<Finish> finish_after(const Sequence& sequence, const model::Config& config,
+                                   std::optional<TokenId>& stop_token) {
+  const SamplingParams& p = sequence.request.sampling;
+  const TokenId token = sequence.tokens.back();
+  if (sequence.drawn() >= p.min_tokens) {
+    if (!p.ignore_eos && contains(config.eos, token)) return Finish::kStop;
+    if (contains(p.stop_token_ids, token)) {
+      stop_token = token;
+      return Finish::kStop;
+    }
+  }
+  if (sequence.tokens.size() >= sequence.most) return Finish::kLength;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Batch::Batch(const EngineConfig& config, Deps deps)
+    : config_(config),
+      deps_(deps),
+      pool_(config.blocks, config.block_size, deps.random.next()),
+      scheduler_({.max_seqs = config.max_num_seqs,
+                  .max_tokens = config.max_num_batched_tokens,
+                  .prefix_caching = config.prefix_caching},
+                 pool_) {}
+
+void Batch::add(GenerateRequest request, Mono arrived) {
+  auto sequence = std::make_unique<Sequence>();
+  Sequence& s = *sequence;
+  s.serial = next_serial_++;
+  s.seed = request.sampling.seed ? *request.sampling.seed : deps_.random.next();
+  s.tokens = std::move(request.prompt);
+  s.prompt = s.tokens.size();
+  const bool prefill_leg = request.transfer.do_remote_decode;
+  const std::size_t wanted = prefill_leg ? 1 : request.sampling.max_tokens;
+  s.most = s.prompt + std::min(wanted, config_.max_model_len - s.prompt);
+  s.wants_remote = request.transfer.do_remote_prefill;
+  s.arrived = s.renewed = arrived;
+  s.request = std::move(request);
+  scheduler_.add(std::move(sequence));
+}
+
+void Batch::abort(std::string_view id) {
+  if (Sequence* sequence = scheduler_.find(id))
+    end_early(*sequence, Finish::kAbort, cancelled("the request was aborted"));
+}
+
+void Batch::abort_all() {
+  for (Sequence* sequence : scheduler_.all())
+    if (!sequence->abandoned)
+      end_early(*sequence, Finish::kAbort, cancelled("the engine is stopping"));
+}
+
+void Batch::pulled(PullOutcome outcome) {
+  Sequence* sequence = scheduler_.find(outcome.serial);
+  BATON_ASSERT(sequence != nullptr && sequence->state == Sequence::State::kPulling);
+  const Mono now = deps_.clock.now();
+  sequence->report.transfer = outcome.took;
+  sequence->admitted = now;
+  counters_.transfer_bytes += outcome.bytes;
+  ++(outcome.status ? counters_.transfers_ok : counters_.transfers_failed);
+  if (sequence->abandoned) {
+    scheduler_.finish(*sequence);
+    return;
+  }
+  if (outcome.status) {
+    sequence->report.remote = sequence->prompt - 1 - sequence->computed;
+    sequence->report.kv_bytes = outcome.bytes;
+    scheduler_.pulled(*sequence, sequence->report.remote);
+    return;
+  }
+  const std::string why = outcome.status.error().message();
+  log::warn("KV transfer failed", {{"request", sequence->request.id}, {"why", why}});
+  if (config_.transfer->on_failure == LoadFailure::kFail) {
+    scheduler_.pulled(*sequence, 0);
+    end_early(*sequence, Finish::kError, internal("KV transfer failed: " + why));
+    return;
+  }
+  sequence->report.transfer_error = why;
+  scheduler_.pulled(*sequence, 0);
+}
+
+bool Batch::step() {
+  reclaim_leases();
+  look_at_the_clock();
+  const Plan plan = scheduler_.plan();
+  counters_.preemptions += plan.preempt.size();
+  scheduler_.apply(plan);
+  start_admitted(plan);
+  if (!plan.work.empty()) compute(plan);
+  const bool moved = !plan.work.empty() || !plan.admit.empty() || !plan.preempt.empty();
+  return scheduler_.running() > 0 || (moved && scheduler_.waiting() > 0);
+}
+
+void Batch::reclaim_leases() {
+  if (!deps_.leases) return;
+  for (const LeaseTable::Reclaimed& lease : deps_.leases->reclaim()) {
+    pool_.unpin(lease.blocks);
+    ++(lease.end == LeaseTable::End::kExpired ? counters_.leases_expired
+                                              : counters_.leases_released);
+  }
+}
+
+void Batch::look_at_the_clock() {
+  const Mono now = deps_.clock.now();
+  for (Sequence* sequence : scheduler_.all()) {
+    if (sequence->abandoned) continue;
+    if (sequence->request.deadline.passed(now)) {
+      end_early(*sequence, Finish::kError, timed_out("the request's deadline passed"));
+    } else if (sequence->wants_remote && sequence->state == Sequence::State::kWaiting &&
+               now - sequence->renewed >= kRenewEvery) {
+      sequence->renewed = now;
+      deps_.puller->settle(Settle::kRenew, sequence->request.transfer);
+    }
+  }
+}
+
+void Batch::start_admitted(const Plan& plan) {
+  const Mono now = deps_.clock.now();
+  for (const Plan::Admission& admission : plan.admit) {
+    Sequence& sequence = *admission.sequence;
+    sequence.admitted = now;
+    if (sequence.reported) continue;  // preempted while decoding
+    if (sequence.report.prompt == 0) sequence.report.queue = now - sequence.arrived;
+    sequence.report.prompt = sequence.prompt;
+    sequence.report.cached = sequence.computed;
+    sequence.report.remote = 0;
+    counters_.prefix_query_tokens += sequence.prompt;
+    counters_.prefix_hit_tokens += sequence.computed;
+    if (sequence.wants_remote) start_pull(sequence);
+  }
+}
+
+void Batch::start_pull(Sequence& sequence) {
+  const std::size_t end = sequence.prompt - 1;  // the last token is computed: its logits are wanted
+  if (sequence.computed >= end) {
+    release_remote(sequence);
+    scheduler_.pulled(sequence, 0);
+    return;
+  }
+  sequence.cancel_pull = std::make_shared<std::atomic<bool>>(false);
+  const Deadline budget = Deadline::in(deps_.clock, config_.transfer->pull_timeout);
+  deps_.puller->pull({.source = sequence.request.transfer,
+                      .serial = sequence.serial,
+                      .prompt = kv::digest(std::span(sequence.tokens)),
+                      .begin = sequence.computed,
+                      .end = end,
+                      .blocks = sequence.blocks,
+                      .deadline = budget.earlier(sequence.request.deadline),
+                      .cancelled = sequence.cancel_pull});
+}
+
+void Batch::compute(const Plan& plan) {
+  std::vector<model::Slice> slices;
+  slices.reserve(plan.work.size());
+  for (const auto& [sequence, tokens] : plan.work) {
+    const bool last = sequence->computed + tokens == sequence->tokens.size();
+    slices.push_back({.tokens = std::span(sequence->tokens).subspan(sequence->computed, tokens),
+                      .position = sequence->computed,
+                      .blocks = sequence->blocks,
+                      .logits = last ? model::Slice::Logits::kLast : model::Slice::Logits::kNone});
+  }
+  logits_.clear();
+  deps_.model.forward(slices, deps_.memory, logits_);
+  ++counters_.steps;
+
+  const std::size_t vocab = deps_.model.config().vocab;
+  std::size_t row = 0;
+  for (const auto& [sequence, tokens] : plan.work) {
+    scheduler_.computed(*sequence, tokens);
+    if (sequence->computed < sequence->tokens.size()) continue;
+    draw(*sequence, std::span(logits_).subspan(row++ * vocab, vocab));
+  }
+}
+
+void Batch::draw(Sequence& sequence, std::span<const float> logits) {
+  const model::Config& config = deps_.model.config();
+  Event event;
+  event.id = sequence.request.id;
+  if (!sequence.reported) report_prompt(sequence, event);
+  Sample drawn = sample(logits, sequence.request.sampling, banned_now(sequence, config),
+                        sequence.seed, sequence.tokens.size());
+  sequence.tokens.push_back(drawn.token);
+  ++counters_.generation_tokens;
+  event.tokens.push_back(drawn.token);
+  if (drawn.logprob) event.logprobs.push_back(std::move(*drawn.logprob));
+  event.finish = finish_after(sequence, config, event.stop_token);
+  if (event.finish) {
+    end(sequence, std::move(event));
+  } else {
+    events_.push_back(std::move(event));
+  }
+}
+
+void Batch::report_prompt(Sequence& sequence, Event& event) {
+  PromptReport& report = sequence.report;
+  report.computed = report.prompt - report.cached - report.remote;
+  report.compute = deps_.clock.now() - sequence.admitted;
+  counters_.prompt_tokens_cached += report.cached;
+  counters_.prompt_tokens_remote += report.remote;
+  counters_.prompt_tokens_computed += report.computed;
+  event.prompt = report;
+  sequence.reported = true;
+}
+
+void Batch::end(Sequence& sequence, Event event) {
+  switch (*event.finish) {
+    case Finish::kStop:
+      ++counters_.finished_stop;
+      break;
+    case Finish::kLength:
+      ++counters_.finished_length;
+      break;
+    case Finish::kAbort:
+      ++counters_.finished_abort;
+      break;
+    case Finish::kError:
+      ++counters_.finished_error;
+      break;
+  }
+  const bool answered = event.finish == Finish::kStop || event.finish == Finish::kLength;
+  if (answered && sequence.request.transfer.do_remote_decode) {
+    event.transfer = lease(sequence);
+  } else if (sequence.state == Sequence::State::kPulling) {
+    // The pulling thread writes to its blocks until its outcome is here.
+    sequence.abandoned = true;
+    *sequence.cancel_pull = true;
+    scheduler_.forget_id(sequence);
+  } else {
+    if (sequence.wants_remote) release_remote(sequence);
+    scheduler_.finish(sequence);
+  }
+  events_.push_back(std::move(event));
+}
+
+void Batch::end_early(Sequence& sequence, Finish finish, Error error) {
+  Event event;
+  event.id = sequence.request.id;
+  event.finish = finish;
+  event.error = std::move(error);
+  end(sequence, std::move(event));
+}
+
+// The blocks go to the lease, with their references.
+kv::TransferParams Batch::lease(Sequence& sequence) {
+  const std::span prompt = std::span(sequence.tokens).first(sequence.prompt);
+  LeasedPrompt leased{.request_id = sequence.request.id,
+                      .prompt = kv::digest(prompt),
+                      .tokens = sequence.prompt,
+                      .blocks = {}};
+  leased.blocks = scheduler_.finish_keeping(sequence, leased.tokens);
+  pool_.pin(leased.blocks);
+  kv::TransferParams out;
+  out.do_remote_prefill = true;
+  out.remote_engine_id = deps_.leases->engine_id();
+  out.remote_request_id = leased.request_id;
+  out.remote_host = config_.transfer->host;
+  out.remote_port = config_.transfer->port;
+  for (const BlockIndex block : leased.blocks)
+    out.remote_block_ids.push_back(static_cast<std::uint64_t>(block));
+  out.remote_num_tokens = leased.tokens;
+  LeaseTable::Grant grant = deps_.leases->publish(std::move(leased));
+  out.generation = grant.generation;
+  out.lease_token = std::move(grant.token);
+  ++counters_.leases_granted;
+  return out;
+}
+
+void Batch::release_remote(const Sequence& sequence) {
+  deps_.puller->settle(Settle::kRelease, sequence.request.transfer);
+}
+
+bool Batch::timed() const { return !idle() || (deps_.leases && deps_.leases->leases() > 0); }
+
+Stats Batch::stats() const {
+  Stats out = counters_;
+  out.running = scheduler_.running();
+  out.waiting_remote = scheduler_.pulling();
+  out.waiting = scheduler_.waiting() + out.waiting_remote;
+  out.blocks_total = pool_.size();
+  out.blocks_used = pool_.used();
+  out.blocks_pinned = pool_.pinned();
+  out.evictions = pool_.evictions();
+  if (deps_.leases) {
+    out.blocks_leased = deps_.leases->blocks();
+    out.leases = deps_.leases->leases();
+  }
+  return out;
+}
+
+}  // namespace baton::runtime

@@ -1,0 +1,73 @@
+#pragma once
+// What the engine thread does: takes requests and finished pulls in, computes step after step, and
+// says what happened. No threads of its own, so tests drive it directly.
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/random.hpp"
+#include "engine/model/model.hpp"
+#include "engine/runtime/block_pool.hpp"
+#include "engine/runtime/engine.hpp"
+#include "engine/runtime/kv_puller.hpp"
+#include "engine/runtime/lease_table.hpp"
+#include "engine/runtime/scheduler.hpp"
+
+namespace baton::runtime {
+
+// Confined to the engine thread.
+class Batch {
+ public:
+  struct Deps {
+    model::Model& model;
+    model::KvMemory& memory;
+    LeaseTable* leases;  // null: no KV transfer
+    KvPuller* puller;    // null: no KV transfer
+    const Clock& clock;
+    Random& random;
+  };
+
+  Batch(const EngineConfig& config, Deps deps);
+
+  // Contract: valid for this engine, with an id that is not in flight.
+  void add(GenerateRequest request, Mono arrived);
+  void abort(std::string_view id);
+  void abort_all();
+  void pulled(PullOutcome outcome);
+
+  // Reclaims leases, ends what is late, and computes one step. True: there is more to compute now.
+  bool step();
+  // What happened since the last call.
+  std::vector<Event> take_events() { return std::exchange(events_, {}); }
+
+  bool idle() const { return scheduler_.idle(); }  // nothing in flight; leases may be
+  // Something will happen by the passing of time alone.
+  bool timed() const;
+  Stats stats() const;
+
+ private:
+  void reclaim_leases();
+  void look_at_the_clock();
+  void start_admitted(const Plan& plan);
+  void start_pull(Sequence& sequence);
+  void compute(const Plan& plan);
+  void draw(Sequence& sequence, std::span<const float> logits);
+  void report_prompt(Sequence& sequence, Event& event);
+  void end(Sequence& sequence, Event event);
+  void end_early(Sequence& sequence, Finish finish, Error error);
+  kv::TransferParams lease(Sequence& sequence);
+  void release_remote(const Sequence& sequence);
+
+  const EngineConfig config_;
+  const Deps deps_;
+  BlockPool pool_;
+  Scheduler scheduler_;
+  std::uint64_t next_serial_ = 1;
+  Stats counters_;  // the counters of it
+  std::vector<Event> events_;
+  std::vector<float> logits_;  // of one step
+};
+
+}  // namespace baton::runtime

@@ -1,0 +1,184 @@
+#include "engine/runtime/kv_puller.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "base/core/log.hpp"
+#include "engine/runtime/kv_rows.hpp"
+#include "engine/runtime/kv_server.hpp"
+
+namespace baton::runtime {
+namespace {
+
+constexpr std::size_t kThreads = 4;       // pulls at once
+constexpr std::size_t kMaxQueued = 1024;  // beyond: no renewals and releases
+constexpr Nanos kSettleTimeout = std::chrono::seconds(2);
+
+kv::LeaseKey key_of(const kv::TransferParams& source) {
+  return {source.remote_engine_id, source.remote_request_id, source.lease_token, source.generation};
+}
+
+Result<Socket> connect(const kv::TransferParams& source, LocalSocket local,
+                       const Patience& patience) {
+  if (local == LocalSocket::kOn)
+    if (auto socket = connect_local(source.remote_host, source.remote_port)) return socket;
+  return connect_tcp(source.remote_host, source.remote_port, patience)
+      .with(fmt::format("connecting to {} port {}", source.remote_host, source.remote_port));
+}
+
+// The answer when it is a `Wanted`; what the server said when it refuses.
+template <class Wanted>
+Result<Wanted> expect(Result<kv::Message> answer) {
+  if (!answer) return std::move(answer).error();
+  if (auto* wanted = std::get_if<Wanted>(&*answer)) return std::move(*wanted);
+  if (auto* failed = std::get_if<kv::Failed>(&*answer))
+    return Error(failed->code, std::move(failed->message));
+  return invalid("KV frame: another answer than was due");
+}
+
+}  // namespace
+
+KvPuller::KvPuller(const TransferConfig& config, kv::Digest model, Deps deps)
+    : config_(config), model_(model), deps_(std::move(deps)) {
+  for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
+}
+
+KvPuller::~KvPuller() { stop(); }
+
+void KvPuller::pull(PullJob job) { enqueue(std::move(job)); }
+
+void KvPuller::settle(Settle what, const kv::TransferParams& source) {
+  enqueue(Settlement{what, source});
+}
+
+void KvPuller::enqueue(Job job) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::holds_alternative<Settlement>(job) && queue_.size() >= kMaxQueued) return;
+    queue_.push_back(std::move(job));
+  }
+  ready_.notify_one();
+}
+
+void KvPuller::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  ready_.notify_all();
+  threads_.clear();
+}
+
+void KvPuller::run() {
+  while (true) {
+    std::unique_lock lock(mutex_);
+    ready_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const Job job = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    std::visit([this](const auto& j) { perform(j); }, job);
+  }
+}
+
+void KvPuller::perform(const Settlement& job) {
+  const kv::LeaseKey key = key_of(job.source);
+  const kv::Message request =
+      job.what == Settle::kRenew ? kv::Message(kv::Renew{key}) : kv::Message(kv::Release{key});
+  if (const Status done = tell(job.source, request); !done)
+    log::debug("KV lease not settled; it will expire", {{"why", done.error().message()}});
+}
+
+void KvPuller::perform(const PullJob& job) {
+  const Mono start = deps_.clock.now();
+  PullOutcome outcome{.serial = job.serial, .status = {}, .bytes = 0, .took = {}};
+  outcome.status = fetch(job, outcome.bytes);
+  outcome.took = deps_.clock.now() - start;
+  const bool release = !outcome.status && outcome.status.error().code() != Code::kNotFound &&
+                       outcome.status.error().code() != Code::kUnavailable;
+  deps_.on_outcome(std::move(outcome));
+  if (release) perform(Settlement{Settle::kRelease, job.source});
+}
+
+Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& request) const {
+  const Patience patience{deps_.clock, Deadline::in(deps_.clock, kSettleTimeout), stopping_};
+  BATON_TRY_ASSIGN(const Socket peer, connect(source, config_.local_socket, patience));
+  BATON_TRY(peer.send(kv::encode(request), patience));
+  BATON_TRY(expect<kv::Done>(receive_control(peer, patience)));
+  return {};
+}
+
+Status KvPuller::fetch(const PullJob& job, std::uint64_t& bytes) const {
+  if (stopping_) return cancelled("stopping");
+  const Patience patience{deps_.clock, job.deadline, *job.cancelled};
+  BATON_TRY_ASSIGN(const Socket peer, connect(job.source, config_.local_socket, patience));
+  const auto stall = [&] {
+    return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
+  };
+  const kv::Pull request{key_of(job.source),
+                         wire_shape(deps_.memory.shape()),
+                         model_,
+                         job.prompt,
+                         static_cast<std::uint32_t>(job.source.remote_num_tokens),
+                         static_cast<std::uint32_t>(job.begin),
+                         static_cast<std::uint32_t>(job.end)};
+  BATON_TRY(peer.send(kv::encode(request), stall()));
+  BATON_TRY(expect<kv::Accepted>(receive_control(peer, stall())));
+  BATON_TRY(receive_rows(peer, job, bytes, patience));
+  BATON_TRY_ASSIGN(const auto end, expect<kv::End>(receive_control(peer, stall())));
+  if (end.generation != job.source.generation) return invalid("KV frame: another generation");
+  // The rows are here and checked; a release that is lost costs the server a lease, not us.
+  if (peer.send(kv::encode(kv::Release{request.key}), stall()))
+    (void)expect<kv::Done>(receive_control(peer, stall()));
+  return {};
+}
+
+Status KvPuller::receive_rows(const Socket& peer, const PullJob& job, std::uint64_t& bytes,
+                              const Patience& patience) const {
+  const model::KvShape& shape = deps_.memory.shape();
+  for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
+    for (auto first = static_cast<std::uint32_t>(job.begin); first < job.end;) {
+      const kv::Rows due{job.source.generation, layer, first,
+                         static_cast<std::uint32_t>(job.end) - first, 0};
+      const auto frame = patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
+      BATON_TRY_ASSIGN(const auto count, receive_frame(peer, job, due, frame));
+      first += count;
+      bytes += count * shape.row_bytes();
+    }
+  }
+  return {};
+}
+
+// One frame of at most `due.count` rows into the blocks; how many came.
+Result<std::uint32_t> KvPuller::receive_frame(const Socket& peer, const PullJob& job, kv::Rows due,
+                                              const Patience& patience) const {
+  BATON_TRY_ASSIGN(const auto head, receive_head(peer, patience));
+  const bool rows_come = head.kind == kv::FrameKind::kRows;
+  std::string body(rows_come ? kv::kRowsHead : head.length, '\0');
+  BATON_TRY(peer.receive(std::span(body), patience));
+  BATON_TRY_ASSIGN(const auto rows, expect<kv::Rows>(kv::decode_body(head.kind, body)));
+  if (rows.generation != due.generation) return invalid("KV frame: another generation");
+  if (rows.layer != due.layer || rows.first != due.first || rows.count == 0 ||
+      rows.count > due.count)
+    return invalid(
+        fmt::format("KV frame: layer {} tokens {}+{} where layer {} tokens {}+{} are due",
+                    rows.layer, rows.first, rows.count, due.layer, due.first, due.count));
+  if (head.length != kv::kRowsHead + rows.count * deps_.memory.shape().row_bytes())
+    return invalid(fmt::format("KV frame: {} bytes for {} rows", head.length, rows.count));
+
+  const std::vector<iovec> parts =
+      rows_of(deps_.memory, rows.layer, job.blocks, rows.first, rows.count);
+  std::vector<iovec> room = parts;  // consumed by receiving
+  BATON_TRY(peer.receive(std::span(room), patience));
+  if (checksum(parts) != rows.checksum)
+    return invalid(fmt::format("KV frame: checksum of layer {} tokens {}+{} differs", rows.layer,
+                               rows.first, rows.count));
+  return rows.count;
+}
+
+}  // namespace baton::runtime

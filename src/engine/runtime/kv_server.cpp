@@ -1,0 +1,136 @@
+#include "engine/runtime/kv_server.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "engine/runtime/kv_rows.hpp"
+
+namespace baton::runtime {
+namespace {
+
+constexpr std::size_t kThreads = 4;  // connections served at once; others wait in the backlog
+
+}  // namespace
+
+Result<kv::FrameHead> receive_head(const Socket& peer, const Patience& patience) {
+  std::array<char, kv::kFrameHead> bytes{};
+  BATON_TRY(peer.receive(bytes, patience));
+  return kv::decode_head({bytes.data(), bytes.size()});
+}
+
+Result<kv::Message> receive_control(const Socket& peer, const Patience& patience) {
+  BATON_TRY_ASSIGN(const auto head, receive_head(peer, patience));
+  if (head.kind == kv::FrameKind::kRows) return invalid("KV frame: rows where none are due");
+  std::string body(head.length, '\0');
+  BATON_TRY(peer.receive(std::span(body), patience));
+  return kv::decode_body(head.kind, body);
+}
+
+Result<std::unique_ptr<KvServer>> KvServer::listen(const TransferConfig& config, kv::Digest model,
+                                                   Deps deps) {
+  std::unique_ptr<KvServer> server(new KvServer(config, model, deps));
+  BATON_TRY_ASSIGN(Listener tcp, listen_tcp(config.host, config.port));
+  server->port_ = tcp.port;
+  server->listeners_.push_back(std::move(tcp.socket));
+  if (config.local_socket == LocalSocket::kOn) {
+    BATON_TRY_ASSIGN(Socket local, listen_local(config.host, tcp.port));
+    server->listeners_.push_back(std::move(local));
+  }
+  return server;
+}
+
+KvServer::~KvServer() { stop(); }
+
+void KvServer::start() {
+  for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
+}
+
+void KvServer::stop() {
+  stopping_ = true;
+  stop_.raise();
+  threads_.clear();
+}
+
+void KvServer::run() {
+  while (auto peer = accept_any(listeners_, stop_)) serve(*peer);
+}
+
+void KvServer::serve(const Socket& peer) {
+  while (true) {
+    const auto request = receive_control(peer, patience());
+    if (!request) {
+      if (request.error().code() == Code::kInvalid)
+        (void)peer.send(kv::encode(kv::Failed{Code::kInvalid, request.error().message()}),
+                        patience());
+      return;
+    }
+    if (!answer(peer, *request)) return;
+  }
+}
+
+Status KvServer::answer(const Socket& peer, const kv::Message& request) {
+  Status done;
+  if (const auto* pull = std::get_if<kv::Pull>(&request)) {
+    done = check(*pull);
+    if (done) return answer_pull(peer, *pull);
+  } else if (const auto* renew = std::get_if<kv::Renew>(&request)) {
+    done = deps_.leases.renew(renew->key);
+  } else if (const auto* release = std::get_if<kv::Release>(&request)) {
+    done = deps_.leases.release(release->key);
+  } else {
+    done = invalid("KV frame: not a request");
+  }
+  if (done) return peer.send(kv::encode(kv::Done{}), patience());
+  return peer.send(kv::encode(kv::Failed{done.error().code(), done.error().message()}), patience());
+}
+
+Status KvServer::check(const kv::Pull& pull) const {
+  if (pull.model != model_) return conflict("the KV is of another model");
+  if (pull.shape != wire_shape(deps_.memory.shape()))
+    return conflict("the KV has another shape or element type");
+  BATON_TRY(deps_.leases.check(pull.key, pull.prompt, pull.prompt_tokens));
+  if (pull.begin > pull.end || pull.end > pull.prompt_tokens)
+    return invalid(fmt::format("tokens {} to {} of {} are no range", pull.begin, pull.end,
+                               pull.prompt_tokens));
+  return {};
+}
+
+Status KvServer::answer_pull(const Socket& peer, const kv::Pull& pull) {
+  BATON_TRY(peer.send(kv::encode(kv::Accepted{pull.key.generation}), patience()));
+  const std::size_t most = rows_per_frame(deps_.memory.shape());
+  for (std::uint32_t layer = 0; layer < pull.shape.layers; ++layer) {
+    for (std::uint32_t first = pull.begin; first < pull.end;) {
+      const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(most, pull.end - first));
+      const Status sent = send_rows(peer, pull, {pull.key.generation, layer, first, count, 0});
+      if (!sent) {
+        // Between frames the reader can be told why; inside one the cut connection says it.
+        if (sent.error().code() == Code::kNotFound)
+          (void)peer.send(kv::encode(kv::Failed{Code::kNotFound, sent.error().message()}),
+                          patience());
+        return sent;
+      }
+      first += count;
+    }
+  }
+  return peer.send(kv::encode(kv::End{pull.key.generation}), patience());
+}
+
+Status KvServer::send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows rows) {
+  BATON_TRY_ASSIGN(const auto blocks, deps_.leases.begin_read(pull.key));
+  std::vector<iovec> parts = rows_of(deps_.memory, rows.layer, blocks, rows.first, rows.count);
+  rows.checksum = checksum(parts);
+  const std::size_t payload = rows.count * deps_.memory.shape().row_bytes();
+  std::string head = kv::encode(rows, payload);
+  parts.insert(parts.begin(), iovec{head.data(), head.size()});
+  const Status sent = peer.send(std::span(parts), patience());
+  deps_.leases.end_read(pull.key.generation);
+  if (sent) bytes_.fetch_add(payload, std::memory_order_relaxed);
+  return sent;
+}
+
+}  // namespace baton::runtime

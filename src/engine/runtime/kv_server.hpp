@@ -1,0 +1,68 @@
+#pragma once
+// Serves leased KV to readers (formats/kv/kv_wire.hpp) on a few threads: each takes a connection,
+// answers its requests and goes back to the listeners. A connection that stalls is cut.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "engine/runtime/engine.hpp"
+#include "engine/runtime/lease_table.hpp"
+#include "engine/runtime/socket.hpp"
+
+namespace baton::runtime {
+
+// Thread-safe.
+class KvServer {
+ public:
+  struct Deps {
+    LeaseTable& leases;
+    const model::KvMemory& memory;
+    const Clock& clock;
+  };
+
+  // kInvalid: the host is no IP address. kUnavailable: cannot bind.
+  static Result<std::unique_ptr<KvServer>> listen(const TransferConfig& config, kv::Digest model,
+                                                  Deps deps);
+  ~KvServer();
+
+  std::uint16_t port() const { return port_; }
+  std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // of rows sent
+
+  void start();
+  // Cuts every connection and joins the threads.
+  void stop();
+
+ private:
+  KvServer(const TransferConfig& config, kv::Digest model, Deps deps)
+      : stall_(config.stall_timeout), model_(model), deps_(deps) {}
+  void run();
+  void serve(const Socket& peer);
+  Status answer(const Socket& peer, const kv::Message& request);
+  Status answer_pull(const Socket& peer, const kv::Pull& pull);
+  Status check(const kv::Pull& pull) const;
+  Status send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows rows);
+  Patience patience() const { return {deps_.clock, Deadline::in(deps_.clock, stall_), stopping_}; }
+
+  const Nanos stall_;
+  const kv::Digest model_;
+  const Deps deps_;
+  std::vector<Socket> listeners_;
+  std::uint16_t port_ = 0;
+  std::atomic<std::uint64_t> bytes_ = 0;
+  std::atomic<bool> stopping_ = false;
+  Signal stop_;
+  std::vector<std::jthread> threads_;
+};
+
+// Shared with the reader. kUnavailable, kTimeout, kInvalid as the wire says.
+Result<kv::FrameHead> receive_head(const Socket& peer, const Patience& patience);
+// A whole control frame.
+Result<kv::Message> receive_control(const Socket& peer, const Patience& patience);
+
+}  // namespace baton::runtime

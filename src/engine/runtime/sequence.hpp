@@ -1,0 +1,49 @@
+#pragma once
+// One request inside the engine.
+//
+//   kWaiting ──admit──> kRunning ──finish──> gone
+//      ^  └─admit, remote KV─> kPulling ──arrived──> kRunning
+//      └──preempt── kRunning          └──failed, fetched less──> kRunning (computes the rest)
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "engine/runtime/block_pool.hpp"
+#include "engine/runtime/engine.hpp"
+
+namespace baton::runtime {
+
+struct Sequence {
+  enum class State : std::uint8_t { kWaiting, kPulling, kRunning };
+
+  GenerateRequest request;
+  std::uint64_t serial = 0;     // order of arrival; unique
+  std::uint64_t seed = 0;       // of its random stream
+  std::vector<TokenId> tokens;  // prompt, then what was drawn
+  std::size_t prompt = 0;       // tokens of it that are the prompt
+  std::size_t most = 0;         // tokens at which it ends with kLength
+  State state = State::kWaiting;
+  bool wants_remote = false;  // the prompt's KV is elsewhere and has not been tried yet
+  bool reported = false;      // its PromptReport was sent
+  bool abandoned = false;     // its last event was sent, but a pull still writes to its blocks
+
+  std::size_t computed = 0;        // tokens whose KV is in `blocks`
+  std::vector<BlockIndex> blocks;  // covers all of `tokens` once admitted
+  std::vector<kv::Digest> names;   // of the full blocks of `tokens`
+  std::size_t published = 0;       // blocks offered to the prefix cache
+
+  PromptReport report;
+  Mono arrived;
+  Mono admitted;  // latest admission, or end of the pull
+  Mono renewed;   // when the remote lease was last known or told to live
+  std::shared_ptr<std::atomic<bool>> cancel_pull;  // shared with the pulling thread
+
+  std::size_t drawn() const { return tokens.size() - prompt; }
+  bool decoding() const { return computed + 1 == tokens.size() && drawn() > 0; }
+};
+
+}  // namespace baton::runtime

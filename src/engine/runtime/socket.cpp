@@ -1,0 +1,224 @@
+#include "engine/runtime/socket.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/core/assert.hpp"
+
+namespace baton::runtime {
+namespace {
+
+// Cancellation and clocks that tests advance are looked at this often.
+constexpr Nanos kLook = std::chrono::milliseconds(20);
+constexpr int kBacklog = 64;
+constexpr std::size_t kMaxParts = 512;  // per system call
+
+std::string why() { return std::strerror(errno); }
+
+struct FreeAddresses {
+  void operator()(addrinfo* list) const { freeaddrinfo(list); }
+};
+using Addresses = std::unique_ptr<addrinfo, FreeAddresses>;
+
+Result<Addresses> resolve(const std::string& host, std::uint16_t port) {
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (getaddrinfo(host.c_str(), fmt::format("{}", port).c_str(), &hints, &list) != 0)
+    return invalid(fmt::format("'{}' is not an IP address", host));
+  return Addresses(list);
+}
+
+Status wait_for(int fd, short events, const Patience& patience) {
+  while (true) {
+    if (patience.cancelled.load(std::memory_order_relaxed)) return cancelled("cancelled");
+    const Nanos left = patience.deadline.left(patience.clock.now());
+    if (left <= Nanos(0)) return timed_out("the peer did not answer in time");
+    pollfd p{fd, events, 0};
+    const auto millis = std::chrono::ceil<Millis>(std::min(left, kLook)).count();
+    const int ready = ::poll(&p, 1, static_cast<int>(millis));
+    if (ready > 0) return {};
+    if (ready < 0 && errno != EINTR) return unavailable(fmt::format("poll: {}", why()));
+  }
+}
+
+// Moves all bytes of `parts` with `move_some`, which is sendmsg or recvmsg.
+template <class MoveSome>
+Status move_all(int fd, std::span<iovec> parts, short events, const Patience& patience,
+                MoveSome move_some) {
+  while (true) {
+    while (!parts.empty() && parts.front().iov_len == 0) parts = parts.subspan(1);
+    if (parts.empty()) return {};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = std::min(parts.size(), kMaxParts);
+    const ssize_t moved = move_some(fd, &message);
+    if (moved == 0) return unavailable("the peer closed the connection");
+    if (moved < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return unavailable(why());
+      BATON_TRY(wait_for(fd, events, patience));
+      continue;
+    }
+    auto rest = static_cast<std::size_t>(moved);
+    for (iovec& part : parts) {
+      const std::size_t step = std::min(rest, part.iov_len);
+      part.iov_base = static_cast<char*>(part.iov_base) + step;
+      part.iov_len -= step;
+      rest -= step;
+      if (rest == 0) break;
+    }
+  }
+}
+
+void set_no_delay(int fd) {
+  const int on = 1;
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+struct LocalAddress {
+  sockaddr_un address{};
+  socklen_t size = 0;
+};
+
+LocalAddress local_address(const std::string& host, std::uint16_t port) {
+  LocalAddress out;
+  out.address.sun_family = AF_UNIX;
+  // A leading NUL makes it abstract: no file to clean up.
+  const std::string name =
+      fmt::format("baton-kv/{}/{}", host, port).substr(0, sizeof out.address.sun_path - 1);
+  std::ranges::copy(name, out.address.sun_path + 1);
+  out.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  return out;
+}
+
+bool same_user(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == ::geteuid();
+}
+
+}  // namespace
+
+Socket::~Socket() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Status Socket::send(std::span<iovec> parts, const Patience& patience) const {
+  return move_all(fd_, parts, POLLOUT, patience,
+                  [](int fd, msghdr* m) { return ::sendmsg(fd, m, MSG_NOSIGNAL); });
+}
+
+Status Socket::receive(std::span<iovec> parts, const Patience& patience) const {
+  return move_all(fd_, parts, POLLIN, patience,
+                  [](int fd, msghdr* m) { return ::recvmsg(fd, m, 0); });
+}
+
+Status Socket::send(std::string_view bytes, const Patience& patience) const {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  return send(std::span(&part, 1), patience);
+}
+
+Status Socket::receive(std::span<char> bytes, const Patience& patience) const {
+  iovec part{bytes.data(), bytes.size()};
+  return receive(std::span(&part, 1), patience);
+}
+
+Result<Listener> listen_tcp(const std::string& host, std::uint16_t port) {
+  BATON_TRY_ASSIGN(const Addresses list, resolve(host, port));
+  Socket socket(::socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  if (!socket || ::setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::bind(socket.fd(), list->ai_addr, list->ai_addrlen) != 0 ||
+      ::listen(socket.fd(), kBacklog) != 0)
+    return unavailable(fmt::format("KV transfer on {} port {}: {}", host, port, why()));
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  if (::getsockname(socket.fd(), reinterpret_cast<sockaddr*>(&bound), &size) != 0)
+    return unavailable(fmt::format("KV transfer on {}: {}", host, why()));
+  std::array<char, NI_MAXSERV> service{};
+  if (::getnameinfo(reinterpret_cast<sockaddr*>(&bound), size, nullptr, 0, service.data(),
+                    service.size(), NI_NUMERICSERV) != 0)
+    return unavailable(fmt::format("KV transfer on {}: no port", host));
+  return Listener{std::move(socket), static_cast<std::uint16_t>(std::stoul(service.data()))};
+}
+
+Result<Socket> connect_tcp(const std::string& host, std::uint16_t port, const Patience& patience) {
+  BATON_TRY_ASSIGN(const Addresses list, resolve(host, port));
+  Socket socket(::socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket) return unavailable(why());
+  if (::connect(socket.fd(), list->ai_addr, list->ai_addrlen) != 0) {
+    if (errno != EINPROGRESS) return unavailable(why());
+    BATON_TRY(wait_for(socket.fd(), POLLOUT, patience));
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (::getsockopt(socket.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0)
+      return unavailable(std::strerror(error));
+  }
+  set_no_delay(socket.fd());
+  return socket;
+}
+
+Result<Socket> listen_local(const std::string& host, std::uint16_t port) {
+  Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const LocalAddress name = local_address(host, port);
+  if (!socket ||
+      ::bind(socket.fd(), reinterpret_cast<const sockaddr*>(&name.address), name.size) != 0 ||
+      ::listen(socket.fd(), kBacklog) != 0)
+    return unavailable(
+        fmt::format("KV transfer, local socket of {} port {}: {}", host, port, why()));
+  return socket;
+}
+
+Result<Socket> connect_local(const std::string& host, std::uint16_t port) {
+  Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const LocalAddress name = local_address(host, port);
+  if (!socket ||
+      ::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&name.address), name.size) != 0)
+    return unavailable(why());
+  // Another user may have taken the name; the lease token is not for them.
+  if (!same_user(socket.fd())) return denied("the local socket belongs to another user");
+  return socket;
+}
+
+Signal::Signal() : socket_(::eventfd(0, EFD_CLOEXEC)) { BATON_ASSERT(socket_.fd() >= 0); }
+
+void Signal::raise() {
+  const std::uint64_t one = 1;
+  (void)!::write(fd(), &one, sizeof one);
+}
+
+Result<Socket> accept_any(std::span<const Socket> listeners, const Signal& stop) {
+  std::vector<pollfd> polls{{stop.fd(), POLLIN, 0}};
+  for (const Socket& listener : listeners) polls.push_back({listener.fd(), POLLIN, 0});
+  while (true) {
+    if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) return unavailable(why());
+    if (polls[0].revents != 0) return cancelled("stopping");
+    for (const pollfd& p : polls) {
+      if ((p.revents & POLLIN) == 0) continue;
+      Socket socket(::accept4(p.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!socket) continue;  // another thread was faster, or the peer is gone
+      set_no_delay(socket.fd());
+      return socket;
+    }
+  }
+}
+
+}  // namespace baton::runtime

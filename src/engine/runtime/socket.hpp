@@ -1,0 +1,79 @@
+#pragma once
+// Blocking stream sockets whose every wait has a deadline and can be cancelled. TCP on an IP
+// literal, or an abstract unix socket for peers on this machine.
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+
+namespace baton::runtime {
+
+// Until when, by which clock, and whether somebody has lost interest.
+struct Patience {
+  const Clock& clock;
+  Deadline deadline;
+  const std::atomic<bool>& cancelled;
+
+  Patience until(Deadline other) const { return {clock, deadline.earlier(other), cancelled}; }
+};
+
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(int fd) : fd_(fd) {}
+  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Socket();
+
+  int fd() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+  // All of the bytes, in order; the parts are consumed. kTimeout, kCancelled; kUnavailable: the
+  // peer is gone.
+  Status send(std::span<iovec> parts, const Patience& patience) const;
+  Status receive(std::span<iovec> parts, const Patience& patience) const;
+  Status send(std::string_view bytes, const Patience& patience) const;
+  Status receive(std::span<char> bytes, const Patience& patience) const;
+
+ private:
+  int fd_ = -1;
+};
+
+struct Listener {
+  Socket socket;
+  std::uint16_t port = 0;
+};
+
+// kInvalid: `host` is no IP literal. kUnavailable: cannot bind.
+Result<Listener> listen_tcp(const std::string& host, std::uint16_t port);
+Result<Socket> connect_tcp(const std::string& host, std::uint16_t port, const Patience& patience);
+
+// The abstract name that goes with the TCP address. kDenied: another user listens there.
+Result<Socket> listen_local(const std::string& host, std::uint16_t port);
+Result<Socket> connect_local(const std::string& host, std::uint16_t port);
+
+// Readable for ever once `raise` was called: wakes every thread that polls it.
+class Signal {
+ public:
+  Signal();
+  int fd() const { return socket_.fd(); }
+  void raise();
+
+ private:
+  Socket socket_;
+};
+
+// The next connection on any of the listeners. kCancelled: `stop` was raised.
+Result<Socket> accept_any(std::span<const Socket> listeners, const Signal& stop);
+
+}  // namespace baton::runtime
