@@ -8,9 +8,12 @@
 
 namespace baton::cli {
 
-// One line for each command that exists.
+int run_chat(int argc, char** argv);
+
 std::span<const Command> commands() {
-  static constexpr std::array<Command, 0> kCommands{};
+  static constexpr std::array kCommands{
+      Command{"chat", "talk to a server and see how each answer was made", run_chat},
+  };
   return kCommands;
 }
 
