@@ -1,0 +1,34 @@
+#pragma once
+// Model folders with random weights, for tests and benchmarks.
+
+#include <cstdint>
+#include <filesystem>
+
+#include "base/core/result.hpp"
+#include "engine/model/config.hpp"
+#include "engine/tensor/dtype.hpp"
+
+namespace baton::model::testing {
+
+// Writes config.json and model.safetensors with weights of about unit gain: same seed, same bytes.
+Status write_random_model(const std::filesystem::path& folder, const Config& config,
+                          tensor::Dtype dtype, std::uint64_t seed);
+
+// 2 layers, 6 heads on 2 KV heads: small, with sizes that are no multiple of a vector.
+Config small_config();
+
+// A folder under the system's temporary one, removed with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace baton::model::testing
