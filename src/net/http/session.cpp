@@ -199,18 +199,19 @@ Task<Status> Session::fill_body(std::string& body, std::size_t limit) {
 // The rest of a body of known length, without a copy.
 Task<Status> Session::receive_into(std::string& body) {
   std::size_t at = body.size();
-  body.resize_and_overwrite(at + static_cast<std::size_t>(parser_.remaining()),
-                            [](char*, std::size_t size) { return size; });
+  std::size_t size = at + static_cast<std::size_t>(parser_.remaining());
+  // libstdc++ 12 passes its grown capacity, not the size asked for.
+  body.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
   while (parser_.remaining() > 0) {
-    auto [ec, size] = co_await socket_.async_read_some(
-        asio::buffer(body.data() + at, body.size() - at), asio::as_tuple(asio::use_awaitable));
+    auto [ec, got] = co_await socket_.async_read_some(asio::buffer(body.data() + at, size - at),
+                                                      asio::as_tuple(asio::use_awaitable));
     if (expired_) co_return timed_out("the request body took too long");
     if (ec) {
       gone_ = true;
       co_return cancelled("the client left inside the request body");
     }
-    at += size;
-    parser_.skip(size);
+    at += got;
+    parser_.skip(got);
   }
   co_return Status();
 }
