@@ -28,8 +28,8 @@ struct Slice {
 
 struct LoadOptions {
   std::size_t threads = 1;
-  std::optional<Isa> isa;         // default: best_isa()
-  std::optional<KvType> kv_type;  // default: kF32 for f32 weights, else kBf16
+  std::optional<Isa> isa = {};         // default: best_isa()
+  std::optional<KvType> kv_type = {};  // default: kF32 for f32 weights, else kBf16
 };
 
 // Confined to the engine thread; owns its worker threads.

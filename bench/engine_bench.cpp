@@ -1,0 +1,303 @@
+// Prefill and decode speed of the engine's model on a random model of the 135M class.
+//
+//   engine_bench [--threads N] [--isa scalar|avx2|avx512-bf16] [--prompt TOKENS] [--json FILE]
+//
+// Before a number counts, the results are checked: decode and chunked prefill give the bits of one
+// prefill, two threads those of one, and the instruction set agrees with the scalar kernels.
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/core/random.hpp"
+#include "base/text/json.hpp"
+#include "engine/model/model.hpp"
+#include "engine/model/testing/random_model.hpp"
+
+namespace baton::model {
+namespace {
+
+namespace json = text::json;
+
+struct Options {
+  std::size_t threads = 2;
+  tensor::Isa isa = tensor::best_isa();
+  std::size_t prompt = 1024;
+  std::string json_file;
+};
+
+struct Times {
+  double wall = 0;  // seconds
+  double cpu = 0;   // of all threads
+};
+
+// Random prompts, one after the other in KV memory.
+class Sequences {
+ public:
+  Sequences(Model& model, std::size_t count, std::size_t capacity)
+      : model_(model), kv_(model.kv_shape(), count * (capacity / 16 + 1), 16) {
+    SeededRandom random(5);
+    tables_.resize(count);
+    for (std::size_t i = 0; i < kv_.blocks(); ++i) {
+      tables_[i / (capacity / 16 + 1)].push_back(BlockIndex(i));
+    }
+    for (std::size_t i = 0; i < capacity; ++i) {
+      tokens_.push_back(static_cast<TokenId>(random.below(model.config().vocab)));
+    }
+  }
+
+  // Feeds tokens [from, to) of every sequence in one step; the logits of each one's last token.
+  const std::vector<float>& feed(std::size_t from, std::size_t to) {
+    std::vector<Slice> slices;
+    for (const auto& table : tables_) {
+      slices.push_back({std::span(tokens_).subspan(from, to - from), from, table});
+    }
+    logits_.clear();
+    model_.forward(slices, kv_, logits_);
+    return logits_;
+  }
+
+ private:
+  Model& model_;
+  KvMemory kv_;
+  std::vector<std::vector<BlockIndex>> tables_;
+  std::vector<TokenId> tokens_;
+  std::vector<float> logits_;
+};
+
+double cpu_now() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// The best of `rounds`, by wall time: what the machine can do when it is left alone.
+template <class Body>
+Times best_of(int rounds, Body body) {
+  Times best{1e9, 1e9};
+  for (int i = 0; i < rounds; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    const double cpu = cpu_now();
+    body();
+    const double wall =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (wall < best.wall) best = {wall, cpu_now() - cpu};
+  }
+  return best;
+}
+
+Config model_135m() {
+  Config c;
+  c.vocab = 49152;
+  c.hidden = 576;
+  c.layers = 30;
+  c.heads = 9;
+  c.kv_heads = 3;
+  c.head_dim = 64;
+  c.ffn = 1536;
+  c.max_positions = 8192;
+  c.tied_embeddings = true;
+  return c;
+}
+
+[[noreturn]] void fail(std::string_view what) {
+  fmt::print(stderr, "engine_bench: {}\n", what);
+  std::exit(1);
+}
+
+std::unique_ptr<Model> load(const std::filesystem::path& folder, const LoadOptions& options) {
+  auto model = Model::load(folder, options);
+  if (!model) fail(model.error().message());
+  return *std::move(model);
+}
+
+std::vector<float> last_logits(Model& model, std::initializer_list<std::size_t> ends) {
+  Sequences sequence(model, 1, 128);
+  std::size_t from = 0;
+  std::vector<float> logits;
+  for (const std::size_t to : ends) {
+    logits = sequence.feed(from, to);
+    from = to;
+  }
+  return logits;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+void check_results(const std::filesystem::path& folder, const Options& options, Model& model) {
+  const auto whole = last_logits(model, {100});
+  if (!same_bits(whole, last_logits(model, {1, 37, 98, 99, 100}))) {
+    fail("a chunked prompt gives other bits than a whole one");
+  }
+  const auto single = load(folder, {.threads = 1, .isa = options.isa});
+  if (!same_bits(whole, last_logits(*single, {100}))) {
+    fail("one thread gives other bits than several");
+  }
+  const auto reference = load(folder, {.threads = 2, .isa = tensor::Isa::kScalar});
+  const auto expected = last_logits(*reference, {100});
+  double error = 0;
+  double largest = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    error = std::max(error, std::abs(double{expected[i]} - whole[i]));
+    largest = std::max(largest, std::abs(double{expected[i]}));
+  }
+  // Both keep KV in bf16; AVX-512 rounds activations to bf16 as well.
+  constexpr double kBound = 0.06;
+  if (error > kBound * largest) {
+    fail(fmt::format("logits are off the scalar kernels by {:.3f} of {:.3f}", error, largest));
+  }
+  fmt::print(
+      "checked: same bits in chunks and on 1 thread; within {:.4f} of the scalar kernels "
+      "(largest logit 1)\n",
+      error / largest);
+}
+
+// Multiply-adds per token outside attention, twice: floating-point operations.
+double matrix_flops(const Config& c) {
+  const double h = static_cast<double>(c.hidden);
+  const double q = static_cast<double>(c.heads * c.head_dim);
+  const double kv = static_cast<double>(c.kv_heads * c.head_dim);
+  const double layer = h * (q + 2 * kv) + q * h + 3 * h * static_cast<double>(c.ffn);
+  return 2 * layer * static_cast<double>(c.layers);
+}
+
+double attention_flops(const Config& c, double context) {
+  return 4 * context * static_cast<double>(c.heads * c.head_dim * c.layers);
+}
+
+class Report {
+ public:
+  explicit Report(json::Object head) : head_(std::move(head)) {
+    fmt::print("{:<28} {:>9} {:>10} {:>9} {:>9} {:>8}\n", "what", "tokens/s", "cpu ms/tok",
+               "GFLOP/s", "GB/s", "cores");
+  }
+  void line(const std::string& what, double tokens, Times t, double flops, double bytes) {
+    fmt::print("{:<28} {:>9.1f} {:>10.3f} {:>9.1f} {:>9.1f} {:>8.2f}\n", what, tokens / t.wall,
+               1e3 * t.cpu / tokens, flops / t.wall / 1e9, bytes / t.wall / 1e9, t.cpu / t.wall);
+    rows_.push_back(json::Object{{"what", what},
+                                 {"tokens_per_second", tokens / t.wall},
+                                 {"cpu_ms_per_token", 1e3 * t.cpu / tokens},
+                                 {"gflop_per_second", flops / t.wall / 1e9},
+                                 {"gb_per_second", bytes / t.wall / 1e9},
+                                 {"wall_seconds", t.wall},
+                                 {"cpu_seconds", t.cpu}});
+  }
+  void write(const std::string& file) {
+    head_.set("results", std::move(rows_));
+    if (!file.empty()) std::ofstream(file) << json::pretty(head_);
+  }
+
+ private:
+  json::Object head_;
+  json::Array rows_;
+};
+
+void measure_prefill(Model& model, std::size_t prompt, Report& report) {
+  const auto tokens = static_cast<double>(prompt);
+  const Times t = best_of(5, [&, s = Sequences(model, 1, prompt)]() mutable { s.feed(0, prompt); });
+  const double flops =
+      tokens * (matrix_flops(model.config()) + attention_flops(model.config(), tokens / 2));
+  report.line(fmt::format("prefill {}", prompt), tokens, t, flops, 0);
+}
+
+void measure_decode(Model& model, std::size_t context, std::size_t batch, Report& report) {
+  constexpr std::size_t kSteps = 32;
+  Sequences sequences(model, batch, context + kSteps);
+  sequences.feed(0, context);
+  const Times t = best_of(5, [&] {
+    for (std::size_t i = 0; i < kSteps; ++i) sequences.feed(context + i, context + i + 1);
+  });
+  const auto tokens = static_cast<double>(kSteps * batch);
+  const Config& c = model.config();
+  const double head = 2 * static_cast<double>(c.hidden * c.vocab);
+  const auto kv_bytes = static_cast<double>(context * c.layers * model.kv_shape().row_bytes());
+  report.line(fmt::format("decode batch {} at {}", batch, context), tokens, t,
+              tokens * (matrix_flops(c) + head + attention_flops(c, static_cast<double>(context))),
+              kSteps * static_cast<double>(model.weight_bytes()) + tokens * kv_bytes);
+}
+
+void run(const Options& options) {
+  const testing::TemporaryFolder folder;
+  const auto written =
+      testing::write_random_model(folder.path(), model_135m(), tensor::Dtype::kBf16, 1);
+  if (!written) fail(written.error().message());
+  std::unique_ptr<Model> model;
+  const Times loading = best_of(
+      1, [&] { model = load(folder.path(), {.threads = options.threads, .isa = options.isa}); });
+  fmt::print("{} threads, {}, {:.1f} MB of weights, loaded in {:.2f} s ({:.2f} s CPU)\n",
+             options.threads, tensor::name(options.isa),
+             static_cast<double>(model->weight_bytes()) / 1e6, loading.wall, loading.cpu);
+  check_results(folder.path(), options, *model);
+  Report report({{"threads", options.threads},
+                 {"isa", tensor::name(options.isa)},
+                 {"weight_bytes", model->weight_bytes()},
+                 {"load_seconds", loading.wall}});
+  for (const std::size_t prompt : {std::size_t{128}, options.prompt}) {
+    measure_prefill(*model, prompt, report);
+  }
+  for (const std::size_t batch : std::array<std::size_t, 3>{1, 4, 16})
+    measure_decode(*model, 128, batch, report);
+  measure_decode(*model, options.prompt, 1, report);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print("peak memory {} MB\n", usage.ru_maxrss / 1024);
+  report.write(options.json_file);
+}
+
+std::size_t number(std::string_view text) {
+  std::size_t out = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (error != std::errc() || end != text.data() + text.size() || out == 0) {
+    fail(fmt::format("'{}' is not a positive number", text));
+  }
+  return out;
+}
+
+Options parse(std::span<char* const> arguments) {
+  Options out;
+  for (std::size_t i = 0; i + 1 < arguments.size(); i += 2) {
+    const std::string_view flag = arguments[i];
+    const std::string_view value = arguments[i + 1];
+    if (flag == "--threads") {
+      out.threads = number(value);
+    } else if (flag == "--prompt") {
+      out.prompt = number(value);
+    } else if (flag == "--json") {
+      out.json_file = value;
+    } else if (flag == "--isa") {
+      constexpr std::array kAll = {tensor::Isa::kScalar, tensor::Isa::kAvx2,
+                                   tensor::Isa::kAvx512Bf16};
+      const auto* found = std::ranges::find(kAll, value, tensor::name);
+      if (found == kAll.end()) fail(fmt::format("no instruction set '{}'", value));
+      out.isa = *found;
+    } else {
+      fail(fmt::format("no flag '{}'", flag));
+    }
+  }
+  if (arguments.size() % 2 != 0) fail(fmt::format("'{}' needs a value", arguments.back()));
+  return out;
+}
+
+}  // namespace
+}  // namespace baton::model
+
+int main(int argc, char** argv) {
+  const std::span<char* const> arguments(argv + 1, static_cast<std::size_t>(argc - 1));
+  baton::model::run(baton::model::parse(arguments));
+}
