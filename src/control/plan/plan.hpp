@@ -2,6 +2,7 @@
 // The heart of the product: a service and what is known about the cluster in, everything that
 // should exist out. Pure: same input, same bytes. `serve`, `plan` and the controller all call it.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,14 @@ struct Settings {
   std::string ingress_gateway_namespace = "kserve";
   std::string model_routing_header = "X-Gateway-Model-Name";
   bool enable_tls = false;
+  std::string cluster_domain = "cluster.local";
+  std::string storage_initializer_image = "kserve/storage-initializer:v0.20.0";
+  // The x-k8s InferencePool API is served beside v1: both pools are made.
+  bool serves_x_pools = true;
+  // What a service gets that names no picker configuration: the October 2025 description's, or the
+  // one of today's llm-d picker.
+  enum class PickerDefault : std::uint8_t { kSeed, kCurrent };
+  PickerDefault picker_default = PickerDefault::kSeed;
   // Parallel sizes are accepted as emulated: no warning that one process cannot split itself.
   bool emulate_accelerators = false;
 };

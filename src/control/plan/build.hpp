@@ -1,0 +1,70 @@
+#pragma once
+// What the makers of child objects share. Internal to control/plan.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/core/result.hpp"
+#include "control/plan/labels.hpp"
+#include "control/plan/plan.hpp"
+
+namespace baton::plan {
+
+struct Build {
+  const ServiceView& observed;
+  const Value& service;  // merged and rendered, v1alpha2
+  std::optional<std::string> picker_text;
+  std::string name, ns;
+  Plan& out;
+
+  const Value& spec() const;
+  const Settings& settings() const { return observed.settings; }
+  Split split() const;
+  std::string child(std::string_view suffix) const;
+
+  // Adds an object of the service's namespace, owned by the service.
+  void add(Value object);
+  void warn(std::string pointer, std::string message);
+  // The object of that kind and name as the cluster has it, or null.
+  const Value* live(std::string_view kind, std::string_view object_name) const;
+};
+
+// The engine pods of one role: those under /spec, or those under /spec/prefill.
+struct Workload {
+  const Value& spec;
+  std::string pointer;    // "/spec", "/spec/prefill"
+  std::string_view role;  // "both", "decode", "prefill"
+  bool is_prefill() const { return role == "prefill"; }
+  bool is_multi_node() const;
+};
+
+Workload main_workload(const Build& build);
+std::optional<Workload> prefill_workload(const Build& build);
+
+// The pod spec of `place` ("template" or "worker") ready to run: model, TLS, command, tiers.
+Result<Value> pod_spec(Build& build, const Workload& workload, std::string_view place);
+// Whether it has an init container of the routing sidecar's name.
+bool has_routing_sidecar(const Value& pod);
+
+// Pod metadata: `labels` with what the service hands down.
+Value pod_metadata(const Build& build, const Workload& workload, Value labels);
+// Sets metadata.annotations and adds labels from the service's own, as `kind` objects get them.
+enum class Handed : bool { kDeployment, kLeaderWorkerSet };
+void hand_down(const Build& build, Handed kind, Value& metadata);
+
+Status add_multi_node(Build& build);
+Status add_single_node(Build& build);
+void add_workload_service(Build& build);
+void add_picker(Build& build);
+void add_route(Build& build);
+void warn_of_useless_fields(Build& build);
+
+// The steps of pod_spec.
+Status attach_model(Build& build, const Workload& workload, Value& pod);
+void fix_engine_command(Build& build, const Workload& workload, std::string_view place, Value& pod);
+void remove_tls_volume(Value& pod);
+void attach_kv_tiers(const Workload& workload, Value& pod);
+
+}  // namespace baton::plan

@@ -1,0 +1,160 @@
+// Makes the command line of an engine container whole: what a preset's command says gives way to
+// what the user says, and a command that replaced the preset's gets what it forgot.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include <string>
+#include <vector>
+
+#include "control/plan/build.hpp"
+#include "control/plan/objects.hpp"
+#include "control/plan/presets.hpp"
+#include "control/plan/render.hpp"
+
+namespace baton::plan {
+namespace {
+
+using text::json::Array;
+
+constexpr std::string_view kModelPath = "/mnt/models";
+constexpr std::string_view kConnector = "--kv-transfer-config";
+
+std::vector<std::string> words(const Value& container, std::string_view key) {
+  std::vector<std::string> out;
+  const Value* list = container.find(key);
+  if (list == nullptr || !list->is_array()) return out;
+  for (const Value& item : *list->if_array()) {
+    if (item.is_string()) out.push_back(*item.if_string());
+  }
+  return out;
+}
+
+void set_words(Value& container, std::string_view key, const std::vector<std::string>& words) {
+  container[key] = Array(words.begin(), words.end());
+}
+
+// vLLM takes dashes and underscores alike.
+bool mentions(std::string_view text, std::string_view flag) {
+  std::string plain(text);
+  for (char& c : plain) c = c == '_' ? '-' : c;
+  return plain.contains(flag);
+}
+
+bool mentions(const std::vector<std::string>& words, std::string_view flag) {
+  return std::ranges::any_of(words, [&](const std::string& w) { return mentions(w, flag); });
+}
+
+bool env_mentions(const Value& container, std::string_view flag) {
+  const Value* variable = named(container.find("env"), "VLLM_ADDITIONAL_ARGS");
+  return variable != nullptr && mentions(variable->string_at({"value"}), flag);
+}
+
+bool is_vllm_serve(const std::vector<std::string>& command) {
+  if (command.size() < 2 || command[1] != "serve") return false;
+  const std::string& program = command[0];
+  return program == "vllm" || program.ends_with("/vllm");
+}
+
+struct Place {
+  Build& build;
+  const Workload& workload;
+  std::string pointer;  // of the pod
+  std::string command_pointer() const { return pointer + "/containers/main/command"; }
+};
+
+// The preset's connector gives way to one in the arguments.
+void yield_connector(Value& main, std::vector<std::string> command) {
+  if (!mentions(words(main, "args"), "kv-transfer-config") &&
+      !env_mentions(main, "kv-transfer-config")) {
+    return;
+  }
+  std::erase_if(command, [](const std::string& w) { return w.starts_with(kConnector); });
+  set_words(main, "command", command);
+}
+
+void add_model_path(const Place& at, Value& main, std::vector<std::string>& command) {
+  const std::vector<std::string> args = words(main, "args");
+  const bool in_command = command.size() > 2 && !command[2].starts_with('-');
+  const bool in_args = command.size() == 2 && !args.empty() && !args[0].starts_with('-');
+  const std::string_view name = at.build.spec().string_at({"model", "name"});
+  if (in_command && command[2] == name) {
+    command[2] = kModelPath;
+    at.build.warn(
+        at.command_pointer(),
+        fmt::format("'{}' is the served name, not a place: replaced by {}", name, kModelPath));
+  } else if (!in_command && !in_args) {
+    command.insert(command.begin() + 2, std::string(kModelPath));
+    at.build.warn(at.command_pointer(),
+                  fmt::format("`vllm serve` names no model: {} added", kModelPath));
+  } else {
+    return;
+  }
+  set_words(main, "command", command);
+}
+
+void add_connector(const Place& at, Value& main, const std::vector<std::string>& command) {
+  std::vector<std::string> args = words(main, "args");
+  if (mentions(command, "kv-transfer-config") || mentions(args, "kv-transfer-config") ||
+      env_mentions(main, "kv-transfer-config")) {
+    return;
+  }
+  if (!is_vllm_serve(command)) {
+    at.build.warn(at.command_pointer(),
+                  "replaces the preset's and names no KV connector: prefill results would never "
+                  "reach decode");
+    return;
+  }
+  const std::string_view role = at.workload.is_prefill() ? "kv_producer" : "kv_consumer";
+  args.push_back(fmt::format("{}={}", kConnector, kv_transfer_json(Value(), role)));
+  set_words(main, "args", args);
+  at.build.warn(at.command_pointer(),
+                "replaces the preset's and names no KV connector: NixlConnector added");
+}
+
+struct ParallelFlag {
+  std::string_view field, flag, short_flag;
+};
+constexpr ParallelFlag kParallelFlags[] = {
+    {"tensor", "--tensor-parallel-size", "-tp"},
+    {"pipeline", "--pipeline-parallel-size", "-pp"},
+    {"data", "--data-parallel-size", "-dp"},
+};
+
+void warn_of_lost_parallelism(const Place& at, const Value& main,
+                              const std::vector<std::string>& command) {
+  if (at.build.settings().emulate_accelerators) return;
+  std::vector<std::string> all = command;
+  for (std::string& word : words(main, "args")) all.push_back(std::move(word));
+  for (const ParallelFlag& flag : kParallelFlags) {
+    const Value* size = get(at.workload.spec, {"parallelism", flag.field});
+    if (size == nullptr || *size == Value(1) || mentions(all, flag.flag) ||
+        env_mentions(main, flag.flag)) {
+      continue;
+    }
+    if (std::ranges::find(all, flag.short_flag) != all.end()) continue;
+    at.build.warn(
+        fmt::format("{}/parallelism/{}", at.workload.pointer, flag.field),
+        fmt::format("has no effect: the command that replaces the preset's has no {}", flag.flag));
+  }
+}
+
+}  // namespace
+
+void fix_engine_command(Build& build, const Workload& workload, std::string_view place,
+                        Value& pod) {
+  Value* main = named(pod.find("containers"), "main");
+  if (main == nullptr) return;
+  const Place at{build, workload, fmt::format("{}/{}", workload.pointer, place)};
+  std::vector<std::string> command = words(*main, "command");
+  if (command.size() > 2 && command[2] == engine_script()) {
+    yield_connector(*main, std::move(command));
+    return;
+  }
+  if (is_vllm_serve(command)) add_model_path(at, *main, command);
+  if (build.split() == Split::kYes) add_connector(at, *main, command);
+  warn_of_lost_parallelism(at, *main, command);
+}
+
+}  // namespace baton::plan

@@ -1,0 +1,101 @@
+// Whole plans, as `baton plan -o yaml` prints them, against tests/golden/plan. Reading the diff is
+// the review; BATON_UPDATE_GOLDEN=1 rewrites the files.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "base/text/yaml.hpp"
+#include "control/plan/plan.hpp"
+#include "control/plan/presets.hpp"
+
+namespace baton::plan {
+namespace {
+
+using text::json::Array;
+using text::json::Object;
+
+const std::string kRoot = BATON_SOURCE_DIR;
+
+std::string read(const std::string& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+ServiceView view_of(const std::string& file) {
+  ServiceView view;
+  for (auto& document : *text::yaml::parse_all(read(kRoot + "/" + file), file)) {
+    if (document.value.string_at({"kind"}) == "LLMInferenceService") {
+      view.service = std::move(document.value);
+    } else {
+      view.configs.push_back(std::move(document.value));
+    }
+  }
+  return view;
+}
+
+// The preset script would drown the rest.
+void shorten(Value& value) {
+  if (const std::string* text = value.if_string(); text != nullptr && *text == engine_script()) {
+    value = "<engine.sh>";
+  }
+  if (Array* items = value.if_array()) {
+    for (Value& item : *items) shorten(item);
+  }
+  if (Object* members = value.if_object()) {
+    for (auto& [key, member] : *members) shorten(member);
+  }
+}
+
+std::string printed(const Plan& plan) {
+  std::string out;
+  for (const std::string& config : plan.applied_configs) out += "# applied " + config + "\n";
+  for (const Warning& warning : plan.warnings) {
+    out += "# warning " + warning.pointer + ": " + warning.message + "\n";
+  }
+  for (Value child : plan.children) {
+    shorten(child);
+    out += "---\n" + text::yaml::dump(child);
+  }
+  return out;
+}
+
+struct Case {
+  const char* name;
+  const char* file;
+};
+
+class Golden : public testing::TestWithParam<Case> {};
+
+TEST_P(Golden, EqualsTheFile) {
+  const auto planned = plan(view_of(GetParam().file));
+  ASSERT_TRUE(planned) << planned.error().message();
+
+  const std::string golden = kRoot + "/tests/golden/plan/" + GetParam().name + ".yaml";
+  if (std::getenv("BATON_UPDATE_GOLDEN") != nullptr) std::ofstream(golden) << printed(*planned);
+
+  EXPECT_EQ(printed(*planned), read(golden)) << golden;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Plan, Golden,
+    testing::Values(Case{"pd-defaults", "examples/pd-defaults.yaml"},
+                    Case{"quickstart", "examples/quickstart.yaml"},
+                    Case{"multi-node", "examples/multi-node.yaml"},
+                    Case{"seed-standard", "examples/seed/standard-llama2.yaml"},
+                    Case{"seed-disaggregated", "examples/seed/disaggregated-llama2.yaml"},
+                    Case{"seed-example1", "examples/seed/example1-llama2-7b-disaggregated.yaml"},
+                    Case{"seed-example2", "examples/seed/example2-granite-8b-pd-with-configs.yaml"},
+                    Case{"seed-example3", "examples/seed/example3-llama2-70b-multinode-pd.yaml"}),
+    [](const auto& info) {
+      std::string name = info.param.name;
+      std::erase(name, '-');
+      return name;
+    });
+
+}  // namespace
+}  // namespace baton::plan

@@ -1,0 +1,94 @@
+// The pod spec of an engine pod.
+
+#include <fmt/format.h>
+
+#include "control/plan/build.hpp"
+#include "control/plan/objects.hpp"
+
+namespace baton::plan {
+namespace {
+
+using text::json::Array;
+using text::json::Object;
+
+constexpr std::string_view kSidecar = "llm-d-routing-sidecar";
+constexpr std::string_view kTlsVolume = "tls-certs";
+
+void erase_named(Value& in, std::string_view list, std::string_view name) {
+  Value* found = in.find(list);
+  if (found == nullptr || !found->is_array()) return;
+  std::erase_if(*found->if_array(),
+                [&](const Value& item) { return item.string_at({"name"}) == name; });
+  if (found->if_array()->empty()) in.if_object()->erase(list);
+}
+
+void name_the_pool(const Build& build, Value& pod) {
+  Value* sidecar = named(pod.find("initContainers"), kSidecar);
+  if (sidecar == nullptr || get(build.spec(), {"router"}) == nullptr) return;
+  add_named((*sidecar)["env"],
+            Object{{"name", "INFERENCE_POOL_NAME"}, {"value", pool_name(build.service)}});
+}
+
+Value tier_volume(const Value& file_system, std::string_view name) {
+  if (const Value* empty = get(file_system, {"emptyDir"})) {
+    Object dir;
+    if (const Value* size = get(*empty, {"size"})) dir.set("sizeLimit", *size);
+    return Object{{"name", name}, {"emptyDir", std::move(dir)}};
+  }
+  if (const Value* spec = get(file_system, {"pvc", "spec"})) {
+    return Object{{"name", name},
+                  {"ephemeral", Object{{"volumeClaimTemplate", Object{{"spec", *spec}}}}}};
+  }
+  return Object{{"name", name},
+                {"persistentVolumeClaim",
+                 Object{{"claimName", file_system.string_at({"pvc", "ref", "name"})}}}};
+}
+
+}  // namespace
+
+bool has_routing_sidecar(const Value& pod) {
+  return named(pod.find("initContainers"), kSidecar) != nullptr;
+}
+
+void remove_tls_volume(Value& pod) {
+  erase_named(pod, "volumes", kTlsVolume);
+  for (const std::string_view list : {"initContainers", "containers"}) {
+    Value* containers = pod.find(list);
+    if (containers == nullptr || !containers->is_array()) continue;
+    for (Value& container : *containers->if_array()) {
+      erase_named(container, "volumeMounts", kTlsVolume);
+    }
+  }
+}
+
+void attach_kv_tiers(const Workload& workload, Value& pod) {
+  const Value* tiers = get(workload.spec, {"kvCacheOffloading", "secondary"});
+  Value* main = named(pod.find("containers"), "main");
+  if (tiers == nullptr || main == nullptr) return;
+  for (std::size_t i = 0; i < tiers->if_array()->size(); ++i) {
+    const Value* file_system = get((*tiers->if_array())[i], {"fileSystem"});
+    if (file_system == nullptr) continue;
+    const std::string name = fmt::format("kv-cache-secondary-{}", i);
+    Value mount = Object{{"mountPath", fmt::format("/mnt/kv-cache-{}", i)}, {"name", name}};
+    if (const Value* path = get(*file_system, {"pvc", "ref", "path"})) mount["subPath"] = *path;
+    (*main)["volumeMounts"].push_back(std::move(mount));
+    if (const Value* size = get(*file_system, {"emptyDir", "size"})) {
+      (*main)["resources"]["requests"]["ephemeral-storage"] = *size;
+    }
+    add_named(pod["volumes"], tier_volume(*file_system, name));
+    main = named(pod.find("containers"), "main");
+  }
+}
+
+Result<Value> pod_spec(Build& build, const Workload& workload, std::string_view place) {
+  Value pod = *workload.spec.find(place);
+  // Without TLS nothing makes the Secret.
+  if (!build.settings().enable_tls) remove_tls_volume(pod);
+  fix_engine_command(build, workload, place, pod);
+  BATON_TRY(attach_model(build, workload, pod));
+  attach_kv_tiers(workload, pod);
+  name_the_pool(build, pod);
+  return pod;
+}
+
+}  // namespace baton::plan

@@ -1,0 +1,60 @@
+// Warnings for fields that are set and change nothing.
+
+#include <fmt/format.h>
+
+#include "control/plan/build.hpp"
+#include "control/plan/objects.hpp"
+
+namespace baton::plan {
+namespace {
+
+void warn_of_parallelism(Build& build, const Workload& workload) {
+  if (workload.is_multi_node() || build.settings().emulate_accelerators) return;
+  for (const std::string_view field : {"pipeline", "data", "dataLocal", "dataRPCPort", "expert"}) {
+    if (get(workload.spec, {"parallelism", field}) == nullptr) continue;
+    build.warn(fmt::format("{}/parallelism/{}", workload.pointer, field),
+               fmt::format("has no effect without {}/worker", workload.pointer));
+  }
+}
+
+void warn_if_set(Build& build, const Value& in, std::initializer_list<std::string_view> path,
+                 std::string_view base, std::string_view why) {
+  if (get(in, path) == nullptr) return;
+  std::string pointer(base);
+  for (const std::string_view key : path) pointer = text::json::pointer(pointer, key);
+  build.warn(std::move(pointer), std::string(why));
+}
+
+}  // namespace
+
+void warn_of_useless_fields(Build& build) {
+  static constexpr std::string_view kLater = "has no effect: not implemented yet";
+  const Value& spec = build.spec();
+  const auto prefill = prefill_workload(build);
+  warn_of_parallelism(build, main_workload(build));
+  if (prefill) warn_of_parallelism(build, *prefill);
+
+  const bool routed = get(spec, {"router", "route"}) != nullptr;
+  if (get(spec, {"router", "scheduler"}) != nullptr && !routed) {
+    build.warn("/spec/router/scheduler",
+               "without /spec/router/route no gateway asks the picker; add `route: {}`");
+  }
+  warn_if_set(build, spec, {"router", "ingress", "refs"}, "/spec", kLater);
+  if (!routed) {
+    warn_if_set(build, spec, {"router", "gateway", "refs"}, "/spec",
+                "has no effect without /spec/router/route");
+  }
+  warn_if_set(build, spec, {"router", "route", "group"}, "/spec", kLater);
+  warn_if_set(build, spec, {"router", "scheduler", "tokenizer"}, "/spec", kLater);
+  warn_if_set(build, spec, {"tracing"}, "/spec", kLater);
+  warn_if_set(build, spec, {"model", "lora", "adapters"}, "/spec", kLater);
+  warn_if_set(build, spec, {"scaling"}, "/spec", kLater);
+  if (prefill) warn_if_set(build, prefill->spec, {"scaling"}, prefill->pointer, kLater);
+  const std::string_view criticality = build.service.string_at(
+      {"metadata", "annotations", "internal.serving.kserve.io/model-criticality"});
+  if (!criticality.empty()) {
+    build.warn("/spec/model/criticality", "is kept, but has no effect");
+  }
+}
+
+}  // namespace baton::plan

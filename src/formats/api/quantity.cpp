@@ -1,0 +1,43 @@
+#include "formats/api/quantity.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <string_view>
+
+namespace baton::api {
+namespace {
+
+struct Suffix {
+  std::string_view text;
+  long double factor;
+};
+constexpr Suffix kSuffixes[] = {{"", 1},         {"n", 1e-9L},    {"u", 1e-6L},    {"m", 1e-3L},
+                                {"k", 1e3L},     {"M", 1e6L},     {"G", 1e9L},     {"T", 1e12L},
+                                {"P", 1e15L},    {"E", 1e18L},    {"Ki", 0x1p10L}, {"Mi", 0x1p20L},
+                                {"Gi", 0x1p30L}, {"Ti", 0x1p40L}, {"Pi", 0x1p50L}, {"Ei", 0x1p60L}};
+
+}  // namespace
+
+Result<std::int64_t> quantity(const text::json::Value& value) {
+  const std::string text = value.is_string() ? *value.if_string() : text::json::dump(value);
+  const auto wrong = [&] {
+    return invalid(fmt::format("expected a quantity such as 10Gi, is {}", text::json::dump(value)));
+  };
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, ec] = std::from_chars(text.data(), end, number);
+  if (ec != std::errc() || !std::isfinite(number)) return wrong();
+  const std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
+  for (const Suffix& known : kSuffixes) {
+    if (known.text != suffix) continue;
+    const long double exact = std::ceil(static_cast<long double>(number) * known.factor);
+    if (std::fabs(exact) >= 0x1p63L) return wrong();
+    return static_cast<std::int64_t>(exact);
+  }
+  return wrong();
+}
+
+}  // namespace baton::api
