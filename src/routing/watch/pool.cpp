@@ -1,0 +1,84 @@
+#include "routing/watch/pool.hpp"
+
+#include <algorithm>
+
+#include "base/core/assert.hpp"
+
+namespace baton::watch {
+namespace {
+
+using schedule::Endpoint;
+
+bool same(const Endpoint& a, const Endpoint& b) {
+  return a.ns == b.ns && a.name == b.name && a.host == b.host && a.port == b.port;
+}
+
+}  // namespace
+
+Pool::Pool() {
+  snapshot_.endpoints = std::make_shared<const std::vector<Endpoint>>();
+  snapshot_.reservations = std::make_shared<schedule::Reservations>();
+}
+
+// Neither held by an old endpoint nor by a new one, and without requests on their way.
+schedule::Slot Pool::free_slot(const std::vector<Endpoint>& taken) const {
+  const auto used = [](const std::vector<Endpoint>& by, schedule::Slot slot) {
+    return std::ranges::find(by, slot, &Endpoint::slot) != by.end();
+  };
+  std::optional<schedule::Slot> fallback;
+  for (schedule::Slot slot = 0; slot < schedule::kMaxEndpoints; ++slot) {
+    if (used(taken, slot)) continue;
+    if (!fallback) fallback = slot;
+    if (!used(*snapshot_.endpoints, slot) && snapshot_.reservations->count(slot) == 0) return slot;
+  }
+  BATON_ASSERT(fallback);  // update() bounds the endpoints
+  return *fallback;
+}
+
+Pool::Change Pool::update(const std::vector<Endpoint>& ready) {
+  Change change;
+  auto next = std::make_shared<std::vector<Endpoint>>();
+  std::vector<schedule::Load> loads;
+  const auto& old = *snapshot_.endpoints;
+  std::vector<Endpoint> fresh;
+  for (const auto& endpoint : ready) {
+    const auto it = std::ranges::find_if(old, [&](const Endpoint& e) { return same(e, endpoint); });
+    if (it == old.end()) {
+      fresh.push_back(endpoint);
+      continue;
+    }
+    next->push_back(endpoint);
+    next->back().slot = it->slot;
+    loads.push_back(snapshot_.loads[static_cast<std::size_t>(it - old.begin())]);
+  }
+  for (auto& endpoint : fresh) {
+    if (next->size() == schedule::kMaxEndpoints) {
+      ++change.over_limit;
+      continue;
+    }
+    endpoint.slot = free_slot(*next);
+    change.added.push_back(endpoint);
+    next->push_back(endpoint);
+    loads.emplace_back();
+  }
+  for (const auto& endpoint : old) {
+    const auto stays = [&](const Endpoint& e) { return same(e, endpoint); };
+    if (std::ranges::none_of(*next, stays)) change.removed.push_back(endpoint);
+  }
+  snapshot_.endpoints = std::move(next);
+  snapshot_.loads = std::move(loads);
+  return change;
+}
+
+void Pool::loaded(schedule::Slot slot, const Scraped& scraped, Mono now) {
+  const auto& endpoints = *snapshot_.endpoints;
+  const auto it = std::ranges::find(endpoints, slot, &Endpoint::slot);
+  if (it == endpoints.end() || !scraped.any()) return;
+  auto& load = snapshot_.loads[static_cast<std::size_t>(it - endpoints.begin())];
+  load.waiting = scraped.waiting.value_or(load.waiting);
+  load.running = scraped.running.value_or(load.running);
+  load.kv_usage = std::clamp(scraped.kv_usage.value_or(load.kv_usage), 0.0F, 1.0F);
+  load.updated = now;
+}
+
+}  // namespace baton::watch

@@ -1,0 +1,203 @@
+#include "routing/watch/topology.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/core/log.hpp"
+#include "net/kube/object.hpp"
+
+namespace baton::watch {
+namespace {
+
+using kube::Object;
+using text::json::Value;
+
+constexpr std::string_view kComponent = "app.kubernetes.io/component";
+constexpr std::string_view kPickerComponent = "llminferenceservice-router-scheduler";
+constexpr std::string_view kWorkloadComponent = "llminferenceservice-workload";
+
+bool owned_by(const Object& child, const Object& service) {
+  if (kube::namespace_of(child) != kube::namespace_of(service)) return false;
+  const auto* owners = child.find_path({"metadata", "ownerReferences"});
+  if (owners == nullptr || owners->if_array() == nullptr) return false;
+  return std::ranges::any_of(*owners->if_array(), [&](const Value& owner) {
+    return owner.string_at({"kind"}) == "LLMInferenceService" &&
+           owner.string_at({"name"}) == kube::name_of(service);
+  });
+}
+
+template <class F>
+const Object* find(const std::vector<Object>& objects, F&& wanted) {
+  const auto it = std::ranges::find_if(objects, wanted);
+  return it == objects.end() ? nullptr : &*it;
+}
+
+void add_name(std::vector<std::string>& names, std::string_view name) {
+  if (!name.empty() && std::ranges::find(names, name) == names.end()) names.emplace_back(name);
+}
+
+// What the status lists (after merging base configurations), else what the spec says.
+std::vector<std::string> models_of(const Object& service) {
+  std::vector<std::string> names;
+  if (const auto* addresses = service.find_path({"status", "addresses"});
+      addresses != nullptr && addresses->if_array() != nullptr) {
+    for (const auto& address : *addresses->if_array()) {
+      const auto* models = address.find("models");
+      if (models == nullptr || models->if_array() == nullptr) continue;
+      for (const auto& model : *models->if_array()) {
+        if (const auto* name = model.if_string()) add_name(names, *name);
+        add_name(names, model.string_at({"name"}));
+      }
+    }
+  }
+  if (!names.empty()) return names;
+  const auto name = service.string_at({"spec", "model", "name"});
+  add_name(names, name.empty() ? kube::name_of(service) : name);
+  return names;
+}
+
+// The value of --config-text in any of its spellings, or nullopt.
+std::optional<std::string> config_text(const Object& deployment) {
+  const auto* containers = deployment.find_path({"spec", "template", "spec", "containers"});
+  if (containers == nullptr || containers->if_array() == nullptr) return std::nullopt;
+  for (const auto& container : *containers->if_array()) {
+    std::vector<std::string_view> words;
+    for (const auto key : {"command", "args"}) {
+      const auto* list = container.find(key);
+      if (list == nullptr || list->if_array() == nullptr) continue;
+      for (const auto& word : *list->if_array()) {
+        words.push_back(word.if_string() == nullptr ? "" : *word.if_string());
+      }
+    }
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      for (const std::string_view flag :
+           {"--config-text", "-config-text", "--configText", "-configText"}) {
+        if (words[i] == flag && i + 1 < words.size()) return std::string(words[i + 1]);
+        if (words[i].starts_with(flag) && words[i].substr(flag.size()).starts_with('=')) {
+          return std::string(words[i].substr(flag.size() + 1));
+        }
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+void read_picker(const Objects& objects, const Object& service, Service& out) {
+  const auto* deployment = find(objects.deployments, [&](const Object& d) {
+    return kube::label(d, kComponent) == kPickerComponent && owned_by(d, service);
+  });
+  if (deployment == nullptr) return;
+  out.picker = config_text(*deployment);
+  out.picker_source =
+      fmt::format("Deployment {}/{}", kube::namespace_of(*deployment), kube::name_of(*deployment));
+}
+
+struct Target {
+  kube::LabelSelector selector;
+  std::vector<std::uint16_t> ports;
+};
+
+void add_port(Target& target, const Value* port) {
+  const auto number = port == nullptr ? std::nullopt : port->if_int();
+  if (number && *number > 0 && *number <= 65535) {
+    target.ports.push_back(static_cast<std::uint16_t>(*number));
+  }
+}
+
+// InferencePool v1: selector.matchLabels, targetPorts[].number. The alpha: a flat selector and
+// targetPortNumber.
+Target target_of_pool(const Object& pool) {
+  Target target;
+  if (const auto* labels = pool.find_path({"spec", "selector", "matchLabels"})) {
+    target.selector = kube::match_labels(*labels);
+  } else if (const auto* flat = pool.find_path({"spec", "selector"})) {
+    target.selector = kube::match_labels(*flat);
+  }
+  if (const auto* ports = pool.find_path({"spec", "targetPorts"});
+      ports != nullptr && ports->if_array() != nullptr) {
+    for (const auto& port : *ports->if_array()) add_port(target, port.find("number"));
+  } else {
+    add_port(target, pool.find_path({"spec", "targetPortNumber"}));
+  }
+  return target;
+}
+
+Target target_of_service(const Object& core) {
+  Target target;
+  if (const auto* selector = core.find_path({"spec", "selector"})) {
+    target.selector = kube::match_labels(*selector);
+  }
+  if (const auto* ports = core.find_path({"spec", "ports"});
+      ports != nullptr && ports->if_array() != nullptr && !ports->if_array()->empty()) {
+    const auto& first = ports->if_array()->front();
+    const auto* port = first.find("targetPort");
+    add_port(target, port != nullptr && port->is_number() ? port : first.find("port"));
+  }
+  return target;
+}
+
+std::optional<Target> target_of(const Objects& objects, const Object& service) {
+  const auto named = service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"});
+  const auto* pool = find(objects.pools, [&](const Object& p) {
+    if (named.empty()) return owned_by(p, service);
+    return kube::namespace_of(p) == kube::namespace_of(service) && kube::name_of(p) == named;
+  });
+  if (pool != nullptr) return target_of_pool(*pool);
+  if (!named.empty()) return std::nullopt;
+  const auto* core = find(objects.cores, [&](const Object& c) {
+    return kube::label(c, kComponent) == kWorkloadComponent && owned_by(c, service);
+  });
+  if (core == nullptr) return std::nullopt;
+  return target_of_service(*core);
+}
+
+void add_endpoints(const Objects& objects, const Target& target, Service& out) {
+  if (target.selector.empty()) return;  // would select every pod of the namespace
+  for (const auto& pod : objects.pods) {
+    const auto ip = pod.string_at({"status", "podIP"});
+    if (kube::namespace_of(pod) != out.ns || ip.empty() || kube::is_deleting(pod) ||
+        !kube::matches(target.selector, pod) || !kube::condition_is(pod, "Ready", "True")) {
+      continue;
+    }
+    for (const auto port : target.ports) {
+      schedule::Endpoint endpoint;
+      endpoint.ns = out.ns;
+      endpoint.name = kube::name_of(pod);
+      endpoint.host = ip;
+      endpoint.port = port;
+      if (const auto* labels = pod.find_path({"metadata", "labels"})) {
+        endpoint.labels = kube::match_labels(*labels);
+      }
+      out.endpoints.push_back(std::move(endpoint));
+    }
+  }
+  std::ranges::sort(out.endpoints, [](const auto& a, const auto& b) {
+    return std::tie(a.name, a.port) < std::tie(b.name, b.port);
+  });
+}
+
+}  // namespace
+
+Topology topology_of(const Objects& objects) {
+  Topology topology;
+  for (const auto& object : objects.services) {
+    if (kube::is_deleting(object)) continue;
+    Service service;
+    service.ns = kube::namespace_of(object);
+    service.name = kube::name_of(object);
+    service.models = models_of(object);
+    service.routed = object.find_path({"spec", "router", "route"}) != nullptr ||
+                     object.find_path({"spec", "router", "gateway"}) != nullptr;
+    read_picker(objects, object, service);
+    if (const auto target = target_of(objects, object)) add_endpoints(objects, *target, service);
+    topology.services.push_back(std::move(service));
+  }
+  std::ranges::sort(topology.services, [](const Service& a, const Service& b) {
+    return std::tie(a.ns, a.name) < std::tie(b.ns, b.name);
+  });
+  return topology;
+}
+
+}  // namespace baton::watch

@@ -1,0 +1,97 @@
+#include "routing/watch/topology.hpp"
+
+#include <gtest/gtest.h>
+
+#include "routing/watch/testing/objects.hpp"
+
+namespace baton::watch {
+namespace {
+
+using testing::parse;
+
+Objects story() {
+  Objects objects;
+  objects.services = {testing::service("story", "storyteller")};
+  objects.pools = {testing::pool("story")};
+  objects.deployments = {testing::picker("story", "[--poolName, x, --config-text, the text]")};
+  objects.pods = {testing::pod("story", "d1", "decode", "127.77.0.3"),
+                  testing::pod("story", "d0", "decode", "127.77.0.2"),
+                  testing::pod("story", "p0", "prefill", "127.77.0.1")};
+  return objects;
+}
+
+TEST(Topology, JoinsServicePoolPickerAndPods) {
+  const auto topology = topology_of(story());
+
+  ASSERT_EQ(topology.services.size(), 1);
+  const auto& service = topology.services[0];
+  EXPECT_EQ(service.ns, "llm");
+  EXPECT_EQ(service.models, std::vector<std::string>{"storyteller"});
+  EXPECT_EQ(service.picker, "the text");
+  EXPECT_EQ(service.picker_source, "Deployment llm/story-kserve-router-scheduler");
+  EXPECT_TRUE(service.routed);
+  ASSERT_EQ(service.endpoints.size(), 3);
+  EXPECT_EQ(service.endpoints[0].name, "d0");
+  EXPECT_EQ(service.endpoints[0].host, "127.77.0.2");
+  EXPECT_EQ(service.endpoints[0].port, 8000);
+  EXPECT_EQ(service.endpoints[2].role(), "prefill");
+}
+
+TEST(Topology, LeavesOutPodsThatCannotAnswer) {
+  auto objects = story();
+  objects.pods = {testing::pod("story", "a", "decode", "127.77.0.1", "False"),
+                  testing::pod("story", "b", "decode", "''"),
+                  testing::pod("other", "c", "decode", "127.77.0.3"),
+                  testing::pod("story", "d", "decode", "127.77.0.4")};
+  objects.pods.push_back(testing::pod("story", "e", "decode", "127.77.0.5"));
+  objects.pods[3]["metadata"]["deletionTimestamp"] = "2025-11-25T07:25:00Z";
+  objects.pods[4]["metadata"]["namespace"] = "elsewhere";
+
+  EXPECT_TRUE(topology_of(objects).services[0].endpoints.empty());
+}
+
+TEST(Topology, ServesAServiceWithoutRouterThroughItsWorkloadService) {
+  Objects objects;
+  objects.services = {testing::service("plain", "m", "{}")};
+  objects.cores = {testing::workload_service("plain")};
+  objects.pods = {testing::pod("plain", "x", "both", "127.77.0.1")};
+  const auto topology = topology_of(objects);
+
+  EXPECT_FALSE(topology.services[0].routed);
+  EXPECT_FALSE(topology.services[0].picker);
+  ASSERT_EQ(topology.services[0].endpoints.size(), 1);
+  EXPECT_EQ(topology.services[0].endpoints[0].port, 8000);
+}
+
+TEST(Topology, TakesThePoolThatTheServiceNames) {
+  auto objects = story();
+  objects.services = {testing::service(
+      "story", "storyteller", "{scheduler: {pool: {ref: {name: shared-inference-pool}}}}")};
+  EXPECT_TRUE(topology_of(objects).services[0].endpoints.empty());
+  objects.pools.push_back(testing::pool("shared"));
+  objects.pods.push_back(testing::pod("shared", "s0", "decode", "127.77.0.9"));
+
+  EXPECT_EQ(topology_of(objects).services[0].endpoints[0].name, "s0");
+}
+
+TEST(Topology, ReadsEverySpellingOfTheConfigurationFlag) {
+  for (const auto* args : {"[-config-text, t]", "[--config-text=t]", "[--configText, t]",
+                           "[-v, '1', -configText=t]"}) {
+    auto objects = story();
+    objects.deployments = {testing::picker("story", args)};
+    EXPECT_EQ(topology_of(objects).services[0].picker, "t") << args;
+  }
+}
+
+TEST(Topology, NamesModelsByStatusThenSpecThenService) {
+  Objects objects;
+  objects.services = {testing::service("story", "m")};
+  objects.services[0]["status"] = parse("{addresses: [{models: [{name: base}, lora]}]}");
+  EXPECT_EQ(topology_of(objects).services[0].models, (std::vector<std::string>{"base", "lora"}));
+
+  objects.services = {testing::service("story", "''")};
+  EXPECT_EQ(topology_of(objects).services[0].models, std::vector<std::string>{"story"});
+}
+
+}  // namespace
+}  // namespace baton::watch
