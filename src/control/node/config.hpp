@@ -1,0 +1,40 @@
+#pragma once
+// What `serve` decides for the node agent.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
+
+namespace baton::node {
+
+enum class Engine : std::uint8_t { kBaton, kVllm };
+enum class AllowExec : bool { kNo, kYes };
+
+struct Config {
+  std::string state_dir;                 // absolute
+  std::string baton;                     // this program's binary
+  std::string path;                      // PATH that other programs are looked up in
+  std::vector<std::string> models_dirs;  // for baton://NAME, first hit wins
+  std::vector<std::string> model_dirs;   // --model-dir: for hf://ORG/NAME
+  std::string hf_home;                   // holds hub/models--ORG--NAME; "" when unknown
+  std::string stand_in;                  // model that replaces every other; "" for none
+  Engine engine = Engine::kBaton;
+  AllowExec allow_exec = AllowExec::kNo;
+  // Whether a `bash -c` text is one of the presets this binary ships (their values filled in).
+  std::function<bool(std::string_view)> is_shipped_script = [](std::string_view) { return false; };
+  int gpus = 0;  // nvidia.com/gpu of this machine
+  std::string node_name = "baton";
+
+  Nanos restart_base = std::chrono::seconds(1);  // doubles per crash
+  Nanos restart_max = std::chrono::minutes(5);
+  Nanos restart_reset = std::chrono::minutes(10);  // a run this long clears the count
+  std::int64_t log_bytes = 10 << 20;               // per container; one older file is kept
+
+  bool emulates_accelerators() const { return !stand_in.empty(); }
+};
+
+}  // namespace baton::node

@@ -1,0 +1,263 @@
+#include "control/node/environment.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "net/kube/object.hpp"
+
+namespace baton::node {
+
+void Environment::set(std::string_view name, std::string value) {
+  for (auto& [key, old] : entries_) {
+    if (key == name) {
+      old = std::move(value);
+      return;
+    }
+  }
+  entries_.emplace_back(name, std::move(value));
+}
+
+void Environment::erase(std::string_view name) {
+  std::erase_if(entries_, [&](const auto& entry) { return entry.first == name; });
+}
+
+const std::string* Environment::find(std::string_view name) const {
+  for (const auto& [key, value] : entries_) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+std::string Environment::get(std::string_view name) const {
+  const auto* value = find(name);
+  return value == nullptr ? "" : *value;
+}
+
+std::vector<std::string> Environment::lines() const {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : entries_) out.push_back(key + "=" + value);
+  return out;
+}
+
+std::string expand(std::string_view text, const Environment& env) {
+  std::string out;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    if (text.substr(at, 2) == "$$") {
+      out += '$';
+      at += 2;
+      continue;
+    }
+    const auto close = text.substr(at, 2) == "$(" ? text.find(')', at) : std::string_view::npos;
+    if (close != std::string_view::npos) {
+      const auto* value = env.find(text.substr(at + 2, close - at - 2));
+      out += value != nullptr ? std::string_view(*value) : text.substr(at, close + 1 - at);
+      at = close + 1;
+      continue;
+    }
+    out += text[at++];
+  }
+  return out;
+}
+
+namespace {
+
+constexpr std::size_t kMaxValue = std::size_t{1} << 20;  // of one ConfigMap or Secret entry
+
+Result<std::string> decode_base64(std::string_view text) {
+  if (text.size() > kMaxValue * 2) return invalid("base64 text over 2 MiB");
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    if (c == '\n' || c == '\r' || c == '=') continue;
+    const auto value = kAlphabet.find(c);
+    if (value == std::string_view::npos) return invalid(fmt::format("base64: character '{}'", c));
+    bits = (bits << 6) | static_cast<std::uint32_t>(value);
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      out += static_cast<char>((bits >> count) & 0xFF);
+    }
+  }
+  return out;
+}
+
+bool is_optional(const kube::Object& ref) {
+  const auto* optional = ref.find("optional");
+  return optional != nullptr && optional->if_bool() != nullptr && *optional->if_bool();
+}
+
+// 1 for cores and bytes as the quantity says; "500m" cores round up to 1, as the kubelet does.
+std::string quantity_as_integer(std::string_view text) {
+  double number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (ec != std::errc{}) return "0";
+  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  struct Unit {
+    std::string_view suffix;
+    double factor;
+  };
+  constexpr std::array kUnits = {
+      Unit{"m", 1e-3},       Unit{"k", 1e3},           Unit{"M", 1e6},
+      Unit{"G", 1e9},        Unit{"T", 1e12},          Unit{"Ki", 1024.0},
+      Unit{"Mi", 1048576.0}, Unit{"Gi", 1073741824.0}, Unit{"Ti", 1099511627776.0}};
+  for (const auto& unit : kUnits) {
+    if (unit.suffix == suffix) number *= unit.factor;
+  }
+  const auto whole = static_cast<std::int64_t>(number);
+  return std::to_string(static_cast<double>(whole) < number ? whole + 1 : whole);
+}
+
+Result<std::string> resource_field(const kube::Object& pod, const kube::Object& container,
+                                   const kube::Object& ref) {
+  const kube::Object* subject = &container;
+  const auto wanted = ref.string_at({"containerName"});
+  if (const auto* list = pod.find_path({"spec", "containers"});
+      !wanted.empty() && list != nullptr) {
+    for (const auto& other : *list->if_array()) {
+      if (other.string_at({"name"}) == wanted) subject = &other;
+    }
+  }
+  const auto resource = ref.string_at({"resource"});  // "limits.cpu"
+  const auto dot = resource.find('.');
+  if (dot == std::string_view::npos) {
+    return unsupported(fmt::format("resourceFieldRef '{}'", resource));
+  }
+  const auto* value =
+      subject->find_path({"resources", resource.substr(0, dot), resource.substr(dot + 1)});
+  if (value == nullptr) return std::string("0");
+  if (const auto* text = value->if_string()) return quantity_as_integer(*text);
+  return quantity_as_integer(text::json::dump(*value));
+}
+
+Result<std::optional<std::string>> from_key(std::string_view kind, const kube::Object& ref,
+                                            const ReadObject& read) {
+  const std::string name(ref.string_at({"name"}));
+  const auto object = read(kind, name);
+  if (object) {
+    auto value = data_of(*object, ref.string_at({"key"}));
+    if (value) return std::optional<std::string>(*std::move(value));
+    if (!is_optional(ref)) return std::move(value).error().with(kind);
+  } else if (!is_optional(ref)) {
+    return object.error();
+  }
+  return std::optional<std::string>();
+}
+
+Result<std::optional<std::string>> value_from(const kube::Object& pod,
+                                              const kube::Object& container,
+                                              const kube::Object& source, const ReadObject& read) {
+  const auto some = [](std::string text) { return std::optional<std::string>(std::move(text)); };
+  if (const auto* ref = source.find("fieldRef")) {
+    return pod_field(pod, ref->string_at({"fieldPath"})).transform(some);
+  }
+  if (const auto* ref = source.find("resourceFieldRef")) {
+    return resource_field(pod, container, *ref).transform(some);
+  }
+  if (const auto* ref = source.find("configMapKeyRef")) return from_key("ConfigMap", *ref, read);
+  if (const auto* ref = source.find("secretKeyRef")) return from_key("Secret", *ref, read);
+  return unsupported(
+      "valueFrom: expected fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef");
+}
+
+Status add_env_from(Environment& env, const kube::Object& source, const ReadObject& read) {
+  const std::string prefix(source.string_at({"prefix"}));
+  for (const auto& [member, kind] :
+       {std::pair{"configMapRef", "ConfigMap"}, {"secretRef", "Secret"}}) {
+    const auto* ref = source.find(member);
+    if (ref == nullptr) continue;
+    const auto object = read(kind, std::string(ref->string_at({"name"})));
+    if (!object) {
+      if (is_optional(*ref)) continue;
+      return object.error();
+    }
+    BATON_TRY_ASSIGN(const auto data, all_data(*object));
+    for (const auto& [key, text] : data) env.set(prefix + key, text);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> data_of(const kube::Object& object, std::string_view key) {
+  if (const auto* value = object.find_path({"data", key}); value != nullptr && value->is_string()) {
+    return object.string_at({"kind"}) == "Secret" ? decode_base64(*value->if_string())
+                                                  : Result<std::string>(*value->if_string());
+  }
+  if (const auto* value = object.find_path({"stringData", key});
+      value != nullptr && value->is_string()) {
+    return *value->if_string();
+  }
+  return not_found(fmt::format("'{}' has no key '{}'", kube::name_of(object), key));
+}
+
+Result<std::map<std::string, std::string>> all_data(const kube::Object& object) {
+  std::map<std::string, std::string> out;
+  for (const auto* member : {"data", "stringData"}) {
+    const auto* data = object.find(member);
+    if (data == nullptr || data->if_object() == nullptr) continue;
+    for (const auto& entry : *data->if_object()) {
+      BATON_TRY_ASSIGN(out[entry.key], data_of(object, entry.key));
+    }
+  }
+  return out;
+}
+
+Result<std::string> pod_field(const kube::Object& pod, std::string_view path) {
+  struct Field {
+    std::string_view path;
+    std::initializer_list<std::string_view> member;
+  };
+  const std::array fields = {
+      Field{"metadata.name", {"metadata", "name"}},
+      Field{"metadata.namespace", {"metadata", "namespace"}},
+      Field{"metadata.uid", {"metadata", "uid"}},
+      Field{"spec.nodeName", {"spec", "nodeName"}},
+      Field{"spec.serviceAccountName", {"spec", "serviceAccountName"}},
+      Field{"status.podIP", {"status", "podIP"}},
+      Field{"status.podIPs", {"status", "podIP"}},
+      Field{"status.hostIP", {"status", "hostIP"}},
+  };
+  for (const auto& field : fields) {
+    if (field.path == path) return std::string(pod.string_at(field.member));
+  }
+  for (const std::string_view map : {"labels", "annotations"}) {
+    const auto prefix = fmt::format("metadata.{}['", map);
+    if (path.starts_with(prefix) && path.ends_with("']")) {
+      const auto key = path.substr(prefix.size(), path.size() - prefix.size() - 2);
+      return std::string(pod.string_at({"metadata", map, key}));
+    }
+  }
+  return unsupported(fmt::format("fieldRef '{}'", path));
+}
+
+Result<Environment> container_environment(const kube::Object& pod, const kube::Object& container,
+                                          const ReadObject& read) {
+  Environment env;
+  if (const auto* sources = container.find("envFrom"); sources && sources->if_array()) {
+    for (const auto& source : *sources->if_array()) {
+      BATON_TRY(add_env_from(env, source, read));
+    }
+  }
+  const auto* list = container.find("env");
+  if (list == nullptr || list->if_array() == nullptr) return env;
+  for (const auto& entry : *list->if_array()) {
+    const auto name = entry.string_at({"name"});
+    if (const auto* source = entry.find("valueFrom")) {
+      auto value = value_from(pod, container, *source, read);
+      if (!value) return std::move(value).error().with(fmt::format("env {}", name));
+      if (*value) env.set(name, **value);
+    } else {
+      env.set(name, expand(entry.string_at({"value"}), env));
+    }
+  }
+  return env;
+}
+
+}  // namespace baton::node

@@ -1,0 +1,20 @@
+#pragma once
+// A container's mount paths and the folders of this machine that stand for them. There are no mount
+// namespaces: the paths are rewritten wherever the container's texts name them. Pure.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace baton::node {
+
+struct Mount {
+  std::string path;    // in the container: "/mnt/models"
+  std::string folder;  // on this machine
+};
+
+// Every occurrence of a mount path in `text` (whole, or followed by '/'), longest path first.
+// What is put in is not looked at again.
+std::string rewrite_paths(std::string_view text, const std::vector<Mount>& mounts);
+
+}  // namespace baton::node

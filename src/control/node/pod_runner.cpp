@@ -1,0 +1,272 @@
+#include "control/node/pod_runner.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <filesystem>
+
+#include "base/core/log.hpp"
+#include "control/node/models.hpp"
+#include "control/node/pod_status.hpp"
+#include "control/node/pre_stop.hpp"
+#include "net/kube/object.hpp"
+
+namespace baton::node {
+
+namespace {
+
+constexpr Nanos kCallBudget = std::chrono::seconds(10);
+constexpr Nanos kPrepareRetry = std::chrono::seconds(2);
+constexpr Nanos kLongestWait = std::chrono::seconds(5);
+
+const text::json::Array& items(const kube::Object& object, std::string_view member) {
+  static const text::json::Array kNone;
+  const auto* list = object.find_path({"spec", member});
+  return list == nullptr || list->if_array() == nullptr ? kNone : *list->if_array();
+}
+
+Container::Restart restart_policy(const kube::Object& pod) {
+  const auto policy = pod.string_at({"spec", "restartPolicy"});
+  if (policy == "Never") return Container::Restart::kNever;
+  if (policy == "OnFailure") return Container::Restart::kOnFailure;
+  return Container::Restart::kAlways;
+}
+
+}  // namespace
+
+PodRunner::PodRunner(Deps deps, kube::Object pod, std::string address, std::string allowlist_file,
+                     std::string gpus)
+    : deps_(std::move(deps)),
+      pod_(std::move(pod)),
+      address_(std::move(address)),
+      allowlist_file_(std::move(allowlist_file)),
+      gpus_(std::move(gpus)),
+      folders_(folders_of(deps_.config, pod_)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  auto& status = pod_["status"];
+  status["podIP"] = address_;
+  status["hostIP"] = "127.0.0.1";
+  status["startTime"] = kube::timestamp(deps_.clock.wall());
+  thread_ = std::thread([this] { run(); });
+}
+
+PodRunner::~PodRunner() {
+  stop(Nanos(0));
+  join();
+  ::close(wake_);
+}
+
+void PodRunner::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void PodRunner::stop(Nanos grace) {
+  grace_ = std::max<std::int64_t>(grace.count(), 0);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_, &one, sizeof one);
+}
+
+void PodRunner::run() {
+  while (grace_ < 0) {
+    const auto ready = prepare();
+    if (ready) break;
+    write_failure(ready.error());
+    wait(deps_.clock.now() + kPrepareRetry);
+  }
+  while (grace_ < 0 && !is_over()) {
+    step();
+    write_status();
+    Mono next = deps_.clock.now() + kLongestWait;
+    for (const auto& container : containers_) next = std::min(next, container->due());
+    wait(next);
+  }
+  if (grace_ >= 0) go_down();
+  containers_.clear();
+  std::error_code ignored;
+  std::filesystem::remove_all(folders_.pod, ignored);
+  ended_ = true;
+  deps_.on_end();
+}
+
+Result<kube::Object> PodRunner::read_object(std::string_view kind, const std::string& name) {
+  const kube::ObjectKey key{
+      {"", "v1", std::string(kind)}, std::string(kube::namespace_of(pod_)), name};
+  return deps_.cluster.get(key, Deadline::in(deps_.clock, kCallBudget));
+}
+
+Status PodRunner::prepare() {
+  containers_.clear();
+  BATON_TRY_ASSIGN(const auto volumes, volume_folders(pod_, folders_, deps_.config));
+  const auto read = [this](std::string_view kind, const std::string& name) {
+    return read_object(kind, name);
+  };
+  BATON_TRY(make_volumes(pod_, volumes, deps_.config, read));
+  std::error_code error;
+  std::filesystem::create_directories(folders_.pod, error);
+  if (error) return unavailable(fmt::format("making {}: {}", folders_.pod, error.message()));
+  for (const auto& spec : items(pod_, "initContainers")) {
+    const bool stays = spec.string_at({"restartPolicy"}) == "Always";
+    const auto role = stays ? Container::Role::kSidecar : Container::Role::kInit;
+    BATON_TRY_ASSIGN(auto container, make_container(spec, role, volumes));
+    containers_.push_back(std::move(container));
+  }
+  for (const auto& spec : items(pod_, "containers")) {
+    BATON_TRY_ASSIGN(auto container, make_container(spec, Container::Role::kMain, volumes));
+    containers_.push_back(std::move(container));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Container>> PodRunner::make_container(
+    const kube::Object& spec, Container::Role role,
+    const std::map<std::string, std::string>& volumes) {
+  const auto context = fmt::format("container {}", spec.string_at({"name"}));
+  auto start = start_of(spec, volumes);
+  if (!start) return std::move(start).error().with(context);
+  auto probes = probes_of(spec, address_);
+  if (!probes) return std::move(probes).error().with(context);
+  auto restart = restart_policy(pod_);
+  if (role == Container::Role::kSidecar) restart = Container::Restart::kAlways;
+  Container::Setup setup{
+      spec, role, restart, grace_of(pod_), *std::move(start), *std::move(probes), deps_.tell_guard};
+  return std::make_unique<Container>(std::move(setup), deps_.config, deps_.clock);
+}
+
+Result<Start> PodRunner::start_of(const kube::Object& spec,
+                                  const std::map<std::string, std::string>& volumes) {
+  const auto read = [this](std::string_view kind, const std::string& name) {
+    return read_object(kind, name);
+  };
+  BATON_TRY_ASSIGN(auto env, container_environment(pod_, spec, read));
+  BATON_TRY_ASSIGN(const auto mounts, mounts_of(spec, pod_, volumes, deps_.config));
+  const PodFacts facts{address_, allowlist_file_, folders_.pod, deps_.config.state_dir + "/bin",
+                       gpus_};
+  Start start;
+  BATON_TRY_ASSIGN(start.launch, launch_for(spec, facts, std::move(env), mounts, deps_.config));
+  start.directory = folders_.pod;
+  start.log_file = fmt::format("{}/{}.log", folders_.logs, spec.string_at({"name"}));
+  if (start.launch.program == Program::kStorageInitializer) {
+    if (start.launch.args.size() != 2) {
+      return invalid("storage initializer: expected two args, the model URI and its folder");
+    }
+    const auto folder = rewrite_paths(start.launch.args[1], mounts);
+    if (folder == start.launch.args[1]) {
+      return invalid(fmt::format("storage initializer: {} is no mount of it", folder));
+    }
+    start.in_process = [uri = start.launch.args[0], folder, &config = deps_.config]() -> Status {
+      BATON_TRY_ASSIGN(const auto model, find_model(uri, config));
+      return link_folder(folder, model);
+    };
+  }
+  return start;
+}
+
+// Whether all that comes before the containers is done.
+bool PodRunner::step_init() {
+  for (auto& container : containers_) {
+    if (container->role() == Container::Role::kMain) break;
+    container->run();
+    if (!container->is_started()) return false;
+  }
+  return true;
+}
+
+void PodRunner::step() {
+  for (auto& container : containers_) container->step();
+  initialized_ = step_init() || initialized_;
+  if (!initialized_) return;
+  for (auto& container : containers_) container->run();
+}
+
+bool PodRunner::is_over() const {
+  return std::ranges::all_of(containers_,
+                             [](const auto& c) {
+                               return c->role() == Container::Role::kSidecar || c->is_completed();
+                             }) &&
+         !containers_.empty();
+}
+
+void PodRunner::write_status() {
+  publish(pod_status(pod_, containers_, initialized_, deps_.clock.wall()));
+}
+
+void PodRunner::write_failure(const Error& error) {
+  publish(failed_status(pod_, error, deps_.clock.wall()));
+}
+
+void PodRunner::publish(kube::Object status) {
+  if (status == last_status_) return;
+  last_status_ = status;
+  pod_["status"] = std::move(status);
+  kube::Object update = pod_;
+  update["metadata"].if_object()->erase("resourceVersion");
+  const auto written = deps_.cluster.update_status(update, Deadline::in(deps_.clock, kCallBudget));
+  if (!written && written.error().code() != Code::kNotFound) {
+    log::warn("pod status not written",
+              {{"pod", kube::name_of(pod_)}, {"error", written.error().message()}});
+  }
+}
+
+// Until that time, the end of a process, or stop().
+void PodRunner::wait(Mono until) {
+  std::vector<pollfd> entries{{wake_, POLLIN, 0}};
+  for (const auto& container : containers_) {
+    if (container->descriptor() >= 0) entries.push_back({container->descriptor(), POLLIN, 0});
+  }
+  const auto left = std::chrono::ceil<Millis>(Deadline{until}.left(deps_.clock.now()));
+  ::poll(entries.data(), entries.size(), static_cast<int>(left.count()));
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(wake_, &count, sizeof count);
+}
+
+void PodRunner::go_down() {
+  const Mono begun = deps_.clock.now();
+  for (auto& container : containers_) container->retire();
+  if (grace_ > 0) wait_until_idle(begun + Nanos(grace_.load()));
+  for (auto& container : containers_) {
+    if (container->role() != Container::Role::kSidecar) container->signal(SIGTERM);
+  }
+  const auto kill_at = [&] { return begun + Nanos(grace_.load()); };
+  while (!others_ended(kill_at())) wait(std::max(kill_at(), deps_.clock.now() + Millis(10)));
+  for (auto at = containers_.rbegin(); at != containers_.rend(); ++at) {
+    if ((*at)->role() != Container::Role::kSidecar) continue;
+    (*at)->signal(SIGTERM);
+    while ((*at)->is_running()) {
+      if (deps_.clock.now() >= kill_at()) (*at)->signal(SIGKILL);
+      wait(std::max(kill_at(), deps_.clock.now() + Millis(10)));
+      (*at)->step();
+    }
+  }
+}
+
+// Steps the containers that are not sidecars; whether they have all ended.
+bool PodRunner::others_ended(Mono kill_at) {
+  bool all = true;
+  for (auto& container : containers_) {
+    if (container->role() == Container::Role::kSidecar) continue;
+    container->step();
+    if (!container->is_running()) continue;
+    all = false;
+    if (deps_.clock.now() >= kill_at) container->signal(SIGKILL);
+  }
+  return all;
+}
+
+void PodRunner::wait_until_idle(Mono limit) {
+  for (const auto& container : containers_) {
+    const auto pause = sleeping_pre_stop(container->spec());
+    if (!pause || !container->is_running()) continue;
+    const Mono until = std::min(limit, deps_.clock.now() + *pause);
+    const auto port = first_port(container->spec());
+    while (port && deps_.clock.now() < until && is_busy(address_, *port, deps_.clock)) {
+      wait(std::min(until, deps_.clock.now() + Millis(100)));
+    }
+  }
+}
+
+}  // namespace baton::node

@@ -1,0 +1,183 @@
+#include "control/node/probe.hpp"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/node/accelerators.hpp"
+#include "control/node/addresses.hpp"
+#include "control/node/models.hpp"
+#include "control/node/pre_stop.hpp"
+
+namespace baton::node {
+namespace {
+
+using State = ProbeTracker::State;
+using Outcome = ProbeTracker::Outcome;
+
+kube::Object parse(const std::string& text) { return *text::json::parse(text); }
+
+ProbeSpec every(Nanos period) {
+  ProbeSpec spec;
+  spec.period = period;
+  return spec;
+}
+
+TEST(ProbeTracker, TriesEagerlyButCountsFailuresOncePerPeriod) {
+  ManualClock clock;
+  ProbeSpec spec = every(std::chrono::seconds(1));
+  spec.failure_threshold = 2;
+  ProbeTracker tracker(spec, ProbeTracker::Style::kEager, clock.now());
+  for (int tenths = 0; tenths < 10; ++tenths) {
+    EXPECT_EQ(tracker.due(), clock.now());
+    EXPECT_EQ(tracker.record(Outcome::kFailure, clock.now()), State::kUnknown);
+    clock.advance(Millis(100));
+  }
+
+  EXPECT_EQ(tracker.record(Outcome::kFailure, clock.now()), State::kFailed);
+}
+
+TEST(ProbeTracker, GoesToItsPeriodOnceItPassed) {
+  ManualClock clock;
+  ProbeSpec spec = every(std::chrono::seconds(10));
+  spec.initial_delay = std::chrono::seconds(30);
+  ProbeTracker tracker(spec, ProbeTracker::Style::kEager, clock.now());
+  EXPECT_EQ(tracker.record(Outcome::kSuccess, clock.now()), State::kPassed);
+  EXPECT_EQ(tracker.due(), clock.now() + std::chrono::seconds(10));
+}
+
+TEST(ProbeTracker, LeavesALivenessProbeItsDelay) {
+  ManualClock clock;
+  ProbeSpec spec = every(std::chrono::seconds(10));
+  spec.initial_delay = std::chrono::seconds(30);
+  EXPECT_EQ(ProbeTracker(spec, ProbeTracker::Style::kPatient, clock.now()).due(),
+            clock.now() + std::chrono::seconds(30));
+}
+
+TEST(ProbeSpec, ReadsHandlersAndNamedPorts) {
+  const auto container = parse(R"({"ports":[{"name":"http","containerPort":8001}]})");
+  const auto http = probe_spec(parse(R"({"httpGet":{"path":"/health","port":"http"},
+    "periodSeconds":1,"failureThreshold":60})"),
+                               container, "127.77.0.1");
+  ASSERT_TRUE(http);
+  EXPECT_EQ(http->port, 8001);
+  EXPECT_EQ(http->failure_threshold, 60);
+  const auto grpc = probe_spec(parse(R"({"grpc":{"port":9003}})"), container, "127.77.0.1");
+  EXPECT_EQ(grpc->kind, ProbeSpec::Kind::kTcp);
+  EXPECT_EQ(probe_spec(parse(R"({"exec":{"command":["x"]}})"), container, "").error().code(),
+            Code::kUnsupported);
+  EXPECT_EQ(probe_spec(parse(R"({"httpGet":{"port":"none"}})"), container, "").error().code(),
+            Code::kInvalid);
+}
+
+TEST(PreStop, KnowsASleepAndWhetherAnEngineIsBusy) {
+  EXPECT_EQ(sleeping_pre_stop(
+                parse(R"({"lifecycle":{"preStop":{"exec":{"command":["/bin/sleep","15"]}}}})")),
+            Nanos(std::chrono::seconds(15)));
+  EXPECT_EQ(sleeping_pre_stop(parse(R"({"lifecycle":{"preStop":{"sleep":{"seconds":3}}}})")),
+            Nanos(std::chrono::seconds(3)));
+  EXPECT_EQ(sleeping_pre_stop(parse(R"({"lifecycle":{"preStop":{"exec":{"command":["x","1"]}}}})")),
+            std::nullopt);
+  EXPECT_EQ(requests_in_work("# HELP vllm:num_requests_running\n"
+                             "vllm:num_requests_running{model_name=\"a b\"} 2.0\n"
+                             "vllm:num_requests_waiting{} 1\nother 5\n"),
+            3);
+}
+
+// A socket that listens on every address.
+class WildcardListener {
+ public:
+  WildcardListener() : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    EXPECT_EQ(::bind(socket_, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    EXPECT_EQ(::listen(socket_, 1), 0);
+    socklen_t size = sizeof at;
+    ::getsockname(socket_, reinterpret_cast<sockaddr*>(&at), &size);
+    port_ = ntohs(at.sin_port);
+  }
+  ~WildcardListener() { ::close(socket_); }
+  std::uint16_t port() const { return port_; }
+
+ private:
+  int socket_;
+  std::uint16_t port_ = 0;
+};
+
+TEST(Addresses, AreDifferentAndComeBack) {
+  AddressPool pool(7);
+  const auto first = pool.take({8000});
+  const auto second = pool.take({8000});
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(*first, *second);
+  EXPECT_TRUE(first->starts_with("127.77."));
+}
+
+TEST(Addresses, NameTheProgramThatListensOnAPodPortEverywhere) {
+  const WildcardListener listener;
+  AddressPool pool(7);
+  const auto taken = pool.take({listener.port()});
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code(), Code::kConflict);
+  EXPECT_NE(taken.error().message().find("pid " + std::to_string(::getpid())), std::string::npos)
+      << taken.error().message();
+}
+
+TEST(Addresses, ReadTheKernelsTableOfSockets) {
+  constexpr std::string_view kTable =
+      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+      "inode\n"
+      "   0: 00000000:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+      "111 1\n"
+      "   1: 02014D7F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+      "222 1\n"
+      "   2: 03014D7F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+      "333 1\n"
+      "   3: 00000000:1F40 00000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 "
+      "444 1\n";
+  const auto found = listeners(kTable, 8000, "127.77.1.2");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_TRUE(found[0].wildcard);
+  EXPECT_EQ(found[0].inode, 111u);
+  EXPECT_FALSE(found[1].wildcard);
+  EXPECT_EQ(found[1].inode, 222u);
+}
+
+TEST(Accelerators, HandOutWhatIsThereAndSayWhatIsMissing) {
+  const auto pod = parse(R"({"spec":{"containers":[{"resources":{
+    "requests":{"nvidia.com/gpu":"2","cpu":"1"},"limits":{"nvidia.com/gpu":"2"}}}]}})");
+  Accelerators two(2, Accelerators::Emulate::kNo);
+  EXPECT_EQ(*two.take(pod), "0,1");
+  const auto second = two.take(pod);
+  EXPECT_EQ(second.error().message(),
+            "insufficient nvidia.com/gpu: 2 wanted, 0 free of 2 on this machine; --stand-in "
+            "storyteller emulates accelerators");
+  two.give_back("0,1");
+  EXPECT_TRUE(two.take(pod));
+  EXPECT_EQ(*Accelerators(0, Accelerators::Emulate::kYes).take(pod), "");
+}
+
+TEST(Models, AreLookedForWhereTheirSchemeSaysAndTheErrorTellsWhere) {
+  Config config;
+  config.state_dir = "/state";
+  config.models_dirs = {"/no/models", BATON_SOURCE_DIR};
+  config.model_dirs = {"/no/dir"};
+  config.hf_home = "/no/hf";
+  EXPECT_EQ(*find_model("baton://src", config), BATON_SOURCE_DIR "/src");
+  EXPECT_EQ(*find_model("file://" BATON_SOURCE_DIR, config), BATON_SOURCE_DIR);
+  EXPECT_EQ(
+      find_model("hf://org/name", config).error().message(),
+      "model hf://org/name is not on this machine; looked for /no/dir/org/name, /no/dir/name, "
+      "/no/hf/hub/models--org--name/snapshots/(refs/main); give --model-dir DIR that holds it, "
+      "or --stand-in storyteller");
+  EXPECT_EQ(find_model("baton://../x", config).error().code(), Code::kInvalid);
+  EXPECT_EQ(find_model("s3://b/x", config).error().code(), Code::kUnsupported);
+  EXPECT_EQ(find_model("pvc://claim/x", config).error().code(), Code::kNotFound);
+  config.stand_in = "/models/storyteller";
+  EXPECT_EQ(*find_model("s3://b/x", config), "/models/storyteller");
+}
+
+}  // namespace
+}  // namespace baton::node

@@ -1,0 +1,220 @@
+#include "control/node/rewrites.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+namespace baton::node {
+
+namespace {
+
+constexpr std::string_view kModelMount = "/mnt/models";
+constexpr std::string_view kExtraArgs = "VLLM_ADDITIONAL_ARGS";
+
+std::vector<std::string> words(const kube::Object& container, std::string_view member,
+                               const Environment& env) {
+  std::vector<std::string> out;
+  const auto* list = container.find(member);
+  if (list == nullptr || list->if_array() == nullptr) return out;
+  for (const auto& word : *list->if_array()) {
+    if (const auto* text = word.if_string()) out.push_back(expand(*text, env));
+  }
+  return out;
+}
+
+void append_word(std::string& text, std::string_view word) {
+  if (!text.empty()) text += ' ';
+  text += word;
+}
+
+// "--name", "--name=value", "-name=value".
+bool is_flag(std::string_view word, std::string_view name) {
+  if (!word.starts_with('-')) return false;
+  word.remove_prefix(word.starts_with("--") ? 2 : 1);
+  return word == name || (word.starts_with(name) && word.substr(name.size()).starts_with('='));
+}
+
+enum class Takes : bool { kNothing, kValue };
+
+// Removes the flag, and its value when that is the next word.
+bool remove_flag(std::vector<std::string>& argv, std::string_view name, Takes takes) {
+  bool removed = false;
+  for (auto at = argv.begin(); at != argv.end();) {
+    if (!is_flag(*at, name)) {
+      ++at;
+      continue;
+    }
+    const bool split = takes == Takes::kValue && at->find('=') == std::string::npos;
+    const auto end = at + 1 + (split && at + 1 != argv.end() ? 1 : 0);
+    at = argv.erase(at, end);
+    removed = true;
+  }
+  return removed;
+}
+
+// What the preset scripts pass to `eval`: shell syntax in it would run programs of its own.
+Status refuse_shell_syntax(std::string_view text, std::string_view where) {
+  constexpr std::string_view kSyntax = "`;|&<>\n";
+  const auto bad = text.find_first_of(kSyntax);
+  if (bad == std::string_view::npos && text.find("$(") == std::string_view::npos) return {};
+  return denied(fmt::format(
+      "{} holds shell syntax ('{}') that the preset script would execute: run `baton serve` with "
+      "--allow-exec to permit it",
+      where, bad == std::string_view::npos ? "$(" : text.substr(bad, 1)));
+}
+
+class Rewriter {
+ public:
+  Rewriter(const PodFacts& facts, const std::vector<Mount>& mounts, const Config& config)
+      : facts_(facts), mounts_(mounts), config_(config) {}
+
+  Result<Launch> run(const kube::Object& container, Environment env) {
+    launch_.env = std::move(env);
+    const auto command = words(container, "command", launch_.env);
+    launch_.args = words(container, "args", launch_.env);
+    const auto name = command.empty() ? std::string_view() : basename(command[0]);
+    launch_.program = program_for(name, container.string_at({"image"}));
+    if (launch_.program == Program::kStorageInitializer) return std::move(launch_);
+    launch_.argv = command;
+    if (command.empty()) launch_.argv = default_command(launch_.program);
+    launch_.argv.insert(launch_.argv.end(), launch_.args.begin(), launch_.args.end());
+    BATON_TRY(permit(container, command.size()));
+    map_paths();
+    switch (launch_.program) {
+      case Program::kEngine:
+        engine();
+        break;
+      case Program::kShell:
+        script();
+        break;
+      case Program::kSidecar:
+        sidecar();
+        break;
+      default:
+        break;
+    }
+    if (const auto link = link_name(launch_.program); !link.empty()) {
+      launch_.argv[0] = fmt::format("{}/{}", facts_.bin, link);
+    }
+    environment();
+    return std::move(launch_);
+  }
+
+ private:
+  Status permit(const kube::Object& container, std::size_t command_words) {
+    if (config_.allow_exec == AllowExec::kYes) return {};
+    if (launch_.program == Program::kOther) {
+      return denied(fmt::format(
+          "container {} runs '{}', which is none of Baton's programs (vllm, pd-sidecar, epp): run "
+          "`baton serve` with --allow-exec to permit it",
+          container.string_at({"name"}),
+          launch_.argv.empty() || launch_.argv[0].empty() ? container.string_at({"image"})
+                                                          : std::string_view(launch_.argv[0])));
+    }
+    if (launch_.program != Program::kShell) return {};
+    const bool shipped =
+        command_words >= 3 && launch_.argv[1] == "-c" && config_.is_shipped_script(launch_.argv[2]);
+    if (!shipped) {
+      return denied(fmt::format(
+          "container {} runs a shell script that is not one of the shipped presets: run `baton "
+          "serve` with --allow-exec to permit it",
+          container.string_at({"name"})));
+    }
+    for (const auto& arg : launch_.args) {
+      BATON_TRY(refuse_shell_syntax(arg, "argument " + arg));
+    }
+    return refuse_shell_syntax(launch_.env.get(kExtraArgs), kExtraArgs);
+  }
+
+  void map_paths() {
+    for (auto& word : launch_.argv) word = rewrite_paths(word, mounts_);
+    for (auto& [name, value] : launch_.env.entries()) value = rewrite_paths(value, mounts_);
+    for (const auto& mount : mounts_) {
+      launch_.notes.push_back(fmt::format("mount path {} is {}", mount.path, mount.folder));
+    }
+  }
+
+  std::vector<std::string> engine_extras() {
+    if (config_.engine == Engine::kVllm) {
+      launch_.env.set("VLLM_NIXL_SIDE_CHANNEL_HOST", facts_.address);
+      launch_.notes.push_back(
+          "vllm gets --host and VLLM_NIXL_SIDE_CHANNEL_HOST: the pod's address");
+      return {"--host", facts_.address};
+    }
+    if (!config_.emulates_accelerators()) return {};
+    launch_.notes.push_back("parallel sizes are emulated (--emulate-parallelism)");
+    return {"--emulate-parallelism"};
+  }
+
+  void engine() {
+    if (launch_.argv.size() < 2 || launch_.argv[1] != "serve") return;
+    if (config_.emulates_accelerators()) stand_in_model();
+    for (auto& extra : engine_extras()) launch_.argv.push_back(std::move(extra));
+  }
+
+  // `vllm serve [MODEL] …`: a model that is not the mounted one is replaced, a missing one added.
+  void stand_in_model() {
+    auto& argv = launch_.argv;
+    const bool named = argv.size() > 2 && !argv[2].starts_with('-');
+    const auto mounted = rewrite_paths(kModelMount, mounts_);
+    if (named && argv[2].starts_with(mounted)) return;
+    launch_.notes.push_back(fmt::format("model {} is replaced by the stand-in {}",
+                                        named ? argv[2] : "(none given)", config_.stand_in));
+    if (named) {
+      argv[2] = config_.stand_in;
+    } else {
+      argv.insert(argv.begin() + 2, config_.stand_in);
+    }
+    remove_flag(argv, "model", Takes::kValue);
+  }
+
+  void script() {
+    std::string extra = launch_.env.get(kExtraArgs);
+    for (const auto& word : engine_extras()) append_word(extra, word);
+    if (!extra.empty()) launch_.env.set(kExtraArgs, extra);
+  }
+
+  void sidecar() {
+    auto& argv = launch_.argv;
+    std::erase(argv, "");  // what presets leave where a TLS flag would stand
+    for (const auto* flag :
+         {"inference-pool", "inference-pool-name", "inference-pool-namespace", "pool-group"}) {
+      remove_flag(argv, flag, Takes::kValue);
+    }
+    for (const auto* flag : {"enable-ssrf-protection", "secure-proxy"}) {
+      remove_flag(argv, flag, Takes::kNothing);
+    }
+    for (const auto* name : {"INFERENCE_POOL", "INFERENCE_POOL_NAME", "INFERENCE_POOL_NAMESPACE"}) {
+      launch_.env.erase(name);
+    }
+    argv.push_back("--secure-proxy=false");
+    argv.push_back("--allowlist-file=" + facts_.allowlist_file);
+    launch_.notes.push_back(fmt::format(
+        "the sidecar's pool flags are replaced by --allowlist-file={}", facts_.allowlist_file));
+  }
+
+  void environment() {
+    auto& env = launch_.env;
+    env.set("PATH", facts_.bin + ":" + config_.path);
+    env.set("BATON_POD_IP", facts_.address);
+    env.set("BATON_MODELS_DIR", fmt::format("{}", fmt::join(config_.models_dirs, ":")));
+    if (env.find("HOME") == nullptr) env.set("HOME", facts_.directory);
+    if (!facts_.gpus.empty()) env.set("CUDA_VISIBLE_DEVICES", facts_.gpus);
+  }
+
+  const PodFacts& facts_;
+  const std::vector<Mount>& mounts_;
+  const Config& config_;
+  Launch launch_;
+};
+
+}  // namespace
+
+Result<Launch> launch_for(const kube::Object& container, const PodFacts& facts, Environment env,
+                          const std::vector<Mount>& mounts, const Config& config) {
+  return Rewriter(facts, mounts, config).run(container, std::move(env));
+}
+
+}  // namespace baton::node

@@ -1,0 +1,172 @@
+#include "control/node/rewrites.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace baton::node {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+kube::Object parse(const std::string& yaml) {
+  auto value = text::json::parse(yaml);
+  EXPECT_TRUE(value) << value.error().message();
+  return value ? *value : kube::Object();
+}
+
+class Rewrites : public ::testing::Test {
+ protected:
+  Rewrites() {
+    config_.state_dir = "/state";
+    config_.path = "/usr/bin:/bin";
+    config_.models_dirs = {"/models-here"};
+    config_.is_shipped_script = [](std::string_view text) {
+      return text.find("vllm serve /mnt/models") != std::string_view::npos;
+    };
+  }
+  Result<Launch> launch(const std::string& container, Environment env = {}) {
+    return launch_for(parse(container), facts_, std::move(env), mounts_, config_);
+  }
+
+  PodFacts facts_{"127.77.1.2", "/state/allowlists/ns_svc", "/state/pods/ns_p", "/state/bin", ""};
+  std::vector<Mount> mounts_{{"/mnt/models", "/state/pods/ns_p/volumes/m"}};
+  Config config_;
+};
+
+TEST_F(Rewrites, MapsAProgramByTheBasenameOfItsCommandAndItsMountPaths) {
+  const auto got = launch(R"({"name":"main","image":"x",
+    "command":["/usr/bin/vllm","serve","/mnt/models"],"args":["--port=8000"]})");
+
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_THAT(got->argv,
+              ElementsAre("/state/bin/vllm", "serve", "/state/pods/ns_p/volumes/m", "--port=8000"));
+  EXPECT_EQ(got->env.get("BATON_POD_IP"), "127.77.1.2");
+  EXPECT_EQ(got->env.get("BATON_MODELS_DIR"), "/models-here");
+  EXPECT_EQ(got->env.get("PATH"), "/state/bin:/usr/bin:/bin");
+  EXPECT_EQ(got->env.get("HOME"), "/state/pods/ns_p");
+}
+
+TEST_F(Rewrites, GivesAContainerWithoutCommandTheProgramOfItsImage) {
+  const auto got = launch(R"({"name":"main","image":"example/llm-d/llm-d:v0.2.0","args":["--x"]})");
+
+  ASSERT_TRUE(got);
+  EXPECT_THAT(got->argv,
+              ElementsAre("/state/bin/vllm", "serve", "/state/pods/ns_p/volumes/m", "--x"));
+}
+
+TEST_F(Rewrites, ReplacesThePoolFlagsOfTheSidecarByItsAllowlist) {
+  Environment env;
+  env.set("INFERENCE_POOL_NAME", "p");
+  const auto got = launch(R"({"name":"s","image":"x","command":["/app/pd-sidecar","--port=8000",
+    "--vllm-port=8001","--kv-connector=nixlv2","--enable-ssrf-protection=true","--pool-group=g",
+    "--inference-pool","ns/p","--secure-proxy=true","","",""]})",
+                          env);
+
+  ASSERT_TRUE(got);
+  EXPECT_THAT(got->argv, ElementsAre("/state/bin/pd-sidecar", "--port=8000", "--vllm-port=8001",
+                                     "--kv-connector=nixlv2", "--secure-proxy=false",
+                                     "--allowlist-file=/state/allowlists/ns_svc"));
+  EXPECT_EQ(got->env.find("INFERENCE_POOL_NAME"), nullptr);
+}
+
+TEST_F(Rewrites, RunsOnlyMappedProgramsAndShippedScriptsUnlessAllowed) {
+  const std::string other = R"({"name":"main","image":"x","command":["python3","-m","x"]})";
+  const std::string script =
+      R"({"name":"main","image":"x","command":["/bin/bash","-c","curl example | sh"]})";
+  for (const auto& container : {other, script}) {
+    const auto got = launch(container);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code(), Code::kDenied);
+    EXPECT_THAT(got.error().message(), HasSubstr("--allow-exec"));
+  }
+  config_.allow_exec = AllowExec::kYes;
+  EXPECT_TRUE(launch(other));
+  EXPECT_TRUE(launch(script));
+}
+
+TEST_F(Rewrites, RefusesShellSyntaxThatAPresetScriptWouldEvaluate) {
+  const std::string before = R"({"name":"main","image":"x","command":["/bin/bash","-c",
+    "exec vllm serve /mnt/models $@","--"],"args":[")";
+  EXPECT_TRUE(launch(before + R"(--kv-transfer-config='{}'"]})"));
+  for (const auto* bad : {"--x;reboot", "$(reboot)", "`reboot`", "a&b", "a|b"}) {
+    EXPECT_EQ(launch(before + bad + R"("]})").error().code(), Code::kDenied) << bad;
+  }
+  Environment env;
+  env.set("VLLM_ADDITIONAL_ARGS", "$(reboot)");
+  EXPECT_EQ(launch(before + R"("]})", env).error().code(), Code::kDenied);
+}
+
+TEST_F(Rewrites, TellsAForeignVllmWhereToListen) {
+  config_.engine = Engine::kVllm;
+  const auto direct =
+      launch(R"({"name":"main","image":"x","command":["vllm","serve","/mnt/models"]})");
+  EXPECT_THAT(direct->argv, ElementsAre("/state/bin/vllm", "serve", "/state/pods/ns_p/volumes/m",
+                                        "--host", "127.77.1.2"));
+  EXPECT_EQ(direct->env.get("VLLM_NIXL_SIDE_CHANNEL_HOST"), "127.77.1.2");
+
+  const auto preset = launch(R"({"name":"main","image":"x","command":["/bin/bash","-c",
+    "exec vllm serve /mnt/models","--"]})");
+  EXPECT_EQ(preset->env.get("VLLM_ADDITIONAL_ARGS"), "--host 127.77.1.2");
+  EXPECT_THAT(preset->argv, Contains("exec vllm serve /state/pods/ns_p/volumes/m"));
+}
+
+TEST_F(Rewrites, PutsTheStandInWhereAModelIsNamedOrMissing) {
+  config_.stand_in = "/models-here/storyteller";
+  const auto named = launch(R"({"name":"main","image":"x","command":["vllm","serve","granite-8b"],
+    "args":["--dtype=float16"]})");
+  EXPECT_THAT(named->argv, ElementsAre("/state/bin/vllm", "serve", "/models-here/storyteller",
+                                       "--dtype=float16", "--emulate-parallelism"));
+  const auto missing = launch(R"({"name":"main","image":"x","command":["vllm","serve"],
+    "args":["--port=8001"]})");
+  EXPECT_THAT(missing->argv, ElementsAre("/state/bin/vllm", "serve", "/models-here/storyteller",
+                                         "--port=8001", "--emulate-parallelism"));
+  const auto mounted =
+      launch(R"({"name":"main","image":"x","command":["vllm","serve","/mnt/models"]})");
+  EXPECT_THAT(mounted->argv, ElementsAre("/state/bin/vllm", "serve", "/state/pods/ns_p/volumes/m",
+                                         "--emulate-parallelism"));
+}
+
+TEST(Mounts, AreRewrittenAsWholePathComponentsLongestFirst) {
+  const std::vector<Mount> mounts{
+      {"/models", "/A"}, {"/mnt/models", "/B/mnt/models"}, {"/tmp", "/C"}};
+  EXPECT_EQ(rewrite_paths("x /mnt/models --a=/models/y,'/tmp' /models2 /mnt/models-old", mounts),
+            "x /B/mnt/models --a=/A/y,'/C' /models2 /mnt/models-old");
+  EXPECT_EQ(rewrite_paths("/tmp", mounts), "/C");
+}
+
+TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
+  const auto pod = parse(R"({"metadata":{"name":"p","namespace":"ns","labels":{"a/b":"c"}},
+    "spec":{"nodeName":"n"},"status":{"podIP":"1.2.3.4"}})");
+  const auto container = parse(R"x({"resources":{"limits":{"cpu":"1500m","memory":"1Gi"}},
+    "envFrom":[{"configMapRef":{"name":"cm"},"prefix":"P_"},
+               {"secretRef":{"name":"gone","optional":true}}],
+    "env":[
+    {"name":"A","value":"1"},{"name":"B","value":"$(A)-$$(A)-$(UNKNOWN)"},
+    {"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}},
+    {"name":"L","valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['a/b']"}}},
+    {"name":"N","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}},
+    {"name":"CPU","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}},
+    {"name":"MEM","valueFrom":{"resourceFieldRef":{"resource":"limits.memory"}}},
+    {"name":"S","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}]})x");
+  const ReadObject read = [](std::string_view kind,
+                             const std::string& name) -> Result<kube::Object> {
+    if (name == "cm") return parse(R"({"kind":"ConfigMap","data":{"X":"y"}})");
+    if (kind == "Secret" && name == "s") return parse(R"({"kind":"Secret","data":{"k":"aGk="}})");
+    return not_found("no " + name);
+  };
+
+  const auto env = container_environment(pod, container, read);
+
+  ASSERT_TRUE(env) << env.error().message();
+  EXPECT_THAT(env->lines(), ElementsAre("P_X=y", "A=1", "B=1-$(A)-$(UNKNOWN)", "IP=1.2.3.4", "L=c",
+                                        "N=n", "CPU=2", "MEM=1073741824", "S=hi"));
+  const auto missing = parse(R"({"env":[{"name":"A","valueFrom":{"secretKeyRef":
+    {"name":"absent","key":"k"}}}]})");
+  EXPECT_EQ(container_environment(pod, missing, read).error().message(), "env A: no absent");
+}
+
+}  // namespace
+}  // namespace baton::node

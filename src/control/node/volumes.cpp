@@ -1,0 +1,173 @@
+#include "control/node/volumes.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "control/node/models.hpp"
+#include "net/kube/object.hpp"
+
+namespace baton::node {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const text::json::Array& items(const kube::Object& object,
+                               std::initializer_list<std::string_view> path) {
+  static const text::json::Array kNone;
+  const auto* list = object.find_path(path);
+  return list == nullptr || list->if_array() == nullptr ? kNone : *list->if_array();
+}
+
+bool is_optional(const kube::Object& source) {
+  const auto* optional = source.find("optional");
+  return optional != nullptr && optional->if_bool() != nullptr && *optional->if_bool();
+}
+
+Error file_error(const std::string& what, const std::error_code& error) {
+  return unavailable(fmt::format("{}: {}", what, error.message()));
+}
+
+Status make_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return file_error("making " + folder, error);
+  return {};
+}
+
+Status write_file(const fs::path& file, std::string_view text) {
+  BATON_TRY(make_folder(file.parent_path().string()));
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out.write(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!out.flush()) return unavailable("writing " + file.string() + " failed");
+  fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+  return {};
+}
+
+// Keys become files; `items` of the source chooses and renames them.
+Status write_data(const std::string& folder, std::string_view kind, const kube::Object& source,
+                  std::string_view name_member, const ReadObject& read) {
+  const auto object = read(kind, std::string(source.string_at({name_member})));
+  if (!object) {
+    if (is_optional(source)) return {};
+    return object.error();
+  }
+  const auto& chosen = items(source, {"items"});
+  for (const auto& item : chosen) {
+    auto text = data_of(*object, item.string_at({"key"}));
+    if (!text) return std::move(text).error();
+    const fs::path relative(item.string_at({"path"}));
+    if (relative.is_absolute() || relative.string().find("..") != std::string::npos) {
+      return invalid(fmt::format("volume item path '{}'", relative.string()));
+    }
+    BATON_TRY(write_file(folder / relative, *text));
+  }
+  if (!chosen.empty()) return {};
+  BATON_TRY_ASSIGN(const auto data, all_data(*object));
+  for (const auto& [key, text] : data) {
+    BATON_TRY(write_file(fs::path(folder) / key, text));
+  }
+  return {};
+}
+
+Status make_volume(const kube::Object& volume, const std::string& folder, const Config& config,
+                   const ReadObject& read) {
+  if (volume.find("hostPath") != nullptr) return {};
+  if (const auto* claim = volume.find("persistentVolumeClaim")) {
+    if (config.emulates_accelerators() || fs::is_directory(folder)) return {};
+    return not_found(fmt::format("claim {}: its volume on this machine would be the folder {}",
+                                 claim->string_at({"claimName"}), folder));
+  }
+  BATON_TRY(make_folder(folder));
+  if (const auto* source = volume.find("configMap")) {
+    return write_data(folder, "ConfigMap", *source, "name", read);
+  }
+  if (const auto* source = volume.find("secret")) {
+    return write_data(folder, "Secret", *source, "secretName", read);
+  }
+  return {};
+}
+
+const kube::Object* volume_named(const kube::Object& pod, std::string_view name) {
+  for (const auto& volume : items(pod, {"spec", "volumes"})) {
+    if (volume.string_at({"name"}) == name) return &volume;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+PodFolders folders_of(const Config& config, const kube::Object& pod) {
+  const auto ns = kube::namespace_of(pod);
+  const auto name = kube::name_of(pod);
+  return {fmt::format("{}/pods/{}_{}", config.state_dir, ns, name),
+          fmt::format("{}/logs/{}/{}", config.state_dir, ns, name)};
+}
+
+Result<std::map<std::string, std::string>> volume_folders(const kube::Object& pod,
+                                                          const PodFolders& folders,
+                                                          const Config& config) {
+  std::map<std::string, std::string> out;
+  for (const auto& volume : items(pod, {"spec", "volumes"})) {
+    const std::string name(volume.string_at({"name"}));
+    if (const auto* host = volume.find("hostPath")) {
+      out[name] = host->string_at({"path"});
+    } else if (const auto* claim = volume.find("persistentVolumeClaim")) {
+      out[name] = claim_folder(config, claim->string_at({"claimName"}));
+    } else if (volume.find("emptyDir") || volume.find("configMap") || volume.find("secret")) {
+      out[name] = fmt::format("{}/volumes/{}", folders.pod, name);
+    } else {
+      return unsupported(fmt::format(
+          "volume {}: only emptyDir, configMap, secret, hostPath and persistentVolumeClaim work on "
+          "one machine",
+          name));
+    }
+  }
+  return out;
+}
+
+Status make_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
+                    const Config& config, const ReadObject& read) {
+  for (const auto& volume : items(pod, {"spec", "volumes"})) {
+    const std::string name(volume.string_at({"name"}));
+    BATON_TRY(make_volume(volume, folders.at(name), config, read).with("volume " + name));
+  }
+  return {};
+}
+
+Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::Object& pod,
+                                     const std::map<std::string, std::string>& folders,
+                                     const Config& config) {
+  std::vector<Mount> out;
+  for (const auto& entry : items(container, {"volumeMounts"})) {
+    const std::string name(entry.string_at({"name"}));
+    std::string path(entry.string_at({"mountPath"}));
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    const auto found = folders.find(name);
+    if (found == folders.end()) {
+      return invalid(fmt::format("container {}: mount {} names no volume of the pod",
+                                 container.string_at({"name"}), name));
+    }
+    std::string folder = found->second;
+    if (const auto sub = entry.string_at({"subPath"}); !sub.empty())
+      folder += "/" + std::string(sub);
+    const auto* volume = volume_named(pod, name);
+    const bool is_claim = volume != nullptr && volume->find("persistentVolumeClaim") != nullptr;
+    if (is_claim && config.emulates_accelerators()) folder = config.stand_in;
+    out.push_back({std::move(path), std::move(folder)});
+  }
+  return out;
+}
+
+Status link_folder(const std::string& folder, const std::string& target) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (error) return file_error("replacing " + folder, error);
+  fs::create_directory_symlink(target, folder, error);
+  if (error) return file_error("linking " + folder, error);
+  return {};
+}
+
+}  // namespace baton::node

@@ -1,0 +1,43 @@
+#pragma once
+// A pod's volumes as folders of this machine.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/core/result.hpp"
+#include "control/node/config.hpp"
+#include "control/node/environment.hpp"
+#include "control/node/mounts.hpp"
+#include "net/kube/cluster.hpp"
+
+namespace baton::node {
+
+// Where things of one pod are.
+struct PodFolders {
+  std::string pod;   // <state>/pods/<ns>_<name>
+  std::string logs;  // <state>/logs/<ns>/<name>
+};
+PodFolders folders_of(const Config& config, const kube::Object& pod);
+
+// Volume name -> folder. Pure: makes nothing. emptyDir, configMap, secret and projected volumes lie
+// in the pod's folder; hostPath and persistentVolumeClaim are where they are.
+// kUnsupported: any other kind.
+Result<std::map<std::string, std::string>> volume_folders(const kube::Object& pod,
+                                                          const PodFolders& folders,
+                                                          const Config& config);
+
+// Makes the folders and writes ConfigMap and Secret files. kNotFound: a ConfigMap or Secret that is
+// not optional; a claim without its folder (unless a stand-in replaces the models).
+Status make_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
+                    const Config& config, const ReadObject& read);
+
+// The mounts of a container. A claim mounted where models are is the stand-in when there is one.
+Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::Object& pod,
+                                     const std::map<std::string, std::string>& folders,
+                                     const Config& config);
+
+// Replaces the (empty) folder of an emptyDir by a link to `target`.
+Status link_folder(const std::string& folder, const std::string& target);
+
+}  // namespace baton::node
