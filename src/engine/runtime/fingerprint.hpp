@@ -1,0 +1,15 @@
+#pragma once
+// What tells whether two engines compute the same KV: the model's configuration and weights.
+
+#include <filesystem>
+
+#include "base/core/result.hpp"
+#include "formats/kv/block_hash.hpp"
+
+namespace baton::runtime {
+
+// Of config.json and every *.safetensors file in `folder`, by name, size and content. Reads it all.
+// kNotFound: no such folder or file. kUnavailable: cannot be read.
+Result<kv::Digest> fingerprint_model(const std::filesystem::path& folder);
+
+}  // namespace baton::runtime
