@@ -128,7 +128,8 @@ Status KvPuller::fetch(const PullJob& job, std::uint64_t& bytes) const {
                          static_cast<std::uint32_t>(job.begin),
                          static_cast<std::uint32_t>(job.end)};
   BATON_TRY(peer.send(kv::encode(request), stall()));
-  BATON_TRY(expect<kv::Accepted>(receive_control(peer, stall())));
+  BATON_TRY_ASSIGN(const auto accepted, expect<kv::Accepted>(receive_control(peer, stall())));
+  if (accepted.generation != job.source.generation) return invalid("KV frame: another generation");
   BATON_TRY(receive_rows(peer, job, bytes, patience));
   BATON_TRY_ASSIGN(const auto end, expect<kv::End>(receive_control(peer, stall())));
   if (end.generation != job.source.generation) return invalid("KV frame: another generation");

@@ -131,7 +131,7 @@ Result<FrameHead> decode_head(std::string_view bytes) {
   reader(magic), reader(kind), reader(zero8), reader(zero16), reader(length);
   if (magic != kMagic) return invalid("KV frame: not this protocol or version (magic)");
   if (kind < 1 || kind > std::to_underlying(FrameKind::kFailed) || zero8 != 0 || zero16 != 0)
-    return invalid(fmt::format("KV frame: unknown kind {}", kind));
+    return invalid(fmt::format("KV frame: malformed head of kind {}", kind));
   const FrameHead head{FrameKind{kind}, length};
   const std::size_t most = head.kind == FrameKind::kRows ? kMaxRowsFrame : kMaxControlFrame;
   if (length > most || (head.kind == FrameKind::kRows && length < kRowsHead))

@@ -1,0 +1,282 @@
+// One engine: requests, limits, and answers that do not depend on company.
+
+#include "engine/runtime/engine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "engine/runtime/testing/rig.hpp"
+
+namespace baton::runtime {
+namespace {
+
+using namespace testing;
+
+std::string refusal(Engine& engine, GenerateRequest request) {
+  const Status s = engine.submit(std::move(request));
+  return s ? "accepted" : s.error().message();
+}
+
+// The reference: one request at a time, no cache, a pool that never runs out.
+std::vector<TokenId> alone(const std::vector<TokenId>& prompt, const SamplingParams& sampling) {
+  EngineConfig c = small_config();
+  c.prefix_caching = false;
+  c.max_num_batched_tokens = 1024;
+  c.transfer.reset();
+  Rig rig(c);
+  return rig.generate(prompt, sampling).tokens;
+}
+
+TEST(Engine, AnswersWithTheTokensAskedFor) {
+  Rig rig(small_config());
+
+  const Answer answer = rig.generate(prompt_of(20, 1), greedy(7));
+
+  EXPECT_EQ(answer.finish, Finish::kLength);
+  EXPECT_EQ(answer.tokens.size(), 7U);
+  ASSERT_TRUE(answer.prompt);
+  EXPECT_EQ(answer.prompt->prompt, 20U);
+  EXPECT_EQ(answer.prompt->computed, 20U);
+  EXPECT_FALSE(answer.transfer);
+  const Stats s = rig.at_rest();
+  EXPECT_EQ(s.finished_length, 1U);
+  EXPECT_EQ(s.generation_tokens, 7U);
+  EXPECT_EQ(s.prompt_tokens_computed, 20U);
+}
+
+// vllm-wire Appendix B, 6.
+TEST(Engine, StopsAtEosAndStopTokensAfterMinTokens) {
+  Rig rig(small_config());
+  const auto prompt = prompt_of(20, 1);
+  const auto free = rig.generate(prompt, greedy(12)).tokens;
+
+  SamplingParams p = greedy(12);
+  p.stop_token_ids = {free[3]};
+  const std::size_t first =
+      static_cast<std::size_t>(std::ranges::find(free, free[3]) - free.begin());
+  const Answer stopped = rig.generate(prompt, p);
+  EXPECT_EQ(stopped.finish, Finish::kStop);
+  EXPECT_EQ(stopped.stop_token, free[3]);
+  EXPECT_EQ(stopped.tokens.size(), first + 1);
+
+  p.min_tokens = first + 1;  // masks the id where it came
+  const Answer later = rig.generate(prompt, p);
+  EXPECT_GT(later.tokens.size(), first + 1);
+  EXPECT_NE(later.tokens[first], free[3]);
+}
+
+TEST(Engine, EndsWithStopWhenTheModelSaysEos) {
+  Rig rig(small_config());
+  SamplingParams p = greedy(1000);
+  p.ignore_eos = false;
+
+  const Answer answer = rig.generate(prompt_of(20, 2), p);
+
+  EXPECT_EQ(answer.finish, Finish::kStop);
+  EXPECT_EQ(answer.tokens.back(), FakeModel::kEos);
+  EXPECT_FALSE(answer.stop_token);
+}
+
+TEST(Engine, AnAnswerEndsAtTheContextLimit) {
+  Rig rig(small_config());
+
+  EXPECT_EQ(rig.generate(prompt_of(1000, 1), greedy(500)).tokens.size(), 24U);
+  EXPECT_EQ(rig.generate(prompt_of(1023, 1), greedy(500)).tokens.size(), 1U);
+}
+
+TEST(Engine, GivesLogprobsWhenAsked) {
+  Rig rig(small_config());
+  SamplingParams p = greedy(3);
+  p.logprobs = 4;
+
+  const Answer answer = rig.generate(prompt_of(5, 1), p);
+
+  ASSERT_EQ(answer.logprobs.size(), 3U);
+  EXPECT_EQ(answer.logprobs[1].top.size(), 4U);
+  EXPECT_EQ(answer.logprobs[1].top[0].first, answer.tokens[1]);
+  EXPECT_EQ(answer.logprobs[1].rank, 1U);
+}
+
+TEST(Engine, RefusesWhatCanNeverRun) {
+  EngineConfig c = small_config();
+  c.transfer.reset();
+  Rig rig(c);
+  Engine& e = *rig.engine;
+  GenerateRequest r{"x", {1, 2}, greedy(1), {}, {}};
+
+  auto change = r;
+  change.prompt.clear();
+  EXPECT_EQ(refusal(e, change), "the prompt is empty");
+  change.prompt = prompt_of(1024, 1);
+  EXPECT_EQ(refusal(e, change),
+            "the prompt has 1024 tokens; with max_model_len=1024 at most 1023 fit");
+  change.prompt = {1, 97};
+  EXPECT_EQ(refusal(e, change), "token id 97 is out of the vocabulary of 97");
+  change = r;
+  change.sampling.temperature = -1;
+  EXPECT_EQ(refusal(e, change), "temperature must be at least 0, got -1");
+  change = r;
+  change.transfer.do_remote_prefill = true;
+  EXPECT_EQ(refusal(e, change), "kv_transfer_params: this engine runs without KV transfer");
+}
+
+TEST(Engine, RefusesAConfigurationThatCannotWork) {
+  ManualClock clock;
+  SeededRandom random(1);
+  const auto message = [&](auto change) {
+    EngineConfig c = small_config();
+    change(c);
+    auto made = Engine::create(c, {std::make_unique<FakeModel>(), clock, random});
+    return made ? std::string("accepted") : made.error().message();
+  };
+
+  EXPECT_EQ(message([](auto&) {}), "accepted");
+  EXPECT_EQ(message([](auto& c) { c.blocks = 63; }),
+            "blocks of 63 x 16 tokens cannot hold one sequence of max_model_len=1024");
+  EXPECT_EQ(message([](auto& c) { c.max_model_len = 5000; }),
+            "max_model_len must be 2 to 4096 (the model's positions), got 5000");
+  EXPECT_EQ(message([](auto& c) { c.max_num_batched_tokens = 4; }),
+            "max_num_batched_tokens must be at least max_num_seqs=8, got 4");
+  EXPECT_EQ(message([](auto& c) { c.block_size = 0; }), "block_size must be 1 to 1024, got 0");
+  EXPECT_EQ(message([](auto& c) { c.transfer->host = "nowhere"; }),
+            "'nowhere' is not an IP address");
+}
+
+TEST(Engine, ABoundedQueueShedsAndAnIdIsUsedOnceAtATime) {
+  EngineConfig c = small_config();
+  c.max_num_seqs = 1;
+  c.max_waiting = 2;
+  Rig rig(c);
+  const auto running = rig.submit(prompt_of(4, 1), greedy(1000));
+  ASSERT_TRUE(rig.sink.wait_for_tokens(running, 1));
+  rig.submit(prompt_of(4, 2), greedy(1));
+  rig.submit(prompt_of(4, 3), greedy(1));
+
+  const Status full = rig.engine->submit({"x", {1}, greedy(1), {}, {}});
+  EXPECT_EQ(full.error().code(), Code::kExhausted);
+  EXPECT_EQ(rig.engine->stats().rejected, 1U);
+  EXPECT_EQ(rig.engine->submit({running, {1}, greedy(1), {}, {}}).error().code(), Code::kExhausted);
+  rig.engine->abort(running);
+  rig.at_rest();
+  const auto again = rig.submit(prompt_of(4, 1), greedy(1000));
+  EXPECT_EQ(rig.engine->submit({again, {1}, greedy(1), {}, {}}).error().code(), Code::kConflict);
+}
+
+TEST(Engine, AnAbortEndsARequestWaitingOrRunning) {
+  EngineConfig c = small_config();
+  c.max_num_seqs = 1;
+  Rig rig(c);
+  const auto running = rig.submit(prompt_of(4, 1), greedy(1000));
+  const auto waiting = rig.submit(prompt_of(4, 2), greedy(1000));
+  ASSERT_TRUE(rig.sink.wait_for_tokens(running, 2));
+
+  rig.engine->abort(waiting);
+  EXPECT_EQ(rig.sink.wait(waiting).finish, Finish::kAbort);
+  rig.engine->abort(running);
+  EXPECT_EQ(rig.sink.wait(running).finish, Finish::kAbort);
+  rig.engine->abort("unknown");
+  EXPECT_EQ(rig.at_rest().finished_abort, 2U);
+}
+
+TEST(Engine, ADeadlineEndsARequestWaitingOrRunning) {
+  EngineConfig c = small_config();
+  c.max_num_seqs = 1;
+  Rig rig(c);
+  const auto running = rig.submit(prompt_of(4, 1), greedy(1000), {}, std::chrono::seconds(5));
+  const auto waiting = rig.submit(prompt_of(4, 2), greedy(1000), {}, std::chrono::seconds(4));
+  ASSERT_TRUE(rig.sink.wait_for_tokens(running, 1));
+
+  rig.clock.advance(std::chrono::seconds(4));
+  EXPECT_EQ(rig.sink.wait(waiting).error->code(), Code::kTimeout);
+  rig.clock.advance(std::chrono::seconds(1));
+  // The answer may have ended before the clock moved.
+  const Answer answer = rig.sink.wait(running);
+  EXPECT_TRUE(answer.finish == Finish::kLength || answer.error->code() == Code::kTimeout);
+}
+
+TEST(Engine, AnswersDoNotDependOnCompanyChunksOrCache) {
+  struct Case {
+    std::vector<TokenId> prompt;
+    SamplingParams sampling;
+    std::vector<TokenId> expected;
+  };
+  std::vector<Case> cases;
+  for (std::size_t i = 0; i < 20; ++i) {
+    // Families of prompts that share prefixes.
+    auto prompt = prompt_of(1 + (i * 37) % 300, i % 4);
+    auto sampling = i % 2 ? seeded(30, i) : greedy(30);
+    auto expected = alone(prompt, sampling);
+    cases.push_back({std::move(prompt), std::move(sampling), std::move(expected)});
+  }
+  for (const std::size_t block_size : {1, 16, 64}) {
+    for (const std::size_t chunk : {8, 33, 1000}) {
+      EngineConfig c = small_config();
+      c.block_size = block_size;
+      c.blocks = 4096 / block_size;
+      c.max_num_batched_tokens = chunk;
+      Rig rig(c);
+      for (int round = 0; round < 2; ++round) {
+        std::vector<std::string> ids;
+        for (const Case& one : cases) ids.push_back(rig.submit(one.prompt, one.sampling));
+        for (std::size_t i = 0; i < cases.size(); ++i)
+          EXPECT_EQ(rig.sink.wait(ids[i]).tokens, cases[i].expected)
+              << "block " << block_size << " chunk " << chunk << " case " << i;
+      }
+      const Stats s = rig.at_rest();
+      EXPECT_EQ(s.blocks_used, 0U);
+      EXPECT_GT(s.prefix_hit_tokens, 0U);
+    }
+  }
+}
+
+TEST(Engine, PreemptionDoesNotChangeAnAnswer) {
+  EngineConfig c = small_config();
+  c.blocks = 64;  // holds one sequence of max_model_len
+  Rig rig(c);
+  std::vector<std::string> ids;
+  for (std::size_t i = 0; i < 8; ++i) ids.push_back(rig.submit(prompt_of(100, i), seeded(200, i)));
+
+  for (std::size_t i = 0; i < 8; ++i) {
+    const Answer answer = rig.sink.wait(ids[i]);
+    EXPECT_EQ(answer.tokens, alone(prompt_of(100, i), seeded(200, i))) << i;
+    EXPECT_EQ(answer.prompt->cached + answer.prompt->computed, 100U);
+  }
+  const Stats s = rig.at_rest();
+  EXPECT_GT(s.preemptions, 0U);
+  EXPECT_EQ(s.blocks_used, 0U);
+}
+
+TEST(Engine, ASecondTurnFindsPromptAndAnswerInTheCache) {
+  Rig rig(small_config());
+  auto conversation = prompt_of(100, 1);
+  const auto answer = rig.generate(conversation, greedy(50)).tokens;
+  conversation.insert(conversation.end(), answer.begin(), answer.end());
+  conversation.push_back(5);
+
+  // KV of the last answered token was never computed: 149 tokens, 9 full blocks.
+  EXPECT_EQ(rig.generate(conversation, greedy(1)).prompt->cached, 144U);
+}
+
+TEST(Engine, DrainsBeforeItStops) {
+  Rig rig(small_config());
+  const auto id = rig.submit(prompt_of(50, 1), greedy(100));
+
+  rig.engine->stop(Drain::kYes, Deadline::in(rig.clock, kPatience));
+
+  EXPECT_EQ(rig.sink.wait(id).tokens.size(), 100U);
+  EXPECT_EQ(rig.engine->submit({"x", {1}, greedy(1), {}, {}}).error().code(), Code::kUnavailable);
+  EXPECT_FALSE(rig.engine->healthy());
+}
+
+TEST(Engine, StoppingWithoutDrainEndsEveryRequest) {
+  Rig rig(small_config());
+  const auto id = rig.submit(prompt_of(500, 1), greedy(500));
+
+  rig.engine->stop(Drain::kNo, {});
+
+  EXPECT_TRUE(rig.sink.wait(id).finish.has_value());
+}
+
+}  // namespace
+}  // namespace baton::runtime
