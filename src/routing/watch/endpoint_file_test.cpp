@@ -38,9 +38,9 @@ TEST(EndpointFile, NamesWhatIsWrong) {
   EXPECT_THAT(problem("services: []"), HasSubstr("e.yaml: /services: at least one"));
   EXPECT_THAT(problem("servces: []"), HasSubstr("did you mean 'services'?"));
   EXPECT_THAT(problem("services: [{name: a}]"), HasSubstr("/services/0/models: a service needs"));
-  EXPECT_THAT(problem("services: [{name: a, models: [m], endpoints: [{name: x, address: y}]}]"),
-              HasSubstr("/services/0/endpoints/0/address: expected HOST:PORT, found 'y'"));
-  EXPECT_THAT(problem("services: [{name: a, models: [m]}, {name: a, models: [n]}]"),
+  EXPECT_THAT(problem("services: [{name: a, models: [m], endpoints: [{name: x, address: here}]}]"),
+              HasSubstr("/services/0/endpoints/0/address: expected HOST:PORT, found 'here'"));
+  EXPECT_THAT(problem("services: [{name: a, models: [m]}, {name: a, models: [k]}]"),
               HasSubstr("/services/1: 'a' is there twice"));
   EXPECT_THAT(problem("services: [{name: a, models: [m], endpoints: [{name: x, address: 'h:1', "
                       "rol: decode}]}]"),

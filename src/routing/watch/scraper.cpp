@@ -20,12 +20,11 @@ Task<std::optional<Scraped>> scrape(ScrapeDeps deps, const http::Endpoint& endpo
 
 }  // namespace
 
-Task<void> scrape_forever(ScrapeDeps deps, http::Endpoint endpoint,
-                          std::function<void(const Scraped&)> on_scraped) {
+Task<void> scrape_while(ScrapeDeps deps, http::Endpoint endpoint, ScrapeSink sink) {
   auto next = deps.clock.now();
-  for (;;) {
+  while (sink.wanted()) {
     const auto scraped = co_await scrape(deps, endpoint);
-    if (scraped && scraped->any()) on_scraped(*scraped);
+    if (scraped && scraped->any()) sink.on_scraped(*scraped);
     // A slow answer skips ticks rather than catching up.
     next = std::max(next + kScrapeInterval, deps.clock.now());
     co_await async::sleep_until(next);

@@ -19,9 +19,13 @@ struct ScrapeDeps {
   const Clock& clock;
 };
 
-// Until cancelled. `on_scraped` is called after each scrape that told something; what fails is
-// tried again at the next tick (the load goes stale meanwhile).
-Task<void> scrape_forever(ScrapeDeps deps, http::Endpoint endpoint,
-                          std::function<void(const Scraped&)> on_scraped);
+// Called on the loop.
+struct ScrapeSink {
+  std::function<bool()> wanted;                    // asked before each scrape; false ends it
+  std::function<void(const Scraped&)> on_scraped;  // after each one that told something
+};
+
+// What fails is tried again at the next tick (the load goes stale meanwhile).
+Task<void> scrape_while(ScrapeDeps deps, http::Endpoint endpoint, ScrapeSink sink);
 
 }  // namespace baton::watch

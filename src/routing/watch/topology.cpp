@@ -68,7 +68,8 @@ std::optional<std::string> config_text(const Object& deployment) {
       const auto* list = container.find(key);
       if (list == nullptr || list->if_array() == nullptr) continue;
       for (const auto& word : *list->if_array()) {
-        words.push_back(word.if_string() == nullptr ? "" : *word.if_string());
+        const auto* string = word.if_string();
+        words.push_back(string == nullptr ? std::string_view() : std::string_view(*string));
       }
     }
     for (std::size_t i = 0; i < words.size(); ++i) {
