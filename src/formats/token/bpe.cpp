@@ -1,0 +1,160 @@
+#include "formats/token/bpe.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "formats/token/byte_level.hpp"
+#include "formats/token/tokenizer.hpp"
+
+namespace baton::token {
+namespace {
+
+using text::json::Value;
+
+bool set(const Value& model, std::string_view key) {
+  const Value* v = model.find(key);
+  if (v == nullptr || v->is_null()) return false;
+  if (const bool* b = v->if_bool()) return *b;
+  if (const std::string* s = v->if_string()) return !s->empty();
+  return true;
+}
+
+// The heap gives the lowest rank first, then the leftmost.
+bool later(const Bpe::Workspace::Merge& a, const Bpe::Workspace::Merge& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+}
+
+}  // namespace
+
+Result<Bpe> Bpe::parse(const Value& model) {
+  const std::string_view type = model.string_at({"type"});
+  if (!type.empty() && type != "BPE")
+    return unsupported(fmt::format("/model: type '{}' (BPE only)", type));
+  if (model.find("merges") == nullptr) return unsupported("/model: it has no merges (BPE only)");
+  for (const std::string_view key :
+       {"dropout", "byte_fallback", "continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (set(model, key))
+      return unsupported(fmt::format("/model/{}: not supported (byte-level BPE only)", key));
+  }
+  Bpe bpe;
+  bpe.ignore_merges_ = set(model, "ignore_merges");
+  BATON_TRY(bpe.read_vocabulary(model));
+  BATON_TRY(bpe.read_merges(model));
+  return bpe;
+}
+
+Status Bpe::read_vocabulary(const Value& model) {
+  const Value* vocab = model.find("vocab");
+  if (vocab == nullptr || !vocab->is_object())
+    return invalid("/model/vocab: expected an object of tokens and ids");
+  spellings_.reserve(vocab->if_object()->size());
+  for (const auto& [spelling, id] : *vocab->if_object()) {
+    const auto n = id.if_uint();
+    if (!n || *n >= kMaxVocab) {
+      return invalid(fmt::format("{}: expected an id below {}",
+                                 text::json::pointer("/model/vocab", spelling), kMaxVocab));
+    }
+    spellings_.emplace(spelling, static_cast<TokenId>(*n));
+    if (ignore_merges_) {
+      if (auto bytes = bytes_of(spelling))
+        words_.emplace(std::move(*bytes), static_cast<TokenId>(*n));
+    }
+  }
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    const auto at = spellings_.find(byte_characters()[byte]);
+    bytes_[byte] = at == spellings_.end() ? -1 : static_cast<std::int64_t>(at->second);
+    if (bytes_[byte] < 0 && set(model, "unk_token")) {
+      return unsupported("/model/unk_token: only where every byte has a token of its own");
+    }
+  }
+  return {};
+}
+
+Status Bpe::read_merges(const Value& model) {
+  const text::json::Array* list = model.find("merges")->if_array();
+  if (list == nullptr) return invalid("/model/merges: expected an array");
+  merges_.reserve(list->size());
+  std::uint32_t rank = 0;
+  for (const Value& merge : *list) {
+    const auto where = [&] { return text::json::pointer("/model/merges", rank); };
+    std::string left;
+    std::string right;
+    if (const std::string* both = merge.if_string()) {
+      const std::size_t space = both->find(' ');
+      if (space == std::string::npos)
+        return invalid(where() + ": expected two tokens with a space between");
+      left = both->substr(0, space);
+      right = both->substr(space + 1);
+    } else if (const auto* two = merge.if_array(); two != nullptr && two->size() == 2 &&
+                                                   (*two)[0].is_string() && (*two)[1].is_string()) {
+      left = *(*two)[0].if_string();
+      right = *(*two)[1].if_string();
+    } else {
+      return invalid(where() + ": expected a string or two strings");
+    }
+    const auto a = spellings_.find(left);
+    const auto b = spellings_.find(right);
+    const auto made = spellings_.find(left + right);
+    if (a == spellings_.end() || b == spellings_.end() || made == spellings_.end()) {
+      return invalid(fmt::format("{}: '{}' is not in the vocabulary", where(),
+                                 a == spellings_.end()   ? left
+                                 : b == spellings_.end() ? right
+                                                         : left + right));
+    }
+    merges_.insert_or_assign(pair(a->second, b->second), Made{rank, made->second});
+    ++rank;
+  }
+  return {};
+}
+
+void Bpe::consider(Workspace& w, std::int32_t left) const {
+  if (left < 0 || w.symbols[static_cast<std::size_t>(left)].next < 0) return;
+  const auto& a = w.symbols[static_cast<std::size_t>(left)];
+  const auto& b = w.symbols[static_cast<std::size_t>(a.next)];
+  const auto at = merges_.find(pair(a.id, b.id));
+  if (at == merges_.end()) return;
+  w.heap.push_back({at->second.rank, static_cast<std::uint32_t>(left), a.id, b.id, at->second.id});
+  std::push_heap(w.heap.begin(), w.heap.end(), later);
+}
+
+void Bpe::encode(std::string_view word, std::vector<TokenId>& out, Workspace& w) const {
+  if (ignore_merges_) {
+    if (const auto at = words_.find(std::string(word)); at != words_.end()) {
+      out.push_back(at->second);
+      return;
+    }
+  }
+  w.symbols.clear();
+  w.heap.clear();
+  for (const char c : word) {
+    const std::int64_t id = bytes_[static_cast<unsigned char>(c)];
+    if (id < 0) continue;
+    const auto n = static_cast<std::int32_t>(w.symbols.size());
+    w.symbols.push_back({static_cast<TokenId>(id), n - 1, n + 1, false});
+  }
+  if (w.symbols.empty()) return;
+  w.symbols.back().next = -1;
+  for (std::size_t i = 0; i + 1 < w.symbols.size(); ++i) consider(w, static_cast<std::int32_t>(i));
+  while (!w.heap.empty()) {
+    std::pop_heap(w.heap.begin(), w.heap.end(), later);
+    const Workspace::Merge merge = w.heap.back();
+    w.heap.pop_back();
+    auto& left = w.symbols[merge.position];
+    if (left.gone || left.id != merge.left || left.next < 0) continue;
+    auto& right = w.symbols[static_cast<std::size_t>(left.next)];
+    if (right.id != merge.right) continue;
+    left.id = merge.made;
+    right.gone = true;
+    left.next = right.next;
+    if (right.next >= 0)
+      w.symbols[static_cast<std::size_t>(right.next)].previous =
+          static_cast<std::int32_t>(merge.position);
+    consider(w, left.previous);
+    consider(w, static_cast<std::int32_t>(merge.position));
+  }
+  for (std::int32_t i = 0; i >= 0; i = w.symbols[static_cast<std::size_t>(i)].next)
+    out.push_back(w.symbols[static_cast<std::size_t>(i)].id);
+}
+
+}  // namespace baton::token

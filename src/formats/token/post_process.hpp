@@ -1,0 +1,22 @@
+#pragma once
+// What the post-processor and the decoder of a tokenizer.json do to a single sequence.
+
+#include <string>
+#include <vector>
+
+#include "base/core/result.hpp"
+#include "base/text/json.hpp"
+#include "formats/token/token.hpp"
+
+namespace baton::token {
+
+struct PostProcessor {
+  std::vector<TokenId> before, after;  // with AddSpecial::kYes
+
+  static Result<PostProcessor> parse(const text::json::Value* value);
+};
+
+// kUnsupported unless the decoder is ByteLevel (alone or in a Sequence, with Fuse).
+Status check_decoder(const text::json::Value* value);
+
+}  // namespace baton::token

@@ -1,0 +1,173 @@
+#include "formats/token/pre_tokenizer.hpp"
+
+#include <fmt/format.h>
+
+namespace baton::token {
+
+using text::json::pointer;
+using text::json::Value;
+
+Result<PreTokenizer> PreTokenizer::parse(const Value* value) {
+  PreTokenizer out;
+  if (value != nullptr && !value->is_null()) {
+    BATON_TRY(out.read(*value, "/pre_tokenizer", 0));
+  }
+  if (!out.byte_level_)
+    return unsupported("/pre_tokenizer: without a ByteLevel step (byte-level BPE only)");
+  return out;
+}
+
+Status PreTokenizer::add_regex(std::string_view pattern, Behavior behavior) {
+  Split step;
+  BATON_TRY_ASSIGN(step.pattern, Pattern::regex(pattern));
+  step.behavior = behavior;
+  steps_.push_back(std::move(step));
+  return {};
+}
+
+Status PreTokenizer::read(const Value& value, const std::string& at, int depth) {
+  const std::string_view type = value.string_at({"type"});
+  if (byte_level_) return unsupported(at + ": a step after ByteLevel");
+  if (type == "Sequence") {
+    const Value* list = value.find("pretokenizers");
+    if (list == nullptr || !list->is_array() || depth > kMaxSequence)
+      return invalid(at + "/pretokenizers: expected an array");
+    std::size_t i = 0;
+    for (const Value& inner : *list->if_array()) {
+      BATON_TRY(read(inner, pointer(at + "/pretokenizers", i++), depth + 1));
+    }
+    return {};
+  }
+  if (type == "ByteLevel") return read_byte_level(value);
+  if (type == "Split") return read_split(value, at);
+  if (type == "Digits")
+    return add_regex(flag(value, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)",
+                     Behavior::kIsolated);
+  if (type == "Whitespace") {
+    BATON_TRY(add_regex(R"(\w+|[^\w\s]+)", Behavior::kRemoved));
+    steps_.back().invert = true;
+    return {};
+  }
+  if (type == "WhitespaceSplit") return add_regex(R"(\s)", Behavior::kRemoved);
+  if (type == "Punctuation") return add_regex(R"([\p{P}!-/:-@\[-`{-~])", Behavior::kIsolated);
+  return no_such(at, "a pre-tokenizer", type);
+}
+
+Status PreTokenizer::read_split(const Value& value, const std::string& at) {
+  Split step;
+  BATON_TRY_ASSIGN(step.pattern, Pattern::read(value, at));
+  step.invert = flag(value, "invert", false);
+  const std::string_view behavior = value.string_at({"behavior"});
+  if (behavior == "Removed") {
+    step.behavior = Behavior::kRemoved;
+  } else if (behavior == "Isolated") {
+    step.behavior = Behavior::kIsolated;
+  } else if (behavior == "MergedWithPrevious") {
+    step.behavior = Behavior::kMergedWithPrevious;
+  } else if (behavior == "MergedWithNext") {
+    step.behavior = Behavior::kMergedWithNext;
+  } else if (behavior == "Contiguous") {
+    step.behavior = Behavior::kContiguous;
+  } else {
+    return no_such(at + "/behavior", "a behavior", behavior);
+  }
+  steps_.push_back(std::move(step));
+  return {};
+}
+
+Status PreTokenizer::read_byte_level(const Value& value) {
+  byte_level_ = true;
+  const bool prefix = flag(value, "add_prefix_space", true);
+  if (flag(value, "use_regex", true)) {
+    BATON_TRY(
+        add_regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+                  Behavior::kIsolated));
+    steps_.back().prefix_space = prefix;
+  } else if (prefix) {
+    Split step;  // finds nothing: only the space
+    step.prefix_space = true;
+    steps_.push_back(std::move(step));
+  }
+  return {};
+}
+
+// All of the text in pieces, each with whether it is a delimiter; then joined as the behavior says.
+void PreTokenizer::pieces(const Split& step, std::string_view text, const std::vector<Span>& found,
+                          std::vector<std::string>& out) {
+  struct Piece {
+    std::size_t from, to;
+    bool delimiter;
+  };
+  std::vector<Piece> all;
+  std::size_t at = 0;
+  for (const auto& [from, to] : found) {
+    if (from > at) all.push_back({at, from, step.invert});
+    all.push_back({from, to, !step.invert});
+    at = to;
+  }
+  if (at < text.size()) all.push_back({at, text.size(), step.invert});
+  std::vector<Piece> joined;
+  bool last_was_delimiter = false;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Piece& piece = all[step.behavior == Behavior::kMergedWithNext ? all.size() - 1 - i : i];
+    switch (step.behavior) {
+      case Behavior::kRemoved:
+        if (!piece.delimiter) joined.push_back(piece);
+        break;
+      case Behavior::kIsolated:
+        joined.push_back(piece);
+        break;
+      case Behavior::kMergedWithPrevious:
+        if (piece.delimiter && !last_was_delimiter && !joined.empty()) {
+          joined.back().to = piece.to;
+        } else {
+          joined.push_back(piece);
+        }
+        break;
+      case Behavior::kMergedWithNext:
+        if (piece.delimiter && !last_was_delimiter && !joined.empty()) {
+          joined.back().from = piece.from;
+        } else {
+          joined.push_back(piece);
+        }
+        break;
+      case Behavior::kContiguous:
+        if (!joined.empty() && joined.back().delimiter == piece.delimiter) {
+          joined.back().to = piece.to;
+        } else {
+          joined.push_back(piece);
+        }
+        break;
+    }
+    last_was_delimiter = piece.delimiter;
+  }
+  if (step.behavior == Behavior::kMergedWithNext) {
+    for (std::size_t i = joined.size(); i-- > 0;)
+      out.emplace_back(text.substr(joined[i].from, joined[i].to - joined[i].from));
+    return;
+  }
+  for (const Piece& piece : joined)
+    out.emplace_back(text.substr(piece.from, piece.to - piece.from));
+}
+
+Status PreTokenizer::apply(std::string_view text, std::vector<std::string>& words) const {
+  std::vector<std::string> now = {std::string(text)};
+  for (const Split& step : steps_) {
+    std::vector<std::string> next;
+    for (std::string& piece : now) {
+      if (step.prefix_space && !piece.starts_with(' ')) piece.insert(0, " ");
+      std::vector<Span> found;
+      if (step.pattern) {
+        BATON_TRY_ASSIGN(found, step.pattern->find_all(piece));
+      }
+      pieces(step, piece, found, next);
+    }
+    now = std::move(next);
+  }
+  for (std::string& word : now) {
+    if (!word.empty()) words.push_back(std::move(word));
+  }
+  return {};
+}
+
+}  // namespace baton::token

@@ -1,0 +1,186 @@
+#include "formats/token/tokenizer.hpp"
+
+#include <fmt/format.h>
+#include <utf8proc.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "formats/token/added_tokens.hpp"
+#include "formats/token/bpe.hpp"
+#include "formats/token/byte_level.hpp"
+#include "formats/token/normalizer.hpp"
+#include "formats/token/post_process.hpp"
+#include "formats/token/pre_tokenizer.hpp"
+
+namespace baton::token {
+namespace {
+
+struct Entry {
+  std::string bytes;
+  std::string spelling;
+  bool special = false;
+};
+
+bool valid_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+      continue;
+    }
+    utf8proc_int32_t p = 0;
+    const auto n = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at,
+                                    static_cast<utf8proc_ssize_t>(text.size() - at), &p);
+    if (n <= 0) return false;
+    at += static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  Bpe bpe;
+  Normalizer normalizer;
+  PreTokenizer pre;
+  PostProcessor post;
+  std::vector<AddedToken> added;
+  AddedTokenFinder raw;         // in the text as it is
+  AddedTokenFinder normalized;  // in the normalized text
+  std::vector<Entry> entries;   // by id
+
+  Status index();
+  Status encode_normalized(std::string_view text, std::vector<TokenId>& out,
+                           Bpe::Workspace& workspace) const;
+};
+
+Status Tokenizer::Impl::index() {
+  std::size_t size = 0;
+  for (const auto& [spelling, id] : bpe.spellings()) size = std::max(size, std::size_t{id} + 1);
+  for (const AddedToken& token : added) size = std::max(size, std::size_t{token.id} + 1);
+  entries.resize(size);
+  const auto put = [&](const std::string& spelling, TokenId id) {
+    entries[id].spelling = spelling;
+    auto bytes = bytes_of(spelling);
+    entries[id].bytes = bytes ? std::move(*bytes) : spelling;
+  };
+  for (const auto& [spelling, id] : bpe.spellings()) put(spelling, id);
+  for (const AddedToken& token : added) {
+    put(token.content, token.id);
+    entries[token.id].special = token.special;
+    if (token.normalized) {
+      BATON_TRY_ASSIGN(std::string spelling, normalizer.apply(token.content));
+      normalized.add(token, std::move(spelling));
+    } else {
+      raw.add(token, token.content);
+    }
+  }
+  raw.seal();
+  normalized.seal();
+  return {};
+}
+
+Status Tokenizer::Impl::encode_normalized(std::string_view text, std::vector<TokenId>& out,
+                                          Bpe::Workspace& workspace) const {
+  std::vector<std::string> words;
+  for (const Piece& piece : normalized.split(text)) {
+    if (piece.token != nullptr) {
+      out.push_back(piece.token->id);
+      continue;
+    }
+    words.clear();
+    BATON_TRY(pre.apply(text.substr(piece.from, piece.to - piece.from), words));
+    for (const std::string& word : words) bpe.encode(word, out, workspace);
+  }
+  return {};
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::~Tokenizer() = default;
+
+Result<std::unique_ptr<const Tokenizer>> Tokenizer::parse(std::string_view text) {
+  if (text.size() > kMaxTokenizerJson)
+    return invalid(fmt::format("{} bytes, over the limit of {}", text.size(), kMaxTokenizerJson));
+  BATON_TRY_ASSIGN(const text::json::Value root, text::json::parse(text));
+  const text::json::Value* model = root.find("model");
+  if (model == nullptr || !model->is_object()) return invalid("/model: expected an object");
+  for (const std::string_view key : {"truncation", "padding"}) {
+    if (const auto* v = root.find(key); v != nullptr && !v->is_null())
+      return unsupported(fmt::format("/{}: only null", key));
+  }
+  auto impl = std::make_unique<Impl>();
+  BATON_TRY_ASSIGN(impl->bpe, Bpe::parse(*model));
+  BATON_TRY_ASSIGN(impl->normalizer, Normalizer::parse(root.find("normalizer")));
+  BATON_TRY_ASSIGN(impl->pre, PreTokenizer::parse(root.find("pre_tokenizer")));
+  BATON_TRY_ASSIGN(impl->post, PostProcessor::parse(root.find("post_processor")));
+  BATON_TRY(check_decoder(root.find("decoder")));
+  BATON_TRY_ASSIGN(impl->added, parse_added_tokens(root.find("added_tokens")));
+  BATON_TRY(impl->index());
+  return std::unique_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
+}
+
+Result<std::unique_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "tokenizer.json";
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return not_found(fmt::format("no tokenizer.json in {}", folder.string()));
+  std::stringstream text;
+  text << file.rdbuf();
+  return parse(text.view()).with(path.string());
+}
+
+Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, AddSpecial special) const {
+  if (!valid_utf8(text)) return invalid("the text is not valid UTF-8");
+  std::vector<TokenId> out;
+  out.reserve(text.size() / 3 + 2);
+  Bpe::Workspace workspace;
+  if (special == AddSpecial::kYes) out = impl_->post.before;
+  for (const Piece& piece : impl_->raw.split(text)) {
+    const std::string_view part = text.substr(piece.from, piece.to - piece.from);
+    if (piece.token != nullptr) {
+      out.push_back(piece.token->id);
+    } else if (impl_->normalizer.empty()) {
+      BATON_TRY(impl_->encode_normalized(part, out, workspace));
+    } else {
+      BATON_TRY_ASSIGN(const std::string normal, impl_->normalizer.apply(part));
+      BATON_TRY(impl_->encode_normalized(normal, out, workspace));
+    }
+  }
+  if (special == AddSpecial::kYes)
+    out.insert(out.end(), impl_->post.after.begin(), impl_->post.after.end());
+  return out;
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> ids, SkipSpecial skip) const {
+  std::string out;
+  Detokenizer stream(*this, skip);
+  for (const TokenId id : ids) stream.push(id, out);
+  stream.finish(out);
+  return out;
+}
+
+std::string_view Tokenizer::bytes(TokenId id) const {
+  return id < impl_->entries.size() ? std::string_view(impl_->entries[id].bytes)
+                                    : std::string_view();
+}
+
+std::string_view Tokenizer::spelling(TokenId id) const {
+  return id < impl_->entries.size() ? std::string_view(impl_->entries[id].spelling)
+                                    : std::string_view();
+}
+
+bool Tokenizer::is_special(TokenId id) const {
+  return id < impl_->entries.size() && impl_->entries[id].special;
+}
+
+std::optional<TokenId> Tokenizer::find(std::string_view spelling) const {
+  for (const AddedToken& token : impl_->added) {
+    if (token.content == spelling) return token.id;
+  }
+  const auto at = impl_->bpe.spellings().find(std::string(spelling));
+  if (at == impl_->bpe.spellings().end()) return std::nullopt;
+  return at->second;
+}
+
+std::size_t Tokenizer::size() const { return impl_->entries.size(); }
+
+}  // namespace baton::token
