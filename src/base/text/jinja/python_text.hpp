@@ -1,0 +1,48 @@
+#pragma once
+// Python's str: code points over UTF-8, case, white space, and the printed forms of values.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/core/result.hpp"
+#include "base/text/jinja/value.hpp"
+
+namespace baton::text::jinja {
+
+void append_utf8(std::string& out, char32_t point);
+std::u32string points(std::string_view utf8);
+std::string utf8(std::u32string_view points);
+std::size_t count_points(std::string_view utf8);
+
+// The length of the white space character at `at` (str.isspace), or 0.
+std::size_t space_length(std::string_view text, std::size_t at);
+enum class Side : std::uint8_t { kLeft, kRight, kBoth };
+std::string_view strip(std::string_view text, Side side);
+std::string_view strip(std::string_view text, Side side, std::string_view characters);
+
+std::string upper(std::string_view text);
+std::string lower(std::string_view text);
+std::string casefold(std::string_view text);
+std::string swapcase(std::string_view text);
+std::string capitalize(std::string_view text);
+std::string title(std::string_view text);  // str.title
+bool alphabetic(char32_t point);
+bool numeric(char32_t point);               // str.isdigit, decimal digits
+std::string escape(std::string_view text);  // & < > ' " as HTML
+
+std::string repr(double d);
+std::string str(const Value& v);  // as print shows it; undefined is empty
+std::string repr(const Value& v);
+
+struct JsonStyle {
+  int indent = -1;  // < 0: one line
+  std::string item_separator = ", ";
+  std::string key_separator = ": ";
+  bool ensure_ascii = false;
+  bool sort_keys = false;
+};
+// json.dumps. kInvalid for what JSON has no form for.
+Result<std::string> to_json(const Value& v, const JsonStyle& style);
+
+}  // namespace baton::text::jinja

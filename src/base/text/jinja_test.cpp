@@ -1,0 +1,140 @@
+#include "base/text/jinja.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace baton::text::jinja {
+namespace {
+
+using testing::HasSubstr;
+
+std::tm local(const std::string& iso) {
+  std::tm out{};
+  strptime(iso.c_str(), "%Y-%m-%dT%H:%M:%S", &out);
+  return out;
+}
+
+Result<std::string> render(std::string_view source, std::string_view context = "{}") {
+  BATON_TRY_ASSIGN(const Template compiled, Template::compile(source));
+  BATON_TRY_ASSIGN(const json::Value value, json::parse(context));
+  return compiled.render(*value.if_object(), local("2026-01-05T09:07:03"));
+}
+
+std::string error(std::string_view source, std::string_view context = "{}") {
+  const auto out = render(source, context);
+  return out ? "rendered: " + *out : out.error().message();
+}
+
+json::Value load(const std::filesystem::path& path) {
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  auto value = json::parse(text.str());
+  EXPECT_TRUE(value) << path;
+  return value ? *value : json::Value();
+}
+
+// Filters and globals of jinja2 that no chat template needs: ours says it has none of that name.
+bool outside(std::string_view source) {
+  static constexpr std::array<std::string_view, 8> kAbsent = {
+      "striptags", "urlencode", "wordwrap", "filesizeformat",
+      "xmlattr",   "random",    "lipsum",   "self is"};
+  return std::any_of(kAbsent.begin(), kAbsent.end(),
+                     [&](std::string_view name) { return source.find(name) != source.npos; });
+}
+
+void expect_case(const json::Value& file, const json::Value& one) {
+  const json::Value* source = one.find("template") ? one.find("template") : file.find("template");
+  const json::Value* context = one.find("context") ? one.find("context") : file.find("context");
+  if (outside(*source->if_string())) return;
+  SCOPED_TRACE(source->if_string()->substr(0, 300));
+  SCOPED_TRACE(one.string_at({"name"}));
+  const auto compiled = Template::compile(*source->if_string());
+  auto out = compiled ? compiled->render(*context->if_object(),
+                                         local(std::string(file.string_at({"now"}))))
+                      : Result<std::string>(compiled.error());
+  if (const json::Value* expected = one.find("output")) {
+    ASSERT_TRUE(out) << out.error().message();
+    EXPECT_EQ(*out, *expected->if_string());
+    return;
+  }
+  EXPECT_FALSE(out) << "rendered instead of failing with " << one.string_at({"error"});
+  if (!out && one.string_at({"error_class"}) == "TemplateError")
+    EXPECT_EQ(out.error().message(), one.string_at({"error"}));
+}
+
+TEST(Jinja, RendersAsJinja2DoesInTheEnvironmentOfTransformers) {
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(BATON_SOURCE_DIR "/tests/golden/template")) {
+    if (entry.path().extension() != ".json") continue;
+    ++files;
+    SCOPED_TRACE(entry.path().filename().string());
+    const json::Value file = load(entry.path());
+    for (const json::Value& one : *file.find("cases")->if_array()) expect_case(file, one);
+  }
+  EXPECT_GE(files, 10);
+}
+
+TEST(Jinja, NamesTheLineOfAMistake) {
+  EXPECT_EQ(error("a\nb {{ 1 + }}"), "line 2: expected an expression, got '}}'");
+  EXPECT_EQ(error("{% if x %}\n\n{% for y in z %}"),
+            "line 3: the 'for' of line 3 is never closed: no 'endfor'");
+  EXPECT_EQ(error("\n\n{{ x.y }}"), "line 3: 'x' is undefined");
+  EXPECT_EQ(error("{{ 'a' | uper }}"), "line 1: no filter named 'uper' (did you mean 'upper'?)");
+  EXPECT_EQ(error("{% iff x %}{% endif %}"), "line 1: unknown tag 'iff' (did you mean 'if'?)");
+}
+
+TEST(Jinja, GivesTheTextOfRaiseExceptionAlone) {
+  EXPECT_EQ(error("\n{{ raise_exception('no system turn') }}"), "no system turn");
+}
+
+TEST(Jinja, RefusesWhatWouldRunTooLong) {
+  EXPECT_THAT(
+      error("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"),
+      HasSubstr("steps"));
+  EXPECT_THAT(error("{{ 'x' * 99999999999 }}"), HasSubstr("steps"));
+  EXPECT_THAT(error("{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(60) %}{% set ns.s = "
+                    "ns.s + ns.s %}{% endfor %}"),
+              HasSubstr("steps"));
+  EXPECT_THAT(error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), HasSubstr("deeper"));
+  EXPECT_THAT(error("{% set ns = namespace(l=[]) %}{% for i in range(9999) %}{% set ns.l = [ns.l] "
+                    "%}{% endfor %}"),
+              HasSubstr("nested deeper"));
+  EXPECT_THAT(error("{{ '%999999d' % 1 }}"), HasSubstr("width"));
+}
+
+TEST(Jinja, RefusesSourceThatIsTooLongOrNestedTooDeep) {
+  EXPECT_THAT(error(std::string(kMaxTemplate + 1, 'x')), HasSubstr("over the limit"));
+  EXPECT_THAT(error("{{ " + std::string(1000, '(') + "1" + std::string(1000, ')') + " }}"),
+              HasSubstr("nested deeper"));
+  EXPECT_THAT(error("{{ " + std::string(100'000, '-') + "1 }}"), HasSubstr("nested deeper"));
+  std::string blocks;
+  for (int i = 0; i < 100'000; ++i) blocks += "{% if x %}";
+  EXPECT_THAT(error(blocks), HasSubstr("nested deeper"));
+  std::string filters = "{{ x";
+  for (int i = 0; i < 1000; ++i) filters += "|trim";
+  EXPECT_THAT(error(filters + "}}"), HasSubstr("too long"));
+}
+
+TEST(Jinja, KeepsValuesUnchangeable) {
+  EXPECT_THAT(error("{{ l.append(1) }}", R"({"l":[]})"), HasSubstr("would change"));
+  EXPECT_THAT(error("{% set d.x = 1 %}", R"({"d":{}})"), HasSubstr("only a namespace"));
+}
+
+TEST(Jinja, RendersOneTemplateManyTimes) {
+  const auto compiled = Template::compile("{% for m in messages %}{{ m }}{% endfor %}");
+  ASSERT_TRUE(compiled);
+  for (int i = 0; i < 3; ++i) {
+    const auto out = compiled->render({{"messages", json::Array{"a", i}}}, {});
+    ASSERT_TRUE(out);
+    EXPECT_EQ(*out, "a" + std::to_string(i));
+  }
+}
+
+}  // namespace
+}  // namespace baton::text::jinja
