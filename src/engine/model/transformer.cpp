@@ -34,7 +34,6 @@ KvShape Transformer::kv_shape() const {
 
 void Transformer::forward(std::span<const Slice> slices, KvMemory& kv, std::vector<float>& logits) {
   BATON_ASSERT(kv.shape() == kv_shape());
-  pass_ = {};
   for (const Slice& slice : slices) {
     BATON_ASSERT(!slice.tokens.empty());
     for (std::size_t done = 0; done < slice.tokens.size();) {
@@ -83,7 +82,7 @@ void Transformer::run_pass(KvMemory& kv, std::vector<float>& logits) {
     ffn_block(weights_.layers[layer]);
   }
   write_logits(logits);
-  pass_ = {};
+  pass_.clear();
 }
 
 void Transformer::embed() {

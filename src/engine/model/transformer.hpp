@@ -49,6 +49,13 @@ class Transformer final : public Model {
     std::vector<Row> rows;
     std::vector<Tile> tiles;
     std::vector<std::size_t> wanted;  // rows whose logits are asked for
+
+    void clear() {
+      pieces.clear();
+      rows.clear();
+      tiles.clear();
+      wanted.clear();
+    }
   };
 
   void plan_tiles();

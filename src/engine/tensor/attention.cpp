@@ -8,6 +8,20 @@
 
 namespace baton::tensor {
 
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+
+void prefetch(const Attention& task, const std::byte* row) {
+  const std::size_t bytes = task.head_dim * (task.kv == Attention::Kv::kBf16 ? 2 : 4);
+  for (std::size_t i = 0; i < bytes; i += kCacheLine) {
+    __builtin_prefetch(row + task.k_offset + i);
+    __builtin_prefetch(row + task.v_offset + i);
+  }
+}
+
+}  // namespace
+
 void AttentionScratch::run(const Kernels& kernels, const Attention& task) {
   reset(kernels, task);
   load_queries(kernels, task);
@@ -42,11 +56,14 @@ void AttentionScratch::load_queries(const Kernels& kernels, const Attention& tas
 void AttentionScratch::pack(const Kernels& kernels, const Attention& task, std::size_t start) {
   std::array<const void*, kSpan> k_rows{};
   std::array<const void*, kSpan> v_rows{};
-  const std::size_t count = std::min(kSpan, task.position + task.tokens - start);
+  const std::size_t end = task.position + task.tokens;
+  const std::size_t count = std::min(kSpan, end - start);
   for (std::size_t j = 0; j < count; ++j) {
     const std::byte* row = task.rows.at(start + j);
     k_rows[j] = row + task.k_offset;
     v_rows[j] = row + task.v_offset;
+    // Rows lie too far apart for the hardware to see the next span coming.
+    if (start + kSpan + j < end) prefetch(task, task.rows.at(start + kSpan + j));
   }
   const SpanPack span{.k_rows = k_rows.data(),
                       .v_rows = v_rows.data(),

@@ -70,33 +70,42 @@ std::size_t Matrix::width_of(std::size_t panel) const {
   return std::min(kernels_->panel_width, outputs_ - panel * kernels_->panel_width);
 }
 
-std::byte* Matrix::element(std::size_t output, std::size_t input) const {
+std::size_t Matrix::unit() const { return dtype_ == Dtype::kBf16 ? 2 : 1; }
+
+std::byte* Matrix::at(std::size_t output, std::size_t input) const {
   const std::size_t width = kernels_->panel_width;
-  const std::size_t lane = output % width;
-  const std::size_t index =
-      dtype_ == Dtype::kBf16 ? (input / 2 * width + lane) * 2 + input % 2 : input * width + lane;
+  const std::size_t index = (input / unit() * width + output % width) * unit() + input % unit();
   return data_ + output / width * panel_bytes() + index * bytes_per_element(dtype_);
 }
 
 void Matrix::pack(std::size_t panel, std::span<const Source> parts) {
   const std::size_t begin = panel * kernels_->panel_width;
   const std::size_t end = begin + width_of(panel);
-  const std::size_t size = bytes_per_element(dtype_);
   std::size_t above = 0;  // outputs of earlier parts
   for (const Source& part : parts) {
-    const std::size_t source_size = bytes_per_element(part.dtype);
+    const std::size_t row_bytes = inputs_ * bytes_per_element(part.dtype);
     for (std::size_t n = std::max(begin, above); n < std::min(end, above + part.rows); ++n) {
-      const std::byte* from = part.data + (n - above) * inputs_ * source_size;
-      for (std::size_t k = 0; k < inputs_; ++k, from += source_size) {
-        if (part.dtype == dtype_) {
-          std::memcpy(element(n, k), from, size);
-        } else {
-          const float value = element_at(part.dtype, from);
-          std::memcpy(element(n, k), &value, size);
-        }
-      }
+      pack_row(n, part.dtype, part.data + (n - above) * row_bytes);
     }
     above += part.rows;
+  }
+}
+
+void Matrix::pack_row(std::size_t output, Dtype from, const std::byte* row) {
+  std::byte* to = at(output, 0);
+  const std::size_t size = unit() * bytes_per_element(dtype_);
+  const std::size_t stride = size * kernels_->panel_width;
+  if (from != dtype_) {
+    for (std::size_t k = 0; k < inputs_; ++k, row += bytes_per_element(from), to += stride) {
+      const float value = element_at(from, row);
+      std::memcpy(to, &value, sizeof value);
+    }
+  } else if (size == 4) {  // of constant size, the copy is one instruction
+    for (std::size_t k = 0; k < inputs_; k += unit(), row += 4, to += stride) {
+      std::memcpy(to, row, 4);
+    }
+  } else {
+    for (std::size_t k = 0; k < inputs_; ++k, row += 2, to += stride) std::memcpy(to, row, 2);
   }
 }
 
@@ -122,7 +131,7 @@ void Matrix::multiply(std::size_t panel, const Activations& a, std::size_t first
 }
 
 void Matrix::unpack_row(std::size_t output, float* out) const {
-  for (std::size_t k = 0; k < inputs_; ++k) out[k] = element_at(dtype_, element(output, k));
+  for (std::size_t k = 0; k < inputs_; ++k) out[k] = element_at(dtype_, at(output, k));
 }
 
 }  // namespace baton::tensor

@@ -70,7 +70,9 @@ class Matrix {
   void unpack_row(std::size_t output, float* out) const;
 
  private:
-  std::byte* element(std::size_t output, std::size_t input) const;
+  void pack_row(std::size_t output, Dtype from, const std::byte* row);
+  std::size_t unit() const;  // consecutive inputs that lie side by side
+  std::byte* at(std::size_t output, std::size_t input) const;
   std::size_t panel_bytes() const;
 
   const Kernels* kernels_ = nullptr;
