@@ -65,6 +65,23 @@ Status refuse_shell_syntax(std::string_view text, std::string_view where) {
       where, bad == std::string_view::npos ? "$(" : text.substr(bad, 1)));
 }
 
+// Variables with which the loader, the shell or Python run a file of someone's choice.
+Status refuse_loader_variables(const Environment& env) {
+  constexpr std::array<std::string_view, 9> kNames = {"BASH_ENV",   "ENV",           "SHELLOPTS",
+                                                      "BASHOPTS",   "PS4",           "IFS",
+                                                      "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME"};
+  for (const auto& [name, value] : env.entries()) {
+    if (name.starts_with("LD_") || name.starts_with("BASH_FUNC_") ||
+        std::ranges::find(kNames, name) != kNames.end()) {
+      return denied(fmt::format(
+          "environment variable {} could run another program: run `baton serve` with --allow-exec "
+          "to permit it",
+          name));
+    }
+  }
+  return {};
+}
+
 class Rewriter {
  public:
   Rewriter(const PodFacts& facts, const std::vector<Mount>& mounts, const Config& config)
@@ -105,6 +122,7 @@ class Rewriter {
  private:
   Status permit(const kube::Object& container, std::size_t command_words) {
     if (config_.allow_exec == AllowExec::kYes) return {};
+    BATON_TRY(refuse_loader_variables(launch_.env));
     if (launch_.program == Program::kOther) {
       return denied(fmt::format(
           "container {} runs '{}', which is none of Baton's programs (vllm, pd-sidecar, epp): run "
@@ -122,8 +140,8 @@ class Rewriter {
           "serve` with --allow-exec to permit it",
           container.string_at({"name"})));
     }
-    for (const auto& arg : launch_.args) {
-      BATON_TRY(refuse_shell_syntax(arg, "argument " + arg));
+    for (std::size_t i = 3; i < launch_.argv.size(); ++i) {
+      BATON_TRY(refuse_shell_syntax(launch_.argv[i], "argument " + launch_.argv[i]));
     }
     return refuse_shell_syntax(launch_.env.get(kExtraArgs), kExtraArgs);
   }

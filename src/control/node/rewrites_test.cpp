@@ -94,9 +94,11 @@ TEST_F(Rewrites, RefusesShellSyntaxThatAPresetScriptWouldEvaluate) {
   for (const auto* bad : {"--x;reboot", "$(reboot)", "`reboot`", "a&b", "a|b"}) {
     EXPECT_EQ(launch(before + bad + R"("]})").error().code(), Code::kDenied) << bad;
   }
-  Environment env;
-  env.set("VLLM_ADDITIONAL_ARGS", "$(reboot)");
-  EXPECT_EQ(launch(before + R"("]})", env).error().code(), Code::kDenied);
+  for (const auto* name : {"VLLM_ADDITIONAL_ARGS", "BASH_ENV", "LD_PRELOAD"}) {
+    Environment env;
+    env.set(name, "$(reboot)");
+    EXPECT_EQ(launch(before + R"("]})", env).error().code(), Code::kDenied) << name;
+  }
 }
 
 TEST_F(Rewrites, TellsAForeignVllmWhereToListen) {
