@@ -96,6 +96,8 @@ struct PromptReader::Impl {
       if (value.get(string) == simdjson::SUCCESS) out.model = string;
     } else if (key == "stream") {
       if (value.get(out.stream) != simdjson::SUCCESS) out.stream = false;
+    } else if (key == "kv_transfer_params") {
+      out.has_transfer_params = true;
     } else if (key == "n") {
       if (value.get(out.n) != simdjson::SUCCESS) out.n = 1;
     }

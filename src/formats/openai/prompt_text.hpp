@@ -23,6 +23,7 @@ struct PromptText {
   std::string model;      // "" when absent
   bool stream = false;
   std::int64_t n = 1;
+  bool has_transfer_params = false;  // a member kv_transfer_params, in any spelling of the key
 };
 
 // Keeps its buffers between requests. Confined to its owner.

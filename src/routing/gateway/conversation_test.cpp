@@ -1,0 +1,185 @@
+// Turn two of a conversation is decode-only, whatever the lengths of what was said: from the bytes
+// of the requests to the decision, without sockets.
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/text/json.hpp"
+#include "formats/openai/answer_text.hpp"
+#include "formats/openai/prompt_text.hpp"
+#include "routing/gateway/service_pool.hpp"
+
+namespace baton::gateway {
+namespace {
+
+using openai::Api;
+using text::json::Value;
+
+constexpr std::string_view kPicker = R"(
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: pd-profile-handler, parameters: {threshold: 100}}
+- {type: prefill-header-handler}
+- {type: prefill-filter}
+- {type: decode-filter}
+- {type: prefix-cache-scorer}
+- {type: load-aware-scorer}
+- {type: max-score-picker}
+schedulingProfiles:
+- name: prefill
+  plugins: [{pluginRef: prefill-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
+- name: decode
+  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
+)";
+
+watch::Service service() {
+  watch::Service made;
+  made.ns = "llm";
+  made.name = "story";
+  made.models = {"m"};
+  made.picker = kPicker;
+  for (const auto* name : {"d0", "d1", "p0"}) {
+    schedule::Endpoint endpoint;
+    endpoint.ns = "llm";
+    endpoint.name = name;
+    endpoint.labels.emplace(schedule::kRoleLabel, name[0] == 'd' ? "decode" : "prefill");
+    made.endpoints.push_back(std::move(endpoint));
+  }
+  return made;
+}
+
+// A text whose 64-byte blocks all differ.
+std::string words(std::size_t length, std::string_view seed) {
+  std::string text;
+  for (int i = 0; text.size() < length; ++i) text += std::string(seed) + std::to_string(i) + " ";
+  text.resize(length);
+  return text;
+}
+
+Value message(std::string_view role, std::string content) {
+  Value made;
+  made["role"] = role;
+  made["content"] = std::move(content);
+  return made;
+}
+
+std::string chat(text::json::Array messages) {
+  Value body;
+  body["model"] = "m";
+  body["messages"] = std::move(messages);
+  return text::json::dump(body);
+}
+
+struct Asked {
+  ServicePool::Picked picked;
+  index::PrefixChain chain;
+};
+
+Asked ask(ServicePool& pool, std::string body, Api api, Random& random) {
+  openai::PromptReader reader;
+  const auto prompt = reader.read(body, api);
+  auto chain = *pool.chain(prompt->model);
+  chain.append(prompt->text);
+  auto picked = pool.pick({.chain = &chain, .prompt_bytes = prompt->text.size(), .refused = {}},
+                          ManualClock().now(), random);
+  EXPECT_TRUE(picked) << picked.error().message();
+  return {*std::move(picked), std::move(chain)};
+}
+
+// What the gateway does when the answer has passed by.
+void answered(ServicePool& pool, Asked& asked, Api api, std::string_view answer) {
+  const auto& route = asked.picked.route;
+  pool.remember(route.decode, asked.chain.blocks());
+  if (route.prefill) pool.remember(*route.prefill, asked.chain.blocks());
+  asked.chain.append(openai::answer_mark(api));
+  asked.chain.append(answer);
+  pool.remember(route.decode, asked.chain.blocks());
+}
+
+TEST(Conversation, TurnTwoIsDecodeOnlyForEveryLengthOfMessageAndAnswer) {
+  const auto system = words(400, "system");
+  SeededRandom random(1);
+  for (std::size_t first = 0; first < 64; ++first) {
+    for (std::size_t second = 0; second < 64; ++second) {
+      ServicePool pool(service());
+      pool.update(service());
+      const auto question = words(100 + first, "question");
+      const auto answer = words(300 + second, "answer");
+
+      auto one = ask(pool, chat({message("system", system), message("user", question)}), Api::kChat,
+                     random);
+      ASSERT_TRUE(one.picked.route.prefill);
+      answered(pool, one, Api::kChat, answer);
+      const auto two = ask(pool,
+                           chat({message("system", system), message("user", question),
+                                 message("assistant", answer), message("user", "Continue")}),
+                           Api::kChat, random);
+
+      ASSERT_FALSE(two.picked.route.prefill) << first << " " << second;
+      ASSERT_EQ(schedule::name(two.picked.route.no_prefill), "below-threshold");
+      ASSERT_EQ(two.picked.route.decode.name, one.picked.route.decode.name);
+    }
+  }
+}
+
+TEST(Conversation, AnEditedTurnGoesThroughPrefillAgain) {
+  ServicePool pool(service());
+  pool.update(service());
+  SeededRandom random(1);
+  auto one = ask(pool, chat({message("user", words(900, "a"))}), Api::kChat, random);
+  answered(pool, one, Api::kChat, words(300, "b"));
+
+  const auto two = ask(pool, chat({message("user", words(900, "c"))}), Api::kChat, random);
+  EXPECT_TRUE(two.picked.route.prefill);
+}
+
+TEST(Conversation, ACompletionIsContinuedWithoutAMark) {
+  ServicePool pool(service());
+  pool.update(service());
+  SeededRandom random(1);
+  const auto body = [](std::string prompt) {
+    Value made;
+    made["model"] = "m";
+    made["prompt"] = std::move(prompt);
+    return text::json::dump(made);
+  };
+  const auto prompt = words(333, "p"), answer = words(222, "a");
+  auto one = ask(pool, body(prompt), Api::kCompletion, random);
+  answered(pool, one, Api::kCompletion, answer);
+
+  const auto two = ask(pool, body(prompt + answer + " more"), Api::kCompletion, random);
+  EXPECT_FALSE(two.picked.route.prefill);
+}
+
+TEST(Conversation, ModelsDoNotShareWhatTheyHold) {
+  ServicePool pool(service());
+  pool.update(service());
+  SeededRandom random(1);
+  auto one = ask(pool, chat({message("user", words(900, "a"))}), Api::kChat, random);
+  answered(pool, one, Api::kChat, "");
+
+  auto other = chat({message("user", words(900, "a"))});
+  other.replace(other.find("\"m\""), 3, "\"n\"");
+  EXPECT_TRUE(ask(pool, other, Api::kChat, random).picked.route.prefill);
+}
+
+TEST(Conversation, APodThatLeftIsForgotten) {
+  ServicePool pool(service());
+  pool.update(service());
+  SeededRandom random(1);
+  const auto body = chat({message("user", words(900, "a"))});
+  auto one = ask(pool, body, Api::kChat, random);
+  answered(pool, one, Api::kChat, "");
+  auto fewer = service();
+  std::erase_if(fewer.endpoints,
+                [&](const auto& e) { return e.name == one.picked.route.decode.name; });
+  pool.update(fewer);
+  answered(pool, one, Api::kChat, "late");  // the answer ends after its pod has left
+
+  EXPECT_TRUE(ask(pool, body, Api::kChat, random).picked.route.prefill);
+}
+
+}  // namespace
+}  // namespace baton::gateway

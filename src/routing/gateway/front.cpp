@@ -1,0 +1,413 @@
+#include "routing/gateway/front.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <ranges>
+
+#include "base/async/task_group.hpp"
+#include "base/core/log.hpp"
+#include "base/text/json.hpp"
+#include "formats/openai/answer_text.hpp"
+#include "formats/openai/error_body.hpp"
+#include "formats/openai/splice.hpp"
+#include "routing/gateway/api_keys.hpp"
+
+namespace baton::gateway {
+namespace {
+
+constexpr std::string_view kRetryAfter = "1";  // seconds; pods come back within that
+constexpr std::string_view kJson = "application/json";
+constexpr std::string_view kRequestId = "x-request-id";
+
+int status_of(http::Failure::Kind kind) {
+  switch (kind) {
+    case http::Failure::Kind::kRefused:
+      return 503;
+    case http::Failure::Kind::kTimeout:
+      return 504;
+    case http::Failure::Kind::kLost:
+    case http::Failure::Kind::kMalformed:
+      return 502;
+  }
+  return 502;
+}
+
+std::optional<openai::Api> api_of(std::string_view path) {
+  if (path == "/v1/chat/completions") return openai::Api::kChat;
+  if (path == "/v1/completions") return openai::Api::kCompletion;
+  return std::nullopt;
+}
+
+bool is_event_stream(const http::ResponseHead& head) {
+  return head.headers.get("content-type").value_or("").starts_with("text/event-stream");
+}
+
+std::uint64_t number(const http::Headers& headers, std::string_view name) {
+  const auto text = headers.get(name).value_or("");
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// The reader has found the body to be JSON; what the stricter scan refuses goes on as it is,
+// without the member being understood by anyone.
+void remove_transfer_params(std::string& body) {
+  const auto scanned = openai::BodyIndex::scan(body);
+  if (!scanned) return;
+  const std::array<openai::Edit, 1> edits = {
+      openai::Edit{.key = "kv_transfer_params", .value = {}}};
+  body = scanned->splice(edits).join();
+}
+
+// A client that is gone needs no answer.
+Task<void> reply(http::Exchange& exchange, http::ResponseHead head, std::string_view body) {
+  const auto sent = co_await exchange.respond(std::move(head), body);
+  if (!sent) log::debug("the answer could not be sent", {{"why", sent.error().message()}});
+}
+
+}  // namespace
+
+struct Front::Work {
+  http::Exchange& exchange;
+  openai::Api api;
+  Place place;
+  int& status;
+  Deadline deadline;
+  std::string request_id;
+
+  std::string body = {};
+  std::shared_ptr<ServicePool> pool = {};
+  std::optional<index::PrefixChain> chain = {};
+  std::size_t prompt_bytes = 0;
+  Nanos reading = {};  // spent on the prompt
+  ServicePool::Picked picked = {};
+  Outgoing out = {};
+};
+
+// Tells the index what the pods hold, and counts tokens, while the answer passes by.
+class Front::Learner {
+ public:
+  explicit Learner(Work& work) : work_(work) {}
+
+  void begin(bool events) {
+    answer_.emplace(work_.api, events ? openai::AnswerForm::kEvents : openai::AnswerForm::kJson);
+    if (!work_.chain) return;
+    const auto& route = work_.picked.route;
+    work_.pool->remember(route.decode, work_.chain->blocks());
+    if (route.prefill) work_.pool->remember(*route.prefill, work_.chain->blocks());
+    known_ = work_.chain->blocks().size();
+    work_.chain->append(openai::answer_mark(work_.api));
+  }
+
+  void feed(std::string_view piece) {
+    learn(answer_->feed(piece));
+    count();
+  }
+
+  // Records the whole chain again: its head shall be younger than its end.
+  void finish() {
+    known_ = 0;
+    learn(answer_->finish());
+    count();
+  }
+
+ private:
+  void learn(std::string_view text) {
+    if (!work_.chain) return;
+    work_.chain->append(text);
+    const auto blocks = work_.chain->blocks();
+    if (blocks.size() == known_) return;
+    work_.pool->remember(work_.picked.route.decode, blocks.subspan(known_));
+    known_ = blocks.size();
+  }
+
+  void count() {
+    const auto tokens = std::max(counted_, answer_->tokens());
+    work_.picked.tally->tokens += tokens - counted_;
+    counted_ = tokens;
+  }
+
+  Work& work_;
+  std::optional<openai::AnswerText> answer_;
+  std::size_t known_ = 0;  // blocks of the chain that the index has
+  std::uint64_t counted_ = 0;
+};
+
+Front::Front(Deps deps, const Config& config)
+    : deps_(deps),
+      config_(config),
+      ties_(deps.random.next()),
+      created_(
+          std::chrono::duration_cast<std::chrono::seconds>(deps.clock.wall().time_since_epoch())
+              .count()) {}
+
+void Front::serve(const Services& services) {
+  services_ = services;
+  models_.clear();
+  for (const auto& [key, pool] : services) {
+    for (const auto& model : pool->service().models) {
+      if (models_.try_emplace(model, pool).second) continue;
+      log::warn("two services answer to one model name, the first is served",
+                {{"model", model}, {"left_out", key.first + "/" + key.second}});
+    }
+  }
+}
+
+Task<void> Front::handle(http::Exchange& exchange) {
+  const Probe::InFlight in_flight(deps_.probe);
+  int status = 0;
+  try {
+    co_await dispatch(exchange, status);
+  } catch (...) {
+    if (async::is_cancellation(std::current_exception())) deps_.probe.client_gone();
+    throw;
+  }
+  ++requests_;
+  if (status >= 400) ++failures_;
+  deps_.probe.answered(status, deps_.clock.now() - exchange.arrived());
+}
+
+bool Front::may(const http::Exchange& exchange) const {
+  if (config_.api_keys.empty()) return true;
+  const auto given = exchange.head().headers.get("authorization");
+  return given && authorized(*given, config_.api_keys);
+}
+
+Front::Place Front::locate(std::string_view path) const {
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  if (path.starts_with("/v1/")) return {path, nullptr};
+  for (const auto& [key, pool] : services_) {
+    const auto prefix = fmt::format("/{}/{}/", key.first, key.second);
+    if (path.starts_with(prefix)) return {path.substr(prefix.size() - 1), pool};
+  }
+  return {path, nullptr};
+}
+
+Task<void> Front::dispatch(http::Exchange& exchange, int& status) {
+  const auto& head = exchange.head();
+  const auto place = locate(head.path());
+  const bool get = head.method == "GET" || head.method == "HEAD";
+  if (place.path == "/health" && get) {
+    status = 200;
+    co_await reply(exchange, {200, {}}, "");
+  } else if (place.path == "/metrics" && get) {
+    status = 200;
+    const auto text = deps_.registry.expose();
+    co_await reply(exchange, {200, {{"content-type", "text/plain; version=0.0.4"}}}, text);
+  } else if (!may(exchange)) {
+    co_await refuse(exchange, {401, "the API key is missing or wrong"}, status);
+  } else if (place.path == "/v1/models" || place.path.starts_with("/v1/models/")) {
+    if (get) {
+      co_await list_models(exchange, place.path, status);
+    } else {
+      co_await refuse(exchange, {405, "use GET"}, status);
+    }
+  } else if (const auto api = api_of(place.path)) {
+    if (head.method == "POST") {
+      co_await infer(exchange, *api, place, status);
+    } else {
+      co_await refuse(exchange, {405, "use POST"}, status);
+    }
+  } else {
+    co_await refuse(exchange,
+                    {404, fmt::format("no such path: {}; there are /v1/chat/completions, "
+                                      "/v1/completions, /v1/models, /health, /metrics",
+                                      head.path())},
+                    status);
+  }
+}
+
+Task<void> Front::refuse(http::Exchange& exchange, Problem problem, int& status) {
+  status = problem.status;
+  http::ResponseHead head{problem.status, {{"content-type", std::string(kJson)}}};
+  if (const auto id = exchange.head().headers.get(kRequestId)) head.headers.set(kRequestId, *id);
+  if (config_.proof_headers == ProofHeaders::kOn) {
+    head.headers.set("x-baton-error-hop", problem.hop);
+  }
+  if (problem.status == 503) head.headers.set("retry-after", kRetryAfter);
+  if (problem.status == 401) head.headers.set("www-authenticate", "Bearer");
+  const auto body = openai::to_json(openai::error_body(problem.status, problem.message));
+  co_await reply(exchange, std::move(head), body);
+}
+
+Task<void> Front::list_models(http::Exchange& exchange, std::string_view path, int& status) {
+  using text::json::Value;
+  const auto describe = [&](const std::string& id) {
+    Value model;
+    model["id"] = id;
+    model["object"] = "model";
+    model["created"] = created_;
+    model["owned_by"] = "baton";
+    return model;
+  };
+  Value answer;
+  constexpr std::string_view kOne = "/v1/models/";
+  if (path.starts_with(kOne)) {
+    const std::string id(path.substr(kOne.size()));
+    if (!models_.contains(id))
+      co_return co_await refuse(exchange, {404, unknown_model(id)}, status);
+    answer = describe(id);
+  } else {
+    answer["object"] = "list";
+    answer["data"] = text::json::Array{};
+    for (const auto& model : std::views::keys(models_)) answer["data"].push_back(describe(model));
+  }
+  status = 200;
+  const auto body = text::json::dump(answer);
+  co_await reply(exchange, {200, {{"content-type", std::string(kJson)}}}, body);
+}
+
+std::string Front::unknown_model(std::string_view model) const {
+  std::string served;
+  for (const auto& name : std::views::keys(models_)) {
+    if (!served.empty()) served += ", ";
+    served += name;
+  }
+  if (served.empty()) served = "none yet";
+  return model.empty() ? fmt::format("the request names no model; served: {}", served)
+                       : fmt::format("the model '{}' is not served; served: {}", model, served);
+}
+
+Task<void> Front::infer(http::Exchange& exchange, openai::Api api, Place place, int& status) {
+  const auto given = exchange.head().headers.get(kRequestId);
+  Work work{
+      .exchange = exchange,
+      .api = api,
+      .place = std::move(place),
+      .status = status,
+      .deadline = {exchange.arrived() + config_.request_timeout},
+      .request_id = given && !given->empty() ? std::string(*given) : uuid4(deps_.random),
+  };
+  const bool readable = co_await read(work);
+  if (!readable) co_return;
+  const auto authorization = config_.api_keys.empty() ? Authorization::kPass : Authorization::kDrop;
+  const auto query = exchange.head().target.substr(exchange.head().path().size());
+  work.out = outgoing_head(exchange.head(), std::string(work.place.path) + query, work.request_id,
+                           authorization);
+  if (work.out.removed > 0) deps_.probe.headers_removed(work.out.removed);
+  const bool found = co_await pick(work, std::nullopt);
+  if (!found) co_return;
+  auto response = co_await send(work);
+  if (!response) co_return;
+  co_await relay(work, std::move(*response));
+}
+
+// Body, model, prompt.
+Task<bool> Front::read(Work& work) {
+  auto body = co_await work.exchange.read_body(config_.body_bytes);
+  if (!body) {
+    const int code = http::body_error_status(body.error());
+    co_await refuse(work.exchange, {code, body.error().message()}, work.status);
+    co_return false;
+  }
+  work.body = *std::move(body);
+  const auto started = deps_.clock.now();
+  const auto prompt = reader_.read(work.body, work.api);
+  if (!prompt) {
+    co_await refuse(work.exchange, {400, prompt.error().message()}, work.status);
+    co_return false;
+  }
+  work.pool = work.place.service;
+  if (work.pool == nullptr) {
+    const auto it = prompt->model.empty() && models_.size() == 1 ? models_.begin()
+                                                                 : models_.find(prompt->model);
+    if (it == models_.end()) {
+      const int code = prompt->model.empty() ? 400 : 404;
+      co_await refuse(work.exchange, {code, unknown_model(prompt->model)}, work.status);
+      co_return false;
+    }
+    work.pool = it->second;
+  }
+  work.prompt_bytes = prompt->text.size();
+  work.chain = work.pool->chain(prompt->model);
+  if (work.chain) work.chain->append(prompt->text);
+  if (prompt->has_transfer_params) {
+    remove_transfer_params(work.body);
+    deps_.probe.transfer_params_removed();
+  }
+  work.reading = deps_.clock.now() - started;
+  co_return true;
+}
+
+Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
+  const auto started = deps_.clock.now();
+  auto picked = work.pool->pick({.chain = work.chain ? &*work.chain : nullptr,
+                                 .prompt_bytes = work.prompt_bytes,
+                                 .refused = refused},
+                                started, ties_);
+  if (!picked) {
+    if (refused) co_return false;  // the refusal itself is the better message
+    const auto& service = work.pool->service();
+    co_await refuse(
+        work.exchange,
+        {503, fmt::format("{} ({}/{})", picked.error().message(), service.ns, service.name)},
+        work.status);
+    co_return false;
+  }
+  work.picked = *std::move(picked);
+  work.picked.route.pick = work.reading + (deps_.clock.now() - started);
+  deps_.probe.picked(work.picked.route.pick);
+  deps_.probe.decided(work.picked.route.prefill.has_value());
+  route_request(work.out.head, work.picked.route);
+  co_return true;
+}
+
+// The upstream's answer; when no connection came about, from a second pod.
+Task<std::optional<http::Response>> Front::send(Work& work) {
+  for (int attempt = 0;; ++attempt) {
+    const auto to = work.picked.route.decode;
+    const std::array<std::string_view, 1> body = {work.body};
+    auto sent = co_await deps_.client.send(address(to), work.out.head, body, work.deadline);
+    if (sent) co_return std::move(*sent);
+    const auto failure = sent.error();
+    if (failure.kind == http::Failure::Kind::kRefused && attempt == 0) {
+      deps_.probe.retried();
+      const bool found = co_await pick(work, to);
+      if (found) continue;
+    }
+    co_await refuse(
+        work.exchange,
+        {status_of(failure.kind),
+         fmt::format("decode pod {}: {}", describe(to), failure.error.message()), "decode"},
+        work.status);
+    co_return std::nullopt;
+  }
+}
+
+Task<void> Front::relay(Work& work, http::Response response) {
+  auto& exchange = work.exchange;
+  const auto& route = work.picked.route;
+  const bool good = response.head().status / 100 == 2;
+  work.status = response.head().status;
+  work.picked.prefill.release();
+  deps_.probe.first_byte(deps_.clock.now() - exchange.arrived());
+  auto& tally = *work.picked.tally;
+  ++tally.requests;
+  tally.kv_bytes += number(response.head().headers, "x-baton-kv-bytes");
+  Learner learner(work);
+  auto head = incoming_head(response.head(), route, config_.proof_headers);
+  if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
+  if (good) learner.begin(is_event_stream(response.head()));
+  const auto begun = co_await exchange.start(std::move(head));
+  if (!begun) co_return;
+  for (;;) {
+    const auto piece = co_await response.read_some(work.deadline);
+    if (!piece) {
+      deps_.probe.broken();
+      co_return;  // without finish(): the client sees the break
+    }
+    if (piece->empty()) break;
+    // Before the write: the client may send its next turn as soon as it has the last piece.
+    if (good) learner.feed(*piece);
+    const auto written = co_await exchange.write(*piece);
+    if (!written) co_return;
+  }
+  if (good) learner.finish();
+  const auto finished = co_await exchange.finish();
+  if (!finished) co_return;
+}
+
+}  // namespace baton::gateway

@@ -1,0 +1,45 @@
+#pragma once
+// What the gateway changes in heads on their way, as functions of values.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/core/clock.hpp"
+#include "net/http/message.hpp"
+#include "routing/schedule/decision.hpp"
+
+namespace baton::gateway {
+
+enum class ProofHeaders : bool;
+
+// Where a request goes.
+struct Route {
+  schedule::Endpoint decode;
+  std::optional<schedule::Endpoint> prefill;
+  schedule::NoPrefill no_prefill = schedule::NoPrefill::kNotRequested;
+  Nanos pick = {};
+};
+
+struct Outgoing {
+  http::RequestHead head;
+  std::size_t removed = 0;  // routing headers that the client sent
+};
+enum class Authorization : bool { kDrop, kPass };
+
+// The head for the decode pod: hop-by-hop and routing headers are gone, target and x-request-id are
+// set. The prefill header is set by route_request.
+Outgoing outgoing_head(const http::RequestHead& from_client, std::string_view target,
+                       std::string_view request_id, Authorization authorization);
+void route_request(http::RequestHead& head, const Route& route);
+
+// The head for the client: hop-by-hop headers are gone; with proof headers on they are completed
+// by what the gateway knows, else removed.
+http::ResponseHead incoming_head(const http::ResponseHead& from_pod, const Route& route,
+                                 ProofHeaders proof);
+
+// "name ip:port".
+std::string describe(const schedule::Endpoint& endpoint);
+http::Endpoint address(const schedule::Endpoint& endpoint);
+
+}  // namespace baton::gateway

@@ -1,0 +1,115 @@
+#include "routing/gateway/service_pool.hpp"
+
+#include <algorithm>
+
+#include "base/core/log.hpp"
+
+namespace baton::gateway {
+namespace {
+
+Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
+  if (!service.picker) return schedule::Scheduler::make(schedule::default_picker_config());
+  const auto& source = service.picker_source;
+  BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*service.picker, source));
+  return schedule::Scheduler::make(config).with(source);
+}
+
+bool same(const schedule::Endpoint& a, const schedule::Endpoint& b) {
+  return a.slot == b.slot && a.name == b.name && a.host == b.host && a.port == b.port;
+}
+
+}  // namespace
+
+ServicePool::ServicePool(const watch::Service& service)
+    : service_(service), matched_(schedule::kMaxEndpoints) {
+  service_.endpoints.clear();
+  auto made = make_scheduler(service);
+  if (!made) {
+    broken_ = std::move(made).error().with("picker configuration");
+    log::error("the service cannot be served",
+               {{"service", service.ns + "/" + service.name}, {"why", broken_->message()}});
+    return;
+  }
+  scheduler_ = *std::move(made);
+  if (const auto& prefix = scheduler_->prefix()) {
+    index_.emplace(index::PrefixIndex::Config{.slots = schedule::kMaxEndpoints,
+                                              .lru_capacity = prefix->lru_capacity});
+  }
+}
+
+watch::Pool::Change ServicePool::update(const watch::Service& service) {
+  auto change = pool_.update(service.endpoints);
+  for (const auto& gone : change.removed) {
+    if (index_) index_->forget(gone.slot);
+    const auto lives = [&](const schedule::Endpoint& e) { return e.name == gone.name; };
+    if (std::ranges::none_of(endpoints(), lives)) tallies_.erase(gone.name);
+  }
+  if (change.over_limit > 0) {
+    log::warn("more ready endpoints than a pool can have, the rest gets no requests",
+              {{"service", service.ns + "/" + service.name},
+               {"limit", schedule::kMaxEndpoints},
+               {"left_out", change.over_limit}});
+  }
+  return change;
+}
+
+std::optional<index::PrefixChain> ServicePool::chain(std::string_view model) const {
+  if (!index_) return std::nullopt;
+  const auto& prefix = *scheduler_->prefix();
+  return index::PrefixChain(model, prefix.block_bytes, prefix.max_blocks);
+}
+
+Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& random) {
+  if (broken_) return unavailable(broken_->message());
+  const auto& snapshot = pool_.snapshot();
+  schedule::Request request{.prompt_bytes = ask.prompt_bytes};
+  if (ask.chain != nullptr && index_) {
+    index_->match(ask.chain->blocks(), matched_);
+    request.block_bytes = ask.chain->block_bytes();
+    request.prompt_blocks = static_cast<std::uint32_t>(ask.chain->blocks().size());
+    request.matched = matched_;
+  }
+  for (schedule::Index i = 0; ask.refused && i < snapshot.size(); ++i) {
+    if (same((*snapshot.endpoints)[i], *ask.refused)) request.excluded = i;
+  }
+  BATON_TRY_ASSIGN(const auto decision, scheduler_->schedule(request, snapshot, now, random));
+  if (log::enabled(log::Level::kDebug)) {
+    log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
+  }
+  Picked picked;
+  picked.route.decode = (*snapshot.endpoints)[decision.primary];
+  picked.route.no_prefill = decision.no_prefill;
+  picked.decode = {snapshot.reservations, picked.route.decode.slot};
+  if (decision.prefill) {
+    picked.route.prefill = (*snapshot.endpoints)[*decision.prefill];
+    picked.prefill = {snapshot.reservations, picked.route.prefill->slot};
+  }
+  picked.tally = tally(picked.route.decode);
+  return picked;
+}
+
+bool ServicePool::serves(Mono now, Random& random) const {
+  return scheduler_ && scheduler_->schedule({}, pool_.snapshot(), now, random).has_value();
+}
+
+bool ServicePool::holds(const schedule::Endpoint& endpoint) const {
+  return std::ranges::any_of(endpoints(), [&](const auto& e) { return same(e, endpoint); });
+}
+
+void ServicePool::remember(const schedule::Endpoint& endpoint,
+                           std::span<const std::uint64_t> blocks) {
+  if (index_ && holds(endpoint)) index_->record(endpoint.slot, blocks);
+}
+
+void ServicePool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,
+                         Mono now) {
+  if (holds(endpoint)) pool_.loaded(endpoint.slot, scraped, now);
+}
+
+std::shared_ptr<PodTally> ServicePool::tally(const schedule::Endpoint& endpoint) {
+  auto& tally = tallies_[endpoint.name];
+  if (tally == nullptr) tally = std::make_shared<PodTally>();
+  return tally;
+}
+
+}  // namespace baton::gateway
