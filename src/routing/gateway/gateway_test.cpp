@@ -1,0 +1,423 @@
+#include "routing/gateway/gateway.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <functional>
+#include <thread>
+
+#include "base/async/blocking.hpp"
+#include "base/text/json.hpp"
+#include "net/http/client.hpp"
+#include "routing/gateway/testing/scripted_engine.hpp"
+#include "routing/watch/topology.hpp"
+
+namespace baton::gateway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::ScriptedEngine;
+
+const SystemClock kClock;
+Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
+
+bool eventually(const std::function<bool()>& condition) {
+  for (const auto limit = soon(); !limit.passed(kClock.now());) {
+    if (condition()) return true;
+    std::this_thread::yield();
+  }
+  return false;
+}
+
+constexpr std::string_view kPd = R"(
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: pd-profile-handler, parameters: {threshold: 100}}
+- {type: prefill-header-handler}
+- {type: prefill-filter}
+- {type: decode-filter}
+- {type: prefix-cache-scorer}
+- {type: load-aware-scorer}
+schedulingProfiles:
+- {name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: load-aware-scorer}]}
+- {name: decode, plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]}
+)";
+
+struct Answer {
+  http::ResponseHead head;
+  std::string body;
+  bool whole = true;
+};
+
+// A gateway before scripted engines, and a client.
+class Stack {
+ public:
+  Stack() { loop_.start(); }
+  ~Stack() {
+    if (gateway_) gateway_->stop({kClock.now()});
+    engines_.clear();
+    gateway_.reset();
+  }
+
+  ScriptedEngine& engine(std::string name, std::string role, ScriptedEngine::Script script = {}) {
+    engines_.push_back(std::make_unique<ScriptedEngine>(loop_, kClock, std::move(script)));
+    add(std::move(name), std::move(role), engines_.back()->address());
+    return *engines_.back();
+  }
+  void add(std::string name, std::string role, const http::Endpoint& address) {
+    schedule::Endpoint endpoint;
+    endpoint.ns = "llm";
+    endpoint.name = std::move(name);
+    endpoint.host = address.host;
+    endpoint.port = address.port;
+    if (!role.empty()) endpoint.labels.emplace(schedule::kRoleLabel, role);
+    service.endpoints.push_back(std::move(endpoint));
+  }
+
+  void start() {
+    watch::Topology topology;
+    topology.services.push_back(service);
+    gateway_ = std::make_unique<Gateway>(Gateway::Deps{loop_, kClock, random_, registry}, config,
+                                         std::move(topology));
+    const auto bound = gateway_->start();
+    ASSERT_TRUE(bound) << bound.error().message();
+    at = *bound;
+    ASSERT_TRUE(eventually([&] { return gateway_->picker_synced("llm", "story"); }));
+  }
+  Gateway& gateway() { return *gateway_; }
+
+  Answer send(std::string method, std::string target, std::string body,
+              http::Headers headers = {}) {
+    http::RequestHead head{std::move(method), std::move(target), std::move(headers)};
+    return async::blocking_run(loop_, exchange(std::move(head), std::move(body)));
+  }
+  Answer chat(std::string content, http::Headers headers = {}) {
+    return send("POST", "/v1/chat/completions", chat_body(std::move(content)), std::move(headers));
+  }
+  static std::string chat_body(std::string content) {
+    return R"({"model":"m","messages":[{"role":"user","content":")" + content + "\"}]}";
+  }
+
+  watch::Service service = {.ns = "llm",
+                            .name = "story",
+                            .models = {"m", "alias"},
+                            .picker = std::string(kPd),
+                            .picker_source = "test",
+                            .routed = true,
+                            .endpoints = {}};
+  Config config = {.listen = {"127.0.0.1", 0},
+                   .api_keys = {},
+                   .request_timeout = std::chrono::seconds(20),
+                   .body_bytes = 1 << 20,
+                   .proof_headers = ProofHeaders::kOn};
+  observe::Registry registry;
+  http::Endpoint at;
+  Nanos patience = std::chrono::seconds(20);  // of the client
+
+ private:
+  Task<Answer> exchange(http::RequestHead head, std::string body) {
+    const std::array<std::string_view, 1> pieces = {body};
+    const auto limit = Deadline::in(kClock, patience);
+    auto sent = co_await client_.send(at, head, pieces, limit);
+    if (!sent) co_return Answer{{0, {}}, sent.error().error.message(), false};
+    Answer answer{sent->head(), {}};
+    for (;;) {
+      const auto piece = co_await sent->read_some(limit);
+      if (!piece) answer.whole = false;
+      if (!piece || piece->empty()) break;
+      answer.body += *piece;
+    }
+    co_return answer;
+  }
+
+  async::Loop loop_{"test"};
+  SystemRandom random_;
+  http::Client client_{kClock, http::Client::Config{}};
+  std::vector<std::unique_ptr<ScriptedEngine>> engines_;
+  std::unique_ptr<Gateway> gateway_;
+};
+
+std::string_view get(const Answer& answer, std::string_view header) {
+  return answer.head.headers.get(header).value_or("");
+}
+
+ScriptedEngine::Script story() {
+  ScriptedEngine::Script script;
+  script.head = {200, {{"content-type", "text/event-stream"}, {"x-baton-kv-bytes", "4096"}}};
+  script.pieces = {"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Once upon\"}}]}\n\n",
+                   "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" a time\"}}]}\n\n",
+                   "data: [DONE]\n\n"};
+  return script;
+}
+
+const std::string kLong(500, 'x');
+
+TEST(Gateway, SendsALongPromptToADecodePodWithAPrefiller) {
+  Stack stack;
+  auto& decode = stack.engine("d0", "decode", story());
+  stack.engine("p0", "prefill");
+  stack.start();
+
+  const auto answer = stack.chat(kLong, {{"x-prefiller-host-port", "evil:1"}});
+
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(answer.body, story().pieces[0] + story().pieces[1] + story().pieces[2]);
+  const auto seen = decode.seen();
+  ASSERT_EQ(seen.size(), 1);
+  EXPECT_EQ(seen[0].head.headers.get_all("x-prefiller-host-port"),
+            std::vector<std::string_view>{http::to_string(
+                {stack.service.endpoints[1].host, stack.service.endpoints[1].port})});
+  EXPECT_EQ(seen[0].body, Stack::chat_body(kLong));
+  EXPECT_EQ(seen[0].head.headers.get("x-request-id"), get(answer, "x-request-id"));
+  EXPECT_THAT(std::string(get(answer, "x-baton-decode")), HasSubstr("d0 127.0.0.1:"));
+  EXPECT_FALSE(answer.head.headers.has("x-baton-prefill"));  // the engine did not tell
+  EXPECT_THAT(std::string(get(answer, "server-timing")), HasSubstr("pick;dur="));
+  EXPECT_THAT(stack.registry.expose(), HasSubstr("baton_gateway_removed_total{what=\"header\"} 1"));
+}
+
+TEST(Gateway, TheSecondTurnGoesToTheSamePodWithoutPrefill) {
+  Stack stack;
+  stack.engine("d0", "decode", story());
+  stack.engine("d1", "decode", story());
+  stack.engine("p0", "prefill");
+  stack.start();
+  const auto first = stack.chat(kLong);
+  const auto second =
+      stack.send("POST", "/v1/chat/completions",
+                 R"({"model":"m","stream":true,"messages":[{"role":"user","content":")" + kLong +
+                     R"("},{"role":"assistant","content":"Once upon a time"},)"
+                     R"({"role":"user","content":"Continue"}]})");
+
+  EXPECT_EQ(get(second, "x-baton-decode"), get(first, "x-baton-decode"));
+  EXPECT_EQ(get(second, "x-baton-prefill"), "none; reason=below-threshold");
+}
+
+TEST(Gateway, CutsOutTransferParametersAndNothingElse) {
+  Stack stack;
+  auto& decode = stack.engine("d0", "decode");
+  stack.start();
+
+  stack.send("POST", "/v1/completions",
+             R"({"model":"m", "kv_transfer_params":{"a":1}, "seed": 18446744073709551617.0})");
+
+  EXPECT_THAT(decode.seen().at(0).body, ::testing::Not(HasSubstr("kv_transfer_params")));
+  EXPECT_THAT(decode.seen().at(0).body, HasSubstr("\"seed\": 18446744073709551617.0"));
+  EXPECT_THAT(stack.registry.expose(),
+              HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 1"));
+}
+
+TEST(Gateway, ListsModelsAndRefusesOthersByName) {
+  Stack stack;
+  stack.engine("d0", "decode");
+  stack.start();
+
+  const auto models = text::json::parse(stack.send("GET", "/v1/models", "").body);
+  ASSERT_TRUE(models);
+  EXPECT_EQ(models->find("data")->if_array()->size(), 2);
+  EXPECT_EQ(stack.send("GET", "/v1/models/m", "").head.status, 200);
+  EXPECT_EQ(stack.send("GET", "/v1/models/nope", "").head.status, 404);
+  const auto answer = stack.send("POST", "/v1/completions", R"({"model":"nope","prompt":"x"})");
+  EXPECT_EQ(answer.head.status, 404);
+  EXPECT_THAT(answer.body, HasSubstr("the model 'nope' is not served; served: alias, m"));
+  EXPECT_EQ(get(answer, "x-baton-error-hop"), "gateway");
+}
+
+TEST(Gateway, RefusesWhatIsNoRequest) {
+  Stack stack;
+  stack.engine("d0", "decode");
+  stack.start();
+
+  EXPECT_EQ(stack.send("POST", "/v1/chat/completions", "{").head.status, 400);
+  EXPECT_EQ(stack.send("POST", "/v1/chat/completions", "[]").head.status, 400);
+  EXPECT_EQ(stack.send("POST", "/v1/completions", R"({"prompt":"x"})").head.status, 400);
+  EXPECT_EQ(stack.send("POST", "/v1/nothing", "{}").head.status, 404);
+  EXPECT_EQ(stack.send("GET", "/v1/completions", "").head.status, 405);
+  EXPECT_EQ(stack.send("GET", "/health", "").head.status, 200);
+  const auto large = stack.send("POST", "/v1/completions", std::string((1 << 20) + 1, ' '));
+  EXPECT_EQ(large.head.status, 413);
+}
+
+TEST(Gateway, AsksForAKeyAndKeepsItToItself) {
+  Stack stack;
+  auto& decode = stack.engine("d0", "decode");
+  stack.config.api_keys = {"secret"};
+  stack.start();
+
+  const auto without = stack.chat("x");
+  EXPECT_EQ(without.head.status, 401);
+  EXPECT_THAT(without.body, HasSubstr("\"error\":{"));
+  EXPECT_EQ(stack.send("GET", "/v1/models", "").head.status, 401);
+  EXPECT_EQ(stack.send("GET", "/health", "").head.status, 200);
+  EXPECT_EQ(stack.chat("x", {{"authorization", "Bearer secret"}}).head.status, 200);
+  EXPECT_FALSE(decode.seen().at(0).head.headers.has("authorization"));
+}
+
+TEST(Gateway, SendsToAnotherPodWhenTheFirstRefuses) {
+  Stack stack;
+  auto& dead = stack.engine("d0", "decode");
+  stack.engine("d1", "decode");
+  dead.close();
+  stack.start();
+
+  for (int i = 0; i < 8; ++i) {
+    const auto answer = stack.chat("x");
+    EXPECT_EQ(answer.head.status, 200);
+    EXPECT_THAT(std::string(get(answer, "x-baton-decode")), HasSubstr("d1 "));
+  }
+}
+
+TEST(Gateway, SaysWhenToComeBackIfNobodyAnswers) {
+  Stack stack;
+  stack.engine("d0", "decode").close();
+  stack.start();
+  const auto refused = stack.chat("x");
+  EXPECT_EQ(refused.head.status, 503);
+  EXPECT_EQ(get(refused, "retry-after"), "1");
+  EXPECT_EQ(get(refused, "x-baton-error-hop"), "decode");
+
+  Stack empty;
+  empty.start();
+  const auto nobody = empty.chat("x");
+  EXPECT_EQ(nobody.head.status, 503);
+  EXPECT_EQ(get(nobody, "retry-after"), "1");
+  EXPECT_THAT(nobody.body, HasSubstr("no decode pod is ready (llm/story)"));
+  EXPECT_FALSE(empty.gateway().ready());
+}
+
+TEST(Gateway, PassesAnUpstreamErrorOnVerbatim) {
+  Stack stack;
+  ScriptedEngine::Script script;
+  script.head = {400, {{"content-type", "application/json"}, {"x-mine", "kept"}}};
+  script.pieces = {"{ \"odd\" :  1}"};
+  stack.engine("d0", "decode", script);
+  stack.start();
+
+  const auto answer = stack.chat("x");
+  EXPECT_EQ(answer.head.status, 400);
+  EXPECT_EQ(answer.body, "{ \"odd\" :  1}");
+  EXPECT_EQ(get(answer, "x-mine"), "kept");
+  EXPECT_EQ(get(answer, "x-baton-error-hop"), "decode");
+}
+
+TEST(Gateway, ABrokenStreamIsSeenAsBroken) {
+  Stack stack;
+  auto script = story();
+  script.breaks_off = true;
+  stack.engine("d0", "decode", script);
+  stack.start();
+
+  EXPECT_FALSE(stack.chat("x").whole);
+}
+
+TEST(Gateway, GivesUpAtTheRequestsDeadline) {
+  Stack stack;
+  ScriptedEngine::Script script;
+  script.never_answers = true;
+  auto& engine = stack.engine("d0", "decode", script);
+  stack.config.request_timeout = std::chrono::milliseconds(100);
+  stack.start();
+
+  EXPECT_EQ(stack.chat("x").head.status, 504);
+  EXPECT_TRUE(eventually([&] { return engine.left() == 1; }));
+}
+
+TEST(Gateway, LeavesThePodWhenTheClientLeaves) {
+  Stack stack;
+  auto script = story();
+  script.never_ends = true;
+  auto& engine = stack.engine("d0", "decode", script);
+  stack.start();
+  stack.patience = std::chrono::milliseconds(100);
+
+  EXPECT_FALSE(stack.chat("x").whole);
+  EXPECT_TRUE(eventually([&] { return engine.left() == 1; }));
+  EXPECT_TRUE(eventually([&] {
+    return stack.registry.expose().find("baton_gateway_client_gone_total 1") != std::string::npos;
+  }));
+}
+
+TEST(Gateway, WithoutProofHeadersNoneIsGiven) {
+  Stack stack;
+  stack.engine("d0", "decode", story());
+  stack.config.proof_headers = ProofHeaders::kOff;
+  stack.start();
+
+  for (const auto& field : stack.chat("x").head.headers) {
+    EXPECT_THAT(field.name, ::testing::Not(::testing::StartsWith("x-baton-")));
+  }
+}
+
+TEST(Gateway, ServesAServiceUnderItsOwnPath) {
+  Stack stack;
+  auto& decode = stack.engine("d0", "");
+  stack.service.picker.reset();
+  stack.start();
+
+  const auto answer =
+      stack.send("POST", "/llm/story/v1/completions?x=1", R"({"model":"anything","prompt":"x"})");
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(decode.seen().at(0).head.target, "/v1/completions?x=1");
+  EXPECT_EQ(get(answer, "x-baton-prefill"), "none; reason=not-requested");
+}
+
+TEST(Gateway, AWrongPickerConfigurationIsSaidToTheClient) {
+  Stack stack;
+  stack.engine("d0", "decode");
+  stack.service.picker = "kind: Pod";
+  watch::Topology topology{.services = {stack.service}};
+  async::Loop loop("own");
+  loop.start();
+  SystemRandom random;
+  Gateway gateway({loop, kClock, random, stack.registry}, stack.config, topology);
+  stack.at = *gateway.start();
+  Answer answer;
+  EXPECT_TRUE(eventually([&] {
+    answer = stack.chat("x");
+    return answer.head.status == 503;
+  }));
+
+  EXPECT_THAT(answer.body, HasSubstr("picker configuration: test: /apiVersion: expected"));
+  EXPECT_FALSE(gateway.picker_synced("llm", "story"));
+  gateway.stop({kClock.now()});
+}
+
+TEST(Gateway, KeepsTalliesPerPod) {
+  Stack stack;
+  stack.engine("d0", "decode", story());
+  stack.engine("p0", "prefill");
+  stack.start();
+  stack.chat("x");
+
+  EXPECT_TRUE(eventually([&] { return stack.gateway().stats().requests == 1; }));
+  const auto stats = stack.gateway().stats();
+  ASSERT_EQ(stats.pods.size(), 2);
+  EXPECT_EQ(stats.pods[0].name, "d0");
+  EXPECT_EQ(stats.pods[0].requests, 1);
+  EXPECT_EQ(stats.pods[0].tokens, 2);
+  EXPECT_EQ(stats.pods[0].kv_bytes, 4096);
+  EXPECT_EQ(stats.pods[1].role, "prefill");
+  EXPECT_TRUE(stack.gateway().ready());
+}
+
+TEST(Gateway, PrefersThePodWithTheShorterQueue) {
+  Stack stack;
+  ScriptedEngine::Script busy;
+  busy.metrics = "vllm:num_requests_waiting 100\nvllm:num_requests_running 9\n";
+  stack.engine("d0", "decode", busy);
+  stack.engine("d1", "decode");
+  stack.start();
+  const auto scraped = [&] {
+    return stack.registry.counter("baton_gateway_scrapes_total", "Engine metrics read.").value();
+  };
+  ASSERT_TRUE(eventually([&] { return scraped() >= 4; }));
+
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(std::string(get(stack.chat("x"), "x-baton-decode")), HasSubstr("d1 "));
+  }
+}
+
+}  // namespace
+}  // namespace baton::gateway
