@@ -81,7 +81,7 @@ class Checker {
   }
 
   void string(const Field& field, const Value& value, const std::string& at) {
-    if (!value.is_string()) return wrong(at, "a string", value);
+    if (!value.is_string()) return wrong(at, "a string (quote it)", value);
     const std::string& text = *value.if_string();
     if (field.words.empty() || text.empty() || text.contains("{{")) return;
     if (std::ranges::find(field.words, text) == field.words.end()) {

@@ -1,0 +1,170 @@
+#include "formats/api/manifests.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <map>
+#include <utility>
+
+#include "base/core/nearest.hpp"
+#include "base/text/yaml.hpp"
+#include "formats/api/pool.hpp"
+
+namespace baton::api {
+namespace {
+
+using text::json::Array;
+using text::json::Object;
+using text::json::Value;
+
+constexpr std::string_view kOurs[] = {"LLMInferenceService", "LLMInferenceServiceConfig"};
+constexpr std::string_view kWellKnown[] = {"LLMInferenceService",
+                                           "LLMInferenceServiceConfig",
+                                           "InferencePool",
+                                           "EndpointPickerConfig",
+                                           "ConfigMap",
+                                           "Secret",
+                                           "Gateway",
+                                           "List"};
+
+std::string_view group_of(std::string_view api_version) {
+  const std::size_t slash = api_version.find('/');
+  return slash == std::string_view::npos ? "" : api_version.substr(0, slash);
+}
+
+std::string base64(std::string_view bytes) {
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      out += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63U] : '=';
+    }
+  }
+  return out;
+}
+
+// As the API server does.
+void move_string_data(Value& secret) {
+  const Value* plain = secret.find("stringData");
+  if (plain == nullptr || !plain->is_object()) return;
+  const Object members = *plain->if_object();
+  secret.if_object()->erase("stringData");
+  for (const auto& [key, value] : members) {
+    if (value.is_string()) secret["data"][key] = base64(*value.if_string());
+  }
+}
+
+class Sorter {
+ public:
+  Status take(Value object, const std::string& where) {
+    if (!object.is_object()) {
+      return invalid(fmt::format("{}: expected an object, is {}", where, object.kind_name()));
+    }
+    const std::string kind(object.string_at({"kind"}));
+    const std::string version(object.string_at({"apiVersion"}));
+    if (kind.empty() || version.empty()) {
+      return invalid(
+          fmt::format("{}: {} is required", where, kind.empty() ? "/kind" : "/apiVersion"));
+    }
+    if (kind == "List") return take_list(object, where);
+    if (kind == "EndpointPickerConfig") {
+      out_.notes.push_back(where +
+                           ": an EndpointPickerConfig on its own has no effect: a service takes it "
+                           "from spec.router.scheduler.config");
+      out_.picker_configs.push_back({std::move(object), where});
+      return {};
+    }
+    BATON_TRY(check_new(object, kind, where));
+    return file(std::move(object), kind, group_of(version), where);
+  }
+
+  Manifests finish() { return std::move(out_); }
+
+ private:
+  Status take_list(Value& list, const std::string& where) {
+    Value* items = list.find("items");
+    if (items == nullptr || !items->is_array()) {
+      return invalid(where + ": /items: expected a list");
+    }
+    for (std::size_t i = 0; i < items->if_array()->size(); ++i) {
+      if ((*items->if_array())[i].string_at({"kind"}) == "List") {
+        return invalid(fmt::format("{}: /items/{}: a List in a List", where, i));
+      }
+      BATON_TRY(take(std::move((*items->if_array())[i]), fmt::format("{}: /items/{}", where, i)));
+    }
+    return {};
+  }
+
+  Status check_new(const Value& object, const std::string& kind, const std::string& where) {
+    const std::string_view name = object.string_at({"metadata", "name"});
+    if (name.empty()) {
+      return invalid(fmt::format("{}: {}: /metadata/name: is required", where, kind));
+    }
+    std::string_view ns = object.string_at({"metadata", "namespace"});
+    if (ns.empty()) ns = "default";
+    const auto [first, fresh] = seen_.emplace(fmt::format("{} {}/{}", kind, ns, name), where);
+    if (fresh) return {};
+    return invalid(
+        fmt::format("{}: {} is there already at {}", where, first->first, first->second));
+  }
+
+  Status file(Value object, const std::string& kind, std::string_view group,
+              const std::string& where) {
+    if (kind == kOurs[0]) return add(out_.services, std::move(object), where);
+    if (kind == kOurs[1]) return add(out_.configs, std::move(object), where);
+    if (group == "serving.kserve.io") {
+      return invalid(fmt::format("{}: kind '{}' of serving.kserve.io is not supported{}", where,
+                                 kind, did_you_mean(kind, kOurs)));
+    }
+    if (kind == "InferencePool") return pool(object, where);
+    if (kind == "ConfigMap") return add(out_.config_maps, std::move(object), where);
+    if (kind == "Secret") {
+      move_string_data(object);
+      return add(out_.secrets, std::move(object), where);
+    }
+    if (kind == "Gateway" && group == "gateway.networking.k8s.io") {
+      return add(out_.gateways, std::move(object), where);
+    }
+    const std::string_view near = nearest(kind, kWellKnown);
+    if (!near.empty()) {
+      out_.notes.push_back(
+          fmt::format("{}: unknown kind '{}'{}", where, kind, did_you_mean(kind, kWellKnown)));
+    }
+    return add(out_.others, std::move(object), where);
+  }
+
+  Status pool(const Value& object, const std::string& where) {
+    BATON_TRY_ASSIGN(Pool converted, pool_to_v1(object).with(where));
+    if (!converted.note.empty()) out_.notes.push_back(where + ": " + converted.note);
+    return add(out_.pools, std::move(converted.object), where);
+  }
+
+  static Status add(std::vector<Manifest>& to, Value object, const std::string& where) {
+    to.push_back({std::move(object), where});
+    return {};
+  }
+
+  Manifests out_;
+  std::map<std::string, std::string> seen_;  // "Kind ns/name" -> where
+};
+
+}  // namespace
+
+Result<Manifests> read_manifests(std::span<const Source> sources) {
+  Sorter sorter;
+  for (const Source& source : sources) {
+    BATON_TRY_ASSIGN(auto documents, text::yaml::parse_all(source.text, source.name));
+    for (auto& document : documents) {
+      BATON_TRY(
+          sorter.take(std::move(document.value), fmt::format("{}:{}", source.name, document.line)));
+    }
+  }
+  return sorter.finish();
+}
+
+}  // namespace baton::api
