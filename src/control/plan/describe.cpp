@@ -49,7 +49,8 @@ std::string word(const std::string& text) {
     return fmt::format("<{} lines>", std::ranges::count(text, '\n'));
   }
   const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
-    return static_cast<unsigned char>(c) > ' ' && !std::string_view("'\"\\$`*?;&|<>(){}[]#!").contains(c);
+    return static_cast<unsigned char>(c) > ' ' &&
+           !std::string_view("'\"\\$`*?;&|<>(){}[]#!").contains(c);
   });
   return plain ? text : fmt::format("'{}'", text);
 }
@@ -83,8 +84,8 @@ void add_wrapped(std::vector<std::string>& lines, const std::vector<std::string>
 }
 
 void add_container(std::vector<std::string>& lines, const Value& container, std::string_view kind) {
-  std::string title = fmt::format("{}{}  {}", kind, container.string_at({"name"}),
-                                  container.string_at({"image"}));
+  std::string title =
+      fmt::format("{}{}  {}", kind, container.string_at({"name"}), container.string_at({"image"}));
   std::vector<std::string> ports;
   for (const Value& port : items(container.find("ports"))) {
     if (const Value* number = port.find("containerPort")) ports.push_back(scalar(*number));
@@ -128,12 +129,13 @@ void add_deployment(Branch& out, const Value& child) {
 void add_group(Branch& out, const Value& child) {
   const Value& group = *child.find_path({"spec", "leaderWorkerTemplate"});
   const Value* size = group.find("size");
-  out.title += fmt::format("  {} of {} pods", replicas_text(child),
-                           size == nullptr ? "1" : scalar(*size));
+  out.title +=
+      fmt::format("  {} of {} pods", replicas_text(child), size == nullptr ? "1" : scalar(*size));
   for (const std::string_view place : {"leaderTemplate", "workerTemplate"}) {
     const Value* pod = group.find(place);
     if (pod == nullptr) continue;
-    out.lines.push_back(fmt::format("{}:{}", place.substr(0, 6), role_text(*pod->find("metadata"))));
+    out.lines.push_back(
+        fmt::format("{}:{}", place.substr(0, 6), role_text(*pod->find("metadata"))));
     add_pod(out.lines, *pod->find("spec"));
   }
 }
@@ -156,7 +158,8 @@ void add_pool(Branch& out, const Value& child) {
 
 void add_route(Branch& out, const Value& child) {
   for (const Value& parent : items(child.find_path({"spec", "parentRefs"}))) {
-    out.lines.push_back(fmt::format("gateway {}/{}", namespace_of(child), parent.string_at({"name"})));
+    out.lines.push_back(
+        fmt::format("gateway {}/{}", namespace_of(child), parent.string_at({"name"})));
     if (const auto ns = parent.string_at({"namespace"}); !ns.empty()) {
       out.lines.back() = fmt::format("gateway {}/{}", ns, parent.string_at({"name"}));
     }
@@ -164,15 +167,14 @@ void add_route(Branch& out, const Value& child) {
   for (const Value& rule : items(child.find_path({"spec", "rules"}))) {
     const Array& matches = items(rule.find("matches"));
     const Array& backends = items(rule.find("backendRefs"));
-    const std::string_view path =
-        matches.empty() ? "" : matches[0].string_at({"path", "value"});
+    const std::string_view path = matches.empty() ? "" : matches[0].string_at({"path", "value"});
     const bool by_header = !matches.empty() && matches[0].find("headers") != nullptr;
-    out.lines.push_back(fmt::format(
-        "{}{}{} -> {}", path.empty() ? "/" : path, by_header ? " by model header" : "",
-        matches.size() > 1 ? fmt::format(" and {} more", matches.size() - 1) : "",
-        backends.empty() ? "nothing"
-                         : fmt::format("{} {}", backends[0].string_at({"kind"}),
-                                       backends[0].string_at({"name"}))));
+    out.lines.push_back(
+        fmt::format("{}{}{} -> {}", path.empty() ? "/" : path, by_header ? " by model header" : "",
+                    matches.size() > 1 ? fmt::format(" and {} more", matches.size() - 1) : "",
+                    backends.empty() ? "nothing"
+                                     : fmt::format("{} {}", backends[0].string_at({"kind"}),
+                                                   backends[0].string_at({"name"}))));
   }
 }
 
@@ -191,10 +193,9 @@ Branch branch(const Value& child) {
 
 std::string describe(const Plan& plan) {
   const Value& service = plan.merged;
-  std::string out =
-      fmt::format("LLMInferenceService {}/{}  model {} from {}\n", namespace_of(service),
-                  name_of(service), service.string_at({"spec", "model", "name"}),
-                  service.string_at({"spec", "model", "uri"}));
+  std::string out = fmt::format(
+      "LLMInferenceService {}/{}  model {} from {}\n", namespace_of(service), name_of(service),
+      service.string_at({"spec", "model", "name"}), service.string_at({"spec", "model", "uri"}));
   std::vector<Branch> branches;
   for (const std::string& config : plan.applied_configs) branches.push_back({"from " + config, {}});
   for (const Wish& wish : plan.wishes) {
