@@ -1,0 +1,203 @@
+#include "control/reconcile/reconciler.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/text/yaml.hpp"
+#include "control/reconcile/apply.hpp"
+#include "net/kube/memory_cluster.hpp"
+#include "net/kube/object.hpp"
+
+namespace baton::reconcile {
+namespace {
+
+using ::testing::HasSubstr;
+
+const kube::Type kService{"serving.kserve.io", "v1alpha2", "LLMInferenceService"};
+const kube::Type kDeployment{"apps", "v1", "Deployment"};
+const kube::Type kRoute{"gateway.networking.k8s.io", "v1", "HTTPRoute"};
+const kube::Type kClusterRoleBinding{"rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"};
+
+kube::Object parse(const std::string& text) {
+  auto value = text::yaml::parse(text, "test");
+  EXPECT_TRUE(value) << value.error().message();
+  return value ? *value : kube::Object();
+}
+
+class ReconcileTest : public ::testing::Test {
+ protected:
+  Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(20)); }
+  void create(const kube::Object& object) {
+    const auto made = cluster_.create(object, kube::DryRun::kNo, soon());
+    ASSERT_TRUE(made) << made.error().message();
+  }
+  void create_quickstart() {
+    std::ifstream in(BATON_SOURCE_DIR "/examples/quickstart.yaml");
+    auto service = parse({std::istreambuf_iterator<char>(in), {}});
+    service["metadata"]["namespace"] = "default";
+    create(service);
+  }
+  kube::Object service() { return *cluster_.get({kService, "default", "storyteller"}, soon()); }
+  // Passes until nothing changes any more.
+  void settle() {
+    for (int i = 0; i < 4; ++i) {
+      const auto done = reconciler_.reconcile("default", "storyteller");
+      EXPECT_TRUE(done || done.error().code() == Code::kConflict) << done.error().message();
+    }
+  }
+  kube::Object deployment(const std::string& name) {
+    auto got = cluster_.get({kDeployment, "default", name}, soon());
+    EXPECT_TRUE(got) << name;
+    return got ? *got : kube::Object();
+  }
+  void mark_available(const std::string& name, const char* truth) {
+    auto object = deployment(name);
+    kube::set_condition(object["status"]["conditions"],
+                        {"Available", truth, "MinimumReplicasUnavailable", "pod x: stuck", ""},
+                        clock_.wall());
+    ASSERT_TRUE(cluster_.update_status(object, soon()));
+  }
+  static std::string_view reason(const kube::Object& object, std::string_view condition) {
+    const auto* found = kube::find_condition(object, condition);
+    return found == nullptr ? "absent" : found->string_at({"reason"});
+  }
+
+  SystemClock clock_;
+  SeededRandom random_{5};
+  kube::MemoryCluster cluster_{clock_, random_};
+  // Its own worker runs too: passes may meet, conflicts are repeated.
+  Reconciler reconciler_{{cluster_, clock_}, plan::Settings{}};
+};
+
+TEST_F(ReconcileTest, MakesTheChildrenOfAPrefillDecodeServiceAndWaitsForThem) {
+  create_quickstart();
+  settle();
+
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 2);
+  EXPECT_EQ(deployment("storyteller-kserve-prefill").find_path({"spec", "replicas"})->if_int(), 1);
+  EXPECT_EQ(kube::controller_uid(deployment("storyteller-kserve")), kube::uid_of(service()));
+  EXPECT_TRUE(kube::condition_is(service(), "PresetsCombined", "True"));
+  EXPECT_TRUE(kube::condition_is(service(), "MainWorkloadReady", "False"));
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing");
+  EXPECT_EQ(reason(service(), "SchedulerWorkloadReady"), "Progressing");
+  EXPECT_EQ(reason(service(), "InferencePoolReady"), "WaitingForGateway");
+  EXPECT_TRUE(kube::condition_is(service(), "Ready", "False"));
+  EXPECT_EQ(service().find_path({"status", "observedGeneration"})->if_int(),
+            kube::generation_of(service()));
+  EXPECT_EQ(service().string_at({"status", "workloads", "prefill", "name"}),
+            "storyteller-kserve-prefill");
+}
+
+TEST_F(ReconcileTest, CopiesTheReasonOfTheFirstPartThatFails) {
+  create_quickstart();
+  settle();
+  mark_available("storyteller-kserve-prefill", "False");
+  mark_available("storyteller-kserve", "True");
+  settle();
+  EXPECT_EQ(reason(service(), "WorkloadsReady"), "MinimumReplicasUnavailable");
+  EXPECT_EQ(kube::find_condition(service(), "WorkloadsReady")->string_at({"message"}),
+            "pod x: stuck");
+}
+
+TEST_F(ReconcileTest, WritesNothingWhenNothingChanged) {
+  create_quickstart();
+  settle();
+  const auto list = cluster_.list({kDeployment, "", {}}, soon());
+  settle();
+  EXPECT_EQ(cluster_.list({kDeployment, "", {}}, soon())->version, list->version);
+}
+
+TEST_F(ReconcileTest, FollowsAScaleAndRemovesWhatIsNoLongerPlanned) {
+  create_quickstart();
+  settle();
+  auto changed = service();
+  changed["spec"]["replicas"] = 4;
+  changed["spec"].if_object()->erase("prefill");
+  ASSERT_TRUE(cluster_.update(changed, kube::DryRun::kNo, soon()));
+  settle();
+
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 4);
+  EXPECT_FALSE(cluster_.get({kDeployment, "default", "storyteller-kserve-prefill"}, soon()));
+  EXPECT_EQ(reason(service(), "PrefillWorkloadReady"), "absent");
+}
+
+TEST_F(ReconcileTest, NeverTouchesWhatItDoesNotControl) {
+  create(parse(R"({apiVersion: apps/v1, kind: Deployment,
+    metadata: {name: storyteller-kserve, namespace: default}, spec: {replicas: 9}})"));
+  create_quickstart();
+  while (reason(service(), "Ready") != "ReconcileError") {
+    (void)reconciler_.reconcile("default", "storyteller");
+  }
+
+  EXPECT_THAT(std::string(kube::find_condition(service(), "Ready")->string_at({"message"})),
+              HasSubstr("not controlled by"));
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 9);
+}
+
+TEST_F(ReconcileTest, ReportsAServiceThatCannotBePlanned) {
+  create(parse(R"({apiVersion: serving.kserve.io/v1alpha2, kind: LLMInferenceService,
+    metadata: {name: storyteller, namespace: default},
+    spec: {model: {uri: "baton://storyteller", name: s}, baseRefs: [{name: absent}]}})"));
+  settle();
+  EXPECT_EQ(reason(service(), "PresetsCombined"), "ConfigNotFound");
+  EXPECT_EQ(reason(service(), "Ready"), "ConfigNotFound");
+  EXPECT_THAT(std::string(kube::find_condition(service(), "Ready")->string_at({"message"})),
+              HasSubstr("absent"));
+}
+
+TEST_F(ReconcileTest, LeavesNothingBehindWhenTheServiceGoes) {
+  create_quickstart();
+  settle();
+  EXPECT_FALSE(cluster_.list({kClusterRoleBinding, "", {}}, soon())->items.empty());
+  ASSERT_TRUE(cluster_.remove({kService, "default", "storyteller"}, kube::Grace::kDefault, soon()));
+  while (cluster_.get({kService, "default", "storyteller"}, soon())) {
+    (void)reconciler_.reconcile("default", "storyteller");
+  }
+  for (const auto& type : {kDeployment, kRoute, kClusterRoleBinding}) {
+    EXPECT_TRUE(cluster_.list({type, "", {}}, soon())->items.empty()) << type.kind;
+  }
+}
+
+TEST_F(ReconcileTest, IsReadyOnceEverythingItNeedsIs) {
+  create_quickstart();
+  settle();
+  for (const auto* name : {"storyteller-kserve", "storyteller-kserve-prefill",
+                           "storyteller-kserve-router-scheduler"}) {
+    mark_available(name, "True");
+  }
+  const auto fresh = parse(R"([{conditions: [{type: Accepted, status: "True"},
+    {type: ResolvedRefs, status: "True"}], parentRef: {name: kserve-ingress-gateway}}])");
+  auto route = cluster_.list({kRoute, "", {}}, soon())->items.front();
+  route["status"]["parents"] = fresh;
+  ASSERT_TRUE(cluster_.update_status(route, soon()));
+  const kube::Type pool{"inference.networking.k8s.io", "v1", "InferencePool"};
+  auto one = cluster_.list({pool, "", {}}, soon())->items.front();
+  one["status"]["parents"] = fresh;
+  ASSERT_TRUE(cluster_.update_status(one, soon()));
+  create(parse(R"({apiVersion: gateway.networking.k8s.io/v1, kind: Gateway,
+    metadata: {name: kserve-ingress-gateway, namespace: kserve},
+    spec: {listeners: [{name: http, protocol: HTTP, port: 8080}]}})"));
+  const kube::Type gateway{"gateway.networking.k8s.io", "v1", "Gateway"};
+  auto served = *cluster_.get({gateway, "kserve", "kserve-ingress-gateway"}, soon());
+  served["status"]["addresses"] = parse(R"([{value: 127.0.0.1}])");
+  ASSERT_TRUE(cluster_.update_status(served, soon()));
+  settle();
+
+  EXPECT_TRUE(kube::condition_is(service(), "Ready", "True")) << text::json::pretty(service());
+  EXPECT_EQ(service().string_at({"status", "url"}), "http://127.0.0.1:8080/default/storyteller");
+}
+
+TEST(Apply, KeepsReplicasLeftOpenAndLabelsOfOthers) {
+  const auto live = parse(R"({metadata: {uid: u, labels: {theirs: "1"}}, spec: {replicas: 5}})");
+  const auto wanted = parse(R"({metadata: {labels: {ours: "1"}}, spec: {paused: false}})");
+  const auto next = updated(live, wanted);
+  EXPECT_EQ(next.find_path({"spec", "replicas"})->if_int(), 5);
+  EXPECT_EQ(kube::label(next, "theirs"), "1");
+  EXPECT_EQ(kube::label(next, "ours"), "1");
+  EXPECT_EQ(kube::uid_of(next), "u");
+}
+
+}  // namespace
+}  // namespace baton::reconcile
