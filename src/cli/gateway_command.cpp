@@ -1,0 +1,113 @@
+// `baton gateway`: the front door alone, before a fixed set of engines.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "base/async/loop.hpp"
+#include "base/core/clock.hpp"
+#include "base/core/random.hpp"
+#include "base/observe/metrics.hpp"
+#include "cli/command.hpp"
+#include "cli/stop_signal.hpp"
+#include "cli/text_file.hpp"
+#include "routing/gateway/api_keys.hpp"
+#include "routing/gateway/gateway.hpp"
+#include "routing/schedule/scheduler.hpp"
+#include "routing/watch/endpoint_file.hpp"
+
+namespace baton::cli {
+namespace {
+
+constexpr Nanos kDrain = std::chrono::seconds(10);
+
+struct Options {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8080;
+  std::string endpoints;
+  std::string config_file;
+  std::string api_key_file;
+  double request_timeout = 600;
+  std::size_t body_mib = 64;
+  bool proof_headers = false;
+};
+
+Result<watch::Topology> topology_of(const Options& options) {
+  std::optional<std::string> picker;
+  if (!options.config_file.empty()) {
+    BATON_TRY_ASSIGN(picker, read_text_file(options.config_file));
+    BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*picker, options.config_file));
+    BATON_TRY(schedule::Scheduler::make(config).with(options.config_file));
+  }
+  BATON_TRY_ASSIGN(const auto text, read_text_file(options.endpoints));
+  return watch::load_endpoint_file(text, options.endpoints, picker, options.config_file);
+}
+
+Result<gateway::Config> config_of(const Options& options) {
+  gateway::Config config;
+  config.listen = {options.host, options.port};
+  config.request_timeout =
+      std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(options.request_timeout));
+  config.body_bytes = options.body_mib << 20;
+  config.proof_headers =
+      options.proof_headers ? gateway::ProofHeaders::kOn : gateway::ProofHeaders::kOff;
+  if (!options.api_key_file.empty()) {
+    BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
+    BATON_TRY_ASSIGN(config.api_keys, gateway::read_api_keys(text, options.api_key_file));
+  }
+  return config;
+}
+
+Status run(const Options& options) {
+  const StopSignal stop;
+  BATON_TRY_ASSIGN(auto topology, topology_of(options));
+  BATON_TRY_ASSIGN(auto config, config_of(options));
+  const SystemClock clock;
+  SystemRandom random;
+  observe::Registry registry;
+  async::Loop loop("gateway");
+  loop.start();
+  gateway::Gateway gateway({loop, clock, random, registry}, std::move(config), std::move(topology));
+  BATON_TRY_ASSIGN(const auto bound, gateway.start());
+  fmt::print("ready http://{}/v1\n", http::to_string(bound));
+  std::fflush(stdout);
+  stop.wait();
+  gateway.stop(Deadline::in(clock, kDrain));
+  return {};
+}
+
+}  // namespace
+
+int run_gateway(int argc, char** argv) {
+  Options options;
+  CLI::App app("The HTTP front door with the picker inside, before a fixed set of engines",
+               "gateway");
+  app.add_option("--endpoints", options.endpoints,
+                 "YAML file: services with their model names and pods (name, address, role)")
+      ->required();
+  app.add_option("--config-file", options.config_file,
+                 "EndpointPickerConfig for every service (default: least loaded, then prefix)");
+  app.add_option("--host", options.host, "address to listen on")->capture_default_str();
+  app.add_option("--port", options.port, "port to listen on; 0 picks one")->capture_default_str();
+  app.add_option("--api-key-file", options.api_key_file,
+                 "keys that clients must present as Bearer, one a line");
+  app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--max-body-mib", options.body_mib, "larger request bodies get a 413")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  app.add_flag("--proof-headers", options.proof_headers,
+               "tell in x-baton-… headers how each answer was made");
+  app.footer("Example: baton gateway --endpoints pods.yaml --config-file picker.yaml --port 8080");
+  int exit = 0;
+  if (!parse(app, argc, argv, exit)) return exit;
+  const auto done = run(options);
+  return done ? 0 : fail("gateway", done.error());
+}
+
+}  // namespace baton::cli
