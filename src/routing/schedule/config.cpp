@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/core/log.hpp"
 #include "base/core/nearest.hpp"
@@ -61,6 +62,7 @@ Status read_refs(Fields& profile, const PickerConfig& config, ProfileSpec& out) 
     ref.plugin = fields.text("pluginRef", "");
     ref.weight = fields.number("weight", 1);
     ref.pointer = fields.pointer();
+    if (!std::isfinite(ref.weight)) fields.fail("weight", "expected a finite number");
     if (ref.plugin.empty()) {
       fields.fail("pluginRef", "a plugin reference is missing");
     } else if (std::ranges::find(names, ref.plugin) == names.end()) {

@@ -1,0 +1,163 @@
+// CPU time of one pick as the gateway makes it: read the body, hash the prompt, match the index,
+// schedule with the P/D configuration, reserve.
+//
+//   pick_bench [--json FILE]
+//
+// Before a number counts, the picks are checked: a new prompt goes through prefill, a known one to
+// the pod that holds it, without.
+
+#include <fmt/format.h>
+#include <time.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "base/core/random.hpp"
+#include "base/text/json.hpp"
+#include "formats/openai/prompt_text.hpp"
+#include "routing/gateway/service_pool.hpp"
+
+namespace baton {
+namespace {
+
+using gateway::ServicePool;
+
+constexpr std::string_view kPicker = R"(
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: pd-profile-handler, parameters: {threshold: 100}}
+- {type: prefill-header-handler}
+- {type: prefill-filter}
+- {type: decode-filter}
+- {type: prefix-cache-scorer}
+- {type: load-aware-scorer}
+- {type: max-score-picker}
+schedulingProfiles:
+- name: prefill
+  plugins: [{pluginRef: prefill-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
+- name: decode
+  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
+)";
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+watch::Service service(std::size_t pods) {
+  watch::Service made;
+  made.ns = "llm";
+  made.name = "bench";
+  made.models = {"m"};
+  made.picker = kPicker;
+  made.picker_source = "bench";
+  for (std::size_t i = 0; i < pods; ++i) {
+    schedule::Endpoint endpoint;
+    endpoint.ns = "llm";
+    endpoint.name = fmt::format("pod-{:03}", i);
+    endpoint.host = "127.0.0.1";
+    endpoint.labels.emplace(schedule::kRoleLabel, i % 3 == 0 ? "prefill" : "decode");
+    made.endpoints.push_back(std::move(endpoint));
+  }
+  return made;
+}
+
+std::string body(std::size_t bytes, std::uint64_t seed) {
+  SeededRandom random(seed);
+  std::string content;
+  while (content.size() < bytes) content += random_hex(random, 4) + " ";
+  content.resize(bytes);
+  text::json::Value message;
+  message["role"] = "user";
+  message["content"] = std::move(content);
+  text::json::Value out;
+  out["model"] = "m";
+  out["messages"].push_back(std::move(message));
+  return text::json::dump(out);
+}
+
+struct Bench {
+  explicit Bench(std::size_t pods) : pool(service(pods)) { pool.update(service(pods)); }
+
+  ServicePool::Picked pick(std::string& request) {
+    const auto prompt = reader.read(request, openai::Api::kChat);
+    chain = *pool.chain(prompt->model);
+    chain->append(prompt->text);
+    auto picked = pool.pick({.chain = &*chain, .prompt_bytes = prompt->text.size(), .refused = {}},
+                            now, random);
+    if (!picked) {
+      fmt::print(stderr, "pick failed: {}\n", picked.error().message());
+      std::exit(1);
+    }
+    return *std::move(picked);
+  }
+  void check(std::string& request) {
+    const auto first = pick(request);
+    if (!first.route.prefill) std::exit((fmt::print(stderr, "a new prompt skipped prefill\n"), 1));
+    pool.remember(first.route.decode, chain->blocks());
+    const auto second = pick(request);
+    const bool capped = chain->bytes() > 256 * 64 + 99;
+    if (second.route.decode.name != first.route.decode.name || (!capped && second.route.prefill)) {
+      std::exit((fmt::print(stderr, "a known prompt left its pod\n"), 1));
+    }
+  }
+
+  ServicePool pool;
+  openai::PromptReader reader;
+  SeededRandom random{1};
+  Mono now = ManualClock().now();
+  std::optional<index::PrefixChain> chain;
+};
+
+double microseconds_per_pick(std::size_t bytes, std::size_t pods) {
+  Bench bench(pods);
+  auto request = body(bytes, bytes + pods);
+  bench.check(request);
+  constexpr double kSeconds = 0.5;
+  std::size_t picks = 0;
+  const double started = cpu_seconds();
+  double spent = 0;
+  for (; spent < kSeconds; spent = cpu_seconds() - started) {
+    for (int i = 0; i < 32; ++i, ++picks) bench.pick(request);
+  }
+  return spent * 1e6 / static_cast<double>(picks);
+}
+
+int run(std::string_view json_file) {
+  text::json::Value results;
+  fmt::print("{:>10} {:>6} {:>12}\n", "prompt", "pods", "CPU us/pick");
+  for (const std::size_t bytes : {1UL << 10, 8UL << 10, 220UL << 10}) {
+    for (const std::size_t pods : {3UL, 24UL, 240UL}) {
+      const double us = microseconds_per_pick(bytes, pods);
+      fmt::print("{:>10} {:>6} {:>12.2f}\n", bytes, pods, us);
+      text::json::Value row;
+      row["prompt_bytes"] = bytes;
+      row["pods"] = pods;
+      row["cpu_us_per_pick"] = us;
+      results["pick"].push_back(std::move(row));
+    }
+  }
+  if (!json_file.empty()) {
+    std::ofstream out{std::string(json_file)};
+    out << text::json::pretty(results);
+    if (!out.flush()) return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace baton
+
+int main(int argc, char** argv) {
+  const bool json = argc == 3 && std::string_view(argv[1]) == "--json";
+  if (argc != 1 && !json) {
+    fmt::print(stderr, "usage: pick_bench [--json FILE]\n");
+    return 2;
+  }
+  return baton::run(json ? argv[2] : "");
+}

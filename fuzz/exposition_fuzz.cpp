@@ -1,0 +1,23 @@
+// Metrics text from an engine: whatever comes, reading ends and makes sense.
+
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/observe/exposition.hpp"
+#include "routing/watch/scrape.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  baton::observe::ExpositionReader reader(text);
+  std::size_t samples = 0;
+  while (const auto sample = reader.next()) {
+    ++samples;
+    if (sample->name.empty()) std::abort();
+    baton::observe::label(sample->labels, "engine");
+  }
+  if (samples + reader.malformed() > size) std::abort();
+  const auto scraped = baton::watch::read_metrics(text);
+  if (scraped.waiting && !(*scraped.waiting >= 0)) std::abort();
+  return 0;
+}
