@@ -57,7 +57,9 @@ std::vector<Value> objects(const std::vector<api::Manifest>& manifests) {
 
 Result<std::vector<plan::Plan>> plan_all(const api::Manifests& manifests,
                                          const plan::Settings& settings) {
-  if (manifests.services.empty()) return invalid("the files hold no LLMInferenceService");
+  const bool nothing =
+      manifests.services.empty() && manifests.pools.empty() && manifests.picker_configs.empty();
+  if (nothing) return invalid("the files hold no LLMInferenceService");
   plan::ServiceView view{.service = {},
                          .configs = objects(manifests.configs),
                          .config_maps = objects(manifests.config_maps),

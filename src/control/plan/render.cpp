@@ -60,11 +60,11 @@ Value offloading_config(const Value& offloading) {
     extra.set("eviction_policy", policy);
   }
   Array tiers;
-  if (const Value* secondary = offloading.find("secondary")) {
-    for (std::size_t i = 0; i < secondary->if_array()->size(); ++i) {
-      if ((*secondary->if_array())[i].find("fileSystem") == nullptr) continue;
-      tiers.push_back(Object{{"root_dir", fmt::format("/mnt/kv-cache-{}", i)}, {"type", "fs"}});
-    }
+  const Value* secondary = get(offloading, {"secondary"});
+  const Array* listed = secondary == nullptr ? nullptr : secondary->if_array();
+  for (std::size_t i = 0; listed != nullptr && i < listed->size(); ++i) {
+    if (get((*listed)[i], {"fileSystem"}) == nullptr) continue;
+    tiers.push_back(Object{{"root_dir", fmt::format("/mnt/kv-cache-{}", i)}, {"type", "fs"}});
   }
   if (!tiers.empty()) extra.set("secondary_tiers", std::move(tiers));
   extra.set("spec_name", "TieringOffloadingSpec");

@@ -102,6 +102,12 @@ class Sorter {
 
   Status check_new(const Value& object, const std::string& kind, const std::string& where) {
     const std::string_view name = object.string_at({"metadata", "name"});
+    for (const std::string_view key : {"name", "namespace"}) {
+      const Value* value = object.find_path({"metadata", key});
+      if (value == nullptr || value->is_null() || value->is_string()) continue;
+      return invalid(fmt::format("{}: {}: /metadata/{}: expected a string (quote it), is {}", where,
+                                 kind, key, text::json::dump(*value)));
+    }
     if (name.empty()) {
       return invalid(fmt::format("{}: {}: /metadata/name: is required", where, kind));
     }

@@ -74,6 +74,8 @@ TEST(Manifests, RefusesWithThePlace) {
               "{name: a}}"),
       "m.yaml:1: kind 'LLMInferenceServise' of serving.kserve.io is not supported (did you mean "
       "'LLMInferenceService'?)");
+  EXPECT_EQ(refusal("{kind: ConfigMap, apiVersion: v1, metadata: {name: n}}"),
+            "m.yaml:1: ConfigMap: /metadata/name: expected a string (quote it), is false");
   EXPECT_EQ(refusal("{kind: ConfigMap, apiVersion: v1}"),
             "m.yaml:1: ConfigMap: /metadata/name: is required");
   EXPECT_EQ(refusal("{kind: ConfigMap, apiVersion: v1, metadata: {name: a}}\n---\n"

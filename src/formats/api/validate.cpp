@@ -94,6 +94,16 @@ void set_defaults(Value& service) {
 
 Findings check_identity(const Value& object) {
   Findings out;
+  // An unquoted `n` or `123` is no string in YAML.
+  for (const std::string_view key : {"name", "namespace"}) {
+    const Value* value = member(object, {"metadata", key});
+    if (value != nullptr && !value->is_string()) {
+      out.errors.push_back(
+          {fmt::format("/metadata/{}", key),
+           fmt::format("expected a string (quote it), is {}", text::json::dump(*value))});
+    }
+  }
+  if (!out.errors.empty()) return out;
   const std::string_view name = object.string_at({"metadata", "name"});
   if (name.empty()) {
     out.errors.push_back({"/metadata/name", "is required"});

@@ -1,0 +1,229 @@
+// Presets, baseRefs, templates.
+
+#include <gmock/gmock.h>
+
+#include "control/plan/combine.hpp"
+#include "control/plan/presets.hpp"
+#include "control/plan/render.hpp"
+#include "control/plan/testing.hpp"
+
+namespace baton::plan {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::string> args_of(std::string_view spec) {
+  return strings(main_of(planned(spec), "s-kserve"), "args");
+}
+
+std::string with_args(std::string_view args) {
+  return "{template: {containers: [{name: main, args: [" + std::string(args) + "]}]}}";
+}
+
+TEST(Presets, AreSelectedByTheShapeOfTheSpec) {
+  EXPECT_THAT(presets_for(yaml("{}")), ElementsAre("config-llm-template"));
+  EXPECT_THAT(presets_for(yaml("{prefill: {}, router: {route: {}, scheduler: {}}}")),
+              ElementsAre("config-llm-scheduler", "config-llm-router-route",
+                          "config-llm-prefill-template", "config-llm-decode-template"));
+  EXPECT_THAT(presets_for(yaml(
+                  "{tracing: {}, worker: {}, parallelism: {dataLocal: 1}, prefill: {worker: {}, "
+                  "parallelism: {pipeline: 2}}}")),
+              ElementsAre("config-llm-tracing", "config-llm-prefill-worker-pipeline-parallel",
+                          "config-llm-decode-worker-data-parallel"));
+  EXPECT_THAT(
+      presets_for(yaml(
+          "{router: {route: {http: {refs: [{name: a}]}}, scheduler: {pool: {ref: {name: b}}}}}")),
+      ElementsAre("config-llm-template"));
+}
+
+// B30
+TEST(Presets, AllExistAndHaveASpec) {
+  EXPECT_EQ(preset_names().size(), 12U);
+  for (const std::string_view name : preset_names()) {
+    EXPECT_TRUE(preset_spec(name)->is_object()) << name;
+  }
+  EXPECT_EQ(preset_spec("config-llm-nothing"), nullptr);
+}
+
+// B01
+TEST(BaseRefs, ThatAreMissingAreNamedWithTheCandidates) {
+  ServiceView v = view("{baseRefs: [{name: tamplate}]}");
+  v.configs.push_back(config("template", "{}"));
+  const auto result = plan(v);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code(), Code::kNotFound);
+  EXPECT_EQ(result.error().message(),
+            "/spec/baseRefs/0: no LLMInferenceServiceConfig 'tamplate' in namespace ns or kserve "
+            "(did you mean "
+            "'template'?); there are: template");
+}
+
+// B06, B17: later refs win over earlier ones, the service over all; its own namespace is looked in
+// first.
+TEST(BaseRefs, AreMergedInOrder) {
+  ServiceView v = view("{baseRefs: [{name: a}, {name: b}], labels: {z: service}}");
+  v.configs.push_back(config("a", "{labels: {x: a, y: a, z: a}}"));
+  v.configs.push_back(config("b", "{labels: {y: b, z: b}, prefill: {replicas: 2}}"));
+  Value other = config("b", "{labels: {y: wrong}}");
+  other["metadata"]["namespace"] = "kserve";
+  v.configs.insert(v.configs.begin(), other);
+
+  const Plan p = planned(v);
+
+  EXPECT_EQ(*p.merged.find_path({"spec", "labels"}), yaml("{x: a, \"y\": b, z: service}"));
+  EXPECT_FALSE(child(p, "Deployment", "s-kserve-prefill").is_null());
+  EXPECT_THAT(p.applied_configs, ElementsAre("Preset:kserve/kserve-config-llm-prefill-template",
+                                             "Preset:kserve/kserve-config-llm-decode-template",
+                                             "UserRef:ns/a", "UserRef:ns/b"));
+}
+
+TEST(BaseRefs, MayNameTheModelWhenTheServiceDoesNot) {
+  ServiceView v = view("{baseRefs: [{name: a}], model: {uri: 'hf://a/b'}}");
+  v.configs.push_back(config("a", "{model: {name: inherited}}"));
+  EXPECT_EQ(planned(v).merged.string_at({"spec", "model", "name"}), "inherited");
+  v.service["spec"]["model"]["name"] = "own";
+  EXPECT_EQ(planned(v).merged.string_at({"spec", "model", "name"}), "own");
+}
+
+TEST(BaseRefs, MustBeRightThemselves) {
+  ServiceView v = view("{baseRefs: [{name: a}]}");
+  v.configs.push_back(config("a", "{replicas: -1}"));
+  EXPECT_EQ(refusal(v),
+            "LLMInferenceServiceConfig ns/a: /spec/replicas: must be at least 0, is -1");
+  v.configs[0]["spec"] = yaml("{replica: 1}");
+  EXPECT_THAT(
+      warnings(planned(v)),
+      ElementsAre(HasSubstr("LLMInferenceServiceConfig ns/a: /spec/replica: unknown field")));
+}
+
+TEST(Presets, OfTheClusterReplaceTheCompiledOnes) {
+  ServiceView v = view("{}");
+  v.configs.push_back(config("kserve-config-llm-template",
+                             "{template: {containers: [{name: main, image: theirs}]}}"));
+  EXPECT_EQ(main_of(planned(v), "s-kserve").string_at({"image"}), "theirs");
+
+  // B07: a pinned name wins.
+  v.configs.push_back(config("old", "{template: {containers: [{name: main, image: pinned}]}}"));
+  v.service["status"] = yaml("{annotations: {serving.kserve.io/config-llm-template: old}}");
+  EXPECT_EQ(main_of(planned(v), "s-kserve").string_at({"image"}), "pinned");
+}
+
+// B20
+TEST(Templates, AreReplacedEverywhereInStringsOfTheSpec) {
+  EXPECT_THAT(args_of(with_args("'{{ .Spec.Model.Name }}-{{ .Name }}.{{ .Namespace }}', plain, '{{ "
+                                "if false }}x{{ end }}'")),
+              ElementsAre("m-s.ns", "plain"));
+}
+
+// Upstream breaks the JSON text with it.
+TEST(Templates, KeepQuotesOfSubstitutedValues) {
+  EXPECT_THAT(
+      strings(
+          main_of(
+              planned(
+                  "{model: {uri: 'hf://a/b', name: 'say \"hi\"'}, template: {containers: [{name: "
+                  "main, args: ['{{ .Spec.Model.Name }}']}]}}"),
+              "s-kserve"),
+          "args"),
+      ElementsAre("say \"hi\""));
+}
+
+// Upstream shows templates the unmerged spec.
+TEST(Templates, SeeTheMergedSpec) {
+  ServiceView v = view("{baseRefs: [{name: a}]}");
+  v.configs.push_back(config("a", "{parallelism: {tensor: 4}}"));
+  EXPECT_THAT(strings(main_of(planned(v), "s-kserve"), "command"),
+              Contains("--tensor-parallel-size=4"));
+}
+
+// B21
+TEST(Templates, MakeChildNames) {
+  EXPECT_THAT(args_of(with_args("'{{ ChildName .ObjectMeta.Name `-x` }}'")), ElementsAre("s-x"));
+}
+
+// B22
+TEST(Templates, ThatAreWrongAreNamedWithTheirPlace) {
+  EXPECT_EQ(refusal(view(with_args("ok, '{{ .Spec.Prefill.Replicas }}'"))),
+            "/spec/template/containers/0/args/1: line 1, column 4: .Spec.Prefill is not set, so it "
+            "has no .Replicas "
+            "(guard it with 'if')");
+  EXPECT_THAT(refusal(view(with_args("'{{ .Spec.Modle }}'"))),
+              HasSubstr("no field .Spec.Modle (did you mean 'Model'?)"));
+  EXPECT_THAT(refusal(view(with_args("'{{ if }}'"))),
+              HasSubstr("/spec/template/containers/0/args/0: line 1"));
+  EXPECT_THAT(args_of(with_args("'{{ or .Spec.Replicas 7 }}'")), ElementsAre("7"));
+}
+
+// B23
+TEST(Templates, SeeTheIngressGatewayButNoCredentials) {
+  EXPECT_THAT(args_of(with_args("'{{ .GlobalConfig.IngressGatewayName }}'")),
+              ElementsAre("kserve-ingress-gateway"));
+  EXPECT_THAT(refusal(view(with_args("'{{ .GlobalConfig.StorageConfig }}'"))),
+              HasSubstr("no field"));
+}
+
+// B25
+TEST(Templates, DeriveTheShutdownTimeoutFromTheGracePeriod) {
+  const auto timeout = [](std::string_view pod) {
+    const Plan p = planned("{template: " + std::string(pod) + "}");
+    for (const std::string& word : strings(main_of(p, "s-kserve"), "command")) {
+      if (word.starts_with("--shutdown-timeout=")) return word.substr(19);
+    }
+    return std::string();
+  };
+  EXPECT_EQ(timeout("{}"), "40");
+  EXPECT_EQ(timeout("{terminationGracePeriodSeconds: 120}"), "100");
+  EXPECT_EQ(timeout("{terminationGracePeriodSeconds: 10}"), "0");
+}
+
+// B26
+TEST(Offloading, BecomesAConnector) {
+  EXPECT_EQ(kv_transfer_json(Value(), ""), "");
+  EXPECT_EQ(
+      kv_transfer_json(yaml("{cpu: 1Gi}"), ""),
+      R"({"kv_connector":"OffloadingConnector","kv_connector_extra_config":{"cpu_bytes_to_use":1073741824,)"
+      R"("spec_name":"TieringOffloadingSpec"},"kv_role":"kv_both"})");
+  EXPECT_EQ(
+      kv_transfer_json(
+          yaml("{cpu: 1k, evictionPolicy: arc, secondary: [{}, {fileSystem: {emptyDir: {}}}]}"),
+          ""),
+      R"({"kv_connector":"OffloadingConnector","kv_connector_extra_config":{"cpu_bytes_to_use":1000,)"
+      R"("eviction_policy":"arc","secondary_tiers":[{"root_dir":"/mnt/kv-cache-1","type":"fs"}],)"
+      R"("spec_name":"TieringOffloadingSpec"},"kv_role":"kv_both"})");
+  EXPECT_THAT(
+      kv_transfer_json(yaml("{cpu: 1k}"), "kv_producer"),
+      HasSubstr(
+          R"({"kv_connector":"MultiConnector","kv_connector_extra_config":{"connectors":[{"kv_connector":)"
+          R"("NixlConnector","kv_role":"kv_producer"},{"kv_connector":"OffloadingConnector")"));
+}
+
+// For presets written for the upstream controller.
+TEST(Offloading, IsEscapedForAShellInTheUpstreamFunction) {
+  EXPECT_THAT(args_of("{kvCacheOffloading: {cpu: 1k}, template: {containers: [{name: main, args: "
+                      "['{{ kvTransferConfig "
+                      ".Spec.KVCacheOffloading }}']}]}}"),
+              ElementsAre(HasSubstr(
+                  R"(--kv-transfer-config '{\"kv_connector\":\"OffloadingConnector\",)")));
+}
+
+TEST(Plan, RefusesAWrongServiceWithEveryFinding) {
+  ServiceView v = view("{replicas: -1, parallelism: {tensor: 0}}");
+  EXPECT_EQ(refusal(v),
+            "/spec/replicas: must be at least 0, is -1; /spec/parallelism/tensor: must be at least "
+            "1, is 0");
+}
+
+TEST(Plan, IsTheSameForTheSameInput) {
+  const ServiceView v = view("{prefill: {}, router: {route: {}, scheduler: {}}}");
+  const Plan a = planned(v);
+  const Plan b = planned(v);
+  ASSERT_EQ(a.children.size(), b.children.size());
+  for (std::size_t i = 0; i < a.children.size(); ++i) {
+    EXPECT_EQ(text::json::dump(a.children[i]), text::json::dump(b.children[i]));
+  }
+}
+
+}  // namespace
+}  // namespace baton::plan
