@@ -78,12 +78,13 @@ Result<std::vector<plan::Plan>> plan_all(const api::Manifests& manifests,
   return plans;
 }
 
-void print(const std::vector<plan::Plan>& plans, std::string_view format) {
+void print(const std::vector<plan::Plan>& plans, const api::Manifests& manifests,
+           std::string_view format) {
   if (format == "text") {
     for (const plan::Plan& planned : plans) fmt::print("{}", plan::describe(planned));
     return;
   }
-  Array items;
+  Array items = objects(manifests.pools);
   for (const plan::Plan& planned : plans) {
     items.insert(items.end(), planned.children.begin(), planned.children.end());
   }
@@ -116,7 +117,7 @@ int run_plan(int argc, char** argv) {
   for (const std::string& note : manifests->notes) fmt::print(stderr, "note: {}\n", note);
   const auto plans = plan_all(*manifests, settings);
   if (!plans) return fail("plan", plans.error());
-  print(*plans, format);
+  print(*plans, *manifests, format);
   return 0;
 }
 

@@ -91,6 +91,17 @@ TEST_F(EngineScript, WorksOutRanksAndAddressesOfAGroup) {
                   "LWS_LEADER_ADDRESS=127.0.0.1 LWS_WORKER_INDEX=3 VLLM_API_SERVER_COUNT=4"),
               ElementsAre("serve", "/mnt/models", "--data-parallel-address=127.0.0.1",
                           "--data-parallel-start-rank=6", "--api-server-count=4"));
+
+  EXPECT_THAT(run("0.30.0", "--node-rank=0 --node-rank=LWS_WORKER_INDEX --", "LWS_WORKER_INDEX=3"),
+              ElementsAre("serve", "/mnt/models", "--node-rank=0", "--node-rank=3"));
+}
+
+// Arithmetic in bash runs what stands between brackets.
+TEST_F(EngineScript, ComputesWithDigitsOnly) {
+  EXPECT_THAT(run("0.30.0", "--node-rank=LWS_WORKER_INDEX --node-rank=OTHER --",
+                  "LWS_WORKER_INDEX='a[$(touch " + folder_.string() + "/ran)]' OTHER=7"),
+              ElementsAre("serve", "/mnt/models", "--node-rank=", "--node-rank="));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "ran"));
 }
 
 }  // namespace

@@ -28,6 +28,17 @@ leader_address() {
   echo "${found:-${LWS_LEADER_ADDRESS:-}}"
 }
 
+# "0", "LWS_WORKER_INDEX" or "LWS_WORKER_INDEX*2". Nothing but digits gets into the arithmetic.
+rank() {
+  local index=${LWS_WORKER_INDEX:-0} times=${1#LWS_WORKER_INDEX}
+  times=${times#\*}
+  [ "$1" = "$times" ] && index=1
+  case $index${times:=1} in
+    *[!0-9]*) echo "rank '$1' of index '$index' is no number" >&2 ;;
+    *) echo $((index * times)) ;;
+  esac
+}
+
 # RDMA over converged Ethernet: names the active adapters and their most common IPv4 GID index.
 use_roce() {
   local type=${KSERVE_INFER_IB_GID_INDEX_GREP:-RoCE v2} adapters="" indexes="" index port gid
@@ -65,7 +76,7 @@ for flag in ${flags[@]+"${flags[@]}"}; do
     --kv-transfer-config={\"kv_connector\":\"OffloadingConnector*) at_least 0.22.0 || continue ;;
     --api-server-count=*) flag=--api-server-count=${VLLM_API_SERVER_COUNT:-${flag#*=}} ;;
     --data-parallel-address=* | --master-addr=*) flag=${flag%%=*}=$(leader_address) ;;
-    --data-parallel-start-rank=* | --node-rank=*) flag=${flag%%=*}=$((${flag#*=})) ;;
+    --data-parallel-start-rank=* | --node-rank=*) flag=${flag%%=*}=$(rank "${flag#*=}") ;;
   esac
   chosen+=("$flag")
 done
