@@ -1,0 +1,109 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/text/json.hpp"
+#include "routing/sidecar/connector.hpp"
+
+namespace baton::sidecar {
+
+namespace {
+
+using openai::Edit;
+using openai::Where;
+using text::json::Value;
+
+constexpr std::string_view kParams = "kv_transfer_params";
+// What asks a prefill engine to keep the KV for a remote reader (vLLM, NixlConnector).
+constexpr std::string_view kAsk =
+    R"({"do_remote_decode":true,"do_remote_prefill":false,"remote_engine_id":null,)"
+    R"("remote_block_ids":null,"remote_host":null,"remote_port":null})";
+
+// Names the member without which a pull cannot work; "" when all are there.
+std::string_view missing_member(const Value& params) {
+  for (std::string_view name : {"remote_engine_id", "remote_host"}) {
+    if (params.string_at({name}).empty()) return name;
+  }
+  const Value* port = params.find("remote_port");
+  if (port == nullptr || port->if_int().value_or(0) <= 0) return "remote_port";
+  const Value* blocks = params.find("remote_block_ids");
+  if (blocks == nullptr || !blocks->is_array() || blocks->if_array()->empty()) {
+    return "remote_block_ids";
+  }
+  // Engines before vLLM 0.12 have no remote_request_id: both legs share the request id.
+  const Value* id = params.find("remote_request_id");
+  if (id != nullptr && params.string_at({"remote_request_id"}).empty()) return "remote_request_id";
+  const Value* pull = params.find("do_remote_prefill");
+  return pull != nullptr && pull->if_bool() != nullptr && *pull->if_bool() ? ""
+                                                                           : "do_remote_prefill";
+}
+
+std::int64_t cached_tokens(const openai::BodyIndex& answer) {
+  auto details = answer.find("prompt_tokens_details", Where::kNested);
+  if (!details) return 0;
+  auto parsed = text::json::parse(*details);
+  const Value* count = parsed ? parsed->find("cached_tokens") : nullptr;
+  return count == nullptr ? 0 : count->if_int().value_or(0);
+}
+
+class Nixlv2 final : public Connector {
+ public:
+  std::string_view nested_member(Api api) const override {
+    return api == Api::kGenerate ? "sampling_params" : "";
+  }
+
+  std::vector<Edit> prefill_edits(Api api, const openai::BodyIndex& body) const override {
+    std::vector<Edit> edits = {
+        {kParams, std::string(kAsk)}, {"stream", "false"}, {"stream_options", std::nullopt}};
+    switch (api) {
+      case Api::kChat:
+        for (std::string_view key : {"max_tokens", "max_completion_tokens", "min_tokens"}) {
+          edits.push_back({key, "1"});
+        }
+        break;
+      case Api::kResponses:
+        edits.push_back({"max_output_tokens", "1"});
+        break;
+      case Api::kGenerate:
+        if (body.has_nested()) {
+          edits.push_back({"max_tokens", "1", Where::kNested});
+          edits.push_back({"min_tokens", "1", Where::kNested});
+        } else {
+          edits.push_back({"sampling_params", R"({"max_tokens":1,"min_tokens":1})"});
+        }
+        break;
+    }
+    return edits;
+  }
+
+  Result<Handover> read_prefill_answer(std::string_view body) const override {
+    BATON_TRY_ASSIGN(openai::BodyIndex index, openai::BodyIndex::scan(body, "usage"));
+    Handover out;
+    out.cached_tokens = cached_tokens(index);
+    auto raw = index.find(kParams);
+    if (!raw || *raw == "null") return not_found("no kv_transfer_params");
+    auto params = text::json::parse(*raw);
+    if (!params || !params->is_object()) return not_found("kv_transfer_params is no object");
+    std::string_view missing = missing_member(*params);
+    if (!missing.empty()) {
+      return not_found(fmt::format("kv_transfer_params without a usable {}", missing));
+    }
+    out.params = *raw;
+    out.request_id = params->string_at({"remote_request_id"});
+    out.lease_token = params->string_at({"baton_lease_token"});
+    return out;
+  }
+
+  std::vector<Edit> decode_edits(const Handover* handover) const override {
+    return {{kParams, handover == nullptr ? std::nullopt : std::optional(handover->params)}};
+  }
+};
+
+}  // namespace
+
+const Connector& nixlv2() {
+  static const Nixlv2 instance;
+  return instance;
+}
+
+}  // namespace baton::sidecar

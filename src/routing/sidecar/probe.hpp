@@ -1,0 +1,59 @@
+#pragma once
+// What the sidecar counts.
+
+#include <string_view>
+
+#include "base/core/clock.hpp"
+#include "base/observe/metrics.hpp"
+#include "routing/sidecar/transaction.hpp"
+
+namespace baton::sidecar {
+
+// Thread-safe. Label values come from closed sets.
+class Probe {
+ public:
+  explicit Probe(observe::Registry& registry)
+      : registry_(registry),
+        prefill_seconds_(registry.histogram(
+            "baton_sidecar_prefill_seconds", "Time from sending a prefill to its complete answer.",
+            {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60})) {}
+
+  void request_done(Outcome outcome) { request(name(outcome)); }
+  void request_passed_through() { request("pass_through"); }
+  void prefill_took(Nanos time) { prefill_seconds_.observe(seconds(time)); }
+  // `reason`: prefill, no-kv, decode.
+  void fell_back(std::string_view reason) {
+    registry_
+        .counter("baton_sidecar_fallbacks_total", "Prompts computed by the decode engine instead.",
+                 {{"reason", std::string(reason)}})
+        .add();
+  }
+  // `reason`: allowlist, json, target.
+  void refused(std::string_view reason) {
+    registry_
+        .counter("baton_sidecar_refusals_total", "Requests refused before any leg.",
+                 {{"reason", std::string(reason)}})
+        .add();
+  }
+  // `result`: released, ignored (the engine does not know the call), unreachable, unleased.
+  void lease_abandoned(std::string_view result) {
+    registry_
+        .counter("baton_sidecar_abandoned_leases_total",
+                 "Prefilled KV that no decode engine pulled, by what its release came to.",
+                 {{"result", std::string(result)}})
+        .add();
+  }
+
+ private:
+  void request(std::string_view outcome) {
+    registry_
+        .counter("baton_sidecar_requests_total", "Requests by outcome.",
+                 {{"outcome", std::string(outcome)}})
+        .add();
+  }
+
+  observe::Registry& registry_;
+  observe::Histogram& prefill_seconds_;
+};
+
+}  // namespace baton::sidecar

@@ -1,0 +1,348 @@
+#include "routing/sidecar/proxy.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "base/text/json.hpp"
+#include "routing/sidecar/relay.hpp"
+
+namespace baton::sidecar {
+
+namespace {
+
+constexpr std::size_t kMaxBody = 64 << 20;
+constexpr Nanos kReleaseTimeout = std::chrono::seconds(2);
+constexpr std::string_view kNotReady =
+    "The decode node is not ready. Please check that the vLLM service is running and the port "
+    "configuration is correct.";
+
+Leg leg_of(const http::Failure& failure) {
+  switch (failure.kind) {
+    case http::Failure::Kind::kRefused:
+      return {Leg::Kind::kRefused, 0};
+    case http::Failure::Kind::kTimeout:
+      return {Leg::Kind::kTimeout, 0};
+    default:
+      return {Leg::Kind::kLost, 0};
+  }
+}
+
+// How many prompt tokens the prefill engine says it dealt with; nullopt when it does not tell.
+std::optional<std::uint64_t> told_tokens(const http::Headers& headers) {
+  std::optional<std::uint64_t> sum;
+  for (std::string_view name : {"x-baton-computed-tokens", "x-baton-cached-tokens"}) {
+    auto text = headers.get(name);
+    std::uint64_t count = 0;
+    if (!text) continue;
+    auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), count);
+    if (failed == std::errc()) sum = sum.value_or(0) + count;
+  }
+  return sum;
+}
+
+}  // namespace
+
+struct Proxy::Call {
+  http::Exchange& exchange;
+  Api api;
+  std::string body;
+  Deadline deadline;
+  Transaction transaction;
+  http::RequestHead head;                   // as both legs send it
+  std::optional<openai::BodyIndex> index;   // when two legs are wanted
+  std::optional<http::Endpoint> prefiller;  // of the prefill leg
+  std::string_view no_prefill = "not-requested";
+  std::string error{};  // of the last failed leg
+
+  http::ResponseHead prefill_head{};
+  std::string prefill_body{};
+  std::optional<Nanos> prefill_time{};
+  Handover handover{};
+  std::optional<http::Response> answer{};  // of the decode leg
+};
+
+// However the request ends, also by cancellation: the lease goes back, the outcome is counted.
+struct Proxy::Closing {
+  Proxy& proxy;
+  Call& call;
+  ~Closing() {
+    if (call.transaction.state() != State::kDone) call.transaction.on_client_gone();
+    proxy.give_back(call);
+    proxy.deps_.probe.request_done(call.transaction.outcome());
+  }
+};
+
+Proxy::Proxy(const Deps& deps, Config config)
+    : deps_(deps),
+      config_(std::move(config)),
+      connector_(nixlv2()),
+      client_(deps.clock, {.idle_per_endpoint = config_.idle_connections}),
+      releases_(deps.loop.executor()) {
+  if (!config_.allowlist_file.empty()) allowlist_.emplace(config_.allowlist_file);
+}
+
+Task<void> Proxy::handle(http::Exchange& exchange) {
+  const http::RequestHead& head = exchange.head();
+  if (head.method == "GET" && head.path() == "/health") {
+    (void)co_await exchange.respond({200, {}}, "");
+    co_return;
+  }
+  Result<std::string> body = co_await exchange.read_body(kMaxBody);
+  if (!body) {
+    co_await respond_error(exchange, http::body_error_status(body.error()), body.error().message(),
+                           "sidecar");
+    co_return;
+  }
+  std::optional<Api> api = generation_api(head);
+  if (api) {
+    co_await generate(exchange, *api, *std::move(body));
+  } else {
+    co_await pass_through(exchange, *std::move(body));
+  }
+}
+
+Task<void> Proxy::pass_through(http::Exchange& exchange, std::string body) {
+  deps_.probe.request_passed_through();
+  Deadline deadline = Deadline::in(deps_.clock, config_.request_timeout);
+  http::RequestHead head = forwarded(exchange.head(), exchange.peer());
+  std::array<std::string_view, 1> pieces = {body};
+  auto answer = co_await client_.send(config_.decoder, head, pieces, deadline);
+  if (!answer) {
+    Transaction alone(config_.policy);
+    (void)alone.begin(false);
+    (void)alone.on_decode(leg_of(answer.error()));
+    bool refused = answer.error().kind == http::Failure::Kind::kRefused;
+    co_await respond_error(exchange, alone.status(),
+                           refused ? kNotReady : answer.error().error.message(), "decode");
+    co_return;
+  }
+  http::ResponseHead out = answer->head();
+  http::remove_hop_by_hop(out.headers);
+  co_await relay(exchange, std::move(out), *answer, deadline);
+}
+
+Task<void> Proxy::generate(http::Exchange& exchange, Api api, std::string body) {
+  Call call{exchange,
+            api,
+            std::move(body),
+            Deadline::in(deps_.clock, config_.request_timeout),
+            Transaction(config_.policy),
+            forwarded(exchange.head(), exchange.peer()),
+            std::nullopt,
+            std::nullopt};
+  bool admitted = co_await admit(call);
+  if (!admitted) co_return;
+  Closing closing{*this, call};
+  co_await run(call);
+  call.transaction.on_sent();
+}
+
+// Chooses the prefill engine and decides whether there is one. False: refused, and answered.
+Task<bool> Proxy::admit(Call& call) {
+  std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
+  if (candidates.empty()) co_return true;
+  std::size_t chosen = config_.sample_prefillers ? deps_.random.below(candidates.size()) : 0;
+  const std::string& text = candidates[chosen];
+  std::optional<http::Endpoint> target = http::parse_endpoint(text);
+  if (allowlist_ && (!target || !allowlist_->allows(*target))) {
+    deps_.probe.refused("allowlist");
+    http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
+    head.headers.add("x-baton-error-hop", "sidecar");
+    (void)co_await call.exchange.respond(
+        std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
+    co_return false;
+  }
+  if (!target) {
+    deps_.probe.refused("target");
+    co_await respond_error(call.exchange, 502,
+                           fmt::format("{}: '{}' is not host:port", kPrefillerHeader, text),
+                           "sidecar");
+    co_return false;
+  }
+  auto index = openai::BodyIndex::scan(call.body, connector_.nested_member(call.api));
+  if (!index) {
+    deps_.probe.refused("json");
+    co_await respond_error(call.exchange, 400, "invalid JSON: " + index.error().message(),
+                           "sidecar");
+    co_return false;
+  }
+  if (!single(*index)) {
+    call.no_prefill = "several-choices";
+    co_return true;
+  }
+  call.index = *std::move(index);
+  call.prefiller = std::move(target);
+  call.head.headers.add("x-request-id", uuid4(deps_.random));
+  call.head.headers.remove("Accept-Encoding");  // both answers are read here
+  co_return true;
+}
+
+Task<void> Proxy::run(Call& call) {
+  Action action = call.transaction.begin(call.prefiller.has_value());
+  if (action == Action::kPrefill) {
+    Action next = co_await prefill_leg(call);
+    action = next;
+  }
+  while (action == Action::kDecode || action == Action::kDecodeLocally) {
+    Action next = co_await decode_leg(call, action);
+    action = next;
+  }
+  if (action == Action::kRelayPrefill) {
+    co_await relay_prefill(call);
+  } else if (action == Action::kStream) {
+    co_await stream(call);
+  } else {
+    co_await fail(call);
+  }
+}
+
+Task<Action> Proxy::prefill_leg(Call& call) {
+  Mono begin = deps_.clock.now();
+  Deadline deadline = call.deadline;
+  if (config_.policy == Policy::kFallback) {  // a prefill that hangs leaves time to do without it
+    deadline = deadline.earlier({begin + deadline.left(begin) / 2});
+  }
+  std::vector<openai::Edit> edits = connector_.prefill_edits(call.api, *call.index);
+  openai::Spliced body = call.index->splice(edits);
+  auto sent = co_await client_.send(*call.prefiller, call.head, body.pieces, deadline);
+  Leg leg;
+  if (sent) {
+    auto whole = co_await sent->read_all(kMaxAnswer, deadline);
+    if (whole) {
+      call.prefill_head = sent->head();
+      call.prefill_body = *std::move(whole);
+      leg = read_prefill(call);
+    } else {
+      leg = leg_of(whole.error());
+      call.error = whole.error().error.message();
+    }
+  } else {
+    leg = leg_of(sent.error());
+    call.error = sent.error().error.message();
+  }
+  call.prefill_time = deps_.clock.now() - begin;
+  deps_.probe.prefill_took(*call.prefill_time);
+  Action next = call.transaction.on_prefill(leg);
+  if (next == Action::kDecodeLocally) {
+    deps_.probe.fell_back(leg.kind == Leg::Kind::kUnusable ? "no-kv" : "prefill");
+  }
+  co_return next;
+}
+
+// What a complete prefill answer amounts to.
+Leg Proxy::read_prefill(Call& call) const {
+  int status = call.prefill_head.status;
+  if (status < 200 || status >= 300) return {Leg::Kind::kAnswered, status};
+  Result<Handover> handover = connector_.read_prefill_answer(call.prefill_body);
+  if (!handover) {
+    bool broken = handover.error().code() == Code::kInvalid;
+    call.error = fmt::format("the prefill engine answered {}: {}",
+                             broken ? "no JSON" : "without KV", handover.error().message());
+    return {broken ? Leg::Kind::kBroken : Leg::Kind::kUnusable, status};
+  }
+  call.handover = *std::move(handover);
+  return {Leg::Kind::kAnswered, status};
+}
+
+Task<Action> Proxy::decode_leg(Call& call, Action action) {
+  bool pull = action == Action::kDecode;
+  if (!pull) give_back(call);
+  openai::Spliced spliced;
+  std::vector<std::string_view> pieces = {call.body};
+  if (call.index) {
+    std::vector<openai::Edit> edits = connector_.decode_edits(pull ? &call.handover : nullptr);
+    spliced = call.index->splice(edits);
+    pieces = spliced.pieces;
+  }
+  auto sent = co_await client_.send(config_.decoder, call.head, pieces, call.deadline);
+  Leg leg;
+  if (sent) {
+    leg.status = sent->head().status;
+    call.answer = *std::move(sent);
+  } else {
+    leg = leg_of(sent.error());
+    call.error =
+        leg.kind == Leg::Kind::kRefused ? std::string(kNotReady) : sent.error().error.message();
+  }
+  Action next = call.transaction.on_decode(leg);
+  if (next == Action::kDecodeLocally) {
+    call.answer.reset();
+    deps_.probe.fell_back("decode");
+  }
+  co_return next;
+}
+
+Task<void> Proxy::relay_prefill(Call& call) {
+  http::ResponseHead head = std::move(call.prefill_head);
+  http::remove_hop_by_hop(head.headers);
+  head.headers.set("x-baton-error-hop", "prefill");
+  head.headers.set("x-baton-prefill", http::to_string(*call.prefiller));
+  (void)co_await call.exchange.respond(std::move(head), call.prefill_body);
+}
+
+// How the prompt was prefilled, as far as it is known.
+void Proxy::add_proof(const Call& call, http::Headers& into) const {
+  const Transaction& t = call.transaction;
+  if (!call.prefiller || t.fell_back()) {
+    into.set("x-baton-prefill",
+             fmt::format("none; reason={}", t.fell_back() ? "fallback" : call.no_prefill));
+    return;
+  }
+  into.set("x-baton-prefill", http::to_string(*call.prefiller));
+  auto tokens = told_tokens(call.prefill_head.headers);
+  if (tokens) into.set("x-baton-prefill-tokens", std::to_string(*tokens));
+  into.add("Server-Timing", fmt::format("prefill;dur={:.1f}", millis(*call.prefill_time)));
+}
+
+Task<void> Proxy::stream(Call& call) {
+  http::ResponseHead head = call.answer->head();
+  http::remove_hop_by_hop(head.headers);
+  add_proof(call, head.headers);
+  bool good = head.status >= 200 && head.status < 300;
+  if (!good) head.headers.set("x-baton-error-hop", "decode");
+  if (good && call.prefiller && !call.transaction.fell_back()) {
+    co_await relay_with_usage(call.exchange, std::move(head), *call.answer, call.deadline,
+                              call.handover.cached_tokens);
+  } else {
+    co_await relay(call.exchange, std::move(head), *call.answer, call.deadline);
+  }
+}
+
+Task<void> Proxy::fail(Call& call) {
+  bool prefill = call.transaction.outcome() == Outcome::kPrefillFailed;
+  co_await respond_error(call.exchange, call.transaction.status(), call.error,
+                         prefill ? "prefill" : "decode");
+}
+
+// The KV that the prefill engine keeps for us will not be pulled: tell it.
+void Proxy::give_back(Call& call) {
+  if (!call.transaction.owes_release()) return;
+  call.transaction.on_released();
+  if (call.handover.lease_token.empty() || call.handover.request_id.empty()) {
+    deps_.probe.lease_abandoned("unleased");  // not an engine of ours: its own timeout ends it
+    return;
+  }
+  using text::json::Object;
+  std::string body = text::json::dump(Object{{"remote_request_id", call.handover.request_id},
+                                             {"lease_token", call.handover.lease_token}});
+  releases_.spawn(release(*call.prefiller, std::move(body)));
+}
+
+Task<void> Proxy::release(http::Endpoint to, std::string body) {
+  http::RequestHead head{"POST", "/baton/v1/kv/release", {{"Content-Type", "application/json"}}};
+  std::array<std::string_view, 1> pieces = {body};
+  Deadline deadline = Deadline::in(deps_.clock, kReleaseTimeout);
+  auto answer = co_await client_.send(to, head, pieces, deadline);
+  if (!answer) {
+    deps_.probe.lease_abandoned("unreachable");
+    co_return;
+  }
+  int status = answer->head().status;
+  deps_.probe.lease_abandoned(status >= 200 && status < 300 ? "released" : "ignored");
+  (void)co_await answer->read_all(kMaxAnswer, deadline);  // the connection is used again
+}
+
+}  // namespace baton::sidecar

@@ -1,0 +1,60 @@
+#pragma once
+// The edge: carries out on sockets what Transaction and Connector say. Internal to the folder.
+
+#include <optional>
+#include <string>
+
+#include "base/async/task_group.hpp"
+#include "base/core/random.hpp"
+#include "net/http/client.hpp"
+#include "net/http/server.hpp"
+#include "routing/sidecar/allowlist.hpp"
+#include "routing/sidecar/connector.hpp"
+#include "routing/sidecar/probe.hpp"
+#include "routing/sidecar/sidecar.hpp"
+#include "routing/sidecar/transaction.hpp"
+
+namespace baton::sidecar {
+
+// Confined to its loop.
+class Proxy {
+ public:
+  struct Deps {
+    async::Loop& loop;
+    const Clock& clock;
+    Random& random;
+    Probe& probe;
+  };
+  Proxy(const Deps& deps, Config config);
+
+  Task<void> handle(http::Exchange& exchange);
+  // Until every release on its way has ended; each has a short deadline.
+  Task<void> join_releases() { return releases_.join(); }
+
+ private:
+  struct Call;     // one generation request
+  struct Closing;  // what is due however it ends
+
+  Task<void> pass_through(http::Exchange& exchange, std::string body);
+  Task<void> generate(http::Exchange& exchange, Api api, std::string body);
+  Task<bool> admit(Call& call);
+  Task<void> run(Call& call);
+  Task<Action> prefill_leg(Call& call);
+  Task<Action> decode_leg(Call& call, Action action);
+  Task<void> relay_prefill(Call& call);
+  Task<void> stream(Call& call);
+  Task<void> fail(Call& call);
+  Leg read_prefill(Call& call) const;
+  void add_proof(const Call& call, http::Headers& into) const;
+  void give_back(Call& call);
+  Task<void> release(http::Endpoint to, std::string body);
+
+  Deps deps_;
+  Config config_;
+  const Connector& connector_;
+  std::optional<Allowlist> allowlist_;
+  http::Client client_;
+  async::TaskGroup releases_;
+};
+
+}  // namespace baton::sidecar

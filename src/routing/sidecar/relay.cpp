@@ -1,0 +1,99 @@
+#include "routing/sidecar/relay.hpp"
+
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "formats/openai/error_body.hpp"
+#include "routing/sidecar/usage_fix.hpp"
+
+namespace baton::sidecar {
+
+namespace {
+
+constexpr std::uint64_t kOneWrite = 128 << 10;
+
+std::optional<std::uint64_t> content_length(const http::ResponseHead& head) {
+  auto text = head.headers.get("Content-Length");
+  std::uint64_t length = 0;
+  if (!text) return std::nullopt;
+  auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), length);
+  return failed == std::errc() ? std::optional(length) : std::nullopt;
+}
+
+bool has_type(const http::ResponseHead& head, std::string_view type) {
+  auto field = head.headers.get("Content-Type");
+  return field && http::equal_names(field->substr(0, type.size()), type);
+}
+
+// Reads the rest, changes it, answers in one write.
+Task<void> relay_whole(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                       Deadline deadline, std::optional<std::int64_t> cached_tokens) {
+  auto body = co_await answer.read_all(kMaxAnswer, deadline);
+  if (!body) {
+    co_await respond_error(exchange, body.error().kind == http::Failure::Kind::kTimeout ? 504 : 502,
+                           body.error().error.message(), "decode");
+    co_return;
+  }
+  std::optional<std::string> fixed;
+  if (cached_tokens) fixed = with_cached_tokens(*body, *cached_tokens);
+  (void)co_await exchange.respond(std::move(head), fixed ? *fixed : *body);
+}
+
+}  // namespace
+
+Task<void> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                 Deadline deadline) {
+  auto length = content_length(head);
+  bool to_head = exchange.head().method == "HEAD";
+  if (length && *length <= kOneWrite && !to_head) {
+    co_await relay_whole(exchange, std::move(head), answer, deadline, std::nullopt);
+    co_return;
+  }
+  Status sent = co_await exchange.start(std::move(head));
+  while (sent) {
+    auto piece = co_await answer.read_some(deadline);
+    if (!piece) co_return;
+    if (piece->empty()) break;
+    Status written = co_await exchange.write(*piece);
+    if (!written) co_return;
+  }
+  if (sent) (void)co_await exchange.finish();
+}
+
+Task<void> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
+                            http::Response& answer, Deadline deadline, std::int64_t cached_tokens) {
+  if (has_type(head, "application/json")) {
+    co_await relay_whole(exchange, std::move(head), answer, deadline, cached_tokens);
+    co_return;
+  }
+  if (!has_type(head, "text/event-stream")) {
+    co_await relay(exchange, std::move(head), answer, deadline);
+    co_return;
+  }
+  head.headers.remove("Content-Length");
+  StreamUsageFix fix(cached_tokens);
+  Status sent = co_await exchange.start(std::move(head));
+  while (sent) {
+    auto piece = co_await answer.read_some(deadline);
+    if (!piece) co_return;
+    if (piece->empty()) break;
+    auto lines = fix.feed(*piece);
+    if (!lines) co_return;
+    Status written = co_await exchange.write(*lines);
+    if (!written) co_return;
+  }
+  if (!sent) co_return;
+  Status written = co_await exchange.write(fix.finish());
+  if (written) (void)co_await exchange.finish();
+}
+
+Task<void> respond_error(http::Exchange& exchange, int status, std::string_view message,
+                         std::string_view hop) {
+  http::ResponseHead head{status, {{"Content-Type", "application/json"}}};
+  head.headers.add("x-baton-error-hop", hop);
+  std::string body = openai::to_json(openai::error_body(status, message));
+  (void)co_await exchange.respond(std::move(head), body);
+}
+
+}  // namespace baton::sidecar

@@ -1,0 +1,27 @@
+#pragma once
+// An engine's answer on its way to the client. Internal to the folder.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "net/http/client.hpp"
+#include "net/http/server.hpp"
+
+namespace baton::sidecar {
+
+inline constexpr std::size_t kMaxAnswer = 64 << 20;  // of an answer that is read whole
+
+// Sends the answer on as it arrives, head first. Short answers of known length go out in one
+// write. An engine that breaks off breaks the client's connection too, without a clean end.
+Task<void> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                 Deadline deadline);
+// The same with the number of cached prompt tokens put right.
+Task<void> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
+                            http::Response& answer, Deadline deadline, std::int64_t cached_tokens);
+
+// An error of the sidecar's own. `hop`: prefill, decode or sidecar.
+Task<void> respond_error(http::Exchange& exchange, int status, std::string_view message,
+                         std::string_view hop);
+
+}  // namespace baton::sidecar

@@ -1,0 +1,88 @@
+#include "routing/sidecar/request.hpp"
+
+#include <array>
+#include <utility>
+
+namespace baton::sidecar {
+
+namespace {
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+void add_candidate(std::vector<std::string>& into, std::string_view text) {
+  text = trim(text);
+  if (text.starts_with("http://")) text.remove_prefix(7);
+  if (!text.empty()) into.emplace_back(text);
+}
+
+}  // namespace
+
+std::optional<Api> generation_api(const http::RequestHead& head) {
+  static constexpr std::array<std::pair<std::string_view, Api>, 5> kPaths = {{
+      {"/v1/chat/completions", Api::kChat},
+      {"/v1/completions", Api::kChat},
+      {"/v1/messages", Api::kChat},
+      {"/v1/responses", Api::kResponses},
+      {"/inference/v1/generate", Api::kGenerate},
+  }};
+  if (head.method != "POST") return std::nullopt;
+  for (const auto& [path, api] : kPaths) {
+    if (head.path() == path) return api;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> prefill_candidates(const http::Headers& headers) {
+  std::vector<std::string_view> lines = headers.get_all(kPrefillerHeader);
+  if (lines.empty()) lines = headers.get_all(kOldPrefillerHeader);
+  std::vector<std::string> found;
+  if (lines.size() > 1) {  // several fields are whole candidates; one field is a list
+    for (std::string_view line : lines) add_candidate(found, line);
+    return found;
+  }
+  std::string_view rest = lines.empty() ? std::string_view() : lines.front();
+  while (!rest.empty()) {
+    std::size_t comma = std::min(rest.find(','), rest.size());
+    add_candidate(found, rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return found;
+}
+
+http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer) {
+  http::RequestHead out = head;
+  http::remove_hop_by_hop(out.headers);
+  for (std::string_view name :
+       {kPrefillerHeader, kOldPrefillerHeader, kEncoderHeader, kKvSourceHeader,
+        std::string_view("Content-Length"), std::string_view("Expect")}) {
+    out.headers.remove(name);
+  }
+  std::string chain;
+  for (std::string_view each : out.headers.get_all("X-Forwarded-For")) {
+    chain += each;
+    chain += ", ";
+  }
+  chain += peer.substr(0, peer.rfind(':'));
+  out.headers.set("X-Forwarded-For", chain);
+  return out;
+}
+
+bool single(const openai::BodyIndex& body) {
+  for (std::string_view key : {"n", "best_of"}) {
+    auto value = body.find(key);
+    if (value && *value != "1" && *value != "null") return false;
+  }
+  auto prompt = body.find("prompt");
+  if (!prompt || !prompt->starts_with('[')) return true;
+  std::string_view first = *prompt;
+  first.remove_prefix(1);
+  first.remove_prefix(std::min(first.find_first_not_of(" \t\r\n"), first.size()));
+  bool of_tokens = !first.starts_with('"') && !first.starts_with('[');
+  return of_tokens || openai::count_elements(*prompt) == 1;
+}
+
+}  // namespace baton::sidecar

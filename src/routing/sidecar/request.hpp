@@ -1,0 +1,37 @@
+#pragma once
+// What a request asks of the sidecar: read from its head, and from the index of its body. Pure.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/openai/splice.hpp"
+#include "net/http/message.hpp"
+
+namespace baton::sidecar {
+
+// Header names are llm-d's; x-prefiller-url is the name of its first generation.
+inline constexpr std::string_view kPrefillerHeader = "x-prefiller-host-port";
+inline constexpr std::string_view kOldPrefillerHeader = "x-prefiller-url";
+inline constexpr std::string_view kEncoderHeader = "x-encoder-hosts-ports";
+inline constexpr std::string_view kKvSourceHeader = "x-kv-cache-source-host-port";
+
+// How an API names its token limits.
+enum class Api : std::uint8_t { kChat, kResponses, kGenerate };
+
+// The API of a generation request; nullopt: forwarded untouched.
+std::optional<Api> generation_api(const http::RequestHead& head);
+
+// The prefill endpoints that the picker offers, as text without scheme and spaces.
+std::vector<std::string> prefill_candidates(const http::Headers& headers);
+
+// What travels to an engine: without hop-by-hop and routing fields, the client's address appended
+// to X-Forwarded-For. `peer` is "ip:port".
+http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer);
+
+// Whether one prefill serves the whole request: one prompt, one choice.
+bool single(const openai::BodyIndex& body);
+
+}  // namespace baton::sidecar
