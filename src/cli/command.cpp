@@ -11,12 +11,14 @@ namespace baton::cli {
 int run_chat(int argc, char** argv);
 int run_plan(int argc, char** argv);
 int run_gateway(int argc, char** argv);
+int run_sidecar(int argc, char** argv);
 
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
       Command{"chat", "talk to a server and see how each answer was made", run_chat},
       Command{"plan", "print what a manifest leads to, create nothing", run_plan},
       Command{"gateway", "the HTTP front door with the picker inside", run_gateway},
+      Command{"sidecar", "stand before a decode engine, run the prefill leg first", run_sidecar},
   };
   return kCommands;
 }

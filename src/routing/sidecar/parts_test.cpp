@@ -1,0 +1,218 @@
+// The pure parts: what a request asks, the connector's edits, the usage fix, the allowlist.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "routing/sidecar/allowlist.hpp"
+#include "routing/sidecar/connector.hpp"
+#include "routing/sidecar/request.hpp"
+#include "routing/sidecar/usage_fix.hpp"
+
+namespace baton::sidecar {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+// Sidecar reference 26.2.
+TEST(PrefillCandidates, ComeFromOneListOrSeveralFields) {
+  std::string name(kPrefillerHeader);
+
+  EXPECT_EQ(prefill_candidates({}), Strings());
+  EXPECT_EQ(prefill_candidates({{name, ""}}), Strings());
+  EXPECT_EQ(prefill_candidates({{name, " , ,"}}), Strings());
+  EXPECT_EQ(prefill_candidates({{name, "a:1"}}), Strings({"a:1"}));
+  EXPECT_EQ(prefill_candidates({{name, " a:1 ,b:2,a:1"}}), Strings({"a:1", "b:2", "a:1"}));
+  EXPECT_EQ(prefill_candidates({{name, "a:1,b:2"}, {name, " c:3"}}), Strings({"a:1,b:2", "c:3"}));
+  EXPECT_EQ(prefill_candidates({{name, "http://a:1"}}), Strings({"a:1"}));
+  EXPECT_EQ(prefill_candidates({{"X-Prefiller-URL", "http://a:1"}}), Strings({"a:1"}));
+}
+
+TEST(GenerationApi, IsKnownByMethodAndPath) {
+  EXPECT_EQ(generation_api({"POST", "/v1/chat/completions?x", {}}), Api::kChat);
+  EXPECT_EQ(generation_api({"POST", "/v1/completions", {}}), Api::kChat);
+  EXPECT_EQ(generation_api({"POST", "/v1/messages", {}}), Api::kChat);
+  EXPECT_EQ(generation_api({"POST", "/v1/responses", {}}), Api::kResponses);
+  EXPECT_EQ(generation_api({"POST", "/inference/v1/generate", {}}), Api::kGenerate);
+  EXPECT_EQ(generation_api({"GET", "/v1/completions", {}}), std::nullopt);
+  EXPECT_EQ(generation_api({"POST", "/v1/embeddings", {}}), std::nullopt);
+}
+
+TEST(Forwarded, DropsHopByHopAndRoutingFields) {
+  http::RequestHead head{"POST",
+                         "/x?y",
+                         {{"Host", "me"},
+                          {"Connection", "keep-alive, X-Hop"},
+                          {"X-Hop", "1"},
+                          {"Authorization", "Bearer k"},
+                          {"X-Forwarded-For", "9.9.9.9"},
+                          {"x-prefiller-host-port", "a:1"},
+                          {"x-encoder-hosts-ports", "b:1"},
+                          {"x-kv-cache-source-host-port", "c:1"},
+                          {"Content-Length", "3"}}};
+
+  http::RequestHead out = forwarded(head, "1.2.3.4:5678");
+
+  EXPECT_EQ(out.headers.size(), 3U);
+  EXPECT_EQ(out.headers.get("Host"), "me");
+  EXPECT_EQ(out.headers.get("Authorization"), "Bearer k");
+  EXPECT_EQ(out.headers.get("X-Forwarded-For"), "9.9.9.9, 1.2.3.4");
+}
+
+TEST(Single, MeansOnePromptAndOneChoice) {
+  for (std::string_view body :
+       {R"({})", R"({"n":1})", R"({"n":null})", R"({"prompt":"a"})", R"({"prompt":[1,2,3]})",
+        R"({"prompt":["a"]})", R"({"prompt":[[1]]})"}) {
+    EXPECT_TRUE(single(*openai::BodyIndex::scan(body))) << body;
+  }
+  for (std::string_view body :
+       {R"({"n":2})", R"({"best_of":3})", R"({"prompt":["a","b"]})", R"({"prompt":[ [1],[2]]})"}) {
+    EXPECT_FALSE(single(*openai::BodyIndex::scan(body))) << body;
+  }
+}
+
+constexpr std::string_view kAsked =
+    R"("kv_transfer_params":{"do_remote_decode":true,"do_remote_prefill":false,)"
+    R"("remote_engine_id":null,"remote_block_ids":null,"remote_host":null,"remote_port":null})";
+
+std::string prefill_body(Api api, std::string_view body) {
+  auto index = openai::BodyIndex::scan(body, nixlv2().nested_member(api));
+  return index->splice(nixlv2().prefill_edits(api, *index)).join();
+}
+
+// Sidecar reference 10.1, scenarios 12 to 16, 49.
+TEST(Nixlv2, CapsThePrefillLegAndKeepsTheRest) {
+  EXPECT_EQ(
+      prefill_body(
+          Api::kChat,
+          R"({"model":"m","stream":true,"stream_options":{"include_usage":true},)"
+          R"("max_tokens":50,"min_tokens":7,"seed":9007199254740993,"kv_transfer_params":{"x":1}})"),
+      R"({"model":"m","stream":false,"max_tokens":1,"min_tokens":1,"seed":9007199254740993,)" +
+          std::string(kAsked) + R"(,"max_completion_tokens":1})");
+  EXPECT_EQ(prefill_body(Api::kResponses, R"({"max_output_tokens":9,"stream":false})"),
+            R"({"max_output_tokens":1,"stream":false,)" + std::string(kAsked) + "}");
+  EXPECT_EQ(prefill_body(Api::kGenerate, R"({"sampling_params":{"max_tokens":9,"seed":1}})"),
+            R"({"sampling_params":{"max_tokens":1,"seed":1,"min_tokens":1},)" +
+                std::string(kAsked) + R"(,"stream":false})");
+  EXPECT_EQ(prefill_body(Api::kGenerate, R"({})"),
+            "{" + std::string(kAsked) +
+                R"(,"stream":false,"sampling_params":{"max_tokens":1,"min_tokens":1}})");
+}
+
+std::string answer_with(std::string_view params) {
+  return R"({"usage":{"prompt_tokens_details":{"cached_tokens":16}},"kv_transfer_params":)" +
+         std::string(params) + "}";
+}
+
+TEST(Nixlv2, PassesTheParamsOnAsTheyCame) {
+  std::string params =
+      R"({ "do_remote_prefill":true,"remote_engine_id":"E","remote_block_ids":[4, 5],)"
+      R"("remote_host":"10.0.0.7","remote_port":5600,"remote_request_id":"R",)"
+      R"("baton_lease_token":"T","unknown":123456789012345678})";
+
+  auto handover = nixlv2().read_prefill_answer(answer_with(params));
+
+  ASSERT_TRUE(handover) << handover.error().message();
+  EXPECT_EQ(handover->params, params);
+  EXPECT_EQ(handover->request_id, "R");
+  EXPECT_EQ(handover->lease_token, "T");
+  EXPECT_EQ(handover->cached_tokens, 16);
+  auto index = openai::BodyIndex::scan(R"({"kv_transfer_params":0,"a":1})");
+  EXPECT_EQ(index->splice(nixlv2().decode_edits(&*handover)).join(),
+            R"({"kv_transfer_params":)" + params + R"(,"a":1})");
+  EXPECT_EQ(index->splice(nixlv2().decode_edits(nullptr)).join(), R"({"a":1})");
+}
+
+// vllm-live 5: an engine that gets incomplete params hangs or dies.
+TEST(Nixlv2, DropsParamsThatCannotBePulled) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"null", "no kv_transfer_params"},
+      {"[]", "kv_transfer_params is no object"},
+      {"{}", "remote_engine_id"},
+      {R"({"remote_engine_id":"E"})", "remote_host"},
+      {R"({"remote_engine_id":"E","remote_host":"h","remote_port":0})", "remote_port"},
+      {R"({"remote_engine_id":"E","remote_host":"h","remote_port":1,"remote_block_ids":[]})",
+       "remote_block_ids"},
+      {R"({"remote_engine_id":"E","remote_host":"h","remote_port":1,"remote_block_ids":[1],)"
+       R"("remote_request_id":null})",
+       "remote_request_id"},
+      {R"({"remote_engine_id":"E","remote_host":"h","remote_port":1,"remote_block_ids":[1],)"
+       R"("do_remote_prefill":false})",
+       "do_remote_prefill"},
+  };
+  for (auto [params, missing] : cases) {
+    auto handover = nixlv2().read_prefill_answer(answer_with(params));
+    ASSERT_FALSE(handover) << params;
+    EXPECT_EQ(handover.error().code(), Code::kNotFound);
+    EXPECT_NE(handover.error().message().find(missing), std::string::npos) << params;
+  }
+  EXPECT_EQ(nixlv2().read_prefill_answer("<html>").error().code(), Code::kInvalid);
+}
+
+// Sidecar reference 10.4, scenarios 19, 20, 27.
+TEST(UsageFix, SetsTheCachedTokensOfABody) {
+  EXPECT_EQ(with_cached_tokens(R"({"usage":{"prompt_tokens_details":{"cached_tokens":49}}})", 7),
+            R"({"usage":{"prompt_tokens_details":{"cached_tokens":7}}})");
+  EXPECT_EQ(with_cached_tokens(R"({"usage":{"prompt_tokens_details":{"audio":1}},"id":1e99})", 0),
+            R"({"usage":{"prompt_tokens_details":{"audio":1,"cached_tokens":0}},"id":1e99})");
+  EXPECT_EQ(with_cached_tokens(R"({"usage":{"prompt_tokens_details":null}})", 7),
+            R"({"usage":{"prompt_tokens_details":{"cached_tokens":7}}})");
+  EXPECT_EQ(with_cached_tokens(R"({"usage":{"a":1}})", 7),
+            R"({"usage":{"a":1,"prompt_tokens_details":{"cached_tokens":7}}})");
+  EXPECT_EQ(with_cached_tokens(R"({"usage":null})", 7), std::nullopt);
+  EXPECT_EQ(with_cached_tokens(R"({"id":1})", 7), std::nullopt);
+  EXPECT_EQ(with_cached_tokens("nonsense", 7), std::nullopt);
+}
+
+// Scenario 28: however the stream is cut.
+TEST(UsageFix, SetsTheCachedTokensOfAStreamWhereverItIsCut) {
+  std::string stream =
+      "data: {\"choices\":[]}\n\n: \"usage\" comment\n\ndata: {\"usage\":{\"a\":1}}\r\n\r\n"
+      "data: [DONE]\n\ndata: {\"usage\":{}}";
+  std::string fixed =
+      "data: {\"choices\":[]}\n\n: \"usage\" comment\n\n"
+      "data: {\"usage\":{\"a\":1,\"prompt_tokens_details\":{\"cached_tokens\":7}}}\r\n\r\n"
+      "data: [DONE]\n\ndata: {\"usage\":{\"prompt_tokens_details\":{\"cached_tokens\":7}}}";
+  for (std::size_t step = 1; step <= stream.size(); ++step) {
+    StreamUsageFix fix(7);
+    std::string out;
+    for (std::size_t at = 0; at < stream.size(); at += step) {
+      out += *fix.feed(std::string_view(stream).substr(at, step));
+    }
+    out += fix.finish();
+    ASSERT_EQ(out, fixed) << step;
+  }
+}
+
+class AllowlistTest : public ::testing::Test {
+ protected:
+  AllowlistTest()
+      : path_(std::filesystem::temp_directory_path() /
+              ("baton-allowlist-" + std::to_string(::getpid()))) {}
+  ~AllowlistTest() override { std::filesystem::remove(path_); }
+  void write(std::string_view text) { std::ofstream(path_) << text; }
+  std::filesystem::path path_;
+};
+
+TEST_F(AllowlistTest, FollowsItsFileAndChecksThePort) {
+  Allowlist list(path_.string());
+  EXPECT_FALSE(list.allows({"10.0.0.1", 8000}));  // no file
+
+  write("# pods\n10.0.0.1:8000\r\nnonsense\n\n10.0.0.2:8000");
+  EXPECT_TRUE(list.allows({"10.0.0.1", 8000}));
+  EXPECT_TRUE(list.allows({"10.0.0.2", 8000}));
+  EXPECT_FALSE(list.allows({"10.0.0.1", 8001}));
+
+  std::filesystem::remove(path_);
+  write("10.0.0.3:8000\n");
+  EXPECT_FALSE(list.allows({"10.0.0.1", 8000}));
+  EXPECT_TRUE(list.allows({"10.0.0.3", 8000}));
+
+  std::filesystem::remove(path_);
+  EXPECT_FALSE(list.allows({"10.0.0.3", 8000}));
+}
+
+}  // namespace
+}  // namespace baton::sidecar
