@@ -52,6 +52,17 @@ std::uint64_t number(const http::Headers& headers, std::string_view name) {
   return value;
 }
 
+// A sidecar that says nothing of it did as it was asked.
+bool used_prefill(const http::ResponseHead& head) {
+  return !head.headers.get("x-baton-prefill").value_or("").starts_with("none");
+}
+
+void count(const ServicePool::Picked& picked, const http::ResponseHead& head) {
+  ++picked.decode_tally->requests;
+  picked.decode_tally->kv_bytes += number(head.headers, "x-baton-kv-bytes");
+  if (picked.prefill_tally != nullptr && used_prefill(head)) ++picked.prefill_tally->requests;
+}
+
 // The reader has found the body to be JSON; what the stricter scan refuses goes on as it is,
 // without the member being understood by anyone.
 void remove_transfer_params(std::string& body) {
@@ -92,12 +103,14 @@ class Front::Learner {
  public:
   explicit Learner(Work& work) : work_(work) {}
 
-  void begin(bool events) {
-    answer_.emplace(work_.api, events ? openai::AnswerForm::kEvents : openai::AnswerForm::kJson);
+  void begin(const http::ResponseHead& head) {
+    answer_.emplace(
+        work_.api, is_event_stream(head) ? openai::AnswerForm::kEvents : openai::AnswerForm::kJson);
     if (!work_.chain) return;
     const auto& route = work_.picked.route;
+    const bool prefilled = route.prefill && used_prefill(head);
     work_.pool->remember(route.decode, work_.chain->blocks());
-    if (route.prefill) work_.pool->remember(*route.prefill, work_.chain->blocks());
+    if (prefilled) work_.pool->remember(*route.prefill, work_.chain->blocks());
     known_ = work_.chain->blocks().size();
     work_.chain->append(openai::answer_mark(work_.api));
   }
@@ -126,7 +139,7 @@ class Front::Learner {
 
   void count() {
     const auto tokens = std::max(counted_, answer_->tokens());
-    work_.picked.tally->tokens += tokens - counted_;
+    work_.picked.decode_tally->tokens += tokens - counted_;
     counted_ = tokens;
   }
 
@@ -150,6 +163,7 @@ void Front::serve(const Services& services) {
   for (const auto& [key, pool] : services) {
     for (const auto& model : pool->service().models) {
       if (models_.try_emplace(model, pool).second) continue;
+      if (!contested_.emplace(model, key.first + "/" + key.second).second) continue;
       log::warn("two services answer to one model name, the first is served",
                 {{"model", model}, {"left_out", key.first + "/" + key.second}});
     }
@@ -314,6 +328,10 @@ Task<bool> Front::read(Work& work) {
   if (work.pool == nullptr) {
     const auto it = prompt->model.empty() && models_.size() == 1 ? models_.begin()
                                                                  : models_.find(prompt->model);
+    if (models_.empty()) {
+      co_await refuse(work.exchange, {503, "no service is known yet"}, work.status);
+      co_return false;
+    }
     if (it == models_.end()) {
       const int code = prompt->model.empty() ? 400 : 404;
       co_await refuse(work.exchange, {code, unknown_model(prompt->model)}, work.status);
@@ -384,13 +402,11 @@ Task<void> Front::relay(Work& work, http::Response response) {
   work.status = response.head().status;
   work.picked.prefill.release();
   deps_.probe.first_byte(deps_.clock.now() - exchange.arrived());
-  auto& tally = *work.picked.tally;
-  ++tally.requests;
-  tally.kv_bytes += number(response.head().headers, "x-baton-kv-bytes");
+  count(work.picked, response.head());
   Learner learner(work);
   auto head = incoming_head(response.head(), route, config_.proof_headers);
   if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
-  if (good) learner.begin(is_event_stream(response.head()));
+  if (good) learner.begin(response.head());
   const auto begun = co_await exchange.start(std::move(head));
   if (!begun) co_return;
   for (;;) {

@@ -4,8 +4,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/async/asio.hpp"
 #include "base/core/clock.hpp"
@@ -77,6 +79,7 @@ class Front {
   std::int64_t created_;
   Services services_;
   std::map<std::string, std::shared_ptr<ServicePool>, std::less<>> models_;
+  std::set<std::pair<std::string, std::string>> contested_;  // model and service already told of
   std::uint64_t requests_ = 0, failures_ = 0;
 };
 

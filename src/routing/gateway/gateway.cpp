@@ -152,6 +152,7 @@ void Gateway::Impl::apply(const watch::Service& service, Front::Services& next) 
   const auto old = services.find(key);
   std::shared_ptr<ServicePool> pool;
   if (old != services.end() && old->second->service().picker == service.picker &&
+      old->second->service().picker_problem == service.picker_problem &&
       old->second->service().models == service.models) {
     pool = old->second;
   } else {

@@ -10,7 +10,9 @@
 #include "base/async/blocking.hpp"
 #include "base/text/json.hpp"
 #include "net/http/client.hpp"
+#include "net/kube/memory_cluster.hpp"
 #include "routing/gateway/testing/scripted_engine.hpp"
+#include "routing/watch/testing/objects.hpp"
 #include "routing/watch/topology.hpp"
 
 namespace baton::gateway {
@@ -285,6 +287,44 @@ TEST(Gateway, SaysWhenToComeBackIfNobodyAnswers) {
   EXPECT_EQ(get(nobody, "retry-after"), "1");
   EXPECT_THAT(nobody.body, HasSubstr("no decode pod is ready (llm/story)"));
   EXPECT_FALSE(empty.gateway().ready());
+}
+
+TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
+  async::Loop loop("cluster");
+  loop.start();
+  SystemRandom random;
+  Stack stack;
+  auto& engine = stack.engine("d0", "decode", story());
+  kube::MemoryCluster cluster(kClock, random);
+  const auto create = [&](kube::Object object, std::string_view owner_uid) {
+    if (!owner_uid.empty()) {
+      (*object["metadata"]["ownerReferences"].if_array())[0]["uid"] = owner_uid;
+    }
+    auto made = cluster.create(object, kube::DryRun::kNo, soon());
+    ASSERT_TRUE(made) << made.error().message();
+    if (object.find("status") == nullptr) return;
+    (*made)["status"] = *object.find("status");
+    ASSERT_TRUE(cluster.update_status(*made, soon()));
+  };
+  const auto service = watch::testing::service("story", "m");
+  create(service, "");
+  const auto stored = *cluster.get(*kube::key_of(service), soon());
+  const auto uid = std::string(stored.string_at({"metadata", "uid"}));
+  Gateway gateway({loop, kClock, random, stack.registry}, stack.config, cluster);
+  stack.at = *gateway.start();
+  EXPECT_TRUE(eventually([&] { return stack.chat("x").head.status == 503; }));
+  EXPECT_FALSE(gateway.ready());
+
+  create(watch::testing::pool("story", engine.address().port), uid);
+  create(watch::testing::picker(
+             "story", text::json::dump(text::json::Array{"--config-text", std::string(kPd)})),
+         uid);
+  create(watch::testing::pod("story", "d0", "decode", "127.0.0.1"), "");
+
+  EXPECT_TRUE(eventually([&] { return gateway.ready(); }));
+  EXPECT_EQ(stack.chat(kLong).head.status, 200);
+  EXPECT_EQ(engine.seen().at(0).body, Stack::chat_body(kLong));
+  gateway.stop({kClock.now()});
 }
 
 TEST(Gateway, PassesAnUpstreamErrorOnVerbatim) {

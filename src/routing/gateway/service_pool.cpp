@@ -8,6 +8,9 @@ namespace baton::gateway {
 namespace {
 
 Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
+  if (!service.picker_problem.empty()) {
+    return unsupported(service.picker_source + ": " + service.picker_problem);
+  }
   if (!service.picker) return schedule::Scheduler::make(schedule::default_picker_config());
   const auto& source = service.picker_source;
   BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*service.picker, source));
@@ -80,11 +83,12 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   picked.route.decode = (*snapshot.endpoints)[decision.primary];
   picked.route.no_prefill = decision.no_prefill;
   picked.decode = {snapshot.reservations, picked.route.decode.slot};
+  picked.decode_tally = tally(picked.route.decode);
   if (decision.prefill) {
     picked.route.prefill = (*snapshot.endpoints)[*decision.prefill];
     picked.prefill = {snapshot.reservations, picked.route.prefill->slot};
+    picked.prefill_tally = tally(*picked.route.prefill);
   }
-  picked.tally = tally(picked.route.decode);
   return picked;
 }
 

@@ -47,7 +47,7 @@ class ServicePool {
   struct Picked {
     Route route;
     schedule::Reservation decode, prefill;
-    std::shared_ptr<PodTally> tally;  // of the decode pod
+    std::shared_ptr<PodTally> decode_tally, prefill_tally;  // the latter null without prefill
   };
   struct Ask {
     const index::PrefixChain* chain = nullptr;

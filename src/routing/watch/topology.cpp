@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <tuple>
 
 #include "base/core/log.hpp"
 #include "net/kube/object.hpp"
@@ -58,12 +60,12 @@ std::vector<std::string> models_of(const Object& service) {
   return names;
 }
 
-// The value of --config-text in any of its spellings, or nullopt.
-std::optional<std::string> config_text(const Object& deployment) {
+// The words of all containers' command lines.
+std::vector<std::string_view> words_of(const Object& deployment) {
+  std::vector<std::string_view> words;
   const auto* containers = deployment.find_path({"spec", "template", "spec", "containers"});
-  if (containers == nullptr || containers->if_array() == nullptr) return std::nullopt;
+  if (containers == nullptr || containers->if_array() == nullptr) return words;
   for (const auto& container : *containers->if_array()) {
-    std::vector<std::string_view> words;
     for (const auto key : {"command", "args"}) {
       const auto* list = container.find(key);
       if (list == nullptr || list->if_array() == nullptr) continue;
@@ -72,13 +74,18 @@ std::optional<std::string> config_text(const Object& deployment) {
         words.push_back(string == nullptr ? std::string_view() : std::string_view(*string));
       }
     }
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      for (const std::string_view flag :
-           {"--config-text", "-config-text", "--configText", "-configText"}) {
-        if (words[i] == flag && i + 1 < words.size()) return std::string(words[i + 1]);
-        if (words[i].starts_with(flag) && words[i].substr(flag.size()).starts_with('=')) {
-          return std::string(words[i].substr(flag.size() + 1));
-        }
+  }
+  return words;
+}
+
+// The value of a flag in any of its spellings: "--a-b V", "-a-b=V", "--aB V" …
+std::optional<std::string> flag_value(std::span<const std::string_view> words,
+                                      std::span<const std::string_view> spellings) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    for (const auto flag : spellings) {
+      if (words[i] == flag && i + 1 < words.size()) return std::string(words[i + 1]);
+      if (words[i].starts_with(flag) && words[i].substr(flag.size()).starts_with('=')) {
+        return std::string(words[i].substr(flag.size() + 1));
       }
     }
   }
@@ -90,7 +97,18 @@ void read_picker(const Objects& objects, const Object& service, Service& out) {
     return kube::label(d, kComponent) == kPickerComponent && owned_by(d, service);
   });
   if (deployment == nullptr) return;
-  out.picker = config_text(*deployment);
+  constexpr std::array<std::string_view, 4> kText = {"--config-text", "-config-text",
+                                                     "--configText", "-configText"};
+  constexpr std::array<std::string_view, 4> kFile = {"--config-file", "-config-file",
+                                                     "--configFile", "-configFile"};
+  const auto words = words_of(*deployment);
+  out.picker = flag_value(words, kText);
+  if (const auto file = flag_value(words, kFile); file && !out.picker) {
+    out.picker_problem = fmt::format(
+        "the picker reads {}, which the gateway cannot see; give the configuration inline "
+        "(spec.router.scheduler.config.inline or --config-text)",
+        *file);
+  }
   out.picker_source =
       fmt::format("Deployment {}/{}", kube::namespace_of(*deployment), kube::name_of(*deployment));
 }

@@ -17,6 +17,7 @@ struct Service {
   std::vector<std::string> models;    // names it answers to, the base model first
   std::optional<std::string> picker;  // EndpointPickerConfig text; nullopt: the default
   std::string picker_source;          // for messages: "Deployment llm/x-kserve-router-scheduler"
+  std::string picker_problem = {};    // why the configuration cannot be known; "" normally
   bool routed = true;                 // false: no route or gateway asks for it (served anyway)
   std::vector<schedule::Endpoint> endpoints;  // ready, sorted by name and port; slots not yet given
 

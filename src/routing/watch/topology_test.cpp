@@ -83,6 +83,15 @@ TEST(Topology, ReadsEverySpellingOfTheConfigurationFlag) {
   }
 }
 
+TEST(Topology, SaysWhenThePickersConfigurationIsOutOfSight) {
+  auto objects = story();
+  objects.deployments = {testing::picker("story", "[--config-file, /etc/picker.yaml]")};
+  const auto topology = topology_of(objects);
+
+  EXPECT_FALSE(topology.services[0].picker);
+  EXPECT_NE(topology.services[0].picker_problem.find("/etc/picker.yaml"), std::string::npos);
+}
+
 TEST(Topology, NamesModelsByStatusThenSpecThenService) {
   Objects objects;
   objects.services = {testing::service("story", "m")};

@@ -31,14 +31,14 @@ inline std::string owner(std::string_view service) {
       service, service);
 }
 
-inline kube::Object pool(std::string_view service) {
+inline kube::Object pool(std::string_view service, int port = 8000) {
   return parse(fmt::format(R"(
 apiVersion: inference.networking.k8s.io/v1
 kind: InferencePool
 metadata: {{name: {0}-inference-pool, namespace: llm, {1}}}
-spec: {{selector: {{matchLabels: {{app.kubernetes.io/name: {0}}}}}, targetPorts: [{{number: 8000}}]}}
+spec: {{selector: {{matchLabels: {{app.kubernetes.io/name: {0}}}}}, targetPorts: [{{number: {2}}}]}}
 )",
-                           service, owner(service)));
+                           service, owner(service), port));
 }
 
 inline kube::Object workload_service(std::string_view service) {
