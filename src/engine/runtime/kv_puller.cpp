@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/core/log.hpp"
+#include "engine/runtime/checksum.hpp"
 #include "engine/runtime/kv_rows.hpp"
 #include "engine/runtime/kv_server.hpp"
 

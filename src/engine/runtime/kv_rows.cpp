@@ -1,14 +1,11 @@
-#define XXH_STATIC_LINKING_ONLY  // for a hash state on the stack
 #include "engine/runtime/kv_rows.hpp"
-
-#include <xxhash.h>
 
 #include <algorithm>
 
 namespace baton::runtime {
 namespace {
 
-constexpr std::size_t kFrameBytes = std::size_t{256} << 10;
+constexpr std::size_t kFrameBytes = std::size_t{512} << 10;
 
 }  // namespace
 
@@ -39,14 +36,6 @@ std::vector<iovec> rows_of(const model::KvMemory& memory, std::size_t layer,
     token += rows;
   }
   return out;
-}
-
-std::uint64_t checksum(std::span<const iovec> parts) {
-  if (parts.size() == 1) return XXH3_64bits(parts[0].iov_base, parts[0].iov_len);
-  XXH3_state_t state;
-  XXH3_64bits_reset(&state);
-  for (const iovec& part : parts) XXH3_64bits_update(&state, part.iov_base, part.iov_len);
-  return XXH3_64bits_digest(&state);
 }
 
 }  // namespace baton::runtime

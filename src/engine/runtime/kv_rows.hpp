@@ -1,5 +1,5 @@
 #pragma once
-// Token rows of paged KV as memory areas for the socket calls, and their checksum.
+// Token rows of paged KV as memory areas for the socket calls.
 
 #include <sys/uio.h>
 
@@ -23,8 +23,5 @@ kv::RowShape wire_shape(const model::KvShape& shape);
 std::vector<iovec> rows_of(const model::KvMemory& memory, std::size_t layer,
                            std::span<const model::BlockIndex> blocks, std::size_t first,
                            std::size_t count);
-
-// XXH3-64 of the concatenation.
-std::uint64_t checksum(std::span<const iovec> parts);
 
 }  // namespace baton::runtime

@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "engine/runtime/checksum.hpp"
 #include "engine/runtime/kv_rows.hpp"
 
 namespace baton::runtime {

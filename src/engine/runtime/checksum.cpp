@@ -1,0 +1,25 @@
+#include "engine/runtime/checksum.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace baton::runtime {
+
+std::uint64_t detail::checksum_portable(const iovec* parts, std::size_t count) {
+  if (count == 1) return XXH3_64bits(parts[0].iov_base, parts[0].iov_len);
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  for (std::size_t i = 0; i < count; ++i)
+    XXH3_64bits_update(&state, parts[i].iov_base, parts[i].iov_len);
+  return XXH3_64bits_digest(&state);
+}
+
+std::uint64_t checksum(std::span<const iovec> parts) {
+#if defined(__x86_64__)
+  static const bool avx2 = __builtin_cpu_supports("avx2") != 0;
+  if (avx2) return detail::checksum_avx2(parts.data(), parts.size());
+#endif
+  return detail::checksum_portable(parts.data(), parts.size());
+}
+
+}  // namespace baton::runtime

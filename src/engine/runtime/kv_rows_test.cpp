@@ -1,0 +1,50 @@
+#include "engine/runtime/kv_rows.hpp"
+
+#include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include <array>
+#include <string>
+
+#include "base/core/random.hpp"
+#include "engine/runtime/checksum.hpp"
+
+namespace baton::runtime {
+namespace {
+
+using model::BlockIndex;
+
+constexpr model::KvShape kShape{.layers = 2, .kv_heads = 1, .head_dim = 4};
+
+TEST(KvRows, CoverTheTokensAskedForAndJoinNeighbours) {
+  const model::KvMemory memory(kShape, 8, 4);
+  const std::array blocks{BlockIndex{2}, BlockIndex{3}, BlockIndex{0}};
+
+  const auto parts = rows_of(memory, 1, blocks, 3, 7);  // tokens 3 to 9
+
+  ASSERT_EQ(parts.size(), 2U);
+  EXPECT_EQ(parts[0].iov_base, memory.row(1, BlockIndex{2}, 3));
+  EXPECT_EQ(parts[0].iov_len, 5 * kShape.row_bytes());
+  EXPECT_EQ(parts[1].iov_base, memory.row(1, BlockIndex{0}, 0));
+  EXPECT_EQ(parts[1].iov_len, 2 * kShape.row_bytes());
+}
+
+TEST(KvRows, TheChecksumIsXxh3OfTheConcatenationForEveryInstructionSet) {
+  SeededRandom random(1);
+  std::string bytes(10000, '\0');
+  for (char& c : bytes) c = static_cast<char>(random.next());
+  for (const std::size_t size : {0, 1, 100, 241, 1024, 9999}) {
+    const std::uint64_t expected = XXH3_64bits(bytes.data(), size);
+    std::array whole{iovec{bytes.data(), size}};
+    std::array halves{iovec{bytes.data(), size / 3},
+                      iovec{bytes.data() + size / 3, size - size / 3}};
+
+    EXPECT_EQ(checksum(whole), expected);
+    EXPECT_EQ(checksum(halves), expected);
+    EXPECT_EQ(detail::checksum_portable(whole.data(), 1), expected);
+    EXPECT_EQ(detail::checksum_portable(halves.data(), 2), expected);
+  }
+}
+
+}  // namespace
+}  // namespace baton::runtime
