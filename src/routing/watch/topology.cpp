@@ -40,26 +40,6 @@ void add_name(std::vector<std::string>& names, std::string_view name) {
   if (!name.empty() && std::ranges::find(names, name) == names.end()) names.emplace_back(name);
 }
 
-// What the status lists (after merging base configurations), else what the spec says.
-std::vector<std::string> models_of(const Object& service) {
-  std::vector<std::string> names;
-  if (const auto* addresses = service.find_path({"status", "addresses"});
-      addresses != nullptr && addresses->if_array() != nullptr) {
-    for (const auto& address : *addresses->if_array()) {
-      const auto* models = address.find("models");
-      if (models == nullptr || models->if_array() == nullptr) continue;
-      for (const auto& model : *models->if_array()) {
-        if (const auto* name = model.if_string()) add_name(names, *name);
-        add_name(names, model.string_at({"name"}));
-      }
-    }
-  }
-  if (!names.empty()) return names;
-  const auto name = service.string_at({"spec", "model", "name"});
-  add_name(names, name.empty() ? kube::name_of(service) : name);
-  return names;
-}
-
 // The words of all containers' command lines.
 std::vector<std::string_view> words_of(const Object& deployment) {
   std::vector<std::string_view> words;
@@ -90,6 +70,36 @@ std::optional<std::string> flag_value(std::span<const std::string_view> words,
     }
   }
   return std::nullopt;
+}
+
+// The name that the service's engines are told to serve; a base configuration may have set it.
+std::string served_name(const Objects& objects, const Object& service) {
+  constexpr std::array<std::string_view, 1> kServed = {"--served-model-name"};
+  const auto* workload = find(objects.deployments, [&](const Object& d) {
+    return kube::label(d, kComponent) == kWorkloadComponent && owned_by(d, service);
+  });
+  return workload == nullptr ? "" : flag_value(words_of(*workload), kServed).value_or("");
+}
+
+// What the status lists, else the spec, else the workload, else the service's own name.
+std::vector<std::string> models_of(const Objects& objects, const Object& service) {
+  std::vector<std::string> names;
+  if (const auto* addresses = service.find_path({"status", "addresses"});
+      addresses != nullptr && addresses->if_array() != nullptr) {
+    for (const auto& address : *addresses->if_array()) {
+      const auto* models = address.find("models");
+      if (models == nullptr || models->if_array() == nullptr) continue;
+      for (const auto& model : *models->if_array()) {
+        if (const auto* name = model.if_string()) add_name(names, *name);
+        add_name(names, model.string_at({"name"}));
+      }
+    }
+  }
+  if (!names.empty()) return names;
+  add_name(names, service.string_at({"spec", "model", "name"}));
+  if (names.empty()) add_name(names, served_name(objects, service));
+  if (names.empty()) add_name(names, kube::name_of(service));
+  return names;
 }
 
 void read_picker(const Objects& objects, const Object& service, Service& out) {
@@ -206,7 +216,7 @@ Topology topology_of(const Objects& objects) {
     Service service;
     service.ns = kube::namespace_of(object);
     service.name = kube::name_of(object);
-    service.models = models_of(object);
+    service.models = models_of(objects, object);
     service.routed = object.find_path({"spec", "router", "route"}) != nullptr ||
                      object.find_path({"spec", "router", "gateway"}) != nullptr;
     read_picker(objects, object, service);

@@ -34,7 +34,7 @@ struct Topology {
 struct Objects {
   std::vector<kube::Object> services;     // LLMInferenceService
   std::vector<kube::Object> pools;        // InferencePool
-  std::vector<kube::Object> deployments;  // of pickers; others do not matter
+  std::vector<kube::Object> deployments;  // of pickers and workloads
   std::vector<kube::Object> cores;        // core/v1 Service
   std::vector<kube::Object> pods;
 };

@@ -99,6 +99,12 @@ TEST(Topology, NamesModelsByStatusThenSpecThenService) {
   EXPECT_EQ(topology_of(objects).services[0].models, (std::vector<std::string>{"base", "lora"}));
 
   objects.services = {testing::service("story", "''")};
+  objects.deployments = {testing::picker("story", "[--served-model-name, granite]")};
+  objects.deployments[0]["metadata"]["labels"]["app.kubernetes.io/component"] =
+      "llminferenceservice-workload";
+  EXPECT_EQ(topology_of(objects).services[0].models, std::vector<std::string>{"granite"});
+
+  objects.deployments.clear();
   EXPECT_EQ(topology_of(objects).services[0].models, std::vector<std::string>{"story"});
 }
 
