@@ -2,6 +2,7 @@
 // what the user says, and a command that replaced the preset's gets what it forgot.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -20,6 +21,7 @@ using text::json::Array;
 
 constexpr std::string_view kModelPath = "/mnt/models";
 constexpr std::string_view kConnector = "--kv-transfer-config";
+constexpr std::string_view kBehindSidecar = "8001";
 
 std::vector<std::string> words(const Value& container, std::string_view key) {
   std::vector<std::string> out;
@@ -113,6 +115,54 @@ void add_connector(const Place& at, Value& main, const std::vector<std::string>&
                 "replaces the preset's and names no KV connector: NixlConnector added");
 }
 
+bool names_flag(const Value& main, const std::vector<std::string>& command, std::string_view flag) {
+  const auto is_flag = [&](const std::string& w) {
+    return mentions(w.substr(0, w.find('=')), flag);
+  };
+  return std::ranges::any_of(command, is_flag) ||
+         std::ranges::any_of(words(main, "args"), is_flag) || env_mentions(main, flag);
+}
+
+// The value of `--flag=value` or `--flag value` among command and args, "" when it is not there.
+std::string flag_value(const Value& main, const std::vector<std::string>& command,
+                       std::string_view flag) {
+  std::vector<std::string> all = command;
+  for (std::string& word : words(main, "args")) all.push_back(std::move(word));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i] == flag) return i + 1 < all.size() ? all[i + 1] : "";
+    if (all[i].starts_with(flag) && all[i].substr(flag.size()).starts_with('=')) {
+      return all[i].substr(flag.size() + 1);
+    }
+  }
+  return "";
+}
+
+// vLLM by itself serves the path as the model's name, on port 8000: the sidecar's.
+void add_identity(const Place& at, Value& main, const std::vector<std::string>& command,
+                  std::string_view port) {
+  std::vector<std::string> added;
+  if (!names_flag(main, command, "--served-model-name")) {
+    const std::string_view name = at.build.spec().string_at({"model", "name"});
+    added = {"--served-model-name", std::string(name),
+             fmt::format("publishers/{}/models/{}", at.build.ns, name)};
+  }
+  if (port == kBehindSidecar && !names_flag(main, command, "--port")) {
+    added.push_back(fmt::format("--port={}", port));
+  }
+  const std::string wanted = flag_value(main, command, "--port");
+  if (!wanted.empty() && wanted != port) {
+    at.build.warn(
+        at.command_pointer(),
+        fmt::format("listens on {}, but port {} of the pod is what is asked", wanted, port));
+  }
+  if (added.empty()) return;
+  std::vector<std::string> args = words(main, "args");
+  args.insert(args.end(), added.begin(), added.end());
+  set_words(main, "args", args);
+  at.build.warn(at.command_pointer(),
+                fmt::format("replaces the preset's, so it gets {}", fmt::join(added, " ")));
+}
+
 struct ParallelFlag {
   std::string_view field, flag, short_flag;
 };
@@ -152,7 +202,10 @@ void fix_engine_command(Build& build, const Workload& workload, std::string_view
     yield_connector(*main, std::move(command));
     return;
   }
-  if (is_vllm_serve(command)) add_model_path(at, *main, command);
+  if (is_vllm_serve(command)) {
+    add_model_path(at, *main, command);
+    add_identity(at, *main, command, has_routing_sidecar(pod) ? kBehindSidecar : "8000");
+  }
   if (build.split() == Split::kYes) add_connector(at, *main, command);
   warn_of_lost_parallelism(at, *main, command);
 }

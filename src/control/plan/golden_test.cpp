@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/text/yaml.hpp"
+#include "control/plan/describe.hpp"
 #include "control/plan/plan.hpp"
 #include "control/plan/presets.hpp"
 
@@ -79,6 +80,17 @@ TEST_P(Golden, EqualsTheFile) {
   if (std::getenv("BATON_UPDATE_GOLDEN") != nullptr) std::ofstream(golden) << printed(*planned);
 
   EXPECT_EQ(printed(*planned), read(golden)) << golden;
+}
+
+// What `baton plan` shows by default.
+TEST(Describe, EqualsTheFile) {
+  const auto planned = plan(view_of("examples/quickstart.yaml"));
+  ASSERT_TRUE(planned) << planned.error().message();
+
+  const std::string golden = kRoot + "/tests/golden/plan/quickstart.txt";
+  if (std::getenv("BATON_UPDATE_GOLDEN") != nullptr) std::ofstream(golden) << describe(*planned);
+
+  EXPECT_EQ(describe(*planned), read(golden)) << golden;
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -25,6 +25,17 @@ void warn_if_set(Build& build, const Value& in, std::initializer_list<std::strin
   build.warn(std::move(pointer), std::string(why));
 }
 
+// Annotations that ask for what is not there yet.
+void warn_of_annotations(Build& build) {
+  const Value* annotations = get(build.service, {"metadata", "annotations"});
+  if (annotations == nullptr || !annotations->is_object()) return;
+  for (const auto& [key, value] : *annotations->if_object()) {
+    if (!key.starts_with("serving.kserve.io/exp-dra-")) continue;
+    build.warn(text::json::pointer("/metadata/annotations", key),
+               "has no effect: not implemented yet");
+  }
+}
+
 }  // namespace
 
 void warn_of_useless_fields(Build& build) {
@@ -50,6 +61,7 @@ void warn_of_useless_fields(Build& build) {
   warn_if_set(build, spec, {"model", "lora", "adapters"}, "/spec", kLater);
   warn_if_set(build, spec, {"scaling"}, "/spec", kLater);
   if (prefill) warn_if_set(build, prefill->spec, {"scaling"}, prefill->pointer, kLater);
+  warn_of_annotations(build);
   const std::string_view criticality = build.service.string_at(
       {"metadata", "annotations", "internal.serving.kserve.io/model-criticality"});
   if (!criticality.empty()) {

@@ -236,7 +236,7 @@ TEST(Command, ThatReplacesThePresetsGetsWhatItForgot) {
   EXPECT_THAT(
       strings(main_of(p, "s-kserve"), "args"),
       ElementsAre(
-          "--port=8001",
+          "--port=8001", "--served-model-name", "m", "publishers/ns/models/m",
           R"(--kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_consumer"})"));
   EXPECT_THAT(strings(main_of(p, "s-kserve-prefill"), "command"),
               ElementsAre("vllm", "serve", "/mnt/models"));
@@ -246,16 +246,30 @@ TEST(Command, ThatReplacesThePresetsGetsWhatItForgot) {
   EXPECT_THAT(warnings(p), Contains(HasSubstr("/spec/prefill/parallelism/tensor: has no effect")));
 }
 
+// The decode fragment of the description: the engine would take the sidecar's port.
+TEST(Command, StaysBehindTheSidecar) {
+  const Plan silent =
+      planned("{prefill: {}, template: {containers: [{name: main, command: [vllm, serve]}]}}");
+  EXPECT_THAT(strings(main_of(silent, "s-kserve"), "args"), Contains("--port=8001"));
+
+  const Plan wrong = planned(
+      "{prefill: {}, template: {containers: [{name: main, command: [vllm, serve], args: [--port, "
+      "'8000']}]}}");
+  EXPECT_THAT(warnings(wrong),
+              Contains(HasSubstr("listens on 8000, but port 8001 of the pod is what is asked")));
+}
+
 TEST(Command, OfAnotherProgramIsLeftAloneWithAWarning) {
   const Plan p = planned(
       "{prefill: {}, template: {containers: [{name: main, command: [python3, serve.py]}]}}");
   EXPECT_THAT(strings(main_of(p, "s-kserve"), "command"), ElementsAre("python3", "serve.py"));
   EXPECT_THAT(warnings(p), Contains(HasSubstr("prefill results would never reach decode")));
 
-  const Plan plain =
-      planned("{template: {containers: [{name: main, command: [vllm, serve, /my/model]}]}}");
+  const Plan plain = planned(
+      "{template: {containers: [{name: main, command: [vllm, serve, /my/model, "
+      "--served_model_name=m]}]}}");
   EXPECT_THAT(strings(main_of(plain, "s-kserve"), "command"),
-              ElementsAre("vllm", "serve", "/my/model"));
+              ElementsAre("vllm", "serve", "/my/model", "--served_model_name=m"));
   EXPECT_THAT(warnings(plain), IsEmpty());
 }
 
@@ -436,6 +450,10 @@ TEST(UselessFields, AreWarnedOf) {
                   HasSubstr("/spec/router/gateway/refs: ")));
   EXPECT_THAT(warnings(planned("{tracing: {}, replica: 2}")),
               ElementsAre(HasSubstr("/spec/replica: unknown field"), HasSubstr("/spec/tracing: ")));
+  ServiceView device = view("{}");
+  device.service["metadata"]["annotations"] = yaml("{serving.kserve.io/exp-dra-device-class: a.b}");
+  EXPECT_THAT(warnings(planned(device)),
+              ElementsAre(HasSubstr("exp-dra-device-class: has no effect")));
 }
 
 TEST(Stopped, LeavesNothing) {
