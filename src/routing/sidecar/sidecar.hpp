@@ -20,7 +20,7 @@ struct Config {
   http::Endpoint decoder{"localhost", 8200};
   Policy policy = Policy::kRelay;
   Nanos request_timeout = std::chrono::seconds(600);  // both legs together
-  std::string allowlist_file;                         // empty: every prefill endpoint is allowed
+  std::string allowlist_file{};                       // empty: every prefill endpoint is allowed
   bool sample_prefillers = false;                     // a random candidate instead of the first
   std::size_t idle_connections = 1024;                // per engine
 };
