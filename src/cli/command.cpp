@@ -9,13 +9,17 @@
 namespace baton::cli {
 
 int run_chat(int argc, char** argv);
+int run_logs(int argc, char** argv);
 int run_plan(int argc, char** argv);
+int run_serve(int argc, char** argv);
 int run_gateway(int argc, char** argv);
 int run_sidecar(int argc, char** argv);
 
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
+      Command{"serve", "serve the models of manifests on this machine", run_serve},
       Command{"chat", "talk to a server and see how each answer was made", run_chat},
+      Command{"logs", "what a container of a served pod wrote", run_logs},
       Command{"plan", "print what a manifest leads to, create nothing", run_plan},
       Command{"gateway", "the HTTP front door with the picker inside", run_gateway},
       Command{"sidecar", "stand before a decode engine, run the prefill leg first", run_sidecar},

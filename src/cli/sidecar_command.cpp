@@ -1,12 +1,13 @@
+#include <pthread.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "cli/command.hpp"
 #include "cli/sidecar_options.hpp"
-#include "cli/stop_signal.hpp"
 
 namespace baton::cli {
 
@@ -19,7 +20,15 @@ std::optional<std::string> from_environment(const char* name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
-Status serve(const SidecarOptions& options, const StopSignal& stop) {
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+Status serve(const SidecarOptions& options) {
   SystemClock clock;
   SystemRandom random;
   observe::Registry registry;
@@ -32,7 +41,11 @@ Status serve(const SidecarOptions& options, const StopSignal& stop) {
   loop.start();
   log::info("sidecar listens", {{"address", http::to_string(at)},
                                 {"decoder", http::to_string(options.config.decoder)}});
-  log::info("sidecar drains", {{"signal", stop.wait()}});
+  sigset_t signals = stop_signals();
+  int received = 0;
+  sigwait(&signals, &received);
+  log::info("sidecar drains", {{"signal", received}});
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second signal ends it at once
   sidecar.stop(Deadline::in(clock, kDrainTime));
   loop.stop();
   return {};
@@ -47,8 +60,9 @@ int run_sidecar(int argc, char** argv) {
   const SidecarOptions& o = **options;
   log::Style by_terminal = ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson;
   log::configure(o.log_level, o.log_style.value_or(by_terminal), "sidecar");
-  StopSignal stop;
-  Status served = serve(o, stop);
+  sigset_t signals = stop_signals();  // for every thread: one place waits for them
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  Status served = serve(o);
   return served ? 0 : fail("sidecar", served.error());
 }
 

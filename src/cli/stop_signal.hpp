@@ -1,7 +1,13 @@
 #pragma once
 // Ctrl-C and SIGTERM as something to wait for.
 
+#include <unistd.h>
+
 #include <csignal>
+#include <ctime>
+#include <optional>
+
+#include "base/core/clock.hpp"
 
 namespace baton::cli {
 
@@ -15,6 +21,22 @@ class StopSignal {
     sigaddset(&set_, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
+  }
+
+  // Waits at most that long.
+  std::optional<int> wait_for(Nanos timeout) const {
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+    const timespec limit{whole.count(), (timeout - whole).count()};
+    const int signal = sigtimedwait(&set_, nullptr, &limit);
+    return signal > 0 ? std::optional(signal) : std::nullopt;
+  }
+
+  // From now on one more of them ends the process at once.
+  void arm() const {
+    const auto end = [](int number) { _exit(128 + number); };
+    std::signal(SIGINT, end);
+    std::signal(SIGTERM, end);
+    pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
   }
 
   // Blocks until one arrives; its number.

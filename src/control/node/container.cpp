@@ -239,6 +239,7 @@ kube::Object Container::status() const {
   auto& state = out["state"];
   if (process_) {
     state["running"]["startedAt"] = kube::timestamp(started_wall_);
+    out["containerID"] = fmt::format("process://{}", process_->pid());
   } else if (completed_) {
     state["terminated"] = last_state_;
   } else {

@@ -405,6 +405,7 @@ Task<void> Front::relay(Work& work, http::Response response) {
   count(work.picked, response.head());
   Learner learner(work);
   auto head = incoming_head(response.head(), route, config_.proof_headers);
+  if (!config_.stand_in.empty()) head.headers.set("x-baton-stand-in", config_.stand_in);
   if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
   if (good) learner.begin(response.head());
   const auto begun = co_await exchange.start(std::move(head));

@@ -29,6 +29,7 @@ struct Config {
   Nanos request_timeout = std::chrono::minutes(10);
   std::size_t body_bytes = std::size_t{64} << 20;  // 413 above
   ProofHeaders proof_headers = ProofHeaders::kOff;
+  std::string stand_in;  // the model that replaces every other; told in x-baton-stand-in
 };
 
 struct PodStats {

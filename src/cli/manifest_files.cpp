@@ -1,0 +1,136 @@
+#include "cli/manifest_files.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <iostream>
+#include <sstream>
+
+#include "cli/quickstart.hpp"
+#include "cli/text_file.hpp"
+#include "net/kube/object.hpp"
+#include "routing/schedule/scheduler.hpp"
+#include "routing/watch/topology.hpp"
+
+namespace baton::cli {
+
+namespace {
+
+constexpr std::array<std::string_view, 8> kClusterScoped = {
+    "Namespace",        "ClusterRole",  "ClusterRoleBinding", "CustomResourceDefinition",
+    "PersistentVolume", "StorageClass", "GatewayClass",       "Node"};
+
+Result<api::Source> read_source(const std::string& file) {
+  if (file == "-") {
+    std::ostringstream text;
+    text << std::cin.rdbuf();
+    return api::Source{"standard input", text.str()};
+  }
+  BATON_TRY_ASSIGN(auto text, read_text_file(file));
+  return api::Source{file, std::move(text)};
+}
+
+}  // namespace
+
+Result<api::Manifests> read_manifest_files(const std::vector<std::string>& files) {
+  std::vector<api::Source> sources;
+  for (const std::string& file : files) {
+    BATON_TRY_ASSIGN(api::Source source, read_source(file));
+    sources.push_back(std::move(source));
+  }
+  if (files.empty()) sources.push_back({"examples/quickstart.yaml", std::string(kQuickstart)});
+  return api::read_manifests(sources);
+}
+
+std::vector<text::json::Value> objects_of(const std::vector<api::Manifest>& manifests) {
+  std::vector<text::json::Value> out;
+  for (const auto& manifest : manifests) out.push_back(manifest.object);
+  return out;
+}
+
+Result<std::vector<plan::Plan>> plan_manifests(const api::Manifests& manifests,
+                                               const plan::Settings& settings) {
+  if (manifests.services.empty()) return invalid("the files hold no LLMInferenceService");
+  plan::ServiceView view;
+  view.configs = objects_of(manifests.configs);
+  view.config_maps = objects_of(manifests.config_maps);
+  view.settings = settings;
+  std::vector<plan::Plan> plans;
+  for (const auto& service : manifests.services) {
+    view.service = service.object;
+    BATON_TRY_ASSIGN(auto planned, plan::plan(view).with(service.where));
+    plans.push_back(std::move(planned));
+  }
+  return plans;
+}
+
+Status check_picker(const plan::Plan& plan) {
+  watch::Objects objects;
+  objects.services.push_back(plan.merged);
+  auto& metadata = objects.services.back()["metadata"];
+  if (metadata.string_at({"namespace"}).empty()) metadata["namespace"] = "default";
+  for (const auto& child : plan.children) {
+    if (child.string_at({"kind"}) != "Deployment") continue;
+    objects.deployments.push_back(child);  // owned as soon as the service is in a cluster
+    objects.deployments.back()["metadata"]["ownerReferences"] =
+        text::json::Array{kube::controller_reference(objects.services.back())};
+  }
+  for (const auto& service : watch::topology_of(objects).services) {
+    if (!service.picker) continue;
+    const auto source = service.picker_source;
+    BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*service.picker, source));
+    BATON_TRY(schedule::Scheduler::make(config).with(source));
+  }
+  return {};
+}
+
+Status ManifestSync::put(const kube::Object& object) {
+  const auto deadline = Deadline::in(clock_, std::chrono::seconds(10));
+  BATON_TRY_ASSIGN(const auto key, kube::key_of(object));
+  const auto live = cluster_.get(key, deadline);
+  if (!live) {
+    BATON_TRY(cluster_.create(object, kube::DryRun::kNo, deadline));
+    return {};
+  }
+  kube::Object next = object;
+  if (const auto* finalizers = live->find_path({"metadata", "finalizers"})) {
+    next["metadata"]["finalizers"] = *finalizers;
+  }
+  BATON_TRY(cluster_.update(next, kube::DryRun::kNo, deadline));
+  return {};
+}
+
+Status ManifestSync::apply(const api::Manifests& manifests) {
+  std::map<kube::ObjectKey, kube::Object> wanted;
+  for (const auto* list :
+       {&manifests.config_maps, &manifests.secrets, &manifests.configs, &manifests.gateways,
+        &manifests.pools, &manifests.others, &manifests.services}) {
+    for (const auto& manifest : *list) {
+      kube::Object object = manifest.object;
+      const auto kind = object.string_at({"kind"});
+      if (kube::namespace_of(object).empty() &&
+          std::ranges::find(kClusterScoped, kind) == kClusterScoped.end()) {
+        object["metadata"]["namespace"] = "default";
+      }
+      auto key = kube::key_of(object);
+      if (!key) return std::move(key).error().with(manifest.where);
+      wanted.emplace(*std::move(key), std::move(object));
+    }
+  }
+  for (const auto& [key, object] : wanted) {
+    const auto before = applied_.find(key);
+    if (before != applied_.end() && before->second == object) continue;
+    BATON_TRY(put(object));
+  }
+  for (const auto& [key, object] : applied_) {
+    if (wanted.contains(key)) continue;
+    const auto deadline = Deadline::in(clock_, std::chrono::seconds(10));
+    const auto removed = cluster_.remove(key, kube::Grace::kDefault, deadline);
+    if (!removed && removed.error().code() != Code::kNotFound) return removed.error();
+  }
+  applied_ = std::move(wanted);
+  return {};
+}
+
+}  // namespace baton::cli

@@ -1,0 +1,286 @@
+// `baton serve`: the whole stack on this machine, from manifests.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/async/file_watch.hpp"
+#include "base/core/log.hpp"
+#include "cli/command.hpp"
+#include "cli/manifest_files.hpp"
+#include "cli/serve_stack.hpp"
+#include "cli/serve_view.hpp"
+#include "cli/state_dir.hpp"
+#include "cli/stop_signal.hpp"
+#include "cli/text_file.hpp"
+#include "control/node/models.hpp"
+#include "control/plan/presets.hpp"
+#include "net/kube/object.hpp"
+#include "routing/gateway/api_keys.hpp"
+
+namespace baton::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Nanos kTick = Millis(50);
+constexpr Nanos kDrain = std::chrono::seconds(30);  // for running requests after Ctrl-C
+constexpr Nanos kDown = std::chrono::seconds(30);   // then for the pods
+constexpr Nanos kRedraw = std::chrono::seconds(1);
+
+struct Options {
+  std::vector<std::string> files, model_dirs;
+  std::string host = "127.0.0.1", state_dir, stand_in, engine = "baton", api_key_file;
+  std::uint16_t port = 8080;
+  double request_timeout = 600;
+  bool allow_exec = false;
+};
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// Where baton://NAME is looked for: $BATON_MODELS_DIR, else beside the binary or above it.
+std::vector<std::string> models_dirs(const fs::path& binary) {
+  std::vector<std::string> out;
+  std::istringstream given(environment("BATON_MODELS_DIR"));
+  for (std::string dir; std::getline(given, dir, ':');) {
+    if (!dir.empty()) out.push_back(fs::absolute(dir).string());
+  }
+  if (!out.empty()) return out;
+  const fs::path folder = binary.parent_path();
+  for (const auto* relative : {"../models", "../share/baton/models", "../../models",
+                               "../../../models", "../../../../models"}) {
+    const auto candidate = (folder / relative).lexically_normal();
+    if (fs::is_directory(candidate)) out.push_back(candidate.string());
+  }
+  if (out.empty()) out.push_back((folder / "../share/baton/models").lexically_normal().string());
+  return out;
+}
+
+Result<node::Config> node_config(const Options& options, const std::string& state_dir) {
+  node::Config config;
+  std::error_code error;
+  const fs::path binary = fs::read_symlink("/proc/self/exe", error);
+  if (error) return internal("reading /proc/self/exe: " + error.message());
+  config.state_dir = state_dir;
+  config.baton = binary.string();
+  config.path = environment("PATH");
+  if (config.path.empty()) config.path = "/usr/local/bin:/usr/bin:/bin";
+  config.models_dirs = models_dirs(binary);
+  for (const auto& dir : options.model_dirs)
+    config.model_dirs.push_back(fs::absolute(dir).string());
+  config.hf_home = environment("HF_HOME");
+  if (config.hf_home.empty() && !environment("HOME").empty()) {
+    config.hf_home = environment("HOME") + "/.cache/huggingface";
+  }
+  config.engine = options.engine == "vllm" ? node::Engine::kVllm : node::Engine::kBaton;
+  config.allow_exec = node::AllowExec(options.allow_exec);
+  config.is_shipped_script = [](std::string_view text) { return text == plan::engine_script(); };
+  config.gpus = node::count_gpus();
+  if (!options.stand_in.empty()) {
+    BATON_TRY_ASSIGN(config.stand_in,
+                     node::find_model("baton://" + options.stand_in, config).with("--stand-in"));
+  }
+  return config;
+}
+
+Result<gateway::Config> gateway_config(const Options& options) {
+  gateway::Config config;
+  config.listen = {options.host, options.port};
+  config.request_timeout =
+      std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(options.request_timeout));
+  config.proof_headers = gateway::ProofHeaders::kOn;
+  config.stand_in = options.stand_in;
+  if (!options.api_key_file.empty()) {
+    BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
+    BATON_TRY_ASSIGN(config.api_keys, gateway::read_api_keys(text, options.api_key_file));
+  } else if (!options.host.starts_with("127.") && options.host != "::1") {
+    log::warn("the gateway is open to the network without keys: give --api-key-file",
+              {{"host", options.host}});
+  }
+  return config;
+}
+
+// Everything that can be known to be wrong before anything starts.
+Result<api::Manifests> read_and_check(const Options& options, const plan::Settings& settings,
+                                      const node::Config& node) {
+  BATON_TRY_ASSIGN(auto manifests, read_manifest_files(options.files));
+  BATON_TRY_ASSIGN(const auto plans, plan_manifests(manifests, settings));
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const auto& where = manifests.services[i].where;
+    BATON_TRY(check_picker(plans[i]).with(where));
+    const std::string uri(plans[i].merged.string_at({"spec", "model", "uri"}));
+    if (!uri.empty()) {
+      auto model = node::find_model(uri, node);
+      if (!model) return std::move(model).error().with(where);
+    }
+  }
+  return manifests;
+}
+
+void write_file(const std::string& file, const std::string& text) {
+  {
+    std::ofstream out(file + ".new", std::ios::trunc);
+    out << text;
+  }
+  std::error_code ignored;
+  fs::rename(file + ".new", file, ignored);
+}
+
+class Serve {
+ public:
+  Serve(Options options, plan::Settings settings, node::Config node)
+      : options_(std::move(options)), settings_(std::move(settings)), node_(std::move(node)) {}
+
+  Status run(const StopSignal& stop) {
+    for (const auto& file : options_.files) {
+      if (file != "-") watched_.push_back(file);
+    }
+    BATON_TRY_ASSIGN(auto manifests, read_and_check(options_, settings_, node_));
+    for (const auto& note : manifests.notes) log::info(note);
+    BATON_TRY_ASSIGN(auto gateway, gateway_config(options_));
+    BATON_TRY_ASSIGN(const auto watch, async::FileWatch::open(watched_));
+    BATON_TRY_ASSIGN(const auto stack,
+                     ServeStack::start(clock_, {std::move(gateway), node_, settings_}));
+    header_.url = fmt::format("http://{}/v1", http::to_string(stack->listening_at()));
+    header_.stand_in = options_.stand_in;
+    ManifestSync sync(stack->cluster(), clock_);
+    BATON_TRY(sync.apply(manifests));
+    while (!stop.wait_for(kTick)) {
+      follow_files(*watch, sync);
+      show(*stack);
+    }
+    stop.arm();
+    if (!is_terminal_) fmt::print(stderr, "stopping (Ctrl-C again ends at once)\n");
+    const auto drained = Deadline::in(clock_, kDrain);
+    stack->stop(drained, {drained.at + kDown});
+    return {};
+  }
+
+ private:
+  void follow_files(async::FileWatch& watch, ManifestSync& sync) {
+    const auto changed = watch.wait(Deadline{clock_.now()}, clock_);
+    if (!changed || *changed == async::FileWatch::Change::kNone) return;
+    auto manifests = read_and_check(options_, settings_, node_);
+    const auto applied = manifests ? sync.apply(*manifests) : Status(manifests.error());
+    if (applied) {
+      fmt::print(stderr, "manifests applied\n");
+    } else {
+      fmt::print(stderr, "baton serve: the edit is not applied: {}\n", applied.error().message());
+    }
+  }
+
+  void show(ServeStack& stack) {
+    const auto deadline = Deadline::in(clock_, std::chrono::seconds(1));
+    const auto services = stack.cluster().list(
+        {{"serving.kserve.io", "v1alpha2", "LLMInferenceService"}, "", {}}, deadline);
+    const auto pods = stack.cluster().list({{"", "v1", "Pod"}, "", {}}, deadline);
+    if (!services || !pods) return;
+    const auto now = view_of(services->items, pods->items);
+    const auto stats = stack.stats();
+    if (!is_terminal_) {
+      for (const auto& line : changes(view_, now)) fmt::print(stderr, "{}\n", line);
+    }
+    view_ = now;
+    const bool ready = all_ready(services->items) && stack.gateway_ready();
+    const bool first = ready && !announced_;
+    header_.ready = ready;
+    if (auto text = status_file(header_, view_, stats); text != status_) {
+      status_ = std::move(text);
+      write_file(node_.state_dir + "/status.json", status_);
+    }
+    if (is_terminal_) redraw(stats);
+    if (!first) return;
+    announced_ = true;
+    fmt::print("ready {}\n", header_.url);
+    std::fflush(stdout);
+  }
+
+  // Draws the table over the last one.
+  void redraw(const gateway::Stats& stats) {
+    const Mono now = clock_.now();
+    auto table = status_table(header_, view_, stats);
+    if (table == table_ || now < next_draw_) return;
+    next_draw_ = now + kRedraw;
+    const auto lines = std::ranges::count(table_, '\n');
+    if (lines > 0) fmt::print(stderr, "\x1b[{}A\x1b[J", lines);
+    fmt::print(stderr, "{}", table);
+    table_ = std::move(table);
+  }
+
+  const SystemClock clock_;
+  const Options options_;
+  const plan::Settings settings_;
+  const node::Config node_;
+  const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
+  std::vector<std::string> watched_;
+  Header header_;
+  StackView view_;
+  std::string status_, table_;
+  Mono next_draw_{};
+  bool announced_ = false;
+};
+
+Status serve(Options options) {
+  const StopSignal stop;  // before any thread
+  if (options.state_dir.empty()) {
+    BATON_TRY_ASSIGN(options.state_dir, default_state_dir(options.port));
+  }
+  BATON_TRY_ASSIGN(const auto state, StateDir::open(options.state_dir));
+  BATON_TRY_ASSIGN(auto node, node_config(options, state->path()));
+  plan::Settings settings;
+  settings.emulate_accelerators = node.emulates_accelerators();
+  if (node.emulates_accelerators()) {
+    log::warn("STAND-IN: every model is replaced and accelerators are emulated",
+              {{"model", node.stand_in}});
+  }
+  return Serve(std::move(options), std::move(settings), std::move(node)).run(stop);
+}
+
+}  // namespace
+
+int run_serve(int argc, char** argv) {
+  Options options;
+  CLI::App app("Serve the manifests' models on this machine: pods are processes", "serve");
+  app.add_option(
+      "-f,--file", options.files,
+      "manifest files, watched for changes ('-': standard input); default: the quickstart");
+  app.add_option("--host", options.host, "address of the gateway")->capture_default_str();
+  app.add_option("--port", options.port, "port of the gateway; 0 picks one")->capture_default_str();
+  app.add_option("--state-dir", options.state_dir,
+                 "folder for pods and logs (default: $XDG_STATE_HOME/baton/<port>)");
+  app.add_option("--stand-in", options.stand_in,
+                 "replace every model by this built-in one and emulate accelerators");
+  app.add_option("--engine", options.engine, "what `vllm` means: baton, or vllm from PATH")
+      ->check(CLI::IsMember({"baton", "vllm"}))
+      ->capture_default_str();
+  app.add_flag("--allow-exec", options.allow_exec,
+               "run any program and script that a manifest names");
+  app.add_option("--model-dir", options.model_dirs,
+                 "folder with models for hf:// (DIR/ORG/NAME or DIR/NAME)");
+  app.add_option("--api-key-file", options.api_key_file,
+                 "keys that clients must present as Bearer, one a line");
+  app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.footer(
+      "Environment: BATON_MODELS_DIR (for baton://), HF_HOME (for hf://), XDG_STATE_HOME.\n"
+      "Example: baton serve -f examples/quickstart.yaml --port 8080\n"
+      "Exit codes: 0 stopped, 2 a manifest or flag is wrong, 4 a file or model is missing, 5 the "
+      "port or state folder is taken.");
+  int exit = 0;
+  if (!parse(app, argc, argv, exit)) return exit;
+  const auto done = serve(std::move(options));
+  return done ? 0 : fail("serve", done.error());
+}
+
+}  // namespace baton::cli

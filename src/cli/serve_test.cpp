@@ -1,0 +1,149 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cli/manifest_files.hpp"
+#include "cli/serve_view.hpp"
+#include "cli/state_dir.hpp"
+#include "net/kube/memory_cluster.hpp"
+#include "net/kube/object.hpp"
+
+namespace baton::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+kube::Object parse(const std::string& text) {
+  auto value = text::json::parse(text);
+  EXPECT_TRUE(value) << value.error().message();
+  return value ? *value : kube::Object();
+}
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    char pattern[] = "/tmp/baton-serve-XXXXXX";
+    path_ = ::mkdtemp(pattern);
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  std::string file(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST(StateDir, IsHeldByOneProcessAtATime) {
+  const TemporaryFolder folder;
+  auto first = StateDir::open(folder.file("state"));
+  ASSERT_TRUE(first) << first.error().message();
+  const auto second = StateDir::open(folder.file("state"));
+  EXPECT_EQ(second.error().code(), Code::kConflict);
+  EXPECT_THAT(second.error().message(), HasSubstr("pid " + std::to_string(::getpid())));
+  first->reset();
+  EXPECT_TRUE(StateDir::open(folder.file("state")));
+}
+
+TEST(StateDir, RefusesPathsThatAScriptCouldNotTake) {
+  EXPECT_EQ(StateDir::open("/tmp/a b").error().code(), Code::kInvalid);
+  EXPECT_EQ(StateDir::open("/tmp/$(x)").error().code(), Code::kInvalid);
+}
+
+TEST(ManifestFiles, PlanTheCompiledInQuickstartWithoutFiles) {
+  const auto manifests = read_manifest_files({});
+  ASSERT_TRUE(manifests) << manifests.error().message();
+  const auto plans = plan_manifests(*manifests, {});
+  ASSERT_TRUE(plans) << plans.error().message();
+  ASSERT_EQ(plans->size(), 1u);
+  EXPECT_TRUE(check_picker(plans->front()));
+}
+
+TEST(ManifestFiles, RefuseAPickerThatCannotBeMade) {
+  const TemporaryFolder folder;
+  std::ifstream in(BATON_SOURCE_DIR "/examples/quickstart.yaml");
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  text.replace(text.find("load-aware-scorer"), 17, "load-awear-scorer");
+  std::ofstream(folder.file("m.yaml")) << text;
+  const auto manifests = read_manifest_files({folder.file("m.yaml")});
+  const auto plans = plan_manifests(*manifests, {});
+  ASSERT_TRUE(plans) << plans.error().message();
+  const auto checked = check_picker(plans->front());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), Code::kInvalid);
+  EXPECT_THAT(checked.error().message(), HasSubstr("load-aware-scorer"));
+}
+
+TEST(ManifestSync, AddsUpdatesAndRemovesWithTheFiles) {
+  const SystemClock clock;
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(clock, random);
+  ManifestSync sync(cluster, clock);
+  const auto manifests = [](const std::string& text) {
+    const api::Source source{"m.yaml", text};
+    return *api::read_manifests({&source, 1});
+  };
+  const std::string two = R"(
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {k: "1"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: b, namespace: other}
+)";
+  ASSERT_TRUE(sync.apply(manifests(two)));
+  const kube::Type type{"", "v1", "ConfigMap"};
+  EXPECT_TRUE(cluster.get({type, "default", "a"}, {}));
+  EXPECT_TRUE(cluster.get({type, "other", "b"}, {}));
+
+  ASSERT_TRUE(
+      sync.apply(manifests("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, "
+                           "data: {k: '2'}}")));
+  EXPECT_EQ(cluster.get({type, "default", "a"}, {})->string_at({"data", "k"}), "2");
+  EXPECT_FALSE(cluster.get({type, "other", "b"}, {}));
+}
+
+TEST(ServeView, TellsWhyAPodWaitsAndWhichProcessesItHas) {
+  const auto pod = parse(R"({"metadata":{"name":"p","namespace":"ns",
+    "labels":{"llm-d.ai/role":"decode"}},"status":{"podIP":"127.77.1.2","containerStatuses":[
+    {"name":"main","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff",
+      "message":"ended with code 7"}},"lastState":{"terminated":{"message":"boom"}}},
+    {"name":"x","restartCount":0,"containerID":"process://42","state":{"running":{}}}]}})");
+  const auto view = view_of({}, {pod});
+
+  ASSERT_EQ(view.pods.size(), 1u);
+  EXPECT_EQ(view.pods[0].state, "CrashLoopBackOff");
+  EXPECT_EQ(view.pods[0].detail, "container main: ended with code 7\nboom");
+  EXPECT_EQ(view.pods[0].restarts, 2);
+  EXPECT_EQ(view.pods[0].containers[1].pid, 42);
+  EXPECT_THAT(changes({}, view),
+              ElementsAre("pod p: CrashLoopBackOff: container main: ended with code 7\nboom"));
+  EXPECT_TRUE(changes(view, view).empty());
+  EXPECT_THAT(changes(view, {}), ElementsAre("pod p: gone"));
+
+  const auto file = parse(status_file({"http://x/v1", "", false}, view, {}));
+  const auto& entry = file.find("pods")->if_array()->front();
+  EXPECT_EQ(entry.string_at({"role"}), "decode");
+  EXPECT_EQ(entry.find("containers")->if_array()->back().find("pid")->if_int(), 42);
+  EXPECT_THAT(status_table({"http://x/v1", "s", false}, view, {}),
+              ::testing::AllOf(HasSubstr("127.77.1.2"), HasSubstr("stand-in s")));
+}
+
+TEST(ServeView, IsReadyWhenEveryServiceIsForItsCurrentGeneration) {
+  const auto service = [](int seen) {
+    auto out = parse(R"({"metadata":{"generation":2},"status":{"conditions":[
+      {"type":"Ready","status":"True"}]}})");
+    out["status"]["observedGeneration"] = seen;
+    return out;
+  };
+  EXPECT_FALSE(all_ready({}));
+  EXPECT_TRUE(all_ready({service(2)}));
+  EXPECT_FALSE(all_ready({service(2), service(1)}));
+}
+
+}  // namespace
+}  // namespace baton::cli

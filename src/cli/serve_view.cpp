@@ -1,0 +1,210 @@
+#include "cli/serve_view.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "net/kube/object.hpp"
+
+namespace baton::cli {
+
+namespace {
+
+using text::json::Array;
+
+const Array& statuses(const kube::Object& pod, std::string_view member) {
+  static const Array kNone;
+  const auto* list = pod.find_path({"status", member});
+  return list == nullptr || list->if_array() == nullptr ? kNone : *list->if_array();
+}
+
+std::int64_t number_at(const kube::Object& object, std::string_view member) {
+  const auto* value = object.find(member);
+  return value == nullptr ? 0 : value->if_int().value_or(0);
+}
+
+std::int64_t pid_of(const kube::Object& status) {
+  constexpr std::string_view kPrefix = "process://";
+  const auto id = status.string_at({"containerID"});
+  std::int64_t pid = 0;
+  if (id.starts_with(kPrefix)) {
+    std::from_chars(id.data() + kPrefix.size(), id.data() + id.size(), pid);
+  }
+  return pid;
+}
+
+void put_state(PodView& out, const kube::Object& pod) {
+  if (kube::is_deleting(pod)) {
+    out.state = "Stopping";
+    return;
+  }
+  out.state = "Starting";
+  if (kube::condition_is(pod, "Ready", "True")) out.state = "Ready";
+  const auto* scheduled = kube::find_condition(pod, "PodScheduled");
+  if (scheduled != nullptr && scheduled->string_at({"status"}) == "False") {
+    out.state = "Pending";
+    out.detail = scheduled->string_at({"message"});
+  }
+  for (const auto* member : {"initContainerStatuses", "containerStatuses"}) {
+    for (const auto& status : statuses(pod, member)) {
+      const auto reason = status.string_at({"state", "waiting", "reason"});
+      if (reason.empty() || reason == "PodInitializing") continue;
+      out.state = reason;
+      out.detail = fmt::format("container {}: {}", status.string_at({"name"}),
+                               status.string_at({"state", "waiting", "message"}));
+      const auto last = status.string_at({"lastState", "terminated", "message"});
+      if (!last.empty()) out.detail += "\n" + std::string(last);
+      return;
+    }
+  }
+}
+
+PodView pod_view(const kube::Object& pod) {
+  PodView out;
+  out.ns = kube::namespace_of(pod);
+  out.name = kube::name_of(pod);
+  out.role = kube::label(pod, "llm-d.ai/role");
+  out.address = pod.string_at({"status", "podIP"});
+  for (const auto* member : {"initContainerStatuses", "containerStatuses"}) {
+    for (const auto& status : statuses(pod, member)) {
+      ContainerView container{std::string(status.string_at({"name"})), pid_of(status),
+                              number_at(status, "restartCount")};
+      out.restarts += container.restarts;
+      out.containers.push_back(std::move(container));
+    }
+  }
+  put_state(out, pod);
+  return out;
+}
+
+ServiceView service_view(const kube::Object& service) {
+  ServiceView out;
+  out.ns = kube::namespace_of(service);
+  out.name = kube::name_of(service);
+  out.ready = kube::condition_is(service, "Ready", "True");
+  if (const auto* ready = kube::find_condition(service, "Ready"); ready != nullptr && !out.ready) {
+    out.reason = ready->string_at({"reason"});
+    out.message = ready->string_at({"message"});
+  }
+  return out;
+}
+
+const gateway::PodStats* stats_of(const gateway::Stats& stats, const PodView& pod) {
+  for (const auto& entry : stats.pods) {
+    if (entry.ns == pod.ns && entry.name == pod.name) return &entry;
+  }
+  return nullptr;
+}
+
+kube::Object pod_json(const PodView& pod, const gateway::PodStats* stats) {
+  kube::Object out;
+  out["name"] = pod.name;
+  out["namespace"] = pod.ns;
+  out["role"] = pod.role;
+  out["address"] = pod.address;
+  out["state"] = pod.state;
+  out["detail"] = pod.detail;
+  out["restarts"] = pod.restarts;
+  out["containers"] = Array{};
+  for (const auto& container : pod.containers) {
+    kube::Object entry;
+    entry["name"] = container.name;
+    entry["pid"] = container.pid;
+    entry["restarts"] = container.restarts;
+    out["containers"].push_back(std::move(entry));
+  }
+  out["requests"] = stats == nullptr ? 0 : stats->requests;
+  out["kvBytes"] = stats == nullptr ? 0 : stats->kv_bytes;
+  return out;
+}
+
+}  // namespace
+
+StackView view_of(const std::vector<kube::Object>& services,
+                  const std::vector<kube::Object>& pods) {
+  StackView out;
+  for (const auto& service : services) out.services.push_back(service_view(service));
+  for (const auto& pod : pods) out.pods.push_back(pod_view(pod));
+  return out;
+}
+
+bool all_ready(const std::vector<kube::Object>& services) {
+  return !services.empty() && std::ranges::all_of(services, [](const kube::Object& service) {
+    const auto* seen = service.find_path({"status", "observedGeneration"});
+    return seen != nullptr && seen->if_int() == kube::generation_of(service) &&
+           kube::condition_is(service, "Ready", "True");
+  });
+}
+
+std::vector<std::string> changes(const StackView& before, const StackView& now) {
+  std::vector<std::string> out;
+  for (const auto& pod : now.pods) {
+    const auto old = std::ranges::find(before.pods, pod.name, &PodView::name);
+    if (old != before.pods.end() && old->state == pod.state && old->detail == pod.detail) continue;
+    out.push_back(fmt::format("pod {}: {}{}{}", pod.name, pod.state, pod.detail.empty() ? "" : ": ",
+                              pod.detail));
+  }
+  for (const auto& pod : before.pods) {
+    if (std::ranges::find(now.pods, pod.name, &PodView::name) == now.pods.end()) {
+      out.push_back(fmt::format("pod {}: gone", pod.name));
+    }
+  }
+  for (const auto& service : now.services) {
+    const auto old = std::ranges::find(before.services, service.name, &ServiceView::name);
+    const bool known = old != before.services.end();
+    if (service.ready && (!known || !old->ready)) {
+      out.push_back(fmt::format("service {}/{}: Ready", service.ns, service.name));
+    } else if (!service.ready && known && old->ready) {
+      out.push_back(fmt::format("service {}/{}: {}: {}", service.ns, service.name, service.reason,
+                                service.message));
+    }
+  }
+  return out;
+}
+
+std::string status_file(const Header& header, const StackView& view, const gateway::Stats& stats) {
+  kube::Object out;
+  out["url"] = header.url;
+  out["ready"] = header.ready;
+  out["standIn"] = header.stand_in;
+  out["requests"] = stats.requests;
+  out["failures"] = stats.failures;
+  out["services"] = Array{};
+  for (const auto& service : view.services) {
+    kube::Object entry;
+    entry["namespace"] = service.ns;
+    entry["name"] = service.name;
+    entry["ready"] = service.ready;
+    entry["reason"] = service.reason;
+    entry["message"] = service.message;
+    out["services"].push_back(std::move(entry));
+  }
+  out["pods"] = Array{};
+  for (const auto& pod : view.pods) out["pods"].push_back(pod_json(pod, stats_of(stats, pod)));
+  return text::json::pretty(out);
+}
+
+std::string status_table(const Header& header, const StackView& view, const gateway::Stats& stats) {
+  std::string out = fmt::format("{}  {}  {} requests, {} failed, {:.1f} tokens/s\n", header.url,
+                                header.ready ? "ready" : "starting", stats.requests, stats.failures,
+                                stats.tokens_per_second);
+  if (!header.stand_in.empty()) {
+    out += fmt::format("stand-in {}: every model is replaced by it, accelerators are emulated\n",
+                       header.stand_in);
+  }
+  out += fmt::format("{:<46} {:<8} {:<15} {:<18} {:>8} {:>8} {:>9} {:>9}\n", "POD", "ROLE",
+                     "ADDRESS", "STATE", "RESTARTS", "REQUESTS", "TOKENS/S", "KV MB");
+  for (const auto& pod : view.pods) {
+    const auto* entry = stats_of(stats, pod);
+    out += fmt::format("{:<46} {:<8} {:<15} {:<18} {:>8} {:>8} {:>9.1f} {:>9.1f}\n", pod.name,
+                       pod.role, pod.address, pod.state, pod.restarts,
+                       entry == nullptr ? 0 : entry->requests,
+                       entry == nullptr ? 0.0 : entry->tokens_per_second,
+                       entry == nullptr ? 0.0 : static_cast<double>(entry->kv_bytes) / 1e6);
+    if (!pod.detail.empty() && pod.state != "Ready") out += fmt::format("  {}\n", pod.detail);
+  }
+  return out;
+}
+
+}  // namespace baton::cli
