@@ -1,13 +1,12 @@
-#include <pthread.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "cli/command.hpp"
 #include "cli/sidecar_options.hpp"
+#include "cli/stop_signal.hpp"
 
 namespace baton::cli {
 
@@ -20,15 +19,7 @@ std::optional<std::string> from_environment(const char* name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  return set;
-}
-
-Status serve(const SidecarOptions& options) {
+Status serve(const SidecarOptions& options, const StopSignal& stop) {
   SystemClock clock;
   SystemRandom random;
   observe::Registry registry;
@@ -41,11 +32,7 @@ Status serve(const SidecarOptions& options) {
   loop.start();
   log::info("sidecar listens", {{"address", http::to_string(at)},
                                 {"decoder", http::to_string(options.config.decoder)}});
-  sigset_t signals = stop_signals();
-  int received = 0;
-  sigwait(&signals, &received);
-  log::info("sidecar drains", {{"signal", received}});
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second signal ends it at once
+  log::info("sidecar drains", {{"signal", stop.wait()}});
   sidecar.stop(Deadline::in(clock, kDrainTime));
   loop.stop();
   return {};
@@ -60,9 +47,8 @@ int run_sidecar(int argc, char** argv) {
   const SidecarOptions& o = **options;
   log::Style by_terminal = ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson;
   log::configure(o.log_level, o.log_style.value_or(by_terminal), "sidecar");
-  sigset_t signals = stop_signals();  // for every thread: one place waits for them
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  Status served = serve(o);
+  StopSignal stop;
+  Status served = serve(o, stop);
   return served ? 0 : fail("sidecar", served.error());
 }
 

@@ -124,6 +124,23 @@ TEST(Conversation, TurnTwoIsDecodeOnlyForEveryLengthOfMessageAndAnswer) {
   }
 }
 
+TEST(Conversation, TurnTwoOfALongConversationIsDecodeOnlyToo) {
+  ServicePool pool(service());
+  pool.update(service());
+  SeededRandom random(1);
+  const auto question = words(220'000, "q");
+  const auto answer = words(20'000, "a");
+  auto one = ask(pool, chat({message("user", question)}), Api::kChat, random);
+  answered(pool, one, Api::kChat, answer);
+
+  const auto two = ask(
+      pool,
+      chat({message("user", question), message("assistant", answer), message("user", "Continue")}),
+      Api::kChat, random);
+
+  EXPECT_FALSE(two.picked.route.prefill);
+}
+
 TEST(Conversation, AnEditedTurnGoesThroughPrefillAgain) {
   ServicePool pool(service());
   pool.update(service());

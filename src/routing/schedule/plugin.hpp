@@ -77,7 +77,9 @@ inline constexpr std::int64_t kMaxHashBlockBytes = 4096;
 // The prompt is hashed in these blocks, for whoever reads Context::matched.
 struct PrefixParameters {
   std::size_t block_bytes = 64;
-  std::size_t max_blocks = 256;
+  // As many as one endpoint remembers (2 MB of prompt). The October 2025 picker stops at 256: every
+  // conversation past 16 KiB then goes through prefill on each turn.
+  std::size_t max_blocks = 31250;
   std::size_t lru_capacity = 31250;  // hashes per endpoint
   friend bool operator==(const PrefixParameters&, const PrefixParameters&) = default;
 };

@@ -1,0 +1,318 @@
+#include "engine/serve/service.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+#include "base/async/cpu_pool.hpp"
+#include "base/core/log.hpp"
+#include "engine/serve/generation.hpp"
+
+namespace baton::serve {
+namespace {
+
+using http::Exchange;
+using openai::ErrorBody;
+using text::json::Object;
+using text::json::Value;
+
+// Tokenizing this many bytes takes about 0.2 ms; longer bodies go to the CPU pool.
+constexpr std::size_t kInlineBody = 2048;
+constexpr std::size_t kMaxRequestId = 256;
+
+std::tm local_time(Wall wall) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(wall);
+  std::tm out{};
+  ::localtime_r(&seconds, &out);
+  return out;
+}
+
+std::int64_t unix_seconds(Wall wall) {
+  return std::chrono::duration_cast<std::chrono::seconds>(wall.time_since_epoch()).count();
+}
+
+// Every byte is looked at, whatever differs.
+bool same_secret(std::string_view a, std::string_view b) {
+  unsigned char difference = a.size() == b.size() ? 0 : 1;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  return difference == 0;
+}
+
+bool is_json(std::string_view content_type) {
+  const std::string_view media = content_type.substr(0, content_type.find(';'));
+  return http::equal_names(media.substr(0, media.find_last_not_of(' ') + 1), "application/json");
+}
+
+}  // namespace
+
+struct Service::Impl {
+  Impl(ServiceConfig c, Deps d)
+      : config(std::move(c)),
+        engine(std::move(d.engine)),
+        model(std::move(d.model)),
+        clock(d.clock),
+        random(d.random),
+        loop("engine-http"),
+        pool({.threads = config.cpu_threads, .queue = 1024}),
+        room(loop),
+        probe(engine->config(), {model.names.front(), config.kv_dtype}),
+        around{*engine,           room, model, probe, clock, config.prompt_tokens_details,
+               config.force_usage},
+        started(unix_seconds(clock.wall())),
+        server(loop, clock, {config.limits, "baton"}, [this](Exchange& x) { return handle(x); }) {
+    if (config.seed) seeds.emplace(*config.seed);
+  }
+
+  struct Route {
+    std::string_view method, path;
+    Task<void> (Impl::*handler)(Exchange&);
+  };
+  static std::span<const Route> routes();
+
+  Task<void> handle(Exchange& x);
+  Task<void> health(Exchange& x);
+  Task<void> version(Exchange& x);
+  Task<void> metrics(Exchange& x);
+  Task<void> models(Exchange& x);
+  Task<void> chat(Exchange& x) { return generate(x, openai::Endpoint::kChat); }
+  Task<void> completions(Exchange& x) { return generate(x, openai::Endpoint::kCompletions); }
+  Task<void> tokenize_text(Exchange& x) { return tokens(x, true); }
+  Task<void> detokenize_ids(Exchange& x) { return tokens(x, false); }
+  Task<void> release(Exchange& x);
+
+  Task<void> generate(Exchange& x, openai::Endpoint endpoint);
+  Task<void> tokens(Exchange& x, bool to_tokens);
+  // The body, or nullopt after it was refused.
+  Task<std::optional<std::string>> body(Exchange& x);
+  template <class F>
+  Task<std::invoke_result_t<F&>> off_loop(std::size_t bytes, F work);
+  Task<void> send(Exchange& x, int status, std::string_view type, std::string text);
+  Task<void> refuse(Exchange& x, ErrorBody error) {
+    return send(x, error.status, "application/json", openai::to_json(error));
+  }
+  bool authorized(const Exchange& x) const;
+  std::string request_id(const Exchange& x, const std::string& in_body);
+
+  ServiceConfig config;
+  std::unique_ptr<runtime::Engine> engine;
+  ServedModel model;
+  const Clock& clock;
+  Random& random;
+  std::optional<SeededRandom> seeds;
+  async::Loop loop;
+  async::CpuPool pool;
+  Mailroom room;
+  Probe probe;
+  Surroundings around;
+  std::int64_t started;
+  http::Server server;
+  bool running = false;
+};
+
+std::span<const Service::Impl::Route> Service::Impl::routes() {
+  static constexpr std::array kRoutes{
+      Route{"GET", "/health", &Impl::health},
+      Route{"GET", "/ping", &Impl::health},
+      Route{"POST", "/ping", &Impl::health},
+      Route{"GET", "/version", &Impl::version},
+      Route{"GET", "/metrics", &Impl::metrics},
+      Route{"GET", "/v1/models", &Impl::models},
+      Route{"POST", "/v1/chat/completions", &Impl::chat},
+      Route{"POST", "/v1/completions", &Impl::completions},
+      Route{"POST", "/tokenize", &Impl::tokenize_text},
+      Route{"POST", "/detokenize", &Impl::detokenize_ids},
+      Route{"POST", "/baton/v1/kv/release", &Impl::release},
+  };
+  return kRoutes;
+}
+
+Task<void> Service::Impl::handle(Exchange& x) {
+  const std::string_view path = x.head().path();
+  const Route* found = nullptr;
+  bool path_exists = false;
+  for (const Route& route : routes()) {
+    if (route.path != path) continue;
+    path_exists = true;
+    if (route.method == x.head().method) found = &route;
+  }
+  if (path.starts_with("/v1") && !authorized(x)) {
+    co_await send(x, 401, "application/json", R"({"error":"Unauthorized"})");
+  } else if (found != nullptr) {
+    co_await (this->*found->handler)(x);
+  } else if (path_exists) {
+    co_await send(x, 405, "application/json", R"({"detail":"Method Not Allowed"})");
+  } else {
+    co_await send(x, 404, "application/json", R"({"detail":"Not Found"})");
+  }
+}
+
+// `type` is a literal.
+Task<void> Service::Impl::send(Exchange& x, int status, std::string_view type, std::string text) {
+  http::ResponseHead head{status, {}};
+  if (!type.empty()) head.headers.set("content-type", type);
+  const Status sent = co_await x.respond(std::move(head), text);
+  static_cast<void>(sent);  // the client may be gone
+}
+
+bool Service::Impl::authorized(const Exchange& x) const {
+  if (config.api_keys.empty()) return true;
+  std::string_view given = x.head().headers.get("authorization").value_or("");
+  if (given.size() < 7 || !http::equal_names(given.substr(0, 7), "bearer ")) return false;
+  given.remove_prefix(7);
+  return std::ranges::any_of(config.api_keys,
+                             [&](const std::string& key) { return same_secret(key, given); });
+}
+
+Task<void> Service::Impl::health(Exchange& x) {
+  return send(x, engine->healthy() ? 200 : 503, "", "");
+}
+
+Task<void> Service::Impl::version(Exchange& x) {
+  return send(x, 200, "application/json",
+              text::json::dump(Object{{"version", std::string(kVllmVersion)}}));
+}
+
+Task<void> Service::Impl::metrics(Exchange& x) {
+  return send(x, 200, "text/plain; version=0.0.4; charset=utf-8", probe.expose(engine->stats()));
+}
+
+Task<void> Service::Impl::models(Exchange& x) {
+  text::json::Array list;
+  for (const std::string& name : model.names) {
+    const Object permission{{"id", "modelperm-" + random_hex(random, 8)},
+                            {"object", "model_permission"},
+                            {"created", started},
+                            {"allow_create_engine", false},
+                            {"allow_sampling", true},
+                            {"allow_logprobs", true},
+                            {"allow_search_indices", false},
+                            {"allow_view", true},
+                            {"allow_fine_tuning", false},
+                            {"organization", "*"},
+                            {"group", nullptr},
+                            {"is_blocking", false}};
+    list.emplace_back(Object{{"id", name},
+                             {"object", "model"},
+                             {"created", started},
+                             {"owned_by", "vllm"},
+                             {"root", model.root},
+                             {"parent", nullptr},
+                             {"max_model_len", model.max_model_len},
+                             {"permission", text::json::Array{permission}}});
+  }
+  return send(x, 200, "application/json",
+              text::json::dump(Object{{"object", "list"}, {"data", std::move(list)}}));
+}
+
+Task<std::optional<std::string>> Service::Impl::body(Exchange& x) {
+  const auto type = x.head().headers.get("content-type");
+  if (type && !is_json(*type)) {
+    co_await refuse(
+        x,
+        {400, "Bad Request",
+         "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed", ""});
+    co_return std::nullopt;
+  }
+  Result<std::string> text = co_await x.read_body(kMaxBody);
+  if (text) co_return *std::move(text);
+  co_await refuse(
+      x, openai::error_body(http::body_error_status(text.error()), text.error().message()));
+  co_return std::nullopt;
+}
+
+// Long work leaves the loop free for others.
+template <class F>
+Task<std::invoke_result_t<F&>> Service::Impl::off_loop(std::size_t bytes, F work) {
+  if (bytes <= kInlineBody) co_return work();
+  auto result = co_await pool.run(std::move(work));
+  if (!result) co_return std::unexpected(openai::error_body(result.error()));
+  co_return *std::move(result);
+}
+
+std::string Service::Impl::request_id(const Exchange& x, const std::string& in_body) {
+  const auto given = x.head().headers.get("x-request-id");
+  if (given && !given->empty() && given->size() <= kMaxRequestId) return std::string(*given);
+  return in_body.empty() ? random_hex(random, 16) : in_body;
+}
+
+Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
+  const std::optional<std::string> text = co_await body(x);
+  if (!text) co_return;
+  const std::tm now = local_time(clock.wall());
+  const std::size_t vocab = engine->model_config().vocab;
+  auto work = [&] { return prepare(model, vocab, endpoint, *text, now); };
+  openai::Decoded<Prepared> prepared = co_await off_loop(text->size(), std::move(work));
+  if (!prepared) {
+    co_await refuse(x, std::move(prepared).error());
+    co_return;
+  }
+  const bool is_chat = endpoint == openai::Endpoint::kChat;
+  const std::string id = request_id(x, prepared->delivery.request_id);
+  if (seeds && !prepared->request.sampling.seed) prepared->request.sampling.seed = seeds->next();
+  openai::AnswerHead head{endpoint, (is_chat ? "chatcmpl-" : "cmpl-") + id,
+                          unix_seconds(clock.wall()), model.names.front()};
+  std::string engine_id =
+      fmt::format("{}{}-{}", head.id, is_chat ? "" : "-0", random_hex(random, 4));
+  http::Headers headers;
+  if (config.request_id_headers) headers.set("x-request-id", id);
+  Generation generation(around, x, *std::move(prepared), std::move(head), std::move(engine_id),
+                        std::move(headers));
+  co_await generation.run();
+}
+
+Task<void> Service::Impl::tokens(Exchange& x, bool to_tokens) {
+  const std::optional<std::string> text = co_await body(x);
+  if (!text) co_return;
+  const std::tm now = local_time(clock.wall());
+  auto work = [&] { return to_tokens ? tokenize(model, *text, now) : detokenize(model, *text); };
+  openai::Decoded<std::string> answer = co_await off_loop(text->size(), std::move(work));
+  if (answer) {
+    co_await send(x, 200, "application/json", *answer);
+  } else {
+    co_await refuse(x, std::move(answer).error());
+  }
+}
+
+Task<void> Service::Impl::release(Exchange& x) {
+  const std::optional<std::string> text = co_await body(x);
+  if (!text) co_return;
+  openai::Decoded<Value> value = openai::decode_object(*text);
+  if (!value) {
+    co_await refuse(x, std::move(value).error());
+    co_return;
+  }
+  const Status released = engine->release_lease(value->string_at({"remote_request_id"}),
+                                                value->string_at({"lease_token"}));
+  if (released) {
+    co_await send(x, 200, "application/json", "{}");
+  } else {
+    co_await refuse(x, openai::error_body(released.error()));
+  }
+}
+
+Service::Service(ServiceConfig config, Deps deps)
+    : impl_(std::make_unique<Impl>(std::move(config), std::move(deps))) {}
+Service::~Service() { stop(runtime::Drain::kNo, {impl_->clock.now()}); }
+
+Result<http::Endpoint> Service::start() {
+  BATON_TRY_ASSIGN(http::Endpoint at, impl_->server.listen(impl_->config.listen));
+  impl_->engine->start(impl_->room);
+  impl_->loop.start();
+  impl_->running = true;
+  return at;
+}
+
+void Service::stop(runtime::Drain drain, Deadline deadline) {
+  if (!std::exchange(impl_->running, false)) return;
+  const Mono now = impl_->clock.now();
+  impl_->server.stop(drain == runtime::Drain::kYes ? deadline : Deadline{now});
+  impl_->engine->stop(drain, deadline);
+  impl_->loop.stop();
+}
+
+runtime::Engine& Service::engine() { return *impl_->engine; }
+
+}  // namespace baton::serve

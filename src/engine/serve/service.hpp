@@ -1,0 +1,56 @@
+#pragma once
+// The engine over HTTP, as vLLM's server.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/random.hpp"
+#include "engine/runtime/engine.hpp"
+#include "engine/serve/served_model.hpp"
+#include "net/http/server.hpp"
+
+namespace baton::serve {
+
+// The version of vLLM whose surface this is: what /version and `vllm --version` say.
+inline constexpr std::string_view kVllmVersion = "0.22.0";
+inline constexpr std::size_t kMaxBody = std::size_t{64} << 20;
+
+struct ServiceConfig {
+  http::Endpoint listen;
+  http::ServerLimits limits;
+  std::vector<std::string> api_keys;  // empty: no authentication
+  bool prompt_tokens_details = false;
+  bool request_id_headers = false;
+  bool force_usage = false;
+  std::optional<std::uint64_t> seed;  // of requests without one; absent: the engine draws them
+  std::string kv_dtype = "auto";
+  std::size_t cpu_threads = 1;  // for tokenizing long prompts
+};
+
+// Owns the engine, the event loop and the CPU pool.
+class Service {
+ public:
+  struct Deps {
+    std::unique_ptr<runtime::Engine> engine;
+    ServedModel model;
+    const Clock& clock;
+    Random& random;  // for request ids; used on the loop
+  };
+  Service(ServiceConfig config, Deps deps);
+  ~Service();  // stops without draining
+
+  // Starts the engine and answers. kConflict: the address is in use.
+  Result<http::Endpoint> start();
+  // No new requests; those running may end until the deadline. From any thread but the loop's.
+  void stop(runtime::Drain drain, Deadline deadline);
+  runtime::Engine& engine();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace baton::serve

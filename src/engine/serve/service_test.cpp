@@ -1,0 +1,415 @@
+// The HTTP surface over a real engine with a model that notices wrong KV. Error texts: vllm-live
+// §4.
+
+#include "engine/serve/service.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/async/blocking.hpp"
+#include "engine/runtime/testing/fake_model.hpp"
+#include "net/http/client.hpp"
+
+namespace baton::serve {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using text::json::Object;
+using text::json::Value;
+
+const SystemClock kClock;
+Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(30)); }
+
+bool eventually(const std::function<bool()>& condition) {
+  for (const Deadline limit = soon(); !limit.passed(kClock.now());) {
+    if (condition()) return true;
+    std::this_thread::yield();
+  }
+  return false;
+}
+
+// Ids 2 to 96 are the printable ASCII characters; 0 and 1 are <bos> and <eos>.
+std::unique_ptr<const token::Tokenizer> ascii() {
+  std::string vocab = R"("Ġ":2)";
+  for (int c = 0x21; c < 0x7F; ++c) {
+    vocab += ",";
+    text::json::append_quoted(vocab, std::string(1, static_cast<char>(c)));
+    vocab += ":" + std::to_string(c - 0x20 + 2);
+  }
+  auto made = token::Tokenizer::parse(
+      R"({"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},"added_tokens":[{"id":0,"content":"<bos>",
+      "special":true},{"id":1,"content":"<eos>","special":true}],"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":
+      {"id":"<bos>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"<bos>":{"id":"<bos>","ids":[0]}}},
+      "model":{"type":"BPE","vocab":{)" +
+      vocab + R"(},"merges":[]}})");
+  EXPECT_TRUE(made) << made.error().message();
+  return *std::move(made);
+}
+
+struct Reply {
+  int status = 0;
+  http::Headers headers;
+  std::string body;
+  Value json() const {
+    auto value = text::json::parse(body);
+    return value ? *value : Value();
+  }
+  std::uint64_t number(std::string_view header) const {
+    return std::stoull(std::string(headers.get(header).value_or("999999")));
+  }
+  std::string error() const { return std::string(json().string_at({"error", "message"})); }
+};
+
+// A service and a client of it.
+class Served {
+ public:
+  explicit Served(const std::function<void(ServiceConfig&, runtime::EngineConfig&)>& change = {}) {
+    ServiceConfig service;
+    service.listen = {"127.0.0.1", 0};
+    runtime::EngineConfig engine;
+    engine.block_size = 16;
+    engine.blocks = 64;
+    engine.max_model_len = 512;
+    engine.max_num_batched_tokens = 64;
+    engine.max_num_seqs = 8;
+    engine.transfer = runtime::TransferConfig{};
+    if (change) change(service, engine);
+    auto made = runtime::Engine::create(
+        engine, {std::make_unique<runtime::testing::FakeModel>(), kClock, random_});
+    EXPECT_TRUE(made) << made.error().message();
+    ServedModel model;
+    model.names = {"tiny", "alias"};
+    model.root = "./tiny";
+    model.max_model_len = engine.max_model_len;
+    model.tokenizer = ascii();
+    model.chat = *token::ChatTemplate::parse(
+        R"({"bos_token":"<bos>","chat_template":"{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"})",
+        "");
+    service_ = std::make_unique<Service>(
+        std::move(service), Service::Deps{*std::move(made), std::move(model), kClock, random_});
+    auto at = service_->start();
+    EXPECT_TRUE(at) << at.error().message();
+    at_ = *at;
+    loop_.start();
+    client_ = std::make_unique<http::Client>(kClock, http::Client::Config{});
+  }
+  ~Served() {
+    async::blocking_run(loop_, drop_client());
+    loop_.stop();
+  }
+
+  Reply call(std::string method, std::string path, std::string body = "",
+             http::Headers headers = {{"content-type", "application/json"}}) {
+    return async::blocking_run(
+        loop_, exchange({std::move(method), std::move(path), std::move(headers)}, std::move(body)));
+  }
+  Reply post(std::string path, std::string body) {
+    return call("POST", std::move(path), std::move(body));
+  }
+  Reply complete(std::string more) {
+    return post("/v1/completions",
+                R"({"prompt":"Hello world, this is a prompt","temperature":0,"ignore_eos":true)" +
+                    more + "}");
+  }
+  // Sends the request and leaves when the head has come.
+  void leave_early(std::string path, std::string body) {
+    async::blocking_run(loop_,
+                        head_only({"POST", std::move(path), {{"content-type", "application/json"}}},
+                                  std::move(body)));
+  }
+  Service& service() { return *service_; }
+  runtime::Stats stats() { return service_->engine().stats(); }
+
+ private:
+  Task<Reply> exchange(http::RequestHead head, std::string body) {
+    const std::string_view piece = body;
+    auto response = co_await client_->send(at_, head, {&piece, 1}, soon());
+    if (!response) co_return Reply{-1, {}, response.error().error.message()};
+    auto text = co_await response->read_all(1 << 24, soon());
+    co_return Reply{response->head().status, response->head().headers,
+                    text ? *text : "broken: " + text.error().error.message()};
+  }
+  Task<void> head_only(http::RequestHead head, std::string body) {
+    const std::string_view piece = body;
+    auto response = co_await client_->send(at_, head, {&piece, 1}, soon());
+    EXPECT_TRUE(response);
+  }
+  Task<void> drop_client() {
+    client_.reset();
+    co_return;
+  }
+
+  SystemRandom random_;
+  std::unique_ptr<Service> service_;
+  http::Endpoint at_;
+  async::Loop loop_{"client"};
+  std::unique_ptr<http::Client> client_;
+};
+
+TEST(Service, AnswersHealthVersionAndModels) {
+  Served s;
+  EXPECT_EQ(s.call("GET", "/health").status, 200);
+  EXPECT_EQ(s.call("GET", "/health").body, "");
+  EXPECT_EQ(s.call("POST", "/ping").status, 200);
+  EXPECT_EQ(s.call("GET", "/version").body, R"({"version":"0.22.0"})");
+  const Value models = s.call("GET", "/v1/models").json();
+  ASSERT_EQ(models.find("data")->if_array()->size(), 2u);
+  const Value& first = models.find("data")->if_array()->front();
+  EXPECT_EQ(first.string_at({"id"}), "tiny");
+  EXPECT_EQ(first.string_at({"root"}), "./tiny");
+  EXPECT_EQ(first.find("max_model_len")->if_int(), 512);
+}
+
+TEST(Service, RefusesUnknownPathsAndMethodsAsVllm) {
+  Served s;
+  EXPECT_EQ(s.call("GET", "/nope").body, R"({"detail":"Not Found"})");
+  const Reply get = s.call("GET", "/v1/completions");
+  EXPECT_EQ(get.status, 405);
+  EXPECT_EQ(get.body, R"({"detail":"Method Not Allowed"})");
+}
+
+TEST(Service, RefusesWithTheWordsOfVllm) {
+  Served s;
+  const Reply unknown = s.post("/v1/chat/completions",
+                               R"({"model":"nope","messages":[{"role":"user","content":"a"}]})");
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(
+      unknown.body,
+      R"({"error":{"message":"The model `nope` does not exist. Valid aliases: tiny, alias.","type":"NotFoundError","param":"model","code":404}})");
+  const Reply plain = s.call("POST", "/v1/completions", "{}", {{"content-type", "text/plain"}});
+  EXPECT_EQ(plain.status, 400);
+  EXPECT_EQ(plain.error(),
+            "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed");
+  const Reply long_prompt =
+      s.post("/v1/completions", R"({"prompt":")" + std::string(600, 'x') + R"("})");
+  EXPECT_EQ(long_prompt.status, 400);
+  EXPECT_EQ(long_prompt.error(),
+            "This model's maximum context length is 512 tokens. However, your prompt contains 601 "
+            "input tokens, which exceeds this limit even without "
+            "any output tokens. Please reduce the length of the input prompt. "
+            "(parameter=input_tokens, value=601)");
+  EXPECT_EQ(s.complete(R"(,"max_tokens":4000)").error(),
+            "max_tokens=4000 cannot be greater than max_model_len=512. Please request fewer output "
+            "tokens. (parameter=max_tokens, value=4000)");
+  EXPECT_THAT(s.complete(R"(,"max_tokens":500)").error(), HasSubstr("is too large: 500."));
+  EXPECT_EQ(s.post("/v1/completions", R"({"prompt":[5,97]})").error(),
+            "Token id 97 is out of vocabulary");
+  EXPECT_EQ(s.post("/v1/completions", "{nope").status, 400);
+  EXPECT_EQ(s.post("/v1/completions", std::string("{\"prompt\":\"\xFF\"}")).status, 400);
+  EXPECT_EQ(s.complete(R"(,"temperature":-1)").status, 400);
+}
+
+TEST(Service, RefusesABodyOverTheLimit) {
+  Served s([](ServiceConfig& c, runtime::EngineConfig&) { c.limits.body_bytes = 1000; });
+  const Reply reply = s.post("/v1/completions", std::string(2000, ' '));
+  EXPECT_EQ(reply.status, 413);
+  EXPECT_EQ(reply.json().string_at({"error", "type"}), "PayloadTooLargeError");
+}
+
+TEST(Service, AnswersACompletionWithProof) {
+  Served s;
+  const Reply reply = s.complete(R"(,"max_tokens":7)");
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const Value choice = reply.json().find("choices")->if_array()->front();
+  EXPECT_EQ(choice.string_at({"text"}).size(), 7u);
+  EXPECT_EQ(choice.string_at({"finish_reason"}), "length");
+  EXPECT_EQ(reply.json().find_path({"usage", "prompt_tokens"})->if_int(),
+            30);  // <bos> and 29 characters
+  EXPECT_EQ(reply.json().find_path({"usage", "completion_tokens"})->if_int(), 7);
+  EXPECT_EQ(reply.number("x-baton-prompt-tokens"), 30u);
+  EXPECT_EQ(reply.number("x-baton-computed-tokens"), 30u);
+  EXPECT_EQ(reply.number("x-baton-remote-tokens") + reply.number("x-baton-cached-tokens") +
+                reply.number("x-baton-kv-bytes"),
+            0u);
+  EXPECT_THAT(std::string(*reply.headers.get("server-timing")),
+              testing::MatchesRegex("queue;dur=.*, transfer;dur=.*, compute;dur=.*"));
+  const Reply again = s.complete(R"(,"max_tokens":7)");
+  EXPECT_EQ(again.json().find("choices")->if_array()->front().string_at({"text"}),
+            choice.string_at({"text"}));
+  EXPECT_EQ(again.number("x-baton-cached-tokens"), 16u);
+}
+
+TEST(Service, StreamsTheSameTextAsItAnswersWhole) {
+  Served s;
+  const std::string whole(s.complete(R"(,"max_tokens":20)")
+                              .json()
+                              .find("choices")
+                              ->if_array()
+                              ->front()
+                              .string_at({"text"}));
+  const Reply reply =
+      s.complete(R"(,"max_tokens":20,"stream":true,"stream_options":{"include_usage":true})");
+  EXPECT_EQ(reply.headers.get("content-type"), "text/event-stream; charset=utf-8");
+  EXPECT_TRUE(reply.headers.has("x-baton-prompt-tokens"));
+  std::string text;
+  std::size_t at = 0;
+  for (std::size_t end = reply.body.find("\n\n"); end != std::string::npos;
+       end = reply.body.find("\n\n", at)) {
+    const auto event = text::json::parse(reply.body.substr(at + 6, end - at - 6));
+    at = end + 2;
+    if (event && !event->find("choices")->if_array()->empty())
+      text += event->find("choices")->if_array()->front().string_at({"text"});
+  }
+  EXPECT_EQ(text, whole);
+  EXPECT_THAT(
+      reply.body,
+      HasSubstr(
+          R"("choices":[],"usage":{"prompt_tokens":30,"total_tokens":50,"completion_tokens":20}})"));
+  EXPECT_TRUE(reply.body.ends_with("data: [DONE]\n\n"));
+}
+
+TEST(Service, StreamsAChatWithTheRoleFirst) {
+  Served s;
+  const Reply reply = s.post(
+      "/v1/chat/completions",
+      R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":3,"temperature":0,"ignore_eos":true,"stream":true})");
+  EXPECT_THAT(reply.body, testing::StartsWith("data: {\"id\":\"chatcmpl-"));
+  EXPECT_THAT(
+      reply.body.substr(0, reply.body.find("\n\n")),
+      HasSubstr(
+          R"("choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}])"));
+  EXPECT_THAT(reply.body, HasSubstr(R"("finish_reason":"length","stop_reason":null)"));
+  EXPECT_EQ(reply.number("x-baton-prompt-tokens"), 10u);  // <bos>[user]Hi>
+}
+
+TEST(Service, StopsAtAStopStringAndFreesTheRequest) {
+  Served s;
+  const std::string free(s.complete(R"(,"max_tokens":30)")
+                             .json()
+                             .find("choices")
+                             ->if_array()
+                             ->front()
+                             .string_at({"text"}));
+  std::string stop;
+  text::json::append_quoted(stop, free.substr(10, 3));
+  const Reply reply = s.complete(R"(,"max_tokens":30,"stop":[)" + stop + "]");
+  const Value choice = reply.json().find("choices")->if_array()->front();
+  EXPECT_EQ(choice.string_at({"text"}), free.substr(0, free.find(free.substr(10, 3))));
+  EXPECT_EQ(choice.string_at({"finish_reason"}), "stop");
+  EXPECT_EQ(choice.string_at({"stop_reason"}), free.substr(10, 3));
+  EXPECT_TRUE(eventually([&] { return s.stats().running == 0; }));
+}
+
+TEST(Service, GivesLogprobsOfEachToken) {
+  Served s;
+  const Reply reply = s.complete(R"(,"max_tokens":3,"logprobs":2)");
+  const Value body = reply.json();
+  const Value& logprobs = *body.find("choices")->if_array()->front().find("logprobs");
+  EXPECT_EQ(logprobs.find("tokens")->if_array()->size(), 3u);
+  EXPECT_EQ(logprobs.find("top_logprobs")->if_array()->front().if_object()->size(), 2u);
+  const Reply ids = s.complete(R"(,"max_tokens":1,"logprobs":0,"return_tokens_as_token_ids":true)");
+  EXPECT_THAT(ids.body, HasSubstr(R"("tokens":["token_id:)"));
+}
+
+TEST(Service, MovesThePromptFromAPrefillToADecodeService) {
+  Served prefill;
+  Served decode;
+  const Reply alone =
+      decode.complete(R"(,"max_tokens":5,"prompt":"Another prompt of some length")");
+  const Reply first =
+      prefill.complete(R"(,"max_tokens":1,"kv_transfer_params":{"do_remote_decode":true})");
+  ASSERT_EQ(first.status, 200) << first.body;
+  const Value params = *first.json().find("kv_transfer_params");
+  ASSERT_TRUE(params.is_object()) << first.body;
+  const Reply here = prefill.complete(R"(,"max_tokens":9)");
+
+  const Reply second =
+      decode.complete(R"(,"max_tokens":9,"kv_transfer_params":)" + text::json::dump(params));
+
+  EXPECT_EQ(second.number("x-baton-remote-tokens") + second.number("x-baton-cached-tokens") +
+                second.number("x-baton-computed-tokens"),
+            30u);
+  EXPECT_GT(second.number("x-baton-remote-tokens"), 0u);
+  EXPECT_GT(second.number("x-baton-kv-bytes"), 0u);
+  EXPECT_EQ(second.json().find("choices")->if_array()->front().string_at({"text"}),
+            here.json().find("choices")->if_array()->front().string_at({"text"}));
+  EXPECT_TRUE(eventually([&] { return prefill.stats().leases == 0; }));
+}
+
+TEST(Service, ReleasesALeaseOnRequest) {
+  Served s;
+  const Reply first =
+      s.complete(R"(,"max_tokens":1,"kv_transfer_params":{"do_remote_decode":true})");
+  const Value params = *first.json().find("kv_transfer_params");
+  EXPECT_EQ(s.stats().leases, 1u);
+  const std::string id(params.string_at({"remote_request_id"}));
+  std::string token;
+  for (const auto& [key, value] : *params.if_object()) {
+    if (key.find("token") != std::string::npos && value.is_string()) token = *value.if_string();
+  }
+  EXPECT_EQ(s.post("/baton/v1/kv/release",
+                   text::json::dump(Object{{"remote_request_id", id}, {"lease_token", "guess"}}))
+                .status,
+            404);
+  EXPECT_EQ(s.post("/baton/v1/kv/release",
+                   text::json::dump(Object{{"remote_request_id", id}, {"lease_token", token}}))
+                .status,
+            200);
+  EXPECT_TRUE(eventually([&] { return s.stats().leases == 0; }));
+}
+
+TEST(Service, StopsTheRequestOfAClientThatLeft) {
+  Served s;
+  s.leave_early("/v1/completions",
+                R"({"prompt":"a","max_tokens":500,"ignore_eos":true,"stream":true})");
+  EXPECT_TRUE(eventually([&] { return s.stats().running == 0 && s.stats().waiting == 0; }));
+  EXPECT_TRUE(eventually([&] {
+    return s.call("GET", "/metrics").body.find("finished_reason=\"abort\"") != std::string::npos;
+  }));
+}
+
+TEST(Service, TokenizesAndBack) {
+  Served s;
+  EXPECT_EQ(s.post("/tokenize", R"({"prompt":"AB"})").body,
+            R"({"count":3,"max_model_len":512,"tokens":[0,35,36],"token_strs":null})");
+  EXPECT_EQ(
+      s.post("/tokenize", R"({"prompt":"AB","add_special_tokens":false,"return_token_strs":true})")
+          .body,
+      R"({"count":2,"max_model_len":512,"tokens":[35,36],"token_strs":["A","B"]})");
+  EXPECT_EQ(s.post("/tokenize", R"({"messages":[{"role":"user","content":"Hi"}]})")
+                .json()
+                .find("count")
+                ->if_int(),
+            10);
+  EXPECT_EQ(s.post("/detokenize", R"({"tokens":[0,35,36]})").body, R"({"prompt":"<bos>AB"})");
+}
+
+TEST(Service, CountsUnderTheNamesOfVllm) {
+  Served s;
+  s.complete(R"(,"max_tokens":4)");
+  const std::string text = s.call("GET", "/metrics").body;
+  for (const std::string_view line :
+       {R"(vllm:num_requests_running{engine="0",model_name="tiny"} 0)",
+        R"(vllm:num_requests_waiting{engine="0",model_name="tiny"} 0)",
+        R"(vllm:prompt_tokens_total{engine="0",model_name="tiny"} 30)",
+        R"(vllm:generation_tokens_total{engine="0",model_name="tiny"} 4)",
+        R"(vllm:request_success_total{engine="0",model_name="tiny",finished_reason="length"} 1)",
+        R"(num_gpu_blocks="64")", R"(block_size="16")", "vllm:kv_cache_usage_perc",
+        "vllm:time_to_first_token_seconds_bucket", "baton_kv_blocks_pinned"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+TEST(Service, AsksForAnApiKeyUnderV1Only) {
+  Served s([](ServiceConfig& c, runtime::EngineConfig&) { c.api_keys = {"secret"}; });
+  EXPECT_EQ(s.call("GET", "/v1/models").status, 401);
+  EXPECT_EQ(s.call("GET", "/v1/models").body, R"({"error":"Unauthorized"})");
+  EXPECT_EQ(s.call("GET", "/v1/models", "", {{"authorization", "Bearer secret"}}).status, 200);
+  EXPECT_EQ(s.call("GET", "/health").status, 200);
+}
+
+TEST(Service, KeepsTheRequestId) {
+  Served s([](ServiceConfig& c, runtime::EngineConfig&) {
+    c.request_id_headers = c.prompt_tokens_details = true;
+  });
+  const Reply reply = s.call("POST", "/v1/completions", R"({"prompt":"a","max_tokens":1})",
+                             {{"content-type", "application/json"}, {"x-request-id", "r-7"}});
+  EXPECT_EQ(reply.json().string_at({"id"}), "cmpl-r-7");
+  EXPECT_EQ(reply.headers.get("x-request-id"), "r-7");
+  EXPECT_EQ(reply.json().find_path({"usage", "prompt_tokens_details", "cached_tokens"})->if_int(),
+            0);
+}
+
+}  // namespace
+}  // namespace baton::serve
