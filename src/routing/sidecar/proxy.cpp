@@ -235,7 +235,7 @@ Task<Action> Proxy::prefill_leg(Call& call) {
 // What a complete prefill answer amounts to.
 Leg Proxy::read_prefill(Call& call) const {
   int status = call.prefill_head.status;
-  if (status < 200 || status >= 300) return {Leg::Kind::kAnswered, status};
+  if (status < 200 || status >= 300) return {.kind = Leg::Kind::kAnswered, .status = status};
   Result<Handover> handover = connector_.read_prefill_answer(call.prefill_body);
   if (!handover) {
     bool broken = handover.error().code() == Code::kInvalid;
@@ -244,7 +244,7 @@ Leg Proxy::read_prefill(Call& call) const {
     return {broken ? Leg::Kind::kBroken : Leg::Kind::kUnusable, status};
   }
   call.handover = *std::move(handover);
-  return {Leg::Kind::kAnswered, status};
+  return {.kind = Leg::Kind::kAnswered, .status = status};
 }
 
 Task<Action> Proxy::decode_leg(Call& call, Action action) {
@@ -261,6 +261,7 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
   Leg leg;
   if (sent) {
     leg.status = sent->head().status;
+    leg.pulled = sent->head().headers.get("x-baton-remote-tokens") != "0";  // cached, or recomputed
     call.answer = *std::move(sent);
   } else {
     leg = leg_of(sent.error());

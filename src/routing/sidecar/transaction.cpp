@@ -91,7 +91,7 @@ Action Transaction::on_prefill(const Leg& leg) {
 Action Transaction::on_decode(const Leg& leg) {
   BATON_ASSERT(state_ == State::kDecoding);
   if (success(leg)) {
-    lease_ = false;  // pulled before the first byte
+    if (leg.pulled) lease_ = false;
     state_ = State::kStreaming;
     return Action::kStream;
   }

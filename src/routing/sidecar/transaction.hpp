@@ -47,7 +47,8 @@ struct Leg {
     kTimeout,
   };
   Kind kind = Kind::kAnswered;
-  int status = 200;  // kAnswered
+  int status = 200;    // kAnswered
+  bool pulled = true;  // decode: a success took the handed-over KV, as far as the engine tells
 };
 
 enum class Action : std::uint8_t {

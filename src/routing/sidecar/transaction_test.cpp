@@ -108,6 +108,15 @@ TEST(Transaction, NamesAFailedDecodeByItsCause) {
   }
 }
 
+TEST(Transaction, GivesBackWhatASuccessfulDecodeDidNotPull) {
+  Transaction t = prefilling(Policy::kRelay);
+  (void)t.on_prefill(answered(200));
+
+  EXPECT_EQ(t.on_decode({.status = 200, .pulled = false}), Action::kStream);
+
+  EXPECT_TRUE(t.owes_release());
+}
+
 TEST(Transaction, KeepsTheLeaseInMindWhenTheClientLeaves) {
   Transaction t = prefilling(Policy::kRelay);
   (void)t.on_prefill(answered(200));
