@@ -3,6 +3,7 @@
 //   --port N          where to listen (default 8000)
 //   --exit-code N     ends at once
 //   --ignore-term     survives SIGTERM
+//   --version         ends at once
 //   GET /crash        ends with code 3
 //   GET /sick         /health answers 503 from now on
 //   GET /metrics      vllm:num_requests_running 0
@@ -77,6 +78,7 @@ int main(int argc, char** argv) {
   int port = 8000;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
+    if (word == "--version") return 0;
     if (word == "--exit-code" && i + 1 < argc) return std::atoi(argv[i + 1]);
     if (word == "--ignore-term") std::signal(SIGTERM, SIG_IGN);
     if (word == "--port" && i + 1 < argc) port = std::atoi(argv[i + 1]);
