@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/runtime/kv_server.hpp"
 #include "engine/runtime/testing/meddler.hpp"
 #include "engine/runtime/testing/rig.hpp"
 #include "formats/kv/kv_wire.hpp"
@@ -193,7 +194,7 @@ TEST_F(Fault, ASlowPrefillEngineIsGivenUpAtTheStallTimeout) {
   Meddler meddler(prefill.engine->config().transfer->port, Meddler::How::kStall, 5000);
   params.remote_port = meddler.port();
   const auto id = decode.submit(prompt, greedy(kAnswer), params);
-  while (!meddler.reached()) std::this_thread::yield();
+  ASSERT_TRUE(meddler.reached());
   EXPECT_EQ(decode.engine->stats().waiting_remote, 1U);
 
   // The batch goes on meanwhile.
@@ -208,7 +209,7 @@ TEST_F(Fault, KillingThePrefillEngineDuringATransferIsNoticed) {
   Meddler meddler(prefill.engine->config().transfer->port, Meddler::How::kStall, 5000);
   params.remote_port = meddler.port();
   const auto id = decode.submit(prompt, greedy(kAnswer), params);
-  while (!meddler.reached()) std::this_thread::yield();
+  ASSERT_TRUE(meddler.reached());
 
   prefill.engine.reset();
   decode.clock.advance(std::chrono::seconds(6));
@@ -222,7 +223,7 @@ TEST_F(Fault, AbortingWhilePullingKeepsTheBlocksUntilThePullHasEnded) {
                                            Meddler::How::kStall, 5000);
   params.remote_port = meddler->port();
   const auto id = decode.submit(prompt, greedy(kAnswer), params);
-  while (!meddler->reached()) std::this_thread::yield();
+  ASSERT_TRUE(meddler->reached());
 
   decode.engine->abort(id);
 
@@ -233,33 +234,64 @@ TEST_F(Fault, AbortingWhilePullingKeepsTheBlocksUntilThePullHasEnded) {
   expect_nothing_pinned();
 }
 
-TEST_F(Fault, AnAbortOrDeadlineBeforeThePullReleasesTheRemoteLease) {
-  EngineConfig c = tcp_config();
-  c.max_num_seqs = 1;
-  Rig full(c);
-  const auto running = full.submit(prompt_of(5, 1), greedy(1000));
-  ASSERT_TRUE(full.sink.wait_for_tokens(running, 1));
-  const auto waiting = full.submit(prompt, greedy(kAnswer), prefilled());
+// A decode engine whose only place is taken, so that the next request waits.
+class FullEngine {
+ public:
+  FullEngine() { EXPECT_TRUE(rig.sink.wait_for_tokens(running, 1)); }
+  ~FullEngine() { permits->release(kAllThatIsLeft); }
 
-  full.engine->abort(waiting);
+  std::shared_ptr<Permits> permits = std::make_shared<Permits>(1);
+  Rig rig{[] {
+            EngineConfig c = tcp_config();
+            c.max_num_seqs = 1;
+            return c;
+          }(),
+          std::make_unique<FakeModel>(permits)};
+  std::string running = rig.submit(prompt_of(5, 1), greedy(1000));
+};
 
-  EXPECT_EQ(full.sink.wait(waiting).finish, Finish::kAbort);
+TEST_F(Fault, AnAbortBeforeThePullReleasesTheRemoteLease) {
+  FullEngine full;
+  const auto waiting = full.rig.submit(prompt, greedy(kAnswer), prefilled());
+
+  full.rig.engine->abort(waiting);
+  full.permits->release(2);  // the step under way, and the one that tells
+
+  EXPECT_EQ(full.rig.sink.wait(waiting).finish, Finish::kAbort);
+  EXPECT_EQ(prefill.at_rest().leases_released, 1U);
+}
+
+TEST_F(Fault, ADeadlineBeforeThePullReleasesTheRemoteLease) {
+  FullEngine full;
+  const auto waiting =
+      full.rig.submit(prompt, greedy(kAnswer), prefilled(), std::chrono::seconds(1));
+
+  full.rig.clock.advance(std::chrono::seconds(1));
+  full.permits->release(2);  // the step under way, and the one that tells
+
+  EXPECT_EQ(full.rig.sink.wait(waiting).error.value().code(), Code::kTimeout);
   EXPECT_EQ(prefill.at_rest().leases_released, 1U);
 }
 
 TEST_F(Fault, AWaitingRequestRenewsItsLease) {
-  EngineConfig c = tcp_config();
-  c.max_num_seqs = 1;
-  Rig full(c);
-  const auto running = full.submit(prompt_of(5, 1), greedy(1000));
-  ASSERT_TRUE(full.sink.wait_for_tokens(running, 1));
-  const auto waiting = full.submit(prompt, greedy(kAnswer), prefilled());
-  full.clock.advance(std::chrono::seconds(5));
+  FullEngine full;
+  const Listener peer = *listen_tcp("127.0.0.1", 0);
+  auto params = prefilled();
+  params.remote_port = peer.port;
+  full.rig.submit(prompt, greedy(kAnswer), params);
 
-  const Answer answer = full.sink.wait(waiting);
+  full.rig.clock.advance(std::chrono::seconds(5));
+  full.permits->release(2);
 
-  EXPECT_EQ(answer.tokens, expected);
-  EXPECT_EQ(answer.prompt->remote, kPrompt - 1);
+  const Signal never_stop;
+  const std::atomic<bool> never = false;
+  const SystemClock real;
+  const auto connection = accept_any(std::span(&peer.socket, 1), never_stop);
+  ASSERT_TRUE(connection);
+  const auto request = receive_control(*connection, {real, Deadline::in(real, kPatience), never});
+  ASSERT_TRUE(request);
+  ASSERT_TRUE(std::holds_alternative<kv::Renew>(*request));
+  EXPECT_EQ(std::get<kv::Renew>(*request).key.token, params.lease_token);
 }
 
 TEST_F(Fault, TheServeLayerCanReleaseALease) {
@@ -322,10 +354,10 @@ TEST_F(Fault, AReaderThatNeverReadsIsCutAndItsLeaseEnds) {
       3900};
   ASSERT_TRUE(peer->send(kv::encode(pull), patience));  // 750 kB come back, and nobody reads
 
-  while (slow.engine->stats().leases > 0) {
+  slow.stats_when([&](const Stats& s) {
     slow.clock.advance(std::chrono::seconds(1));
-    std::this_thread::yield();
-  }
+    return s.leases == 0;
+  });
 
   EXPECT_EQ(slow.at_rest().blocks_pinned, 0U);
   EXPECT_LT(slow.engine->stats().served_bytes, 3900U * 3 * 64);

@@ -3,6 +3,9 @@
 // one foreign, stale or torn row changes the answer. As invariant as the real one.
 
 #include <cstring>
+#include <memory>
+#include <semaphore>
+#include <utility>
 #include <vector>
 
 #include "base/core/random.hpp"
@@ -10,14 +13,17 @@
 
 namespace baton::runtime::testing {
 
+// Each forward pass takes one permit, so that a test decides how far an engine gets.
+using Permits = std::counting_semaphore<>;
+
 class FakeModel final : public model::Model {
  public:
   static constexpr std::size_t kVocab = 97;
   static constexpr token::TokenId kEos = 1;
 
-  // `weights` makes another model.
-  explicit FakeModel(std::uint64_t weights = 1, std::size_t max_positions = 4096)
-      : weights_(weights) {
+  // `permits`, shared with the test: null for as many as wanted.
+  explicit FakeModel(std::shared_ptr<Permits> permits = nullptr, std::size_t max_positions = 4096)
+      : permits_(std::move(permits)) {
     config_.vocab = kVocab;
     config_.hidden = 8;
     config_.layers = 3;
@@ -36,6 +42,7 @@ class FakeModel final : public model::Model {
 
   void forward(std::span<const model::Slice> slices, model::KvMemory& kv,
                std::vector<float>& logits) override {
+    if (permits_) permits_->acquire();
     for (const model::Slice& slice : slices) {
       for (std::size_t i = 0; i < slice.tokens.size(); ++i)
         write_rows(slice, slice.position + i, slice.tokens[i], kv);
@@ -58,7 +65,7 @@ class FakeModel final : public model::Model {
                   model::KvMemory& kv) const {
     const std::size_t words = kv.shape().row_bytes() / sizeof(std::uint64_t);
     for (std::size_t layer = 0; layer < config_.layers; ++layer) {
-      std::uint64_t state = mix(weights_, layer);
+      std::uint64_t state = mix(kWeights, layer);
       if (position > 0) std::memcpy(&state, row(slice, layer, position - 1, kv), sizeof state);
       state = mix(mix(state, token), position);
       for (std::size_t w = 0; w < words; ++w) {
@@ -70,7 +77,7 @@ class FakeModel final : public model::Model {
   void append_logits(const model::Slice& slice, std::size_t length, model::KvMemory& kv,
                      std::vector<float>& logits) const {
     const std::size_t words = kv.shape().row_bytes() / sizeof(std::uint64_t);
-    std::uint64_t fold = weights_;
+    std::uint64_t fold = kWeights;
     for (std::size_t layer = 0; layer < config_.layers; ++layer)
       for (std::size_t p = 0; p < length; ++p)
         for (std::size_t w = 0; w < words; ++w) {
@@ -82,8 +89,10 @@ class FakeModel final : public model::Model {
       logits.push_back(static_cast<float>(SeededRandom(mix(fold, v)).unit() * 8 - 4));
   }
 
+  static constexpr std::uint64_t kWeights = 1;
+
   model::Config config_;
-  std::uint64_t weights_;
+  std::shared_ptr<Permits> permits_;
 };
 
 }  // namespace baton::runtime::testing

@@ -27,7 +27,12 @@ class Meddler {
   }
 
   std::uint16_t port() const { return listener_.port; }
-  bool reached() const { return reached_; }  // the byte
+  // Waits for the byte; false: it did not come.
+  bool reached() const {
+    const Deadline deadline = Deadline::in(clock_, std::chrono::seconds(60));
+    while (!reached_ && !deadline.passed(clock_.now())) std::this_thread::yield();
+    return reached_;
+  }
 
  private:
   void run() {

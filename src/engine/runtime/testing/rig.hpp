@@ -101,6 +101,8 @@ inline std::vector<TokenId> prompt_of(std::size_t length, std::uint64_t seed,
   return out;
 }
 
+inline constexpr std::ptrdiff_t kAllThatIsLeft = 1'000'000;
+
 // A running engine on a clock that stands still.
 struct Rig {
   explicit Rig(EngineConfig config, std::unique_ptr<model::Model> model = nullptr,
