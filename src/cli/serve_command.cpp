@@ -30,7 +30,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Nanos kTick = Millis(50);
+constexpr Nanos kEagerTick = Millis(50);  // until it is ready
+constexpr Nanos kTick = Millis(200);
 constexpr Nanos kDrain = std::chrono::seconds(30);  // for running requests after Ctrl-C
 constexpr Nanos kDown = std::chrono::seconds(30);   // then for the pods
 constexpr Nanos kRedraw = std::chrono::seconds(1);
@@ -155,7 +156,7 @@ class Serve {
     header_.stand_in = options_.stand_in;
     ManifestSync sync(stack->cluster(), clock_);
     BATON_TRY(sync.apply(manifests));
-    while (!stop.wait_for(kTick)) {
+    while (!stop.wait_for(announced_ ? kTick : kEagerTick)) {
       follow_files(*watch, sync);
       show(*stack);
     }

@@ -111,17 +111,17 @@ TEST(ServeView, TellsWhyAPodWaitsAndWhichProcessesItHas) {
   const auto pod = parse(R"({"metadata":{"name":"p","namespace":"ns",
     "labels":{"llm-d.ai/role":"decode"}},"status":{"podIP":"127.77.1.2","containerStatuses":[
     {"name":"main","restartCount":2,"state":{"waiting":{"reason":"CrashLoopBackOff",
-      "message":"ended with code 7"}},"lastState":{"terminated":{"message":"boom"}}},
+      "message":"ended with code 7"}},"lastState":{"terminated":{"message":"before\nboom"}}},
     {"name":"x","restartCount":0,"containerID":"process://42","state":{"running":{}}}]}})");
   const auto view = view_of({}, {pod});
 
   ASSERT_EQ(view.pods.size(), 1u);
   EXPECT_EQ(view.pods[0].state, "CrashLoopBackOff");
-  EXPECT_EQ(view.pods[0].detail, "container main: ended with code 7\nboom");
+  EXPECT_EQ(view.pods[0].detail, "container main: ended with code 7: boom");
   EXPECT_EQ(view.pods[0].restarts, 2);
   EXPECT_EQ(view.pods[0].containers[1].pid, 42);
   EXPECT_THAT(changes({}, view),
-              ElementsAre("pod p: CrashLoopBackOff: container main: ended with code 7\nboom"));
+              ElementsAre("pod p: CrashLoopBackOff: container main: ended with code 7: boom"));
   EXPECT_TRUE(changes(view, view).empty());
   EXPECT_THAT(changes(view, {}), ElementsAre("pod p: gone"));
 

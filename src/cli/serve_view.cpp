@@ -54,7 +54,7 @@ void put_state(PodView& out, const kube::Object& pod) {
       out.detail = fmt::format("container {}: {}", status.string_at({"name"}),
                                status.string_at({"state", "waiting", "message"}));
       const auto last = status.string_at({"lastState", "terminated", "message"});
-      if (!last.empty()) out.detail += "\n" + std::string(last);
+      if (!last.empty()) out.detail += fmt::format(": {}", last.substr(last.rfind('\n') + 1));
       return;
     }
   }
@@ -155,8 +155,10 @@ std::vector<std::string> changes(const StackView& before, const StackView& now) 
     const bool known = old != before.services.end();
     if (service.ready && (!known || !old->ready)) {
       out.push_back(fmt::format("service {}/{}: Ready", service.ns, service.name));
-    } else if (!service.ready && known && old->ready) {
-      out.push_back(fmt::format("service {}/{}: {}: {}", service.ns, service.name, service.reason,
+    } else if (!service.ready && !service.reason.empty() &&
+               (!known || old->reason != service.reason || old->message != service.message)) {
+      out.push_back(fmt::format("service {}/{}: not ready: {}{}{}", service.ns, service.name,
+                                service.reason, service.message.empty() ? "" : ": ",
                                 service.message));
     }
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -60,6 +61,7 @@ struct Prepared {
       (::dup2(p.output, STDOUT_FILENO) < 0 || ::dup2(p.output, STDERR_FILENO) < 0)) {
     fail();
   }
+  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);  // no socket of the starter lives on in the child
   if (p.directory != nullptr && ::chdir(p.directory) != 0) fail();
   ::execve(p.program, p.argv, p.env);
   fail();

@@ -83,6 +83,17 @@ TEST_F(ProcessTest, KillsWhatIsLeftOfTheGroupWhenTheFirstProcessEnds) {
   ::close(ends[0]);
 }
 
+TEST_F(ProcessTest, HandsNoDescriptorOfItsStarterDown) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);  // as libraries make them: without close-on-exec
+  auto process = shell("sleep 1000");
+  ::close(ends[1]);
+
+  char byte;
+  EXPECT_EQ(::read(ends[0], &byte, 1), 0);
+  ::close(ends[0]);
+}
+
 TEST_F(ProcessTest, ComesBackFromWaitingAtTheDeadline) {
   auto process = shell("sleep 1000");
   EXPECT_EQ(process->wait(Deadline::in(clock_, Millis(5)), clock_), std::nullopt);
