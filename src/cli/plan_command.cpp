@@ -4,14 +4,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/text/yaml.hpp"
 #include "cli/command.hpp"
+#include "cli/local_rewrites.hpp"
+#include "cli/manifest_files.hpp"
 #include "control/plan/describe.hpp"
 #include "control/plan/plan.hpp"
 #include "formats/api/manifests.hpp"
@@ -25,57 +24,33 @@ using text::json::Value;
 
 constexpr std::string_view kExample =
     "Example: baton plan -f examples/quickstart.yaml -o yaml\n"
+    "Warnings, and what `baton serve` would change locally, go to standard error.\n"
     "Exit codes: 0 planned, 2 a manifest is wrong, 4 a file, baseRef or ConfigMap is missing.";
 
-Result<api::Source> read_source(const std::string& file) {
-  std::ostringstream text;
-  if (file == "-") {
-    text << std::cin.rdbuf();
-    return api::Source{"standard input", text.str()};
-  }
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return not_found(fmt::format("cannot read {}", file));
-  text << in.rdbuf();
-  if (in.bad()) return not_found(fmt::format("cannot read {}", file));
-  return api::Source{file, text.str()};
-}
-
-Result<api::Manifests> read_files(const std::vector<std::string>& files) {
-  std::vector<api::Source> sources;
-  for (const std::string& file : files) {
-    BATON_TRY_ASSIGN(api::Source source, read_source(file));
-    sources.push_back(std::move(source));
-  }
-  return api::read_manifests(sources);
-}
-
-std::vector<Value> objects(const std::vector<api::Manifest>& manifests) {
-  std::vector<Value> out;
-  for (const api::Manifest& manifest : manifests) out.push_back(manifest.object);
-  return out;
-}
-
+// Files with pools or picker configurations only are right, and lead to no plan.
 Result<std::vector<plan::Plan>> plan_all(const api::Manifests& manifests,
                                          const plan::Settings& settings) {
-  const bool nothing =
-      manifests.services.empty() && manifests.pools.empty() && manifests.picker_configs.empty();
-  if (nothing) return invalid("the files hold no LLMInferenceService");
-  plan::ServiceView view{.service = {},
-                         .configs = objects(manifests.configs),
-                         .config_maps = objects(manifests.config_maps),
-                         .children = {},
-                         .settings = settings};
-  std::vector<plan::Plan> plans;
-  for (const api::Manifest& service : manifests.services) {
-    view.service = service.object;
-    BATON_TRY_ASSIGN(plan::Plan planned, plan::plan(view).with(service.where));
-    for (const plan::Warning& warning : planned.warnings) {
-      fmt::print(stderr, "warning: {}: {}{}{}\n", service.where, warning.pointer,
+  const bool loose = !manifests.pools.empty() || !manifests.picker_configs.empty();
+  if (manifests.services.empty() && loose) return std::vector<plan::Plan>();
+  return plan_manifests(manifests, settings);
+}
+
+void print_warnings(const std::vector<plan::Plan>& plans, const api::Manifests& manifests) {
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const std::string& where = manifests.services[i].where;
+    for (const plan::Warning& warning : plans[i].warnings) {
+      fmt::print(stderr, "warning: {}: {}{}{}\n", where, warning.pointer,
                  warning.pointer.empty() ? "" : ": ", warning.message);
     }
-    plans.push_back(std::move(planned));
+    // Another picker may know what ours does not.
+    if (const auto picker = check_picker(plans[i]); !picker) {
+      fmt::print(stderr, "warning: {}: baton's own picker would refuse: {}\n", where,
+                 picker.error().message());
+    }
+    for (const std::string& rewrite : local_rewrites(plans[i])) {
+      fmt::print(stderr, "local: {}\n", rewrite);
+    }
   }
-  return plans;
 }
 
 void print(const std::vector<plan::Plan>& plans, const api::Manifests& manifests,
@@ -84,7 +59,7 @@ void print(const std::vector<plan::Plan>& plans, const api::Manifests& manifests
     for (const plan::Plan& planned : plans) fmt::print("{}", plan::describe(planned));
     return;
   }
-  Array items = objects(manifests.pools);
+  Array items = objects_of(manifests.pools);
   for (const plan::Plan& planned : plans) {
     items.insert(items.end(), planned.children.begin(), planned.children.end());
   }
@@ -101,7 +76,8 @@ int run_plan(int argc, char** argv) {
   std::vector<std::string> files;
   std::string format = "text";
   plan::Settings settings;
-  app.add_option("-f,--file", files, "manifest files, '-' for standard input")->required();
+  app.add_option("-f,--file", files,
+                 "manifest files, '-' for standard input (default: the quickstart)");
   app.add_option("-o,--output", format, "text, yaml or json")
       ->check(CLI::IsMember({"text", "yaml", "json"}))
       ->capture_default_str();
@@ -112,11 +88,12 @@ int run_plan(int argc, char** argv) {
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
 
-  const auto manifests = read_files(files);
+  const auto manifests = read_manifest_files(files);
   if (!manifests) return fail("plan", manifests.error());
   for (const std::string& note : manifests->notes) fmt::print(stderr, "note: {}\n", note);
   const auto plans = plan_all(*manifests, settings);
   if (!plans) return fail("plan", plans.error());
+  print_warnings(*plans, *manifests);
   print(*plans, *manifests, format);
   return 0;
 }

@@ -1,0 +1,86 @@
+#include "cli/local_rewrites.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "control/node/rewrites.hpp"
+#include "control/plan/presets.hpp"
+
+namespace baton::cli {
+namespace {
+
+using text::json::Array;
+using text::json::Value;
+
+constexpr std::string_view kPicker = "llminferenceservice-router-scheduler";
+
+const Array& items(const Value* list) {
+  static const Array kNone;
+  return list == nullptr || !list->is_array() ? kNone : *list->if_array();
+}
+
+std::vector<node::Mount> mounts_of(const Value& container) {
+  std::vector<node::Mount> out;
+  for (const Value& mount : items(container.find("volumeMounts"))) {
+    out.push_back({std::string(mount.string_at({"mountPath"})),
+                   fmt::format("<pod>/volumes/{}", mount.string_at({"name"}))});
+  }
+  return out;
+}
+
+node::Environment environment_of(const Value& container) {
+  node::Environment out;
+  for (const Value& variable : items(container.find("env"))) {
+    out.set(variable.string_at({"name"}), std::string(variable.string_at({"value"})));
+  }
+  return out;
+}
+
+void add_container(const Value& container, std::string_view object, std::vector<std::string>& out) {
+  node::Config config;
+  config.is_shipped_script = [](std::string_view text) { return text == plan::engine_script(); };
+  const node::PodFacts facts{.address = "<pod address>",
+                             .allowlist_file = "<pod>/allowlist",
+                             .directory = "<pod>",
+                             .bin = "<state>/bin",
+                             .gpus = ""};
+  const std::string head = fmt::format("{} {}: ", object, container.string_at({"name"}));
+  const auto launch =
+      node::launch_for(container, facts, environment_of(container), mounts_of(container), config);
+  if (!launch) {
+    out.push_back(head + launch.error().message());
+    return;
+  }
+  if (launch->program == node::Program::kStorageInitializer) {
+    out.push_back(head + "the node agent puts the model there itself");
+  }
+  for (const std::string& note : launch->notes) out.push_back(head + note);
+}
+
+void add_pod(const Value& pod, std::string_view object, std::vector<std::string>& out) {
+  for (const std::string_view list : {"initContainers", "containers"}) {
+    for (const Value& container : items(pod.find(list))) add_container(container, object, out);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> local_rewrites(const plan::Plan& plan) {
+  std::vector<std::string> out;
+  for (const Value& child : plan.children) {
+    const std::string object =
+        fmt::format("{} {}", child.string_at({"kind"}), child.string_at({"metadata", "name"}));
+    if (child.string_at({"metadata", "labels", "app.kubernetes.io/component"}) == kPicker &&
+        child.string_at({"kind"}) == "Deployment") {
+      out.push_back(object + ": starts no process, the gateway hosts the picker");
+    } else if (const Value* pod = child.find_path({"spec", "template", "spec"})) {
+      add_pod(*pod, object, out);
+    } else if (child.string_at({"kind"}) == "LeaderWorkerSet") {
+      out.push_back(object + ": is not run on one machine");
+    }
+  }
+  return out;
+}
+
+}  // namespace baton::cli
