@@ -10,6 +10,7 @@
 #include "base/core/nearest.hpp"
 #include "base/core/result.hpp"
 #include "cli/command.hpp"
+#include "cli/program_name.hpp"
 
 namespace {
 
@@ -25,6 +26,7 @@ void print_help() {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  if (const auto code = baton::cli::run_as_named(argc, argv)) return *code;
   if (argc < 2 || std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "help") {
     print_help();
     return argc < 2 ? 2 : 0;

@@ -10,6 +10,7 @@ namespace baton::cli {
 
 int run_chat(int argc, char** argv);
 int run_logs(int argc, char** argv);
+int run_engine(int argc, char** argv);
 int run_plan(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_gateway(int argc, char** argv);
@@ -18,6 +19,7 @@ int run_sidecar(int argc, char** argv);
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
       Command{"serve", "serve the models of manifests on this machine", run_serve},
+      Command{"engine", "serve a model on the CPU, as `vllm serve`", run_engine},
       Command{"chat", "talk to a server and see how each answer was made", run_chat},
       Command{"logs", "what a container of a served pod wrote", run_logs},
       Command{"plan", "print what a manifest leads to, create nothing", run_plan},

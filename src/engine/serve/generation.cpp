@@ -58,8 +58,8 @@ Task<void> Generation::run() {
   }
   // The head carries what only the first token tells.
   while (!report_ && !ending_ && !error_) {
-    const runtime::Event event = co_await ticket_.next();
-    take(event);
+    const Letter letter = co_await ticket_.next();
+    take(letter);
   }
   if (report_) add_proof(headers_, *report_);
   if (error_ && !report_) {
@@ -79,8 +79,9 @@ Task<void> Generation::refuse(const Error& error) {
   static_cast<void>(sent);  // the client may be gone
 }
 
-void Generation::take(const runtime::Event& event) {
-  const Mono now = around_.clock.now();
+void Generation::take(const Letter& letter) {
+  const runtime::Event& event = letter.event;
+  const Mono now = letter.when;
   if (event.prompt) {
     report_ = event.prompt;
     first_token_ = now;
@@ -154,8 +155,8 @@ std::string Generation::whole() const {
 
 Task<void> Generation::answer_whole() {
   while (!ending_ && !error_) {
-    const runtime::Event event = co_await ticket_.next();
-    take(event);
+    const Letter letter = co_await ticket_.next();
+    take(letter);
   }
   if (error_) {
     co_await refuse(*error_);
@@ -200,8 +201,8 @@ Task<void> Generation::answer_streamed() {
       out.clear();
     }
     do {
-      const runtime::Event event = co_await ticket_.next();
-      take(event);
+      const Letter letter = co_await ticket_.next();
+      take(letter);
     } while (ticket_.has_next() && !ending_ && !error_);
   }
   if (error_) {

@@ -19,7 +19,6 @@ struct Surroundings {
   Mailroom& room;
   const ServedModel& model;
   Probe& probe;
-  const Clock& clock;
   bool prompt_tokens_details = false;
   bool force_usage = false;
 };
@@ -41,7 +40,7 @@ class Generation {
   Task<void> answer_whole();
   Task<void> answer_streamed();
   Task<void> refuse(const Error& error);
-  void take(const runtime::Event& event);
+  void take(const Letter& letter);
   void take_tokens(const runtime::Event& event);
   void add_logprob(const runtime::Event& event, std::size_t index);
   openai::Likely likely(token::TokenId id, float logprob) const;

@@ -5,11 +5,11 @@
 namespace baton::serve {
 
 void Mailroom::deliver(std::vector<runtime::Event> events) {
-  loop_.post([this, events = std::move(events)]() mutable {
+  loop_.post([this, when = clock_.now(), events = std::move(events)]() mutable {
     for (runtime::Event& event : events) {
       const auto at = boxes_.find(event.id);
       if (at == boxes_.end()) continue;  // its client left
-      at->second.events.push_back(std::move(event));
+      at->second.letters.push_back({std::move(event), when});
       at->second.arrived.notify();
     }
   });
@@ -33,12 +33,12 @@ Status Ticket::submit(runtime::GenerateRequest request) {
   return {};
 }
 
-Task<runtime::Event> Ticket::next() {
-  while (box_.events.empty()) co_await box_.arrived.wait();
-  runtime::Event event = std::move(box_.events.front());
-  box_.events.pop_front();
-  if (event.finish) running_ = false;
-  co_return event;
+Task<Letter> Ticket::next() {
+  while (box_.letters.empty()) co_await box_.arrived.wait();
+  Letter letter = std::move(box_.letters.front());
+  box_.letters.pop_front();
+  if (letter.event.finish) running_ = false;
+  co_return letter;
 }
 
 void Ticket::drop() {

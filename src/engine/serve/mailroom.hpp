@@ -1,5 +1,6 @@
 #pragma once
-// From the engine thread to the coroutines that answer: each request has a box of events.
+// From the engine thread to the coroutines that answer: each request has a box of events, stamped
+// with the time the engine gave them.
 
 #include <deque>
 #include <string>
@@ -13,11 +14,16 @@
 
 namespace baton::serve {
 
+struct Letter {
+  runtime::Event event;
+  Mono when{};
+};
+
 // deliver() on the engine thread, the rest confined to the loop. Outlives the engine's stop() and
 // every Ticket.
 class Mailroom final : public runtime::Sink {
  public:
-  explicit Mailroom(async::Loop& loop) : loop_(loop) {}
+  Mailroom(async::Loop& loop, const Clock& clock) : loop_(loop), clock_(clock) {}
 
   void deliver(std::vector<runtime::Event> events) override;
 
@@ -25,10 +31,11 @@ class Mailroom final : public runtime::Sink {
   friend class Ticket;
   struct Box {
     explicit Box(async::Loop& loop) : arrived(loop.executor()) {}
-    std::deque<runtime::Event> events;
+    std::deque<Letter> letters;
     async::Event arrived;
   };
   async::Loop& loop_;
+  const Clock& clock_;
   std::unordered_map<std::string, Box> boxes_;
 };
 
@@ -44,8 +51,8 @@ class Ticket {
   const std::string& id() const { return id_; }
   Status submit(runtime::GenerateRequest request);
   // The next event; waits for one.
-  Task<runtime::Event> next();
-  bool has_next() const { return !box_.events.empty(); }
+  Task<Letter> next();
+  bool has_next() const { return !box_.letters.empty(); }
   // No further events are wanted: ends the request in the engine if it still runs.
   void drop();
 

@@ -57,10 +57,9 @@ struct Service::Impl {
         random(d.random),
         loop("engine-http"),
         pool({.threads = config.cpu_threads, .queue = 1024}),
-        room(loop),
+        room(loop, clock),
         probe(engine->config(), {model.names.front(), config.kv_dtype}),
-        around{*engine,           room, model, probe, clock, config.prompt_tokens_details,
-               config.force_usage},
+        around{*engine, room, model, probe, config.prompt_tokens_details, config.force_usage},
         started(unix_seconds(clock.wall())),
         server(loop, clock, {config.limits, "baton"}, [this](Exchange& x) { return handle(x); }) {
     if (config.seed) seeds.emplace(*config.seed);

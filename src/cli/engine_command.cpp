@@ -1,0 +1,161 @@
+// `baton engine`: a model, an engine and the HTTP surface, from flags to "ready".
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/core/log.hpp"
+#include "cli/command.hpp"
+#include "cli/engine_options.hpp"
+#include "cli/stop_signal.hpp"
+#include "engine/runtime/fingerprint.hpp"
+
+namespace baton::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kDefaultKvBytes = std::uint64_t{512} << 20;
+
+std::optional<std::string> from_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+std::size_t cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
+}
+
+// A folder as it is, or an installed model by its name.
+Result<fs::path> find_model(const std::string& given) {
+  std::error_code ec;
+  std::string name = given;
+  if (name.starts_with("file://")) name = name.substr(7);
+  const bool ours = name.starts_with("baton://");
+  if (!ours && fs::is_directory(name, ec)) return fs::path(name);
+  if (ours) name = name.substr(8);
+  if (name.find('/') != std::string::npos || name.find(':') != std::string::npos) {
+    return not_found(fmt::format("no model folder {}", given));
+  }
+  std::vector<fs::path> places;
+  if (const auto folder = from_environment("BATON_MODELS_DIR")) places.emplace_back(*folder);
+  const fs::path program = fs::read_symlink("/proc/self/exe", ec).parent_path();
+  places.push_back(program / ".." / "models");
+  places.push_back(program / ".." / "share" / "baton" / "models");
+  std::string looked;
+  for (const fs::path& place : places) {
+    if (fs::is_directory(place / name, ec)) return (place / name).lexically_normal();
+    looked +=
+        fmt::format("{}{}", looked.empty() ? "" : ", ", (place / name).lexically_normal().string());
+  }
+  return not_found(fmt::format("no model '{}': no such folder, and none of {}", given, looked));
+}
+
+runtime::EngineConfig engine_config(const EngineOptions& o, const model::Model& model) {
+  runtime::EngineConfig c;
+  c.block_size = o.block_size;
+  c.max_model_len = o.max_model_len.value_or(model.config().max_positions);
+  c.max_num_seqs = o.max_num_seqs.value_or(c.max_num_seqs);
+  c.max_num_batched_tokens = std::max(o.max_num_batched_tokens.value_or(c.max_num_batched_tokens),
+                                      o.max_num_batched_tokens ? 0 : c.max_num_seqs);
+  if (!o.chunked_prefill)
+    c.max_num_batched_tokens = std::max(c.max_num_batched_tokens, c.max_model_len);
+  c.prefix_caching = o.prefix_caching;
+  c.transfer = o.transfer;
+  const std::size_t per_sequence = (c.max_model_len + c.block_size - 1) / c.block_size;
+  const std::uint64_t block_bytes =
+      model.kv_shape().layers * model.kv_shape().row_bytes() * c.block_size;
+  if (o.blocks) {
+    c.blocks = *o.blocks;
+  } else if (o.kv_bytes) {
+    c.blocks = *o.kv_bytes / block_bytes;
+  } else {
+    c.blocks = std::max<std::size_t>(
+        per_sequence,
+        std::min<std::size_t>(per_sequence * c.max_num_seqs, kDefaultKvBytes / block_bytes));
+  }
+  return c;
+}
+
+void tell_without_effect(const std::vector<std::string>& flags) {
+  if (flags.empty()) return;
+  std::string all;
+  for (const std::string& flag : flags) all += (all.empty() ? "" : "; ") + flag;
+  log::info("accepted without effect", {{"flags", all}});
+}
+
+struct Process {
+  SystemClock clock;
+  SystemRandom random;
+};
+
+Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process& process) {
+  BATON_TRY_ASSIGN(const fs::path folder, find_model(o.model));
+  BATON_TRY_ASSIGN(serve::ServedModel served,
+                   serve::load_served_model(folder, o.generation_config, o.chat_template));
+  const std::size_t threads = o.threads > 0 ? o.threads : cpus();
+  BATON_TRY_ASSIGN(
+      std::unique_ptr<model::Model> model,
+      model::Model::load(folder, {.threads = threads, .isa = {}, .kv_type = o.kv_type}));
+  runtime::EngineConfig config = engine_config(o, *model);
+  if (config.transfer) {
+    BATON_TRY_ASSIGN(config.model_fingerprint, runtime::fingerprint_model(folder));
+  }
+  served.names = o.served_names;
+  served.root = o.model;
+  served.max_model_len = config.max_model_len;
+  serve::ServiceConfig service = o.service;
+  service.kv_dtype = model->kv_shape().type == model::KvType::kBf16 ? "bfloat16" : "float32";
+  log::info("model loaded", {{"folder", folder.string()},
+                             {"weight_bytes", model->weight_bytes()},
+                             {"threads", threads},
+                             {"kv_blocks", config.blocks},
+                             {"block_size", config.block_size},
+                             {"max_model_len", config.max_model_len}});
+  BATON_TRY_ASSIGN(std::unique_ptr<runtime::Engine> engine,
+                   runtime::Engine::create(std::move(config),
+                                           {std::move(model), process.clock, process.random}));
+  return std::make_unique<serve::Service>(
+      std::move(service),
+      serve::Service::Deps{std::move(engine), std::move(served), process.clock, process.random});
+}
+
+Status run(const EngineOptions& o, const StopSignal& stop) {
+  Process process;
+  BATON_TRY_ASSIGN(const std::unique_ptr<serve::Service> service, compose(o, process));
+  BATON_TRY_ASSIGN(const http::Endpoint at, service->start());
+  fmt::print("ready http://{}\n", http::to_string(at));
+  std::fflush(stdout);
+  const int signal = stop.wait();
+  log::info("the engine drains", {{"signal", signal}});
+  sigset_t again;  // a second signal ends it at once
+  sigemptyset(&again);
+  sigaddset(&again, SIGINT);
+  sigaddset(&again, SIGTERM);
+  pthread_sigmask(SIG_UNBLOCK, &again, nullptr);
+  service->stop(runtime::Drain::kYes, Deadline::in(process.clock, o.drain));
+  return {};
+}
+
+}  // namespace
+
+int run_engine(int argc, char** argv) {
+  auto options = parse_engine(std::vector<std::string>(argv + 1, argv + argc), from_environment);
+  if (!options) return fail("engine", options.error());
+  if (!*options) return 0;
+  log::configure(log::Level::kInfo,
+                 ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson, "engine");
+  tell_without_effect((*options)->without_effect);
+  const StopSignal stop;
+  const Status served = run(**options, stop);
+  return served ? 0 : fail("engine", served.error());
+}
+
+}  // namespace baton::cli

@@ -1,0 +1,389 @@
+#include "cli/engine_options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+
+#include "base/core/nearest.hpp"
+#include "base/text/json.hpp"
+#include "cli/vllm_flags.hpp"
+
+namespace baton::cli {
+namespace {
+
+using text::json::Value;
+
+constexpr std::string_view kFooter =
+    "Environment: BATON_POD_IP (default of --host), BATON_MODELS_DIR (where installed models are), "
+    "VLLM_NIXL_SIDE_CHANNEL_HOST and _PORT "
+    "(address of the KV server, default --host's or 127.0.0.1, and 5600), VLLM_API_KEY, "
+    "VLLM_CPU_KVCACHE_SPACE (GiB).\n"
+    "Example: baton engine storyteller --port 8000 --enable-prompt-tokens-details";
+
+// "4k" is 4000, "4K" 4096; also m, M, g, G.
+std::optional<std::uint64_t> amount(std::string_view text) {
+  double n = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (failed != std::errc() || !(n >= 0) || n > 1e15) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  if (text.ends_with("iB")) text.remove_suffix(2);
+  static constexpr std::string_view kUnits = "kKmMgG";
+  if (!text.empty()) {
+    const std::size_t unit = text.size() == 1 ? kUnits.find(text[0]) : std::string_view::npos;
+    if (unit == std::string_view::npos) return std::nullopt;
+    n *= std::pow(unit % 2 == 0 ? 1000.0 : 1024.0, static_cast<double>(unit / 2 + 1));
+  }
+  return static_cast<std::uint64_t>(n);
+}
+
+// What CLI11 fills; then checked into EngineOptions.
+struct Raw {
+  std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
+      dtype = "auto", transfer, generation = "auto", chat_template;
+  std::vector<std::string> names, api_keys;
+  std::uint16_t port = 8000;
+  std::size_t block_size = 16, blocks = 0, threads = 0;
+  std::uint64_t seed = 0;
+  double shutdown_timeout = 30;
+  bool prefix_caching = true, chunked = true, details = false, id_headers = false,
+       force_usage = false, emulate = false;
+  bool has_seed = false;
+};
+
+void declare(CLI::App& app, Raw& raw) {
+  app.footer(std::string(kFooter));
+  app.add_option("MODEL", raw.model,
+                 "A model folder, or storyteller (baton://storyteller): the one that is installed");
+  app.add_option("--model", raw.model_flag, "The same as a flag");
+  app.add_option("--served-model-name", raw.names,
+                 "Names in requests; answers carry the first. Default: MODEL")
+      ->expected(-1);
+  app.add_option("--host", raw.host, "Address to listen on. Default: $BATON_POD_IP, else 0.0.0.0");
+  app.add_option("--port", raw.port, "Port; 0 picks one")->capture_default_str();
+  app.add_option("--api-key", raw.api_keys, "Keys that /v1 asks for")->expected(-1);
+  app.add_option("--max-model-len", raw.max_model_len,
+                 "Tokens of prompt and answer together; 4k, 4K. Default: the model's");
+  app.add_option("--max-num-seqs", raw.max_seqs, "Requests in the batch. Default: 64");
+  app.add_option("--max-num-batched-tokens", raw.max_batched, "Tokens of one step. Default: 512");
+  app.add_option("--block-size", raw.block_size, "Tokens of a KV block")->capture_default_str();
+  app.add_option("--kv-cache-memory,--kv-cache-memory-bytes", raw.kv_memory,
+                 "Bytes of KV cache; 512M, 1G. Default: what the batch can fill, at most 512 MiB");
+  app.add_option("--num-gpu-blocks-override", raw.blocks, "KV blocks, instead");
+  app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", raw.prefix_caching,
+               "Keep KV of finished requests for their prefixes (default on)");
+  app.add_flag("--enable-chunked-prefill,!--no-enable-chunked-prefill", raw.chunked,
+               "Compute long prompts over several steps (default on)");
+  app.add_option("--dtype", raw.dtype, "Of the KV cache: auto, bfloat16, float32")
+      ->capture_default_str();
+  app.add_option("--seed", raw.seed, "Seeds requests without one. Default: different each time");
+  app.add_option("--threads", raw.threads, "Of the forward pass. Default: the CPUs there are");
+  app.add_option("--kv-transfer-config", raw.transfer,
+                 "JSON: kv_connector NixlConnector moves KV between engines");
+  app.add_option("--generation-config", raw.generation,
+                 "auto: defaults of generation_config.json; vllm: none")
+      ->capture_default_str();
+  app.add_option("--chat-template", raw.chat_template, "A Jinja file, instead of the model's own");
+  app.add_option("--shutdown-timeout", raw.shutdown_timeout,
+                 "Seconds that running requests have to end")
+      ->capture_default_str();
+  app.add_flag("--enable-prompt-tokens-details", raw.details, "Report cached tokens in usage");
+  app.add_flag("--enable-request-id-headers", raw.id_headers, "Answer with x-request-id");
+  app.add_flag("--enable-force-include-usage", raw.force_usage, "Usage at the end of every stream");
+  app.add_flag("--emulate-parallelism", raw.emulate, "Accept parallel sizes and serve alone");
+}
+
+// vLLM takes --max_model_len for --max-model-len.
+void dashes(std::string& argument) {
+  if (!argument.starts_with("--")) return;
+  const std::size_t end = std::min(argument.find('='), argument.size());
+  std::replace(argument.begin(), argument.begin() + static_cast<std::ptrdiff_t>(end), '_', '-');
+}
+
+std::vector<std::string_view> flag_names(const std::vector<std::string>& own) {
+  std::vector<std::string_view> out(own.begin(), own.end());
+  for (const auto& flag : kMeaningless) out.push_back(flag.name);
+  out.insert(out.end(), kParallel.begin(), kParallel.end());
+  return out;
+}
+
+// Takes the flags that are none of ours out of `arguments`.
+class Sieve {
+ public:
+  explicit Sieve(EngineOptions& out) : out_(out) {}
+
+  Result<std::vector<std::string>> run(std::vector<std::string> arguments,
+                                       const std::vector<std::string>& own) {
+    std::vector<std::string> kept;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      dashes(arguments[i]);
+      for (const auto& [small, full] : kShort) {
+        if (arguments[i] == small) arguments[i] = full;
+      }
+      if (!arguments[i].starts_with("--")) {
+        kept.push_back(arguments[i]);
+        continue;
+      }
+      const std::size_t equals = arguments[i].find('=');
+      const std::string name =
+          arguments[i].substr(2, equals == std::string::npos ? equals : equals - 2);
+      const bool inline_value = equals != std::string::npos;
+      const auto value = [&]() -> std::string {
+        if (inline_value) return arguments[i].substr(equals + 1);
+        return i + 1 < arguments.size() ? arguments[++i] : "";
+      };
+      if (std::ranges::find(own, name) != own.end()) {
+        kept.push_back(arguments[i]);
+      } else if (const auto* flag = meaningless(name)) {
+        if (flag->takes == Takes::kValue) value();
+        out_.without_effect.push_back(fmt::format("--{}: {}", name, flag->why));
+      } else if (std::ranges::find(kParallel, name) != kParallel.end()) {
+        parallel_.emplace_back(name, value());
+      } else if (std::ranges::find(kParallelSwitches, name) != kParallelSwitches.end()) {
+        parallel_.emplace_back(name, "on");
+      } else {
+        return unknown(name, own);
+      }
+    }
+    return kept;
+  }
+
+  // Sizes of 1 ask for nothing.
+  Status check_parallel(bool emulate) {
+    for (const auto& [name, value] : parallel_) {
+      const bool size = name.ends_with("-size") || name.ends_with("-local") || name == "nnodes";
+      const bool nothing = value == "1" ? size : value == "0" && name.ends_with("-rank");
+      if (emulate) {
+        out_.without_effect.push_back(
+            fmt::format("--{} {}: parallelism is emulated, this engine serves alone", name, value));
+      } else if (!nothing) {
+        return unsupported(
+            fmt::format("--{} {}: this engine computes on one machine without parallel workers; "
+                        "--emulate-parallelism serves alone",
+                        name, value));
+      }
+    }
+    return {};
+  }
+
+ private:
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kShort = {
+      {{"-tp", "--tensor-parallel-size"},
+       {"-pp", "--pipeline-parallel-size"},
+       {"-dp", "--data-parallel-size"},
+       {"-q", "--quantization"}}};
+
+  static const Meaningless* meaningless(std::string_view name) {
+    const auto* at = std::ranges::find(kMeaningless, name, &Meaningless::name);
+    return at == kMeaningless.end() ? nullptr : at;
+  }
+
+  static Error unknown(std::string_view name, const std::vector<std::string>& own) {
+    const auto* at = std::ranges::find(kRefused, name, &Refused::name);
+    if (at != kRefused.end())
+      return unsupported(fmt::format("--{} is not supported: {}", name, at->why));
+    const auto names = flag_names(own);
+    return invalid(fmt::format("no flag --{}{}", name, did_you_mean(name, names)));
+  }
+
+  EngineOptions& out_;
+  std::vector<std::pair<std::string, std::string>> parallel_;
+};
+
+// An IP address: what "localhost" means to a socket.
+std::string literal(std::string host) { return host == "localhost" ? "127.0.0.1" : host; }
+
+Status read_extra(const Value& extra, runtime::TransferConfig& transfer, EngineOptions& out) {
+  static constexpr std::array<std::string_view, 6> kNoEffect = {"backends",
+                                                                "num_threads",
+                                                                "enforce_handshake_compat",
+                                                                "kv_recompute_threshold",
+                                                                "decoder_kv_blocks_ttl",
+                                                                "enable_cross_layers_blocks"};
+  if (!extra.is_object())
+    return invalid("--kv-transfer-config: kv_connector_extra_config must be an object");
+  for (const auto& [key, value] : *extra.if_object()) {
+    if (key == "kv_lease_duration") {
+      const auto lease = value.if_double();
+      if (!lease || !(*lease > 0 && *lease <= 86'400))
+        return invalid(
+            "--kv-transfer-config: kv_lease_duration must be over 0 and at most 86400 seconds");
+      transfer.lease = std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(*lease));
+    } else if (std::ranges::find(kNoEffect, key) != kNoEffect.end()) {
+      out.without_effect.push_back(fmt::format(
+          "kv_connector_extra_config.{}: it is about NIXL, and KV moves by our own protocol", key));
+    } else {
+      return invalid(fmt::format("--kv-transfer-config: no member kv_connector_extra_config.{}{}",
+                                 key, did_you_mean(key, kNoEffect)));
+    }
+  }
+  return {};
+}
+
+Status read_transfer(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
+  if (raw.transfer.empty()) return {};
+  BATON_TRY_ASSIGN(const Value config,
+                   text::json::parse(raw.transfer).with("--kv-transfer-config"));
+  runtime::TransferConfig transfer;
+  static constexpr std::array<std::string_view, 14> kMembers = {"kv_connector",
+                                                                "kv_role",
+                                                                "engine_id",
+                                                                "kv_load_failure_policy",
+                                                                "kv_connector_extra_config",
+                                                                "kv_buffer_device",
+                                                                "kv_buffer_size",
+                                                                "kv_rank",
+                                                                "kv_parallel_size",
+                                                                "kv_ip",
+                                                                "kv_port",
+                                                                "enable_permute_local_kv",
+                                                                "kv_connector_module_path",
+                                                                "ec_connector"};
+  if (!config.is_object()) return invalid("--kv-transfer-config: expected a JSON object");
+  for (const auto& [key, value] : *config.if_object()) {
+    if (std::ranges::find(kMembers, key) == kMembers.end())
+      return invalid(
+          fmt::format("--kv-transfer-config: no member '{}'{}", key, did_you_mean(key, kMembers)));
+    if (std::ranges::find(kMembers.begin() + 5, kMembers.begin() + 12, key) !=
+        kMembers.begin() + 12) {
+      out.without_effect.push_back(
+          fmt::format("--kv-transfer-config {}: KV moves by our own protocol", key));
+    }
+  }
+  const std::string_view connector = config.string_at({"kv_connector"});
+  if (connector != "NixlConnector" && connector != "NixlPullConnector") {
+    return unsupported(fmt::format(
+        "--kv-transfer-config: kv_connector '{}' is not supported, only NixlConnector", connector));
+  }
+  const std::string_view role = config.string_at({"kv_role"});
+  if (role != "kv_producer" && role != "kv_consumer" && role != "kv_both") {
+    return invalid(fmt::format(
+        "--kv-transfer-config: kv_role must be kv_producer, kv_consumer or kv_both, got '{}'",
+        role));
+  }
+  const std::string_view policy = config.string_at({"kv_load_failure_policy"});
+  if (!policy.empty() && policy != "recompute" && policy != "fail")
+    return invalid(fmt::format(
+        "--kv-transfer-config: kv_load_failure_policy must be recompute or fail, got '{}'",
+        policy));
+  transfer.on_failure =
+      policy == "fail" ? runtime::LoadFailure::kFail : runtime::LoadFailure::kRecompute;
+  transfer.engine_id = config.string_at({"engine_id"});
+  if (const Value* extra = config.find("kv_connector_extra_config")) {
+    BATON_TRY(read_extra(*extra, transfer, out));
+  }
+  const auto pod = environment("BATON_POD_IP");
+  transfer.host =
+      literal(environment("VLLM_NIXL_SIDE_CHANNEL_HOST").value_or(pod.value_or("127.0.0.1")));
+  const std::string port = environment("VLLM_NIXL_SIDE_CHANNEL_PORT").value_or("5600");
+  const auto [end, failed] = std::from_chars(port.data(), port.data() + port.size(), transfer.port);
+  if (failed != std::errc() || end != port.data() + port.size())
+    return invalid(fmt::format("VLLM_NIXL_SIDE_CHANNEL_PORT must be a port, got '{}'", port));
+  out.transfer = std::move(transfer);
+  return {};
+}
+
+Status read_sizes(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
+  const auto read = [](std::string_view flag, const std::string& text,
+                       std::optional<std::size_t>& to) -> Status {
+    if (text.empty() || (flag == "--max-model-len" && (text == "auto" || text == "-1"))) return {};
+    to = amount(text);
+    if (!to || *to == 0)
+      return invalid(fmt::format("{}: expected a number like 4096 or 4k, got '{}'", flag, text));
+    return {};
+  };
+  BATON_TRY(read("--max-model-len", raw.max_model_len, out.max_model_len));
+  BATON_TRY(read("--max-num-seqs", raw.max_seqs, out.max_num_seqs));
+  BATON_TRY(read("--max-num-batched-tokens", raw.max_batched, out.max_num_batched_tokens));
+  BATON_TRY(read("--kv-cache-memory", raw.kv_memory, out.kv_bytes));
+  if (const auto space = environment("VLLM_CPU_KVCACHE_SPACE"); space && !out.kv_bytes) {
+    BATON_TRY(read("VLLM_CPU_KVCACHE_SPACE", *space + "G", out.kv_bytes));
+  }
+  if (raw.blocks > 0) out.blocks = raw.blocks;
+  out.block_size = raw.block_size;
+  if (raw.dtype == "bfloat16") {
+    out.kv_type = model::KvType::kBf16;
+  } else if (raw.dtype == "float32" || raw.dtype == "float") {
+    out.kv_type = model::KvType::kF32;
+  } else if (raw.dtype == "float16" || raw.dtype == "half") {
+    return unsupported("--dtype float16 is not supported: KV is kept as bfloat16 or float32");
+  } else if (raw.dtype != "auto") {
+    return invalid(fmt::format("--dtype must be auto, bfloat16 or float32, got '{}'", raw.dtype));
+  }
+  return {};
+}
+
+Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
+  out.model = raw.model.empty() ? raw.model_flag : raw.model;
+  if (out.model.empty()) return invalid("no model: name a folder, or storyteller");
+  for (const std::string& names : raw.names) {  // "a b" is two names
+    for (std::size_t at = 0; at < names.size();) {
+      const std::size_t end = std::min(names.find(' ', at), names.size());
+      if (end > at) out.served_names.push_back(names.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+  if (out.served_names.empty()) {
+    out.served_names.push_back(out.model.starts_with("baton://") ? out.model.substr(8) : out.model);
+  }
+  out.service.listen = {
+      literal(raw.host.empty() ? environment("BATON_POD_IP").value_or("0.0.0.0") : raw.host),
+      raw.port};
+  out.service.api_keys = raw.api_keys;
+  if (const auto key = environment("VLLM_API_KEY"); key && !key->empty() && raw.api_keys.empty())
+    out.service.api_keys = {*key};
+  out.service.prompt_tokens_details = raw.details;
+  out.service.request_id_headers = raw.id_headers;
+  out.service.force_usage = raw.force_usage;
+  if (raw.has_seed) out.service.seed = raw.seed;
+  out.prefix_caching = raw.prefix_caching;
+  out.chunked_prefill = raw.chunked;
+  out.threads = raw.threads;
+  out.chat_template = raw.chat_template;
+  if (raw.generation != "auto" && raw.generation != "vllm")
+    return unsupported(fmt::format("--generation-config {}: only auto or vllm", raw.generation));
+  out.generation_config =
+      raw.generation == "vllm" ? serve::GenerationConfig::kVllm : serve::GenerationConfig::kModel;
+  if (!(raw.shutdown_timeout >= 0 && raw.shutdown_timeout <= 86'400))
+    return invalid("--shutdown-timeout must be 0 to 86400 seconds");
+  out.drain =
+      std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(raw.shutdown_timeout));
+  BATON_TRY(read_sizes(raw, environment, out));
+  return read_transfer(raw, environment, out);
+}
+
+}  // namespace
+
+Result<std::optional<EngineOptions>> parse_engine(std::vector<std::string> arguments,
+                                                  const EngineEnvironment& environment) {
+  Raw raw;
+  CLI::App app("Serve a model on the CPU, with the HTTP surface and flags of `vllm serve`.",
+               "engine");
+  declare(app, raw);
+  std::vector<std::string> own = {"help"};
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) own.push_back(name);
+    for (const std::string& name : option->get_fnames()) own.push_back(name);
+  }
+  EngineOptions out;
+  Sieve sieve(out);
+  BATON_TRY_ASSIGN(std::vector<std::string> kept, sieve.run(std::move(arguments), own));
+  std::ranges::reverse(kept);  // CLI11 takes them from the back
+  try {
+    app.parse(std::move(kept));
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return std::optional<EngineOptions>();
+  } catch (const CLI::ParseError& e) {
+    return invalid(e.what());
+  }
+  raw.has_seed = app.count("--seed") > 0;
+  BATON_TRY(sieve.check_parallel(raw.emulate));
+  BATON_TRY(finish(raw, environment, out));
+  return std::optional(std::move(out));
+}
+
+}  // namespace baton::cli

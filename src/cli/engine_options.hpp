@@ -1,0 +1,43 @@
+#pragma once
+// The flags of `baton engine`: those of `vllm serve` that a CPU engine can honour, and ours.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "engine/model/kv_memory.hpp"
+#include "engine/runtime/engine.hpp"
+#include "engine/serve/service.hpp"
+
+namespace baton::cli {
+
+struct EngineOptions {
+  std::string model;  // as given
+  std::vector<std::string> served_names;
+  serve::ServiceConfig service;
+  serve::GenerationConfig generation_config = serve::GenerationConfig::kModel;
+  std::string chat_template;  // file, or empty
+  std::optional<std::size_t> max_model_len, max_num_seqs, max_num_batched_tokens, blocks;
+  std::size_t block_size = 16;
+  std::optional<std::uint64_t> kv_bytes;
+  bool prefix_caching = true;
+  bool chunked_prefill = true;
+  std::optional<model::KvType> kv_type;
+  std::size_t threads = 0;  // 0: the CPUs there are
+  std::optional<runtime::TransferConfig> transfer;
+  Nanos drain = std::chrono::seconds(30);
+  std::vector<std::string> without_effect;  // "--enforce-eager: there are no graphs to capture"
+};
+
+using EngineEnvironment = std::function<std::optional<std::string>(const char*)>;
+
+// Arguments without the program's name. kInvalid: a wrong value or an unknown flag; kUnsupported: a
+// flag of vLLM that this engine does not have. nullopt after --help, which is printed.
+Result<std::optional<EngineOptions>> parse_engine(std::vector<std::string> arguments,
+                                                  const EngineEnvironment& environment);
+
+}  // namespace baton::cli

@@ -1,0 +1,124 @@
+#include "cli/engine_options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace baton::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Result<std::optional<EngineOptions>> parse(std::vector<std::string> arguments,
+                                           std::map<std::string, std::string> environment = {}) {
+  return parse_engine(std::move(arguments),
+                      [environment](const char* name) -> std::optional<std::string> {
+                        const auto at = environment.find(name);
+                        return at == environment.end() ? std::nullopt : std::optional(at->second);
+                      });
+}
+
+EngineOptions options(std::vector<std::string> arguments,
+                      std::map<std::string, std::string> environment = {}) {
+  const auto out = parse(std::move(arguments), std::move(environment));
+  EXPECT_TRUE(out) << out.error().message();
+  return out && *out ? **out : EngineOptions{};
+}
+
+std::string error(std::vector<std::string> arguments) {
+  const auto out = parse(std::move(arguments));
+  return out ? "accepted" : out.error().message();
+}
+
+TEST(EngineOptions, ServesTheModelUnderItsNameOnAllInterfaces) {
+  const EngineOptions o = options({"/models/a"});
+  EXPECT_THAT(o.served_names, ElementsAre("/models/a"));
+  EXPECT_EQ(o.service.listen, (http::Endpoint{"0.0.0.0", 8000}));
+  EXPECT_FALSE(o.transfer);
+  EXPECT_THAT(options({"baton://storyteller"}).served_names, ElementsAre("storyteller"));
+}
+
+TEST(EngineOptions, TakesFlagsAsVllmWritesThem) {
+  const EngineOptions o =
+      options({"m", "--port=8001", "--served_model_name", "a", "b", "--max-model-len", "4k",
+               "--max-num-seqs=8", "--no-enable-prefix-caching", "--dtype", "float32", "--seed",
+               "7", "--kv-cache-memory-bytes", "1G", "--enable-prompt-tokens-details",
+               "--shutdown-timeout", "5"});
+  EXPECT_EQ(o.service.listen.port, 8001);
+  EXPECT_THAT(o.served_names, ElementsAre("a", "b"));
+  EXPECT_EQ(o.max_model_len, 4000u);
+  EXPECT_EQ(o.max_num_seqs, 8u);
+  EXPECT_EQ(o.kv_bytes, std::uint64_t{1} << 30);
+  EXPECT_EQ(o.kv_type, model::KvType::kF32);
+  EXPECT_EQ(o.service.seed, 7u);
+  EXPECT_EQ(o.drain, std::chrono::seconds(5));
+  EXPECT_TRUE(!o.prefix_caching && o.service.prompt_tokens_details);
+  EXPECT_THAT(options({"m", "--served-model-name", "a b", "--served-model-name", "c"}).served_names,
+              ElementsAre("a", "b", "c"));
+}
+
+TEST(EngineOptions, BindsThePodsAddress) {
+  const EngineOptions o = options(
+      {"m", "--kv-transfer-config", R"({"kv_connector":"NixlConnector","kv_role":"kv_both"})"},
+      {{"BATON_POD_IP", "127.77.0.9"}});
+  EXPECT_EQ(o.service.listen.host, "127.77.0.9");
+  EXPECT_EQ(o.transfer->host, "127.77.0.9");
+  EXPECT_EQ(o.transfer->port, 5600);
+  EXPECT_EQ(options({"m", "--host", "::1"}, {{"BATON_POD_IP", "127.77.0.9"}}).service.listen.host,
+            "::1");
+}
+
+TEST(EngineOptions, ReadsTheTransferConfig) {
+  const EngineOptions o = options(
+      {"m", "--kv-transfer-config",
+       R"({"kv_connector":"NixlConnector","kv_role":"kv_producer","kv_load_failure_policy":"fail","kv_buffer_device":"cpu","engine_id":"e",
+           "kv_connector_extra_config":{"kv_lease_duration":120,"backends":["UCX"]}})"},
+      {{"VLLM_NIXL_SIDE_CHANNEL_HOST", "localhost"}, {"VLLM_NIXL_SIDE_CHANNEL_PORT", "15600"}});
+  EXPECT_EQ(o.transfer->host, "127.0.0.1");
+  EXPECT_EQ(o.transfer->port, 15600);
+  EXPECT_EQ(o.transfer->lease, std::chrono::seconds(120));
+  EXPECT_EQ(o.transfer->on_failure, runtime::LoadFailure::kFail);
+  EXPECT_EQ(o.transfer->engine_id, "e");
+  EXPECT_EQ(o.without_effect.size(), 2u);
+  EXPECT_THAT(error({"m", "--kv-transfer-config",
+                     R"({"kv_connector":"MooncakeConnector","kv_role":"kv_both"})"}),
+              HasSubstr("'MooncakeConnector' is not supported"));
+  EXPECT_THAT(error({"m", "--kv-transfer-config", R"({"kv_conector":"x"})"}),
+              HasSubstr("did you mean 'kv_connector'"));
+  EXPECT_THAT(error({"m", "--kv-transfer-config", "{"}),
+              HasSubstr("--kv-transfer-config: not JSON"));
+}
+
+TEST(EngineOptions, SaysWhyAnAcceptedFlagMeansNothing) {
+  const EngineOptions o = options({"m", "--enforce-eager", "--gpu-memory-utilization", "0.9",
+                                   "--disable-access-log-for-endpoints=/health"});
+  EXPECT_THAT(o.without_effect, ElementsAre("--enforce-eager: there are no graphs to capture",
+                                            HasSubstr("--gpu-memory-utilization: there is no GPU"),
+                                            HasSubstr("no access log is written")));
+}
+
+TEST(EngineOptions, RefusesParallelSizesUnlessEmulated) {
+  options({"m", "--tensor-parallel-size=1", "-dp", "1"});
+  EXPECT_THAT(error({"m", "-tp", "2"}),
+              HasSubstr("--tensor-parallel-size 2: this engine computes on one machine"));
+  EXPECT_EQ(options({"m", "--emulate-parallelism", "--tensor-parallel-size", "4",
+                     "--enable-expert-parallel"})
+                .without_effect.size(),
+            2u);
+}
+
+TEST(EngineOptions, RefusesWhatItCannotHonour) {
+  EXPECT_THAT(error({"m", "--enable-lora"}), HasSubstr("--enable-lora is not supported: LoRA"));
+  EXPECT_THAT(error({"m", "--quantization", "fp8"}), HasSubstr("--quantization is not supported"));
+  EXPECT_THAT(error({"m", "--dtype", "float16"}), HasSubstr("float16"));
+  EXPECT_EQ(error({"m", "--max-modle-len", "5"}),
+            "no flag --max-modle-len (did you mean 'max-model-len'?)");
+  EXPECT_THAT(error({"m", "--max-model-len", "many"}), HasSubstr("got 'many'"));
+  EXPECT_THAT(error({"m", "--port", "70000"}), HasSubstr("70000"));
+  EXPECT_THAT(error({}), HasSubstr("no model"));
+}
+
+}  // namespace
+}  // namespace baton::cli
