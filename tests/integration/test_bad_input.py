@@ -101,7 +101,7 @@ def test_a_broken_model_folder_says_what_is_broken(tmp_path):
     (b'{"model": "storyteller", "messages": [{"role":"user","content":"\xff"}]}', 400, []),
     ({"model": "nope", "messages": [{"role": "user", "content": "x"}]}, 404, ["nope", "storyteller"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "temperature": -1}, 400, ["temperature"]),
-    ({"model": "storyteller", "messages": []}, 400, ["messages"]),
+    ({"model": "storyteller", "messages": []}, 400, ["conversation"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "logit_bias": {"1": 5}}, 400, ["logit_bias"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "word " * 9000}]}, 400, ["4096"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "max_tokens": 100000}, 400, ["4096"]),

@@ -350,6 +350,11 @@ Task<bool> Front::read(Work& work) {
   co_return true;
 }
 
+Task<bool> Front::pick_again(Work& work, schedule::Endpoint refused) {
+  deps_.probe.retried();
+  co_return co_await pick(work, std::move(refused));
+}
+
 Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
   const auto started = deps_.clock.now();
   auto picked = work.pool->pick({.chain = work.chain ? &*work.chain : nullptr,
@@ -373,17 +378,26 @@ Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
   co_return true;
 }
 
-// The upstream's answer; when no connection came about, from a second pod.
+// The sidecar reached no engine: nothing was generated, another pod may answer.
+bool engine_refused(const http::ResponseHead& head) {
+  return head.status == 503 && head.headers.get("x-baton-error-hop") == "decode";
+}
+
+// The upstream's answer; when a pod or its engine takes no connection, from a second pod.
 Task<std::optional<http::Response>> Front::send(Work& work) {
   for (int attempt = 0;; ++attempt) {
     const auto to = work.picked.route.decode;
     const std::array<std::string_view, 1> body = {work.body};
     auto sent = co_await deps_.client.send(address(to), work.out.head, body, work.deadline);
-    if (sent) co_return std::move(*sent);
+    if (sent) {
+      if (attempt > 0 || !engine_refused(sent->head())) co_return std::move(*sent);
+      const bool found = co_await pick_again(work, to);
+      if (!found) co_return std::move(*sent);
+      continue;
+    }
     const auto failure = sent.error();
     if (failure.kind == http::Failure::Kind::kRefused && attempt == 0) {
-      deps_.probe.retried();
-      const bool found = co_await pick(work, to);
+      const bool found = co_await pick_again(work, to);
       if (found) continue;
     }
     co_await refuse(

@@ -58,6 +58,7 @@ class Front {
   Task<void> infer(http::Exchange& exchange, openai::Api api, Place place, int& status);
   Task<bool> read(Work& work);
   Task<bool> pick(Work& work, std::optional<schedule::Endpoint> refused);
+  Task<bool> pick_again(Work& work, schedule::Endpoint refused);
   Task<std::optional<http::Response>> send(Work& work);
   Task<void> relay(Work& work, http::Response response);
   Task<void> list_models(http::Exchange& exchange, std::string_view path, int& status);

@@ -271,6 +271,22 @@ TEST(Gateway, SendsToAnotherPodWhenTheFirstRefuses) {
   }
 }
 
+TEST(Gateway, SendsToAnotherPodWhenTheEngineBehindTheSidecarRefuses) {
+  Stack stack;
+  ScriptedEngine::Script script;
+  script.head = {503, {{"content-type", "application/json"}, {"x-baton-error-hop", "decode"}}};
+  script.pieces = {"{}"};
+  stack.engine("d0", "decode", script);
+  stack.engine("d1", "decode");
+  stack.start();
+
+  for (int i = 0; i < 8; ++i) {
+    const auto answer = stack.chat("x");
+    EXPECT_EQ(answer.head.status, 200);
+    EXPECT_THAT(std::string(get(answer, "x-baton-decode")), HasSubstr("d1 "));
+  }
+}
+
 TEST(Gateway, SaysWhenToComeBackIfNobodyAnswers) {
   Stack stack;
   stack.engine("d0", "decode").close();
