@@ -1,6 +1,7 @@
 // `baton serve`: the whole stack on this machine, from manifests.
 
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -22,6 +23,7 @@
 #include "cli/text_file.hpp"
 #include "control/node/models.hpp"
 #include "control/plan/presets.hpp"
+#include "net/kube/follower.hpp"
 #include "net/kube/object.hpp"
 #include "routing/gateway/api_keys.hpp"
 
@@ -30,11 +32,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Nanos kEagerTick = Millis(50);  // until it is ready
-constexpr Nanos kTick = Millis(200);
+constexpr Nanos kTick = Millis(200);  // for what has no events; changes of objects wake at once
 constexpr Nanos kDrain = std::chrono::seconds(30);  // for running requests after Ctrl-C
 constexpr Nanos kDown = std::chrono::seconds(30);   // then for the pods
 constexpr Nanos kRedraw = std::chrono::seconds(1);
+
+const kube::Type kService{"serving.kserve.io", "v1alpha2", "LLMInferenceService"};
+const kube::Type kPod{"", "v1", "Pod"};
+
+// Wakes a poll() from any thread.
+class Wake {
+ public:
+  Wake() : descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  ~Wake() { ::close(descriptor_); }
+  Wake(const Wake&) = delete;
+  Wake& operator=(const Wake&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  void notify() const { ::eventfd_write(descriptor_, 1); }
+  void clear() const {
+    eventfd_t count = 0;
+    ::eventfd_read(descriptor_, &count);
+  }
+
+ private:
+  int descriptor_;
+};
 
 struct Options {
   std::vector<std::string> files, model_dirs;
@@ -156,7 +179,12 @@ class Serve {
     header_.stand_in = options_.stand_in;
     ManifestSync sync(stack->cluster(), clock_);
     BATON_TRY(sync.apply(manifests));
-    while (!stop.wait_for(announced_ ? kTick : kEagerTick)) {
+    const Wake changed;
+    const auto on_change = [&](const kube::Event&) { changed.notify(); };
+    const kube::Follower services(stack->cluster(), clock_, {kService, "", {}}, on_change);
+    const kube::Follower pods(stack->cluster(), clock_, {kPod, "", {}}, on_change);
+    while (!stop.wait_for(kTick, changed.descriptor())) {
+      changed.clear();
       follow_files(*watch, sync);
       show(*stack);
     }
@@ -182,9 +210,8 @@ class Serve {
 
   void show(ServeStack& stack) {
     const auto deadline = Deadline::in(clock_, std::chrono::seconds(1));
-    const auto services = stack.cluster().list(
-        {{"serving.kserve.io", "v1alpha2", "LLMInferenceService"}, "", {}}, deadline);
-    const auto pods = stack.cluster().list({{"", "v1", "Pod"}, "", {}}, deadline);
+    const auto services = stack.cluster().list({kService, "", {}}, deadline);
+    const auto pods = stack.cluster().list({kPod, "", {}}, deadline);
     if (!services || !pods) return;
     const auto now = view_of(services->items, pods->items);
     const auto stats = stack.stats();

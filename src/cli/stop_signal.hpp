@@ -1,6 +1,8 @@
 #pragma once
 // Ctrl-C and SIGTERM as something to wait for.
 
+#include <poll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -21,13 +23,19 @@ class StopSignal {
     sigaddset(&set_, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
+    descriptor_ = ::signalfd(-1, &set_, SFD_CLOEXEC);
   }
+  ~StopSignal() { ::close(descriptor_); }
+  StopSignal(const StopSignal&) = delete;
+  StopSignal& operator=(const StopSignal&) = delete;
 
-  // Waits at most that long.
-  std::optional<int> wait_for(Nanos timeout) const {
-    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(timeout);
-    const timespec limit{whole.count(), (timeout - whole).count()};
-    const int signal = sigtimedwait(&set_, nullptr, &limit);
+  // Waits at most that long, or until `also` is readable.
+  std::optional<int> wait_for(Nanos timeout, int also) const {
+    pollfd entries[] = {{descriptor_, POLLIN, 0}, {also, POLLIN, 0}};
+    const auto left = std::chrono::ceil<Millis>(timeout);
+    ::poll(entries, 2, static_cast<int>(left.count()));
+    const timespec at_once{};
+    const int signal = sigtimedwait(&set_, nullptr, &at_once);
     return signal > 0 ? std::optional(signal) : std::nullopt;
   }
 
@@ -48,6 +56,7 @@ class StopSignal {
 
  private:
   sigset_t set_;
+  int descriptor_;
 };
 
 }  // namespace baton::cli

@@ -166,9 +166,22 @@ class Rewriter {
     return {"--emulate-parallelism"};
   }
 
+  // Flags that describe the model a stand-in replaces say nothing about the stand-in.
+  void drop_model_flags() {
+    for (const auto* flag : {"dtype", "quantization", "kv-cache-dtype", "max-model-len",
+                             "load-format", "tokenizer", "tokenizer-mode", "revision"}) {
+      if (!remove_flag(launch_.argv, flag, Takes::kValue)) continue;
+      launch_.notes.push_back(
+          fmt::format("--{} is left out: it is about the model that the stand-in replaces", flag));
+    }
+  }
+
   void engine() {
     if (launch_.argv.size() < 2 || launch_.argv[1] != "serve") return;
-    if (config_.emulates_accelerators()) stand_in_model();
+    if (config_.emulates_accelerators()) {
+      drop_model_flags();
+      stand_in_model();
+    }
     for (auto& extra : engine_extras()) launch_.argv.push_back(std::move(extra));
   }
 
@@ -189,6 +202,7 @@ class Rewriter {
   }
 
   void script() {
+    if (config_.emulates_accelerators()) drop_model_flags();
     std::string extra = launch_.env.get(kExtraArgs);
     for (const auto& word : engine_extras()) append_word(extra, word);
     if (!extra.empty()) launch_.env.set(kExtraArgs, extra);

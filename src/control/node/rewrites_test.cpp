@@ -120,7 +120,8 @@ TEST_F(Rewrites, PutsTheStandInWhereAModelIsNamedOrMissing) {
   const auto named = launch(R"({"name":"main","image":"x","command":["vllm","serve","granite-8b"],
     "args":["--dtype=float16"]})");
   EXPECT_THAT(named->argv, ElementsAre("/state/bin/vllm", "serve", "/models-here/storyteller",
-                                       "--dtype=float16", "--emulate-parallelism"));
+                                       "--emulate-parallelism"));
+  EXPECT_THAT(named->notes, Contains(HasSubstr("--dtype is left out")));
   const auto missing = launch(R"({"name":"main","image":"x","command":["vllm","serve"],
     "args":["--port=8001"]})");
   EXPECT_THAT(missing->argv, ElementsAre("/state/bin/vllm", "serve", "/models-here/storyteller",
