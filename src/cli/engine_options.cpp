@@ -77,7 +77,8 @@ void declare(CLI::App& app, Raw& raw) {
                "Keep KV of finished requests for their prefixes (default on)");
   app.add_flag("--enable-chunked-prefill,!--no-enable-chunked-prefill", raw.chunked,
                "Compute long prompts over several steps (default on)");
-  app.add_option("--dtype", raw.dtype, "Of the KV cache: auto, bfloat16, float32")
+  app.add_option("--dtype", raw.dtype,
+                 "Of the KV cache: auto, bfloat16, float32 (float16 is kept as float32)")
       ->capture_default_str();
   app.add_option("--seed", raw.seed, "Seeds requests without one. Default: different each time");
   app.add_option("--threads", raw.threads, "Of the forward pass. Default: the CPUs there are");
@@ -309,9 +310,11 @@ Status read_sizes(const Raw& raw, const EngineEnvironment& environment, EngineOp
   } else if (raw.dtype == "float32" || raw.dtype == "float") {
     out.kv_type = model::KvType::kF32;
   } else if (raw.dtype == "float16" || raw.dtype == "half") {
-    return unsupported("--dtype float16 is not supported: KV is kept as bfloat16 or float32");
+    out.kv_type = model::KvType::kF32;  // holds every float16 value exactly; said at start
+    out.without_effect.push_back("--dtype float16: KV is kept as float32, which loses nothing");
   } else if (raw.dtype != "auto") {
-    return invalid(fmt::format("--dtype must be auto, bfloat16 or float32, got '{}'", raw.dtype));
+    return invalid(
+        fmt::format("--dtype must be auto, bfloat16, float16 or float32, got '{}'", raw.dtype));
   }
   return {};
 }

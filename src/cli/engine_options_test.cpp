@@ -40,6 +40,12 @@ TEST(EngineOptions, ServesTheModelUnderItsNameOnAllInterfaces) {
   EXPECT_THAT(options({"baton://storyteller"}).served_names, ElementsAre("storyteller"));
 }
 
+TEST(EngineOptions, KeepsFloat16KvAsFloat32AndSaysSo) {
+  const EngineOptions o = options({"m", "--dtype", "float16"});
+  EXPECT_EQ(o.kv_type, model::KvType::kF32);
+  EXPECT_EQ(o.without_effect.size(), 1U);
+}
+
 TEST(EngineOptions, TakesFlagsAsVllmWritesThem) {
   const EngineOptions o =
       options({"m", "--port=8001", "--served_model_name", "a", "b", "--max-model-len", "4k",
@@ -112,7 +118,7 @@ TEST(EngineOptions, RefusesParallelSizesUnlessEmulated) {
 TEST(EngineOptions, RefusesWhatItCannotHonour) {
   EXPECT_THAT(error({"m", "--enable-lora"}), HasSubstr("--enable-lora is not supported: LoRA"));
   EXPECT_THAT(error({"m", "--quantization", "fp8"}), HasSubstr("--quantization is not supported"));
-  EXPECT_THAT(error({"m", "--dtype", "float16"}), HasSubstr("float16"));
+  EXPECT_THAT(error({"m", "--dtype", "int4"}), HasSubstr("int4"));
   EXPECT_EQ(error({"m", "--max-modle-len", "5"}),
             "no flag --max-modle-len (did you mean 'max-model-len'?)");
   EXPECT_THAT(error({"m", "--max-model-len", "many"}), HasSubstr("got 'many'"));

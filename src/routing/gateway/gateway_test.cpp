@@ -114,7 +114,8 @@ class Stack {
                    .api_keys = {},
                    .request_timeout = std::chrono::seconds(20),
                    .body_bytes = 1 << 20,
-                   .proof_headers = ProofHeaders::kOn};
+                   .proof_headers = ProofHeaders::kOn,
+                   .stand_in = {}};
   observe::Registry registry;
   http::Endpoint at;
   Nanos patience = std::chrono::seconds(20);  // of the client
