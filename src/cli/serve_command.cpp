@@ -229,6 +229,7 @@ class Serve {
     if (is_terminal_) redraw(stats);
     if (!first) return;
     announced_ = true;
+    table_.clear();  // the line below would stand in the way of drawing over it
     fmt::print("ready {}\n", header_.url);
     std::fflush(stdout);
   }
@@ -260,6 +261,10 @@ class Serve {
 
 Status serve(Options options) {
   const StopSignal stop;  // before any thread
+  // On a terminal the table tells what the lines would.
+  if (::isatty(STDERR_FILENO) == 1) {
+    log::configure(log::Level::kWarn, log::Style::kText, "serve");
+  }
   if (options.state_dir.empty()) {
     BATON_TRY_ASSIGN(options.state_dir, default_state_dir(options.port));
   }
