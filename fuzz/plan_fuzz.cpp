@@ -1,4 +1,5 @@
-// Manifests of any content: a plan or an error, never a crash. Every service of the text is planned with its configs.
+// Manifests of any content: a plan or an error, never a crash. Every service of the text is planned
+// with its configs.
 
 #include <cstddef>
 #include <cstdint>

@@ -54,7 +54,7 @@ struct AnswerHead {
 struct Piece {
   std::string_view text = {};
   std::optional<std::span<const TokenLikely>> logprobs = {};  // absent: not asked for
-  const Usage* usage = nullptr;                          // continuous_usage_stats
+  const Usage* usage = nullptr;                               // continuous_usage_stats
   const Ending* ending = nullptr;
   std::size_t text_offset = 0;  // completions: where the text begins in the answer
 };
