@@ -45,8 +45,9 @@ dev-build:
 unit: dev-build ## unit and golden tests, fuzz corpora
 	@ctest --test-dir build/dev --output-on-failure --no-tests=error -j $(JOBS)
 
-integration: dev-build ## real processes: serve, faults, clients
-	@BATON=$(CURDIR)/build/dev/apps/baton/baton tools/integration
+integration: build ## real processes: serve, faults, clients
+	@tools/install-deps test
+	@BATON=$(CURDIR)/build/baton tools/integration
 
 test-asan test-tsan: test-%: ## unit tests under address+undefined or thread sanitizers
 	@tools/install-deps build test

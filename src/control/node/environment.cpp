@@ -212,9 +212,9 @@ Result<std::map<std::string, std::string>> all_data(const kube::Object& object) 
 Result<std::string> pod_field(const kube::Object& pod, std::string_view path) {
   struct Field {
     std::string_view path;
-    std::initializer_list<std::string_view> member;
+    std::array<std::string_view, 2> member;
   };
-  const std::array fields = {
+  static constexpr std::array kFields = {
       Field{"metadata.name", {"metadata", "name"}},
       Field{"metadata.namespace", {"metadata", "namespace"}},
       Field{"metadata.uid", {"metadata", "uid"}},
@@ -224,8 +224,8 @@ Result<std::string> pod_field(const kube::Object& pod, std::string_view path) {
       Field{"status.podIPs", {"status", "podIP"}},
       Field{"status.hostIP", {"status", "hostIP"}},
   };
-  for (const auto& field : fields) {
-    if (field.path == path) return std::string(pod.string_at(field.member));
+  for (const auto& [name, member] : kFields) {
+    if (name == path) return std::string(pod.string_at({member[0], member[1]}));
   }
   for (const std::string_view map : {"labels", "annotations"}) {
     const auto prefix = fmt::format("metadata.{}['", map);

@@ -1,6 +1,5 @@
 #include "engine/runtime/checksum.hpp"
 
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace baton::runtime {

@@ -2,7 +2,6 @@
 
 #include "engine/runtime/checksum.hpp"
 
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace baton::runtime {
