@@ -58,13 +58,17 @@ void declare(CLI::App& app, Raw& raw) {
   app.footer(std::string(kFooter));
   app.add_option("MODEL", raw.model,
                  "A model folder, or storyteller (baton://storyteller): the one that is installed");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--model", raw.model_flag, "The same as a flag");
   app.add_option("--served-model-name", raw.names,
                  "Names in requests; answers carry the first. Default: MODEL")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->expected(-1);
   app.add_option("--host", raw.host, "Address to listen on. Default: $BATON_POD_IP, else 0.0.0.0");
   app.add_option("--port", raw.port, "Port; 0 picks one")->capture_default_str();
-  app.add_option("--api-key", raw.api_keys, "Keys that /v1 asks for")->expected(-1);
+  app.add_option("--api-key", raw.api_keys, "Keys that /v1 asks for")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->expected(-1);
   app.add_option("--max-model-len", raw.max_model_len,
                  "Tokens of prompt and answer together; 4k, 4K. Default: the model's");
   app.add_option("--max-num-seqs", raw.max_seqs, "Requests in the batch. Default: 64");

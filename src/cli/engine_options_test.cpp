@@ -76,6 +76,13 @@ TEST(EngineOptions, BindsThePodsAddress) {
             "::1");
 }
 
+TEST(EngineOptions, TakesTheLastOfAFlagGivenTwice) {
+  const EngineOptions o =
+      options({"m", "--port", "8001", "--host=::1", "--port=8002", "--host", "127.0.0.1"});
+  EXPECT_EQ(o.service.listen.port, 8002);
+  EXPECT_EQ(o.service.listen.host, "127.0.0.1");
+}
+
 TEST(EngineOptions, ReadsTheTransferConfig) {
   const EngineOptions o = options(
       {"m", "--kv-transfer-config",

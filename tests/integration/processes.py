@@ -67,8 +67,8 @@ CONNECTOR = ("--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":
 
 
 def engine(*flags, kv=False):
-    return Program("engine", "storyteller", "--enable-prompt-tokens-details", *flags,
-                   *(CONNECTOR if kv else ()), env={"VLLM_NIXL_SIDE_CHANNEL_PORT": str(free_port())} if kv else None)
+    env = {"VLLM_NIXL_SIDE_CHANNEL_PORT": str(free_port())} if kv else None
+    return Program("engine", "storyteller", "--enable-prompt-tokens-details", *(CONNECTOR if kv else ()), *flags, env=env)
 
 
 class Pair:
