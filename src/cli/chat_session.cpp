@@ -8,6 +8,7 @@
 
 #include "base/async/loop.hpp"
 #include "base/text/json.hpp"
+#include "cli/server_api.hpp"
 #include "net/http/client.hpp"
 
 namespace baton::cli {
@@ -16,45 +17,6 @@ namespace {
 using text::json::Array;
 using text::json::Object;
 using text::json::Value;
-
-constexpr std::size_t kMaxAnswer = std::size_t{16} << 20;
-
-struct Base {
-  http::Endpoint endpoint;
-  std::string path;  // without trailing slash
-};
-
-Result<Base> parse_url(std::string_view url) {
-  constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme)) {
-    return invalid(fmt::format("--url {}: expected http://host:port/v1", url));
-  }
-  const std::string_view rest = url.substr(kScheme.size());
-  const std::size_t slash = std::min(rest.find('/'), rest.size());
-  std::string authority(rest.substr(0, slash));
-  if (authority.find(':') == std::string::npos) authority += ":80";
-  const auto endpoint = http::parse_endpoint(authority);
-  if (!endpoint) return invalid(fmt::format("--url {}: '{}' is no host:port", url, authority));
-  std::string path(rest.substr(slash));
-  while (path.ends_with('/')) path.pop_back();
-  return Base{*endpoint, path};
-}
-
-// The text of an OpenAI error body, or the body itself.
-std::string reason_of(std::string_view body) {
-  const auto value = text::json::parse(body);
-  const std::string_view message = value ? value->string_at({"error", "message"}) : "";
-  return std::string(message.empty() ? body.substr(0, 500) : message);
-}
-
-Error refusal(int status, std::string_view body, const http::Headers& headers) {
-  std::string message = fmt::format("the server answered {}: {}", status, reason_of(body));
-  if (const auto hop = headers.get("x-baton-error-hop")) message += fmt::format(" (at {})", *hop);
-  if (status == 404) return not_found(message);
-  if (status == 401 || status == 403) return denied(message);
-  if (status < 500) return invalid(message);
-  return unavailable(message);
-}
 
 // Splits an event stream into the text deltas it carries.
 class Deltas {
@@ -96,8 +58,8 @@ class Deltas {
 
 class Session final : public ChatSession {
  public:
-  Session(Base base, std::string system, ChatSettings settings, const Clock& clock)
-      : base_(std::move(base)),
+  Session(ServerUrl server, std::string system, ChatSettings settings, const Clock& clock)
+      : server_(std::move(server)),
         settings_(std::move(settings)),
         clock_(clock),
         loop_("chat"),
@@ -108,13 +70,8 @@ class Session final : public ChatSession {
 
   Status choose_model() {
     if (!settings_.model.empty()) return {};
-    BATON_TRY_ASSIGN(const std::string body, run(fetch_models()));
-    BATON_TRY_ASSIGN(const Value list, text::json::parse(body));
-    const Value* data = list.find("data");
-    if (data == nullptr || data->if_array() == nullptr || data->if_array()->empty()) {
-      return not_found("the server lists no models");
-    }
-    settings_.model = (*data->if_array())[0].string_at({"id"});
+    BATON_TRY_ASSIGN(settings_.model,
+                     run(first_model(client_, server_, settings_.api_key, deadline())));
     return {};
   }
 
@@ -144,14 +101,6 @@ class Session final : public ChatSession {
     return promise.get_future().get();
   }
 
-  http::RequestHead head(std::string method, std::string_view path) const {
-    http::RequestHead head{std::move(method), base_.path + std::string(path), {}};
-    head.headers.add("Content-Type", "application/json");
-    if (!settings_.api_key.empty())
-      head.headers.add("Authorization", "Bearer " + settings_.api_key);
-    return head;
-  }
-
   std::string request_body() const {
     return text::json::dump(Object{{"model", settings_.model},
                                    {"messages", messages_},
@@ -164,28 +113,17 @@ class Session final : public ChatSession {
     return Deadline::in(clock_, std::chrono::seconds(settings_.timeout_seconds));
   }
 
-  Task<Result<std::string>> fetch_models() {
-    const Deadline until = deadline();
-    auto sent = co_await client_.send(base_.endpoint, head("GET", "/models"), {}, until);
-    if (!sent) co_return std::move(sent.error().error);
-    auto body = co_await sent->read_all(kMaxAnswer, until);
-    if (!body) co_return std::move(body.error().error);
-    if (sent->head().status != 200)
-      co_return refusal(sent->head().status, *body, sent->head().headers);
-    co_return *std::move(body);
-  }
-
   Task<Result<Proof>> stream(std::string body, const std::function<void(std::string_view)>& on_text,
                              std::string& answer) {
     const Deadline until = deadline();
     const Mono start = clock_.now();
     const std::string_view pieces[] = {body};
-    auto sent =
-        co_await client_.send(base_.endpoint, head("POST", "/chat/completions"), pieces, until);
+    const auto head = request_head(server_, settings_.api_key, "POST", "/chat/completions");
+    auto sent = co_await client_.send(server_.endpoint, head, pieces, until);
     if (!sent) co_return std::move(sent.error().error);
     if (sent->head().status != 200) {
       auto text = co_await sent->read_all(kMaxAnswer, until);
-      co_return refusal(sent->head().status, text ? *text : "", sent->head().headers);
+      co_return refusal(sent->head(), text ? *text : "");
     }
     Proof proof;
     proof.headers = sent->head().headers;
@@ -207,7 +145,7 @@ class Session final : public ChatSession {
     co_return proof;
   }
 
-  Base base_;
+  ServerUrl server_;
   ChatSettings settings_;
   const Clock& clock_;
   Array messages_;
@@ -286,9 +224,9 @@ std::string describe(const Proof& proof) {
 
 Result<std::unique_ptr<ChatSession>> ChatSession::open(const std::string& url, std::string system,
                                                        ChatSettings settings, const Clock& clock) {
-  BATON_TRY_ASSIGN(Base base, parse_url(url));
+  BATON_TRY_ASSIGN(ServerUrl server, parse_server_url(url));
   auto session =
-      std::make_unique<Session>(std::move(base), std::move(system), std::move(settings), clock);
+      std::make_unique<Session>(std::move(server), std::move(system), std::move(settings), clock);
   BATON_TRY(session->choose_model());
   return std::unique_ptr<ChatSession>(std::move(session));
 }

@@ -8,6 +8,7 @@
 
 namespace baton::cli {
 
+int run_bench(int argc, char** argv);
 int run_chat(int argc, char** argv);
 int run_logs(int argc, char** argv);
 int run_engine(int argc, char** argv);
@@ -21,6 +22,7 @@ std::span<const Command> commands() {
       Command{"serve", "serve the models of manifests on this machine", run_serve},
       Command{"engine", "serve a model on the CPU, as `vllm serve`", run_engine},
       Command{"chat", "talk to a server and see how each answer was made", run_chat},
+      Command{"bench", "load a server and measure its answers", run_bench},
       Command{"logs", "what a container of a served pod wrote", run_logs},
       Command{"plan", "print what a manifest leads to, create nothing", run_plan},
       Command{"gateway", "the HTTP front door with the picker inside", run_gateway},
