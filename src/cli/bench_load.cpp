@@ -30,11 +30,14 @@ std::uint64_t mix(std::uint64_t seed, std::uint64_t stream) {
   return SeededRandom(SeededRandom(seed).next() ^ stream).next();
 }
 
-Nanos from_seconds(double s) { return std::chrono::round<Nanos>(std::chrono::duration<double>(s)); }
+// At most 31 years: it fits.
+Nanos from_seconds(double s) {
+  return std::chrono::round<Nanos>(std::chrono::duration<double>(std::min(s, 1e9)));
+}
 
 std::size_t scaled(std::size_t tokens, double scale) {
-  return std::max<std::size_t>(
-      1, static_cast<std::size_t>(std::llround(static_cast<double>(tokens) * scale)));
+  const double out = std::round(static_cast<double>(tokens) * scale);
+  return static_cast<std::size_t>(std::clamp(out, 1.0, static_cast<double>(kMaxTokens)));
 }
 
 // One line of a trace, unscaled.
