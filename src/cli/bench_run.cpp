@@ -230,10 +230,12 @@ class Runner {
 
 Result<BenchRun> send_load(BenchTarget target, const std::vector<Ask>& asks,
                            std::size_t concurrency, const Clock& clock) {
-  Runner runner(std::move(target), asks, clock);
   async::Loop loop("bench");
+  Runner runner(std::move(target), asks, clock);  // its sockets end before the loop does
   loop.start();
-  return async::blocking_run(loop, runner.run(concurrency));
+  auto run = async::blocking_run(loop, runner.run(concurrency));
+  loop.stop();
+  return run;
 }
 
 }  // namespace baton::cli

@@ -207,7 +207,6 @@ class FakeEngine {
   }
   std::atomic<bool> faulty = false;
   std::atomic<int> most = 0;
-  std::string last_path;  // read after the run
 
  private:
   Task<void> handle(http::Exchange& exchange) {
@@ -220,7 +219,6 @@ class FakeEngine {
     const auto tokens = *asked->find("max_tokens")->if_uint();
     const bool counts = tokens > 1;
     const int number = counts ? ++asked_ : 1;
-    last_path = exchange.head().path();
     if (faulty && number % 3 == 0) {
       (void)co_await exchange.respond({503, {{"x-baton-error-hop", "decode"}}},
                                       R"({"error":{"message":"full"}})");
