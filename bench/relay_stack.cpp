@@ -1,0 +1,230 @@
+#include "relay_stack.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/async/finish_by.hpp"
+
+namespace baton::bench {
+
+namespace {
+
+constexpr std::size_t kMaxBody = 64 << 20;
+
+[[noreturn]] void give_up(const std::string& why) {
+  fmt::print(stderr, "relay_bench: {}\n", why);
+  std::exit(1);
+}
+
+sockaddr_in local(std::uint16_t port) {
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(port);
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return at;
+}
+
+bool listens(std::uint16_t port) {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at = local(port);
+  bool connected = ::connect(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+  ::close(fd);
+  return connected;
+}
+
+// The processes of a group.
+std::vector<pid_t> members(pid_t group) {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    pid_t pid = std::atoi(entry.path().filename().c_str());
+    if (pid > 0 && ::getpgid(pid) == group) found.push_back(pid);
+  }
+  return found;
+}
+
+std::string token(int i) {
+  return fmt::format(
+      R"(data: {{"id":"chatcmpl-5d2f8a1c9b","object":"chat.completion.chunk","created":1764000000,)"
+      R"("model":"m","choices":[{{"index":0,"delta":{{"content":" word{}"}},"logprobs":null,)"
+      R"("finish_reason":null}}]}})"
+      "\n\n",
+      i);
+}
+
+std::string usage(bool prefilled) {
+  return fmt::format(
+      R"("usage":{{"prompt_tokens":9,"completion_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+      kTokens, prefilled ? 7 : 8);
+}
+
+constexpr std::string_view kPrefilled =
+    R"({"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"a"}}],)"
+    R"("usage":{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":7}},)"
+    R"("kv_transfer_params":{"do_remote_prefill":true,"do_remote_decode":false,)"
+    R"("remote_engine_id":"engine-0","remote_block_ids":[1,2,3],"remote_host":"127.0.0.1",)"
+    R"("remote_port":4032,"remote_request_id":"R"}})";
+
+constexpr std::string_view kMetrics =
+    "vllm:num_requests_running{model_name=\"m\"} 1\n"
+    "vllm:num_requests_waiting{model_name=\"m\"} 0\n"
+    "vllm:kv_cache_usage_perc{model_name=\"m\"} 0.25\n";
+
+bool has(std::string_view text, std::string_view what) {
+  return text.find(what) != std::string_view::npos;
+}
+
+// Where a sidecar puts what it adds; the prompt before it may be long.
+std::string_view tail(std::string_view text) {
+  return text.substr(text.size() - std::min<std::size_t>(text.size(), 300));
+}
+
+}  // namespace
+
+std::string expected_answer(bool stream, bool prefilled) {
+  if (!stream) {
+    return R"({"id":"chatcmpl-1","object":"chat.completion","model":"m","choices":[{"index":0,)"
+           R"("message":{"role":"assistant","content":" word"},"finish_reason":"stop"}],)" +
+           usage(prefilled) + "}";
+  }
+  std::string all;
+  for (int i = 0; i < kTokens; ++i) all += token(i);
+  return all + "data: {\"id\":\"chatcmpl-5d2f8a1c9b\",\"choices\":[]," + usage(prefilled) +
+         "}\n\ndata: [DONE]\n\n";
+}
+
+std::uint16_t free_port() {
+  int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at = local(0);
+  socklen_t size = sizeof at;
+  bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&at), size) == 0 &&
+               ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0;
+  ::close(fd);
+  if (!bound) give_up("no free port");
+  return ntohs(at.sin_port);
+}
+
+Listening::Listening(std::vector<std::string> argv, std::uint16_t port,
+                     std::vector<std::string> env)
+    : port_(port) {
+  if (const char* path = std::getenv("PATH")) env.push_back(fmt::format("PATH={}", path));
+  std::string name = argv.front();
+  auto started = async::Process::start({std::move(argv), std::move(env), "", -1});
+  if (!started) give_up(started.error().message());
+  process_ = *std::move(started);
+  auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!listens(port)) {
+    if (process_->poll()) give_up(name + " ended before it listened");
+    if (std::chrono::steady_clock::now() > limit) give_up(name + " does not listen");
+    std::this_thread::sleep_for(Millis(10));
+  }
+}
+
+double Listening::cpu_seconds() const {
+  double sum = 0;
+  for (pid_t pid : members(process_->pid())) {
+    clockid_t clock{};
+    timespec now{};
+    if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &now) != 0) continue;
+    sum += static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  }
+  return sum;
+}
+
+double Listening::rss_mib() const {
+  double kib = 0;
+  for (pid_t pid : members(process_->pid())) {
+    std::ifstream status(fmt::format("/proc/{}/status", pid));
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("VmRSS:")) kib += std::atof(line.c_str() + 6);
+    }
+  }
+  return kib / 1024;
+}
+
+Engines::Engines(const Clock& clock)
+    : clock_(clock),
+      prefill_loop_("prefill"),
+      decode_loop_("decode"),
+      prefill_server_(prefill_loop_, clock, {}, [this](http::Exchange& e) { return prefill(e); }),
+      decode_server_(decode_loop_, clock, {}, [this](http::Exchange& e) { return decode(e); }) {
+  auto p = prefill_server_.listen({"127.0.0.1", 0});
+  auto d = decode_server_.listen({"127.0.0.1", 0});
+  if (!p || !d) give_up("the engines cannot listen");
+  prefill_port_ = p->port;
+  decode_port_ = d->port;
+  prefill_loop_.start();
+  decode_loop_.start();
+}
+
+Engines::~Engines() {
+  prefill_server_.stop(Deadline::in(clock_, Millis(100)));
+  decode_server_.stop(Deadline::in(clock_, Millis(100)));
+}
+
+Engines::Seen Engines::take_seen() {
+  return {prefilled_.exchange(0), handed_over_.exchange(0), wrong_.exchange(0)};
+}
+
+Task<void> Engines::prefill(http::Exchange& exchange) {
+  auto body = co_await exchange.read_body(kMaxBody);
+  if (exchange.head().method == "GET") {
+    (void)co_await exchange.respond({200, {{"Content-Type", "text/plain"}}}, kMetrics);
+    co_return;
+  }
+  bool right = body && has(tail(*body), R"("do_remote_decode":true)");
+  ++(right ? prefilled_ : wrong_);
+  (void)co_await exchange.respond({200, {{"Content-Type", "application/json"}}}, kPrefilled);
+}
+
+Task<void> Engines::decode(http::Exchange& exchange) {
+  auto body = co_await exchange.read_body(kMaxBody);
+  if (exchange.head().method == "GET") {
+    (void)co_await exchange.respond({200, {{"Content-Type", "text/plain"}}}, kMetrics);
+    co_return;
+  }
+  std::string_view all = body ? std::string_view(*body) : "";
+  if (has(tail(all), "remote_engine_id")) ++handed_over_;
+  if (has(all.substr(0, 100), R"("stream":true)")) {
+    co_await stream(exchange);
+    co_return;
+  }
+  static const std::string answer = expected_answer(false, false);
+  (void)co_await exchange.respond({200, {{"Content-Type", "application/json"}}}, answer);
+}
+
+Task<void> Engines::stream(http::Exchange& exchange) {
+  static const std::vector<std::string> tokens = [] {
+    std::vector<std::string> all;
+    for (int i = 0; i < kTokens; ++i) all.push_back(token(i));
+    return all;
+  }();
+  static const std::string all = expected_answer(true, false);
+  static const std::string last = all.substr(all.rfind("data: {"));
+  Status sent = co_await exchange.start({200, {{"Content-Type", "text/event-stream"}}});
+  Nanos gap = gap_;
+  Mono next = clock_.now();
+  for (const std::string& each : tokens) {
+    if (!sent) co_return;
+    sent = co_await exchange.write(each);
+    if (gap > Nanos{0}) {
+      next += gap;
+      co_await async::sleep_until(next);
+    } else {
+      co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+    }
+  }
+  if (sent) sent = co_await exchange.write(last);
+  if (sent) (void)co_await exchange.finish();
+}
+
+}  // namespace baton::bench
