@@ -120,9 +120,7 @@ class Front::Learner {
     count();
   }
 
-  // Records the whole chain again: its head shall be younger than its end.
   void finish() {
-    known_ = 0;
     learn(answer_->finish());
     count();
   }

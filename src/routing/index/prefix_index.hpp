@@ -2,13 +2,14 @@
 // Which endpoint slots hold which block hashes. One writer thread, lock-free readers.
 //
 //   table (open addressing, linear probing, power of two)
-//     entry  [hash | slot mask word 0 | word 1 | ...]     hash 0 = never used
+//     entry  [hash | slot mask word 0 | word 1 | ...]     hash 0 = never used; as many words as
+//                                                         the highest slot so far needs
 //   per slot: an intrusive LRU list over the hashes it holds (writer only)
 //
-// An entry whose mask is empty is dead: a reader steps over it, the writer may reuse it. A table
-// that fills up is replaced; the old one is freed once no reader can still be inside it.
-// A reader that meets an entry while it is reused may take the new mask for the old hash: a wrong
-// guess for one request, never wrong memory.
+// An entry whose mask is empty goes, and those behind it move up. A table that is half full is
+// replaced; the old one is freed once no reader can still be inside it.
+// A reader that meets an entry while it moves may miss it, or take the mask of another hash: a
+// wrong guess for one request, never wrong memory.
 
 #include <atomic>
 #include <cstddef>
@@ -49,9 +50,9 @@ class PrefixIndex {
 
   void set(std::uint64_t hash, Slot slot);
   void clear(std::uint64_t hash, Slot slot);
-  void rebuild();
+  void evict(Lru& lru, Slot slot);
+  void rebuild(std::size_t words);
 
-  std::size_t words_;  // mask words per entry
   std::size_t lru_capacity_;
   std::atomic<const Table*> table_;
   mutable std::atomic<std::uint32_t> readers_ = 0;
@@ -59,6 +60,7 @@ class PrefixIndex {
   std::unique_ptr<Table> current_;
   std::vector<std::unique_ptr<Table>> retired_;
   std::vector<std::unique_ptr<Lru>> lrus_;  // by slot
+  std::vector<std::uint64_t> leaving_;      // of evict()
 };
 
 }  // namespace baton::index
