@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -19,6 +21,22 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_special(char c) {
   auto byte = static_cast<unsigned char>(c);
   return byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\';
+}
+
+// Of eight bytes, how many stand before the first special one.
+std::size_t plain_of_eight(const char* bytes) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHighs = 0x80 * kOnes;
+  std::uint64_t word = 0;
+  std::memcpy(&word, bytes, sizeof word);
+  // The lowest flag is exact: a borrow can only set flags above a true one.
+  auto below = [](std::uint64_t value, std::uint64_t bound) {
+    return (value - bound * kOnes) & ~value;
+  };
+  std::uint64_t flags = (word | below(word, 0x20) | below(word ^ ('"' * kOnes), 1) |
+                         below(word ^ ('\\' * kOnes), 1)) &
+                        kHighs;
+  return static_cast<std::size_t>(std::countr_zero(flags)) / 8;
 }
 
 // Bytes of the well-formed UTF-8 sequence at the front (RFC 3629); 0 when there is none.
@@ -183,6 +201,11 @@ class Syntax {
       for (std::size_t i = 0; i < kBlock; ++i) special |= is_special(block[i]) ? 1U : 0U;
       if (special != 0) break;
       at_ += kBlock;
+    }
+    while (at_ + 8 <= text_.size()) {
+      std::size_t plain = plain_of_eight(text_.data() + at_);
+      at_ += plain;
+      if (plain < 8) return;
     }
     while (at_ < text_.size() && !is_special(text_[at_])) ++at_;
   }

@@ -22,6 +22,8 @@ constexpr Nanos kLingerTime = std::chrono::seconds(1);
 constexpr std::size_t kLingerBytes = 1 << 20;
 // Beyond a head, pipelined requests are buffered up to this.
 constexpr std::size_t kReadAhead = 16 << 10;
+// Room behind a body, so that a JSON parser that reads beyond its end needs no copy.
+constexpr std::size_t kSpareBytes = 64;
 
 bool framing_field(std::string_view name) {
   return equal_names(name, "Content-Length") || equal_names(name, "Transfer-Encoding") ||
@@ -200,6 +202,7 @@ Task<Status> Session::fill_body(std::string& body, std::size_t limit) {
 Task<Status> Session::receive_into(std::string& body) {
   std::size_t at = body.size();
   std::size_t size = at + static_cast<std::size_t>(parser_.remaining());
+  body.reserve(size + kSpareBytes);
   // libstdc++ 12 passes its grown capacity, not the size asked for.
   body.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
   while (parser_.remaining() > 0) {
