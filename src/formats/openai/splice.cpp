@@ -3,41 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
-#include <cstring>
 #include <iterator>
 #include <utility>
 
 #include "base/core/assert.hpp"
+#include "formats/openai/plain_prefix.hpp"
 
 namespace baton::openai {
 
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-// A byte of a string that needs a look: the quote, an escape, a control byte, a non-ASCII byte.
-bool is_special(char c) {
-  auto byte = static_cast<unsigned char>(c);
-  return byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\';
-}
-
-// Of eight bytes, how many stand before the first special one.
-std::size_t plain_of_eight(const char* bytes) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  constexpr std::uint64_t kHighs = 0x80 * kOnes;
-  std::uint64_t word = 0;
-  std::memcpy(&word, bytes, sizeof word);
-  // The lowest flag is exact: a borrow can only set flags above a true one.
-  auto below = [](std::uint64_t value, std::uint64_t bound) {
-    return (value - bound * kOnes) & ~value;
-  };
-  std::uint64_t flags = (word | below(word, 0x20) | below(word ^ ('"' * kOnes), 1) |
-                         below(word ^ ('\\' * kOnes), 1)) &
-                        kHighs;
-  return static_cast<std::size_t>(std::countr_zero(flags)) / 8;
-}
 
 // Bytes of the well-formed UTF-8 sequence at the front (RFC 3629); 0 when there is none.
 std::size_t utf8_length(std::string_view text) {
@@ -171,7 +148,7 @@ class Syntax {
   bool string(bool* escaped) {
     if (!take('"', "a string")) return false;
     for (;;) {
-      skip_plain();
+      at_ += plain_prefix(text_.substr(at_));
       if (ended()) return fail("the end of a string");
       char c = text_[at_];
       if (c == '"') break;
@@ -192,24 +169,6 @@ class Syntax {
   }
 
  private:
-  // Whole blocks first: the inner loop has no branch, so that it becomes vector code.
-  void skip_plain() {
-    constexpr std::size_t kBlock = 32;
-    while (at_ + kBlock <= text_.size()) {
-      const char* block = text_.data() + at_;
-      unsigned special = 0;
-      for (std::size_t i = 0; i < kBlock; ++i) special |= is_special(block[i]) ? 1U : 0U;
-      if (special != 0) break;
-      at_ += kBlock;
-    }
-    while (at_ + 8 <= text_.size()) {
-      std::size_t plain = plain_of_eight(text_.data() + at_);
-      at_ += plain;
-      if (plain < 8) return;
-    }
-    while (at_ < text_.size() && !is_special(text_[at_])) ++at_;
-  }
-
   bool escape() {
     std::string_view rest = text_.substr(at_ + 1);
     if (rest.empty() || std::string_view("\"\\/bfnrtu").find(rest[0]) == std::string_view::npos) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/core/random.hpp"
+#include "formats/openai/plain_prefix.hpp"
 #include "formats/openai/splice_oracle.hpp"
 
 namespace baton::openai {
@@ -172,6 +173,20 @@ TEST(Splice, MeansTheSameAsParsingEditingAndPrinting) {
       }
     }
     ASSERT_EQ(disagreement(body, "p", edits), "") << body;
+  }
+}
+
+TEST(PlainPrefix, EndsAtTheFirstSpecialByteWhereverItStands) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    for (std::size_t at = 0; at < 70; ++at) {
+      std::string text(70, 'a');
+      text[at] = c;
+      text.back() = '\x01';  // special, and behind: must not count before its turn
+      const std::size_t expected = is_special(c) ? std::min<std::size_t>(at, 69) : 69;
+      ASSERT_EQ(plain_prefix(text), expected) << byte << " at " << at;
+      ASSERT_EQ(plain_prefix(std::string_view(text).substr(0, at)), std::min<std::size_t>(at, 69));
+    }
   }
 }
 
