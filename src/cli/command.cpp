@@ -3,8 +3,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/core/nearest.hpp"
 
 namespace baton::cli {
 
@@ -16,6 +21,25 @@ int run_plan(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_gateway(int argc, char** argv);
 int run_sidecar(int argc, char** argv);
+
+namespace {
+
+// The first argument that is none, with the nearest flag.
+std::string unexpected(const CLI::App& app) {
+  const auto extra = app.remaining();
+  const auto flag =
+      std::ranges::find_if(extra, [](const std::string& word) { return word.starts_with("-"); });
+  if (flag == extra.end()) return fmt::format("nothing is known of '{}'", extra.front());
+  const auto name = flag->substr(0, flag->find('='));
+  std::vector<std::string> known;
+  for (const auto* option : app.get_options()) {
+    for (const auto& word : option->get_lnames()) known.push_back("--" + word);
+  }
+  const std::vector<std::string_view> names(known.begin(), known.end());
+  return fmt::format("no flag {}{}", name, did_you_mean(name, names));
+}
+
+}  // namespace
 
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
@@ -38,6 +62,10 @@ bool parse(CLI::App& app, int argc, char** argv, int& exit) {
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());
     exit = 0;
+  } catch (const CLI::ExtrasError&) {
+    fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(),
+               unexpected(app));
+    exit = exit_code(Code::kInvalid);
   } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(), e.what());
     exit = exit_code(Code::kInvalid);

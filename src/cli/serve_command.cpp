@@ -16,6 +16,7 @@
 #include "base/core/log.hpp"
 #include "cli/command.hpp"
 #include "cli/manifest_files.hpp"
+#include "cli/screen.hpp"
 #include "cli/serve_stack.hpp"
 #include "cli/serve_view.hpp"
 #include "cli/state_dir.hpp"
@@ -127,9 +128,6 @@ Result<gateway::Config> gateway_config(const Options& options) {
   if (!options.api_key_file.empty()) {
     BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
     BATON_TRY_ASSIGN(config.api_keys, gateway::read_api_keys(text, options.api_key_file));
-  } else if (!options.host.starts_with("127.") && options.host != "::1") {
-    log::warn("the gateway is open to the network without keys: give --api-key-file",
-              {{"host", options.host}});
   }
   return config;
 }
@@ -163,7 +161,19 @@ void write_file(const std::string& file, const std::string& text) {
 class Serve {
  public:
   Serve(Options options, plan::Settings settings, node::Config node)
-      : options_(std::move(options)), settings_(std::move(settings)), node_(std::move(node)) {}
+      : options_(std::move(options)), settings_(std::move(settings)), node_(std::move(node)) {
+    if (!is_terminal_) return;
+    // The table tells what the lines of lower levels would.
+    log::configure(log::Level::kWarn, log::Style::kText, "serve");
+    log::redirect([this](std::string_view line) { screen_.print(line); });
+  }
+  ~Serve() {
+    if (is_terminal_) log::redirect(nullptr);
+    std::error_code ignored;
+    fs::remove(status_path(), ignored);
+  }
+  Serve(const Serve&) = delete;
+  Serve& operator=(const Serve&) = delete;
 
   Status run(const StopSignal& stop) {
     for (const auto& file : options_.files) {
@@ -189,7 +199,7 @@ class Serve {
       show(*stack);
     }
     stop.arm();
-    if (!is_terminal_) fmt::print(stderr, "stopping (Ctrl-C again ends at once)\n");
+    say("stopping (Ctrl-C again ends at once)");
     const auto drained = Deadline::in(clock_, kDrain);
     stack->stop(drained, {drained.at + kDown});
     return {};
@@ -202,9 +212,9 @@ class Serve {
     auto manifests = read_and_check(options_, settings_, node_);
     const auto applied = manifests ? sync.apply(*manifests) : Status(manifests.error());
     if (applied) {
-      fmt::print(stderr, "manifests applied\n");
+      say("manifests applied");
     } else {
-      fmt::print(stderr, "baton serve: the edit is not applied: {}\n", applied.error().message());
+      say(fmt::format("baton serve: the edit is not applied: {}", applied.error().message()));
     }
   }
 
@@ -216,7 +226,7 @@ class Serve {
     const auto now = view_of(services->items, pods->items);
     const auto stats = stack.stats();
     if (!is_terminal_) {
-      for (const auto& line : changes(view_, now)) fmt::print(stderr, "{}\n", line);
+      for (const auto& line : changes(view_, now)) say(line);
     }
     view_ = now;
     const bool ready = all_ready(services->items) && stack.gateway_ready();
@@ -224,25 +234,31 @@ class Serve {
     header_.ready = ready;
     if (auto text = status_file(header_, view_, stats); text != status_) {
       status_ = std::move(text);
-      write_file(node_.state_dir + "/status.json", status_);
+      write_file(status_path(), status_);
     }
     if (is_terminal_) redraw(stats);
     if (!first) return;
     announced_ = true;
-    table_.clear();  // the line below would stand in the way of drawing over it
-    fmt::print("ready {}\n", header_.url);
+    const auto line = fmt::format("ready {}", header_.url);
+    if (is_terminal_ && ::isatty(STDOUT_FILENO) == 1) return say(line);
+    fmt::print("{}\n", line);
     std::fflush(stdout);
   }
 
-  // Draws the table over the last one.
+  // A line to the operator.
+  void say(const std::string& line) {
+    if (is_terminal_) return screen_.print(line + "\n");
+    fmt::print(stderr, "{}\n", line);
+  }
+
+  std::string status_path() const { return node_.state_dir + "/status.json"; }
+
   void redraw(const gateway::Stats& stats) {
     const Mono now = clock_.now();
     auto table = status_table(header_, view_, stats);
     if (table == table_ || now < next_draw_) return;
     next_draw_ = now + kRedraw;
-    const auto lines = std::ranges::count(table_, '\n');
-    if (lines > 0) fmt::print(stderr, "\x1b[{}A\x1b[J", lines);
-    fmt::print(stderr, "{}", table);
+    screen_.draw(table);
     table_ = std::move(table);
   }
 
@@ -251,6 +267,7 @@ class Serve {
   const plan::Settings settings_;
   const node::Config node_;
   const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
+  Screen screen_ = Screen::of_standard_error();
   std::vector<std::string> watched_;
   Header header_;
   StackView view_;
@@ -261,10 +278,6 @@ class Serve {
 
 Status serve(Options options) {
   const StopSignal stop;  // before any thread
-  // On a terminal the table tells what the lines would.
-  if (::isatty(STDERR_FILENO) == 1) {
-    log::configure(log::Level::kWarn, log::Style::kText, "serve");
-  }
   if (options.state_dir.empty()) {
     BATON_TRY_ASSIGN(options.state_dir, default_state_dir(options.port));
   }

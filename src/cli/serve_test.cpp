@@ -133,6 +133,14 @@ TEST(ServeView, TellsWhyAPodWaitsAndWhichProcessesItHas) {
               ::testing::AllOf(HasSubstr("127.77.1.2"), HasSubstr("stand-in s")));
 }
 
+TEST(ServeView, NamesTheContainerOnce) {
+  const auto pod = parse(R"({"metadata":{"name":"p","namespace":"ns"},"status":{
+    "containerStatuses":[{"name":"main","state":{"waiting":{"reason":"ProgramNotAllowed",
+      "message":"container other: runs 'python3'"}}}]}})");
+
+  EXPECT_EQ(view_of({}, {pod}).pods.at(0).detail, "container other: runs 'python3'");
+}
+
 TEST(ServeView, IsReadyWhenEveryServiceIsForItsCurrentGeneration) {
   const auto service = [](int seen) {
     auto out = parse(R"({"metadata":{"generation":2},"status":{"conditions":[

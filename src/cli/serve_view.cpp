@@ -51,8 +51,10 @@ void put_state(PodView& out, const kube::Object& pod) {
       const auto reason = status.string_at({"state", "waiting", "reason"});
       if (reason.empty() || reason == "PodInitializing") continue;
       out.state = reason;
-      out.detail = fmt::format("container {}: {}", status.string_at({"name"}),
-                               status.string_at({"state", "waiting", "message"}));
+      out.detail = status.string_at({"state", "waiting", "message"});
+      if (!out.detail.starts_with("container ")) {  // else of the pod as a whole
+        out.detail = fmt::format("container {}: {}", status.string_at({"name"}), out.detail);
+      }
       const auto last = status.string_at({"lastState", "terminated", "message"});
       if (!last.empty()) out.detail += fmt::format(": {}", last.substr(last.rfind('\n') + 1));
       return;

@@ -16,6 +16,7 @@ struct Settings {
   Level level = Level::kInfo;
   Style style = Style::kText;
   std::string component;
+  Sink sink;
 };
 
 Settings& settings() {
@@ -87,8 +88,12 @@ std::string text_line(Level level, std::string_view message, Fields fields) {
 }  // namespace
 
 void configure(Level level, Style style, std::string_view component) {
-  settings() = {level, style, std::string(component)};
+  settings().level = level;
+  settings().style = style;
+  settings().component = component;
 }
+
+void redirect(Sink sink) { settings().sink = std::move(sink); }
 
 bool enabled(Level level) { return level >= settings().level; }
 
@@ -99,6 +104,7 @@ std::string Field::number(std::uint64_t value) { return fmt::format("{}", value)
 void write(Level level, std::string_view message, Fields fields) {
   const std::string line = settings().style == Style::kJson ? json_line(level, message, fields)
                                                             : text_line(level, message, fields);
+  if (settings().sink) return settings().sink(line);
   // Nothing can be done about a closed standard error.
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
 }

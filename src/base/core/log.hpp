@@ -4,6 +4,7 @@
 // Never log prompts, tokens, headers or credentials at info or above.
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@ enum class Style : std::uint8_t { kText, kJson };
 
 // Process-wide; set once by main before threads start.
 void configure(Level level, Style style, std::string_view component);
+// Whole lines go there instead of standard error; nullptr: back. Set while no other thread logs.
+using Sink = std::function<void(std::string_view line)>;
+void redirect(Sink sink);
 bool enabled(Level level);
 
 // A field: text is quoted when needed, numbers and booleans are not.

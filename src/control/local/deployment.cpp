@@ -123,9 +123,12 @@ std::string trouble_of(const kube::Object& pod) {
     for (const auto& status : *list->if_array()) {
       const auto reason = status.string_at({"state", "waiting", "reason"});
       if (reason.empty() || reason == "PodInitializing" || reason == "ContainerCreating") continue;
+      const auto message = status.string_at({"state", "waiting", "message"});
+      if (message.starts_with("container ")) {  // of the pod as a whole
+        return fmt::format("pod {}: {}: {}", kube::name_of(pod), reason, message);
+      }
       return fmt::format("pod {}: container {}: {}: {}", kube::name_of(pod),
-                         status.string_at({"name"}), reason,
-                         status.string_at({"state", "waiting", "message"}));
+                         status.string_at({"name"}), reason, message);
     }
   }
   return "";

@@ -125,9 +125,8 @@ class Rewriter {
     BATON_TRY(refuse_loader_variables(launch_.env));
     if (launch_.program == Program::kOther) {
       return denied(fmt::format(
-          "container {} runs '{}', which is none of Baton's programs (vllm, pd-sidecar, epp): run "
+          "runs '{}', which is none of Baton's programs (vllm, pd-sidecar, epp): run "
           "`baton serve` with --allow-exec to permit it",
-          container.string_at({"name"}),
           launch_.argv.empty() || launch_.argv[0].empty() ? container.string_at({"image"})
                                                           : std::string_view(launch_.argv[0])));
     }
@@ -135,10 +134,9 @@ class Rewriter {
     const bool shipped =
         command_words >= 3 && launch_.argv[1] == "-c" && config_.is_shipped_script(launch_.argv[2]);
     if (!shipped) {
-      return denied(fmt::format(
-          "container {} runs a shell script that is not one of the shipped presets: run `baton "
-          "serve` with --allow-exec to permit it",
-          container.string_at({"name"})));
+      return denied(
+          "runs a shell script that is not one of the shipped presets: run `baton serve` with "
+          "--allow-exec to permit it");
     }
     for (std::size_t i = 3; i < launch_.argv.size(); ++i) {
       BATON_TRY(refuse_shell_syntax(launch_.argv[i], "argument " + launch_.argv[i]));
