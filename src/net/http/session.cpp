@@ -30,6 +30,8 @@ bool framing_field(std::string_view name) {
          equal_names(name, "Connection") || equal_names(name, "Keep-Alive");
 }
 
+Task<Status> ended(Status how) { co_return how; }
+
 }  // namespace
 
 Session::Session(const Deps& deps, Tcp::socket socket, std::string peer)
@@ -271,22 +273,23 @@ Task<Status> Session::start(ResponseHead head) {
   co_return co_await send(pieces);
 }
 
+// No coroutine of its own: a streamed token passes here.
 Task<Status> Session::write(std::span<const std::string_view> pieces) {
   BATON_ASSERT(started_ && !finished_);
   std::size_t size = 0;
   for (std::string_view piece : pieces) size += piece.size();
-  if (size == 0 || head_.method == "HEAD") co_return Status();
+  if (size == 0 || head_.method == "HEAD") return ended({});
   if (reply_ == Reply::kLength) {
-    if (size > reply_left_) co_return internal("an answer is longer than its Content-Length");
+    if (size > reply_left_) return ended(internal("an answer is longer than its Content-Length"));
     reply_left_ -= size;
   }
-  if (reply_ != Reply::kChunked) co_return co_await send(pieces);
+  if (reply_ != Reply::kChunked) return send(pieces);
   out_.clear();
   fmt::format_to(std::back_inserter(out_), "{:x}\r\n", size);
   gathered_.assign(1, out_);
   gathered_.insert(gathered_.end(), pieces.begin(), pieces.end());
   gathered_.push_back("\r\n");
-  co_return co_await send(gathered_);
+  return send(gathered_);
 }
 
 Task<Status> Session::finish() {

@@ -32,7 +32,7 @@ class PrefixIndex::Table {
   const Word* entry(std::size_t at) const { return &cells_[at * stride_]; }
   Word* entry(std::size_t at) { return &cells_[at * stride_]; }
 
-  // The entry of `key`, or null. Terminates: half of the entries are unused.
+  // The entry of `key`, or null. Terminates: three in eight entries are unused.
   const Word* find(std::uint64_t key) const {
     for (std::size_t at = key & mask_;; at = (at + 1) & mask_) {
       const auto found = entry(at)->load(std::memory_order_acquire);
@@ -69,7 +69,7 @@ class PrefixIndex::Table {
     }
   }
 
-  bool crowded() const { return used_ * 2 >= capacity(); }
+  bool crowded() const { return used_ * 8 >= capacity() * 5; }
 
  private:
   // Entries that probed past the hole move up, so that every key is still found from its place.
@@ -278,7 +278,7 @@ void PrefixIndex::clear(std::uint64_t key, Slot slot) {
   current_->clear(key, slot / 64, std::uint64_t{1} << (slot % 64));
 }
 
-// A larger table, at most a quarter full, or one with more mask words.
+// A larger table, or one with more mask words.
 void PrefixIndex::rebuild(std::size_t words) {
   words = std::max(words, current_->words());
   auto fresh = std::make_unique<Table>(current_->capacity() * (current_->crowded() ? 2 : 1), words);

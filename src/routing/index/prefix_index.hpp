@@ -6,7 +6,7 @@
 //                                                         the highest slot so far needs
 //   per slot: an intrusive LRU list over the hashes it holds (writer only)
 //
-// An entry whose mask is empty goes, and those behind it move up. A table that is half full is
+// An entry whose mask is empty goes, and those behind it move up. A table that is 5/8 full is
 // replaced; the old one is freed once no reader can still be inside it.
 // A reader that meets an entry while it moves may miss it, or take the mask of another hash: a
 // wrong guess for one request, never wrong memory.

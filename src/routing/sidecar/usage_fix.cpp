@@ -12,6 +12,8 @@ using openai::BodyIndex;
 using openai::Edit;
 using openai::Where;
 
+// Searched without the first quote: a chunk has many quotes, and few of this letter.
+constexpr std::string_view kUsage = "usage\"";
 constexpr std::string_view kDetails = "prompt_tokens_details";
 }  // namespace
 
@@ -28,7 +30,7 @@ std::optional<std::string> with_cached_tokens(std::string_view body, std::int64_
 
 void StreamUsageFix::take(std::string_view line) {
   static constexpr std::string_view kPrefix = "data: ";
-  if (line.starts_with(kPrefix) && line.find("\"usage\"") != std::string_view::npos) {
+  if (line.starts_with(kPrefix) && line.find(kUsage) != std::string_view::npos) {
     std::string_view end = line.ends_with("\r\n") ? "\r\n" : line.ends_with('\n') ? "\n" : "";
     std::string_view json = line.substr(kPrefix.size(), line.size() - kPrefix.size() - end.size());
     if (auto fixed = with_cached_tokens(json, cached_)) {
@@ -44,7 +46,7 @@ void StreamUsageFix::take(std::string_view line) {
 std::optional<std::string_view> StreamUsageFix::feed(std::string_view piece) {
   // The usual chunk: whole lines, no usage. It goes on without a copy.
   if (lines_.rest().empty() && piece.ends_with('\n') &&
-      piece.find("\"usage\"") == std::string_view::npos) {
+      piece.find(kUsage) == std::string_view::npos) {
     return piece;
   }
   out_.clear();
