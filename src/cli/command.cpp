@@ -62,12 +62,9 @@ bool parse(CLI::App& app, int argc, char** argv, int& exit) {
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());
     exit = 0;
-  } catch (const CLI::ExtrasError&) {
-    fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(),
-               unexpected(app));
-    exit = exit_code(Code::kInvalid);
   } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(), e.what());
+    fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(),
+               app.remaining().empty() ? e.what() : unexpected(app));
     exit = exit_code(Code::kInvalid);
   }
   return false;

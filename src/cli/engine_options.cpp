@@ -190,8 +190,11 @@ class Sieve {
     const auto* at = std::ranges::find(kRefused, name, &Refused::name);
     if (at != kRefused.end())
       return unsupported(fmt::format("--{} is not supported: {}", name, at->why));
-    const auto names = flag_names(own);
-    return invalid(fmt::format("no flag --{}{}", name, did_you_mean(name, names)));
+    std::vector<std::string> dashed;
+    for (const auto flag : flag_names(own)) dashed.push_back(fmt::format("--{}", flag));
+    const std::vector<std::string_view> names(dashed.begin(), dashed.end());
+    const auto wrong = fmt::format("--{}", name);
+    return invalid(fmt::format("no flag {}{}", wrong, did_you_mean(wrong, names)));
   }
 
   EngineOptions& out_;

@@ -127,7 +127,7 @@ TEST(EngineOptions, RefusesWhatItCannotHonour) {
   EXPECT_THAT(error({"m", "--quantization", "fp8"}), HasSubstr("--quantization is not supported"));
   EXPECT_THAT(error({"m", "--dtype", "int4"}), HasSubstr("int4"));
   EXPECT_EQ(error({"m", "--max-modle-len", "5"}),
-            "no flag --max-modle-len (did you mean 'max-model-len'?)");
+            "no flag --max-modle-len (did you mean '--max-model-len'?)");
   EXPECT_THAT(error({"m", "--max-model-len", "many"}), HasSubstr("got 'many'"));
   EXPECT_THAT(error({"m", "--port", "70000"}), HasSubstr("70000"));
   EXPECT_THAT(error({}), HasSubstr("no model"));

@@ -21,6 +21,7 @@ class Screen {
   // Of standard error; 24 x 80 where it does not tell.
   static Screen of_standard_error();
 
+  std::size_t columns() const { return measure_().columns; }
   // Whole lines, that stay above the table.
   void print(std::string_view lines);
   // Replaces the table. What is wider or longer than the terminal is cut, and said.

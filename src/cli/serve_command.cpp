@@ -255,7 +255,7 @@ class Serve {
 
   void redraw(const gateway::Stats& stats) {
     const Mono now = clock_.now();
-    auto table = status_table(header_, view_, stats);
+    auto table = status_table(header_, view_, stats, screen_.columns());
     if (table == table_ || now < next_draw_) return;
     next_draw_ = now + kRedraw;
     screen_.draw(table);

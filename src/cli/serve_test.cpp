@@ -129,8 +129,27 @@ TEST(ServeView, TellsWhyAPodWaitsAndWhichProcessesItHas) {
   const auto& entry = file.find("pods")->if_array()->front();
   EXPECT_EQ(entry.string_at({"role"}), "decode");
   EXPECT_EQ(entry.find("containers")->if_array()->back().find("pid")->if_int(), 42);
-  EXPECT_THAT(status_table({"http://x/v1", "s", false}, view, {}),
+  EXPECT_THAT(status_table({"http://x/v1", "s", false}, view, {}, 80),
               ::testing::AllOf(HasSubstr("127.77.1.2"), HasSubstr("stand-in s")));
+}
+
+TEST(ServeView, FitsItsTableIntoTheTerminal) {
+  StackView view;
+  auto& pod = view.pods.emplace_back();
+  pod.name = "storyteller-kserve-prefill-zvdc9l66d9-m6r74";
+  pod.role = "prefill";
+  pod.address = "127.77.228.254";
+  pod.state = "Ready";
+  for (const std::size_t columns : {80u, 100u, 200u}) {
+    const auto table = status_table({"http://x/v1", "", true}, view, {}, columns);
+    for (std::size_t at = 0; at < table.size();) {
+      const auto end = table.find('\n', at);
+      EXPECT_LT(end - at, columns) << table;
+      at = end + 1;
+    }
+    EXPECT_THAT(table, HasSubstr("m6r74"));
+    EXPECT_EQ(table.contains(view.pods[0].name), columns == 200);
+  }
 }
 
 TEST(ServeView, NamesTheContainerOnce) {

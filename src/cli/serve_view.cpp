@@ -121,6 +121,34 @@ kube::Object pod_json(const PodView& pod, const gateway::PodStats* stats) {
   return out;
 }
 
+// Of the table's columns that follow their content.
+struct Widths {
+  std::size_t name = 3, state = 5;
+};
+
+Widths widths(const StackView& view, std::size_t columns) {
+  constexpr std::size_t kOthers = 7 + 15 + 8 + 8 + 8 + 7 + 7;  // the fixed ones, and spaces
+  constexpr std::size_t kShortestName = 14;
+  Widths out;
+  for (const auto& pod : view.pods) {
+    out.name = std::max(out.name, pod.name.size());
+    out.state = std::max(out.state, pod.state.size());
+  }
+  const auto taken = kOthers + out.state + 1;  // 1: the cursor's
+  const auto room = std::max(columns > taken ? columns - taken : 0, kShortestName);
+  out.name = std::min(out.name, room);
+  return out;
+}
+
+// "storyte..4v72z" of "storyteller-kserve-f5x9lq9ph2-4v72z".
+std::string shortened(std::string_view name, std::size_t width) {
+  constexpr std::string_view kCut = "..";
+  if (name.size() <= width) return std::string(name);
+  const auto tail = (width - kCut.size()) * 2 / 3;
+  const auto head = width - kCut.size() - tail;
+  return fmt::format("{}{}{}", name.substr(0, head), kCut, name.substr(name.size() - tail));
+}
+
 }  // namespace
 
 StackView view_of(const std::vector<kube::Object>& services,
@@ -189,7 +217,8 @@ std::string status_file(const Header& header, const StackView& view, const gatew
   return text::json::pretty(out);
 }
 
-std::string status_table(const Header& header, const StackView& view, const gateway::Stats& stats) {
+std::string status_table(const Header& header, const StackView& view, const gateway::Stats& stats,
+                         std::size_t columns) {
   std::string out = fmt::format("{}  {}  {} requests, {} failed, {:.1f} tokens/s\n", header.url,
                                 header.ready ? "ready" : "starting", stats.requests, stats.failures,
                                 stats.tokens_per_second);
@@ -197,15 +226,17 @@ std::string status_table(const Header& header, const StackView& view, const gate
     out += fmt::format("stand-in {}: every model is replaced by it, accelerators are emulated\n",
                        header.stand_in);
   }
-  out += fmt::format("{:<46} {:<8} {:<15} {:<18} {:>8} {:>8} {:>9} {:>9}\n", "POD", "ROLE",
-                     "ADDRESS", "STATE", "RESTARTS", "REQUESTS", "TOKENS/S", "KV MB");
+  const auto width = widths(view, columns);
+  constexpr std::string_view kRow = "{:<{}} {:<7} {:<15} {:<{}} {:>8} {:>8} {:>8} {:>7}\n";
+  out += fmt::format(kRow, "POD", width.name, "ROLE", "ADDRESS", "STATE", width.state, "RESTARTS",
+                     "REQUESTS", "TOKENS/S", "KV MB");
   for (const auto& pod : view.pods) {
     const auto* entry = stats_of(stats, pod);
-    out += fmt::format("{:<46} {:<8} {:<15} {:<18} {:>8} {:>8} {:>9.1f} {:>9.1f}\n", pod.name,
-                       pod.role, pod.address, pod.state, pod.restarts,
-                       entry == nullptr ? 0 : entry->requests,
-                       entry == nullptr ? 0.0 : entry->tokens_per_second,
-                       entry == nullptr ? 0.0 : static_cast<double>(entry->kv_bytes) / 1e6);
+    const auto numbers = entry == nullptr ? gateway::PodStats{} : *entry;
+    out += fmt::format(kRow, shortened(pod.name, width.name), width.name, pod.role, pod.address,
+                       pod.state, width.state, pod.restarts, numbers.requests,
+                       fmt::format("{:.1f}", numbers.tokens_per_second),
+                       fmt::format("{:.1f}", static_cast<double>(numbers.kv_bytes) / 1e6));
     if (!pod.detail.empty() && pod.state != "Ready") out += fmt::format("  {}\n", pod.detail);
   }
   return out;

@@ -54,7 +54,8 @@ struct Header {
 };
 // status.json of the state folder. Pure.
 std::string status_file(const Header& header, const StackView& view, const gateway::Stats& stats);
-// One screen. Pure.
-std::string status_table(const Header& header, const StackView& view, const gateway::Stats& stats);
+// One screen of that width; names of pods give way, from the middle. Pure.
+std::string status_table(const Header& header, const StackView& view, const gateway::Stats& stats,
+                         std::size_t columns);
 
 }  // namespace baton::cli

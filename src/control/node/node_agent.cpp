@@ -33,8 +33,9 @@ kube::ObjectKey pod_key(const std::string& key) {
   return {kPod, key.substr(0, slash), key.substr(slash + 1)};
 }
 
+// Those that its containers declare; else the ones that pods of an engine have.
 std::vector<std::uint16_t> ports_of(const kube::Object& pod) {
-  std::set<std::uint16_t> out{kEntryPort, kEnginePort};
+  std::set<std::uint16_t> out;
   for (const auto* member : {"initContainers", "containers"}) {
     const auto* list = pod.find_path({"spec", member});
     if (list == nullptr || list->if_array() == nullptr) continue;
@@ -48,6 +49,7 @@ std::vector<std::uint16_t> ports_of(const kube::Object& pod) {
       }
     }
   }
+  if (out.empty()) return {kEntryPort, kEnginePort};
   return {out.begin(), out.end()};
 }
 
