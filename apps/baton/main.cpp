@@ -27,11 +27,11 @@ void print_help() {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   if (const auto code = baton::cli::run_as_named(argc, argv)) return *code;
-  if (argc < 2 || std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "help") {
+  const std::string_view wanted = argc < 2 ? "" : argv[1];
+  if (wanted.empty() || wanted == "--help" || wanted == "-h" || wanted == "help") {
     print_help();
     return argc < 2 ? 2 : 0;
   }
-  const std::string_view wanted = argv[1];
   std::vector<std::string_view> names;
   for (const auto& command : baton::cli::commands()) {
     if (command.name == wanted) return command.run(argc - 1, argv + 1);

@@ -279,6 +279,12 @@ def test_a_state_folder_that_cannot_be_used_is_named(tmp_path):
     assert missing.returncode == 4 and str(tmp_path / "nowhere") in missing.stderr
 
 
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_help_lists_the_commands(word):
+    shown = subprocess.run([BATON, word], capture_output=True, text=True)
+    assert shown.returncode == 0 and "serve" in shown.stdout and not shown.stderr
+
+
 @pytest.mark.parametrize("command", ["serve", "engine", "chat", "logs", "plan", "gateway", "sidecar", "bench"])
 def test_the_help_of_every_command_has_an_example_and_a_wrong_flag_gets_the_nearest(command):
     shown = subprocess.run([BATON, command, "--help"], capture_output=True, text=True)

@@ -194,6 +194,12 @@ Front::Place Front::locate(std::string_view path) const {
   for (const auto& [key, pool] : services_) {
     const auto prefix = fmt::format("/{}/{}/", key.first, key.second);
     if (path.starts_with(prefix)) return {path.substr(prefix.size() - 1), pool};
+    for (const auto& [model, served_by] : models_) {
+      const auto published = fmt::format("/publishers/{}/models/{}/", key.first, model);
+      if (served_by == pool && path.starts_with(published)) {
+        return {path.substr(published.size() - 1), pool};
+      }
+    }
   }
   return {path, nullptr};
 }
@@ -202,11 +208,13 @@ Task<void> Front::dispatch(http::Exchange& exchange, int& status) {
   const auto& head = exchange.head();
   const auto place = locate(head.path());
   const bool get = head.method == "GET" || head.method == "HEAD";
-  if (place.path == "/health" && get) {
+  const auto only = [&](std::string_view method) {
+    return refuse(exchange, {405, fmt::format("use {}", method)}, status);
+  };
+  if (place.path == "/health" || place.path == "/metrics") {
+    if (!get) co_return co_await only("GET");
     status = 200;
-    co_await reply(exchange, {200, {}}, "");
-  } else if (place.path == "/metrics" && get) {
-    status = 200;
+    if (place.path == "/health") co_return co_await reply(exchange, {200, {}}, "");
     const auto text = deps_.registry.expose();
     co_await reply(exchange, {200, {{"content-type", "text/plain; version=0.0.4"}}}, text);
   } else if (!may(exchange)) {
@@ -215,13 +223,13 @@ Task<void> Front::dispatch(http::Exchange& exchange, int& status) {
     if (get) {
       co_await list_models(exchange, place.path, status);
     } else {
-      co_await refuse(exchange, {405, "use GET"}, status);
+      co_await only("GET");
     }
   } else if (const auto api = api_of(place.path)) {
     if (head.method == "POST") {
       co_await infer(exchange, *api, place, status);
     } else {
-      co_await refuse(exchange, {405, "use POST"}, status);
+      co_await only("POST");
     }
   } else {
     co_await refuse(exchange,

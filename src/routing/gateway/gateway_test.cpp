@@ -1,5 +1,6 @@
 #include "routing/gateway/gateway.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -239,6 +240,7 @@ TEST(Gateway, RefusesWhatIsNoRequest) {
   EXPECT_EQ(stack.send("POST", "/v1/nothing", "{}").head.status, 404);
   EXPECT_EQ(stack.send("GET", "/v1/completions", "").head.status, 405);
   EXPECT_EQ(stack.send("GET", "/health", "").head.status, 200);
+  EXPECT_EQ(stack.send("POST", "/health", "{}").head.status, 405);
   const auto large = stack.send("POST", "/v1/completions", std::string((1 << 20) + 1, ' '));
   EXPECT_EQ(large.head.status, 413);
 }
@@ -418,6 +420,13 @@ TEST(Gateway, ServesAServiceUnderItsOwnPath) {
   EXPECT_EQ(answer.head.status, 200);
   EXPECT_EQ(decode.seen().at(0).head.target, "/v1/completions?x=1");
   EXPECT_EQ(get(answer, "x-baton-prefill"), "none; reason=not-requested");
+
+  const auto published =
+      fmt::format("/publishers/llm/models/{}/v1/completions", stack.service.models.at(0));
+  EXPECT_EQ(stack.send("POST", published, R"({"model":"anything","prompt":"x"})").head.status, 200);
+  EXPECT_EQ(decode.seen().at(1).head.target, "/v1/completions");
+  EXPECT_EQ(stack.send("POST", "/publishers/llm/models/other/v1/completions", "{}").head.status,
+            404);
 }
 
 TEST(Gateway, AWrongPickerConfigurationIsSaidToTheClient) {
