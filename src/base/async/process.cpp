@@ -6,16 +6,22 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace baton::async {
 
 namespace {
+
+constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 
 std::vector<char*> pointers(const std::vector<std::string>& words) {
   std::vector<char*> out;
@@ -28,8 +34,18 @@ std::string path_of(const std::vector<std::string>& env) {
   for (const auto& entry : env) {
     if (entry.starts_with("PATH=")) return entry.substr(5);
   }
-  return "/usr/local/bin:/usr/bin:/bin";
+  return kDefaultPath;
 }
+
+// Where a launcher finds the write end of the error pipe.
+constexpr int kLauncherReport = 3;
+
+// What comes through the error pipe when the program is not started: the errno of execve and the
+// like, or (from a launcher) an error's code, its message behind it.
+struct Failure {
+  int number = 0;
+  Code code = Code::kInternal;
+};
 
 struct Prepared {
   const char* program;
@@ -38,14 +54,15 @@ struct Prepared {
   const char* directory;
   int output;
   int report;  // the write end of the error pipe
+  bool keep_report;
   pid_t parent;
 };
 
 // Runs in the child of a threaded process: async-signal-safe calls only.
 [[noreturn]] void become(const Prepared& p) {
   const auto fail = [&] {
-    const int error = errno;
-    [[maybe_unused]] const auto written = ::write(p.report, &error, sizeof error);
+    const Failure failure{errno, Code::kInternal};
+    [[maybe_unused]] const auto written = ::write(p.report, &failure, sizeof failure);
     ::_exit(127);
   };
   ::setpgid(0, 0);
@@ -62,6 +79,10 @@ struct Prepared {
     fail();
   }
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);  // no socket of the starter lives on in the child
+  if (p.keep_report && (p.report == kLauncherReport ? ::fcntl(p.report, F_SETFD, 0)
+                                                    : ::dup2(p.report, kLauncherReport)) < 0) {
+    fail();
+  }
   if (p.directory != nullptr && ::chdir(p.directory) != 0) fail();
   ::execve(p.program, p.argv, p.env);
   fail();
@@ -76,7 +97,44 @@ Error exec_error(int error, const std::string& program, const std::string& direc
   return unavailable(text);
 }
 
+// What the child says until it has become the program; nullopt: it has.
+std::optional<Error> read_failure(int pipe, const std::string& program,
+                                  const std::string& directory) {
+  Failure failure;
+  std::string text(1024, '\0');
+  const std::array parts{iovec{&failure, sizeof failure}, iovec{text.data(), text.size()}};
+  ssize_t got = -1;
+  do {
+    got = ::readv(pipe, parts.data(), static_cast<int>(parts.size()));
+  } while (got < 0 && errno == EINTR);
+  if (got < static_cast<ssize_t>(sizeof failure)) return std::nullopt;
+  if (failure.number != 0) return exec_error(failure.number, program, directory);
+  text.resize(static_cast<std::size_t>(got) - sizeof failure);
+  return Error(failure.code, std::move(text));
+}
+
 }  // namespace
+
+void fail_launch(const Error& error) {
+  const Failure failure{0, error.code()};
+  std::string text = error.message();
+  const std::array parts{iovec{const_cast<Failure*>(&failure), sizeof failure},
+                         iovec{text.data(), std::min<std::size_t>(text.size(), 1024)}};
+  [[maybe_unused]] const auto written =
+      ::writev(kLauncherReport, parts.data(), static_cast<int>(parts.size()));  // atomic
+  ::_exit(127);
+}
+
+void launch(const std::vector<std::string>& argv, pid_t starter) {
+  const char* path = std::getenv("PATH");
+  const auto program = find_program(argv[0], path == nullptr ? kDefaultPath : path);
+  if (!program) fail_launch(program.error());
+  ::fcntl(kLauncherReport, F_SETFD, FD_CLOEXEC);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // lost with a change of credentials
+  if (::getppid() != starter) ::_exit(127);
+  ::execv(program->c_str(), pointers(argv).data());
+  fail_launch(exec_error(errno, *program, ""));
+}
 
 Result<std::string> find_program(const std::string& name, const std::string& path) {
   if (name.find('/') != std::string::npos) {
@@ -94,19 +152,24 @@ Result<std::string> find_program(const std::string& name, const std::string& pat
 }
 
 Result<std::unique_ptr<Process>> Process::start(const Spec& spec) {
-  if (spec.argv.empty()) return invalid("starting a process: no program given");
-  BATON_TRY_ASSIGN(const std::string program, find_program(spec.argv[0], path_of(spec.env)));
+  auto words = spec.launcher;
+  words.insert(words.end(), spec.argv.begin(), spec.argv.end());
+  if (words.empty()) return invalid("starting a process: no program given");
+  BATON_TRY_ASSIGN(const std::string program, find_program(words[0], path_of(spec.env)));
   int report[2];
   if (::pipe2(report, O_CLOEXEC) != 0) {
     return unavailable(fmt::format("starting {}: pipe: {}", program, std::strerror(errno)));
   }
-  const auto argv = pointers(spec.argv);
+  const auto argv = pointers(words);
   const auto env = pointers(spec.env);
-  const Prepared prepared{
-      program.c_str(), argv.data(),
-      env.data(),      spec.directory.empty() ? nullptr : spec.directory.c_str(),
-      spec.output,     report[1],
-      ::getpid()};
+  const Prepared prepared{program.c_str(),
+                          argv.data(),
+                          env.data(),
+                          spec.directory.empty() ? nullptr : spec.directory.c_str(),
+                          spec.output,
+                          report[1],
+                          !spec.launcher.empty(),
+                          ::getpid()};
   const pid_t pid = ::fork();
   if (pid == 0) become(prepared);
   const int fork_error = errno;
@@ -118,10 +181,9 @@ Result<std::unique_ptr<Process>> Process::start(const Spec& spec) {
   ::setpgid(pid, pid);
   const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   std::unique_ptr<Process> process(new Process(pid, pidfd));
-  int error = 0;
-  const auto got = ::read(report[0], &error, sizeof error);
+  auto failure = read_failure(report[0], program, spec.directory);
   ::close(report[0]);
-  if (got > 0) return exec_error(error, program, spec.directory);
+  if (failure) return *std::move(failure);
   return process;
 }
 

@@ -28,8 +28,12 @@ class Process {
     std::vector<std::string> env;   // "NAME=value", the whole environment
     std::string directory;          // empty: the starter's
     int output = -1;                // standard output and error; -1: the starter's
+    // Words of a program that is started in argv's place, with argv after them. It prepares what
+    // the process sees, then calls launch() or fail_launch() below; argv[0] is looked up there.
+    std::vector<std::string> launcher = {};
   };
-  // kNotFound: no such program. kDenied: not executable. Standard input is /dev/null.
+  // kNotFound: no such program. kDenied: not executable. What a launcher says it failed with.
+  // Standard input is /dev/null.
   static Result<std::unique_ptr<Process>> start(const Spec& spec);
   // Kills the group (SIGKILL) and reaps.
   ~Process();
@@ -53,6 +57,12 @@ class Process {
   int pidfd_;
   std::optional<Exit> exit_;
 };
+
+// For launchers only. The process becomes argv (same id, environment and working directory) and
+// again dies with its starter, whom the process had as its parent when it began.
+[[noreturn]] void launch(const std::vector<std::string>& argv, pid_t starter);
+// Process::start() returns this error; the process ends.
+[[noreturn]] void fail_launch(const Error& error);
 
 // The executable file that `name` means with this PATH; a name with a slash means itself.
 // kNotFound names where it was looked for.

@@ -58,6 +58,19 @@ TEST_F(ProcessTest, SaysWhyAProgramDoesNotStart) {
   EXPECT_NE(folder.error().message().find("/no/such/folder"), std::string::npos);
 }
 
+TEST_F(ProcessTest, StartsTheProgramThroughALauncher) {
+  auto started = Process::start(
+      {{"sh", "-c", "echo $0 $$ > out; exit 3", "x"},
+       kEnv,
+       folder_.string(),
+       -1,
+       {"sh", "-c", "exec \"$@\" 3>&-", "launcher"}});  // closes what failures would come through
+  ASSERT_TRUE(started) << started.error().message();
+  const auto pid = (*started)->pid();
+  EXPECT_EQ((*started)->wait(soon(), clock_), Exit{3});
+  EXPECT_EQ(content("out"), "x " + std::to_string(pid) + "\n");
+}
+
 TEST_F(ProcessTest, KillsTheWholeGroupWhenDestroyed) {
   // The background shell keeps the write end open; end of file comes when it is gone.
   int ends[2];
