@@ -11,6 +11,7 @@
 #include "base/core/result.hpp"
 #include "cli/command.hpp"
 #include "cli/program_name.hpp"
+#include "control/node/mount_launcher.hpp"
 
 namespace {
 
@@ -25,6 +26,7 @@ void print_help() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto code = baton::node::run_as_mount_launcher(argc, argv)) return *code;
   std::signal(SIGPIPE, SIG_IGN);
   if (const auto code = baton::cli::run_as_named(argc, argv)) return *code;
   const std::string_view wanted = argc < 2 ? "" : argv[1];

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "control/node/rewrites.hpp"
+#include "control/node/volumes.hpp"
 #include "control/plan/presets.hpp"
 
 namespace baton::cli {
@@ -20,15 +21,6 @@ const Array& items(const Value* list) {
   return list == nullptr || !list->is_array() ? kNone : *list->if_array();
 }
 
-std::vector<node::Mount> mounts_of(const Value& container) {
-  std::vector<node::Mount> out;
-  for (const Value& mount : items(container.find("volumeMounts"))) {
-    out.push_back({std::string(mount.string_at({"mountPath"})),
-                   fmt::format("<pod>/volumes/{}", mount.string_at({"name"}))});
-  }
-  return out;
-}
-
 node::Environment environment_of(const Value& container) {
   node::Environment out;
   for (const Value& variable : items(container.find("env"))) {
@@ -37,17 +29,30 @@ node::Environment environment_of(const Value& container) {
   return out;
 }
 
-void add_container(const Value& container, std::string_view object, std::vector<std::string>& out) {
+node::Config config_shown() {
   node::Config config;
+  config.state_dir = "<state>";
   config.is_shipped_script = [](std::string_view text) { return text == plan::engine_script(); };
+  return config;
+}
+
+Result<node::Launch> launch_shown(const Value& container, const Value& pod) {
+  const auto config = config_shown();
+  BATON_TRY_ASSIGN(const auto folders, node::volume_folders(pod, {"<pod>", "<logs>"}, config));
+  BATON_TRY_ASSIGN(const auto mounts, node::mounts_of(container, pod, folders, config));
   const node::PodFacts facts{.address = "<pod address>",
                              .allowlist_file = "<pod>/allowlist",
                              .directory = "<pod>",
                              .bin = "<state>/bin",
-                             .gpus = ""};
+                             .gpus = "",
+                             .mounts = node::Mounts::kAuto};
+  return node::launch_for(container, facts, environment_of(container), mounts, config);
+}
+
+void add_container(const Value& container, const Value& pod, std::string_view object,
+                   std::vector<std::string>& out) {
   const std::string head = fmt::format("{} {}: ", object, container.string_at({"name"}));
-  const auto launch =
-      node::launch_for(container, facts, environment_of(container), mounts_of(container), config);
+  const auto launch = launch_shown(container, pod);
   if (!launch) {
     out.push_back(head + launch.error().message());
     return;
@@ -58,9 +63,12 @@ void add_container(const Value& container, std::string_view object, std::vector<
   for (const std::string& note : launch->notes) out.push_back(head + note);
 }
 
-void add_pod(const Value& pod, std::string_view object, std::vector<std::string>& out) {
+void add_pod(const Value& spec, std::string_view object, std::vector<std::string>& out) {
+  const Value pod = text::json::Object{{"spec", spec}};
   for (const std::string_view list : {"initContainers", "containers"}) {
-    for (const Value& container : items(pod.find(list))) add_container(container, object, out);
+    for (const Value& container : items(spec.find(list))) {
+      add_container(container, pod, object, out);
+    }
   }
 }
 

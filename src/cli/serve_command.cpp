@@ -63,6 +63,7 @@ class Wake {
 struct Options {
   std::vector<std::string> files, model_dirs;
   std::string host = "127.0.0.1", state_dir, stand_in, engine = "baton", api_key_file;
+  std::string mounts = "auto";
   std::uint16_t port = 8080;
   double request_timeout = 600;
   bool allow_exec = false;
@@ -110,6 +111,9 @@ Result<node::Config> node_config(const Options& options, const std::string& stat
   config.engine = options.engine == "vllm" ? node::Engine::kVllm : node::Engine::kBaton;
   config.allow_exec = node::AllowExec(options.allow_exec);
   config.is_shipped_script = [](std::string_view text) { return text == plan::engine_script(); };
+  config.mounts = options.mounts == "namespace" ? node::Mounts::kNamespace
+                  : options.mounts == "rewrite" ? node::Mounts::kRewrite
+                                                : node::Mounts::kAuto;
   config.gpus = node::count_gpus();
   if (!options.stand_in.empty()) {
     BATON_TRY_ASSIGN(config.stand_in,
@@ -311,6 +315,11 @@ int run_serve(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--allow-exec", options.allow_exec,
                "run any program and script that a manifest names");
+  app.add_option("--mounts", options.mounts,
+                 "how containers see their mount paths: namespace (private mounts), rewrite (paths "
+                 "in command, args and environment are replaced), auto (namespace where permitted)")
+      ->check(CLI::IsMember({"auto", "namespace", "rewrite"}))
+      ->capture_default_str();
   app.add_option("--model-dir", options.model_dirs,
                  "folder with models for hf:// (DIR/ORG/NAME or DIR/NAME)");
   app.add_option("--api-key-file", options.api_key_file,
@@ -322,7 +331,7 @@ int run_serve(int argc, char** argv) {
       "Environment: BATON_MODELS_DIR (for baton://), HF_HOME (for hf://), XDG_STATE_HOME.\n"
       "Example: baton serve -f examples/quickstart.yaml --port 8080\n"
       "Exit codes: 0 stopped, 2 a manifest or flag is wrong, 4 a file or model is missing, 5 the "
-      "port or state folder is taken.");
+      "port or state folder is taken, 9 --mounts namespace is not possible.");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
   const auto done = serve(std::move(options));

@@ -13,6 +13,12 @@ namespace baton::node {
 
 enum class Engine : std::uint8_t { kBaton, kVllm };
 enum class AllowExec : bool { kNo, kYes };
+// How a container sees its mount paths.
+enum class Mounts : std::uint8_t {
+  kAuto,       // a mount namespace; for a pod where that does not work, rewriting
+  kNamespace,  // a mount namespace, or the container does not start
+  kRewrite,    // folders of this machine, named in command, args and environment
+};
 
 struct Config {
   std::string state_dir;                 // absolute
@@ -24,6 +30,7 @@ struct Config {
   std::string stand_in;                  // model that replaces every other; "" for none
   Engine engine = Engine::kBaton;
   AllowExec allow_exec = AllowExec::kNo;
+  Mounts mounts = Mounts::kRewrite;
   // Whether a `bash -c` text is one of the presets this binary ships (their values filled in).
   std::function<bool(std::string_view)> is_shipped_script = [](std::string_view) { return false; };
   int gpus = 0;  // nvidia.com/gpu of this machine

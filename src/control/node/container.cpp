@@ -89,11 +89,14 @@ void Container::begin(Mono now) {
                     fmt::format("opening {}: {}", setup_.start.log_file, std::strerror(errno)),
                     now);
   }
-  auto started = async::Process::start(
-      {setup_.start.launch.argv, setup_.start.launch.env.lines(), setup_.start.directory, log});
+  auto started = async::Process::start({setup_.start.launch.argv, setup_.start.launch.env.lines(),
+                                        setup_.start.directory, log, setup_.start.launcher});
   ::close(log);
   ++starts_;
-  if (!started) return back_off("RunContainerError", started.error().message(), now);
+  if (!started) {
+    if (started.error().code() == Code::kUnsupported) mounts_refused_ = started.error().message();
+    return back_off("RunContainerError", started.error().message(), now);
+  }
   process_ = *std::move(started);
   setup_.tell_guard(process_->pid());
   kill_at_.reset();
@@ -162,7 +165,9 @@ void Container::step() {
 bool Container::probe(std::optional<ProbeTracker>& tracker, std::string_view kind) {
   if (!tracker || clock_.now() < tracker->due()) return false;
   const auto before = tracker->state();
-  const auto result = blocking_probe(tracker->spec(), clock_);
+  const auto& spec = tracker->spec();
+  const auto result =
+      spec.kind == ProbeSpec::Kind::kExec ? exec_probe(spec) : blocking_probe(spec, clock_);
   const auto state = tracker->record(
       result ? ProbeTracker::Outcome::kSuccess : ProbeTracker::Outcome::kFailure, clock_.now());
   if (state == ProbeTracker::State::kFailed && before != state) {
@@ -171,6 +176,26 @@ bool Container::probe(std::optional<ProbeTracker>& tracker, std::string_view kin
                                {"error", result ? "" : result.error().message()}});
   }
   return state == ProbeTracker::State::kFailed;
+}
+
+// Runs the command as the container's program would see the machine; its output is dropped.
+Status Container::exec_probe(const ProbeSpec& spec) {
+  const auto& start = setup_.start;
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  auto started = async::Process::start(
+      {spec.command, start.launch.env.lines(), start.directory, nowhere, start.launcher});
+  ::close(nowhere);
+  if (!started) return std::move(started).error();
+  const pid_t pid = (*started)->pid();
+  setup_.tell_guard(pid);
+  const auto ended = (*started)->wait(Deadline::in(clock_, spec.timeout), clock_);
+  started->reset();
+  setup_.tell_guard(-pid);
+  if (!ended) return unavailable(fmt::format("{} did not end in time", spec.command[0]));
+  if (ended->code != 0) {
+    return unavailable(fmt::format("{} ended with code {}", spec.command[0], ended->code));
+  }
+  return {};
 }
 
 void Container::step_probes(Mono now) {

@@ -17,6 +17,7 @@ struct Start {
   Launch launch;
   std::string directory;
   std::string log_file;
+  std::vector<std::string> launcher;  // async::Process::Spec::launcher
   // Done instead of a process when set (the storage initializer).
   std::function<Status()> in_process;
 };
@@ -69,6 +70,9 @@ class Container {
   bool is_completed() const { return completed_; }
   int exit_code() const { return exit_code_; }
 
+  // Why the mounts that it was last to start with are not possible here; "" when they are.
+  const std::string& mounts_refused() const { return mounts_refused_; }
+
   void signal(int number);
   // Keeps a container that ends from being started again.
   void retire() { retired_ = true; }
@@ -83,6 +87,7 @@ class Container {
   void back_off(std::string_view reason, std::string message, Mono now);
   void step_probes(Mono now);
   bool probe(std::optional<ProbeTracker>& tracker, std::string_view kind);
+  Status exec_probe(const ProbeSpec& spec);
   void bound_log();
 
   const Setup setup_;
@@ -93,6 +98,7 @@ class Container {
 
   std::string waiting_reason_ = "PodInitializing";
   std::string waiting_message_;
+  std::string mounts_refused_;
   Mono start_at_{};  // not before this
   Mono started_mono_{};
   Wall started_wall_{};

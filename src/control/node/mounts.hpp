@@ -1,6 +1,6 @@
 #pragma once
-// A container's mount paths and the folders of this machine that stand for them. There are no mount
-// namespaces: the paths are rewritten wherever the container's texts name them. Pure.
+// A container's mount paths and the folders of this machine that stand for them. Where there are no
+// mount namespaces, the paths are rewritten wherever the container's texts name them. Pure.
 
 #include <string>
 #include <string_view>
@@ -11,6 +11,9 @@ namespace baton::node {
 struct Mount {
   std::string path;    // in the container: "/mnt/models"
   std::string folder;  // on this machine
+  // What only a mount namespace honours:
+  bool read_only = false;
+  bool in_memory = false;  // a file system in memory of the container's own, not `folder`
 };
 
 // Every occurrence of a mount path in `text` (whole, or followed by '/'), longest path first.

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/core/log.hpp"
+#include "control/node/mount_launcher.hpp"
 #include "control/node/pod_status.hpp"
 #include "control/node/pre_stop.hpp"
 #include "net/kube/object.hpp"
@@ -75,6 +76,25 @@ Status make_links(const Config& config) {
     fs::create_symlink(target, bin / name, error);
     if (error) return unavailable(fmt::format("linking {}: {}", name, error.message()));
   }
+  fs::create_symlink(config.baton, bin / kMountLauncher, error);
+  if (error) return unavailable(fmt::format("linking {}: {}", kMountLauncher, error.message()));
+  return {};
+}
+
+// Settles how containers see their mount paths, and says so.
+Status choose_mounts(Config& config, const Clock& clock) {
+  if (config.mounts == Mounts::kRewrite) return {};
+  const auto works = probe_mount_launcher(config, clock);
+  if (works) {
+    log::info("mount paths are real: containers get mount namespaces, so nothing is rewritten");
+    return {};
+  }
+  if (config.mounts == Mounts::kNamespace) {
+    return works.error().with("--mounts namespace is not possible on this machine");
+  }
+  config.mounts = Mounts::kRewrite;
+  log::info("mount paths are rewritten in command, args and environment: no mount namespaces here",
+            {{"reason", works.error().message()}});
   return {};
 }
 
@@ -85,6 +105,7 @@ Result<std::unique_ptr<NodeAgent>> NodeAgent::start(Deps deps, Config config) {
   fs::remove_all(config.state_dir + "/pods", ignored);
   fs::remove_all(config.state_dir + "/logs", ignored);
   BATON_TRY(make_links(config));
+  BATON_TRY(choose_mounts(config, deps.clock));
   BATON_TRY_ASSIGN(auto guard, GroupGuard::start());
   return std::unique_ptr<NodeAgent>(
       new NodeAgent(deps, std::move(config), std::move(guard), deps.random.next()));

@@ -27,6 +27,7 @@ class NodeAgent {
     Random& random;  // used in start() only
   };
   // Makes <state>/bin and starts. kNotFound: --engine vllm without such a program in PATH.
+  // kUnsupported: mount namespaces are demanded and not possible.
   static Result<std::unique_ptr<NodeAgent>> start(Deps deps, Config config);
   ~NodeAgent();  // kills what still runs
 

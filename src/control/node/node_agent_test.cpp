@@ -48,16 +48,39 @@ constexpr const char* kDecodePod = R"({"apiVersion":"v1","kind":"Pod",
        "livenessProbe":{"httpGet":{"path":"/health","port":8001},"periodSeconds":1,
          "failureThreshold":1}}]}})";
 
-class NodeAgentTest : public ::testing::Test {
+// A pod that prints the ConfigMap `settings` at /etc/baton-test and writes into /baton-test/deep.
+std::string reader(const std::string& name, const std::string& settings, const fs::path& host) {
+  auto pod = parse(R"({"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"ns"},
+    "spec":{"volumes":[{"name":"w","emptyDir":{}},{"name":"cm","configMap":{}},
+                       {"name":"m","hostPath":{}}],
+      "containers":[{"name":"main","image":"x","command":["vllm"],
+        "args":["--print","/etc/baton-test/key","--write","/baton-test/deep/file",
+                "--write","/mnt/models/baton-test-file"],
+        "readinessProbe":{"httpGet":{"path":"/health","port":8000}},
+        "volumeMounts":[{"name":"w","mountPath":"/baton-test/deep"},
+                        {"name":"cm","mountPath":"/etc/baton-test"},
+                        {"name":"m","mountPath":"/mnt/models","readOnly":true}]}]}})");
+  pod["metadata"]["name"] = name;
+  auto& volumes = *pod["spec"]["volumes"].if_array();
+  volumes[1]["configMap"]["name"] = settings;
+  volumes[2]["hostPath"]["path"] = host.string();
+  return text::json::dump(pod);
+}
+
+// Every test runs with real mount paths and with rewritten ones.
+class NodeAgentTest : public ::testing::TestWithParam<Mounts> {
  protected:
   NodeAgentTest() {
     char pattern[] = "/tmp/baton-node-XXXXXX";
     state_ = ::mkdtemp(pattern);
     config_.state_dir = state_.string();
+    host_ = state_ / "host";
+    fs::create_directory(host_);
     config_.baton = NODE_TEST_PROGRAM;
     config_.path = "/usr/bin:/bin";
     config_.models_dirs = {BATON_SOURCE_DIR};
     config_.restart_base = Millis(10);
+    config_.mounts = GetParam();
     create(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"ns"},
       "data":{"key":"value"}})");
   }
@@ -66,6 +89,13 @@ class NodeAgentTest : public ::testing::Test {
     fs::remove_all(state_);
   }
 
+  void SetUp() override {
+    if (GetParam() == Mounts::kRewrite) return;
+    const auto started = NodeAgent::start({cluster_, clock_, random_}, config_);
+    if (!started && started.error().code() == Code::kUnsupported) {
+      GTEST_SKIP() << started.error().message();
+    }
+  }
   void start() {
     auto started = NodeAgent::start({cluster_, clock_, random_}, config_);
     ASSERT_TRUE(started) << started.error().message();
@@ -134,12 +164,12 @@ class NodeAgentTest : public ::testing::Test {
   SystemClock clock_;
   SystemRandom random_;
   kube::MemoryCluster cluster_{clock_, random_};
-  fs::path state_;
+  fs::path state_, host_;
   Config config_;
   std::unique_ptr<NodeAgent> agent_;
 };
 
-TEST_F(NodeAgentTest, RunsADecodePodWithInitializerSidecarAndEngine) {
+TEST_P(NodeAgentTest, RunsADecodePodWithInitializerSidecarAndEngine) {
   start();
   create(kDecodePod);
   const auto pod = await("decode", is_ready);
@@ -152,8 +182,8 @@ TEST_F(NodeAgentTest, RunsADecodePodWithInitializerSidecarAndEngine) {
 
   const auto model = state_ / "pods" / "ns_decode" / "volumes" / "m";
   EXPECT_EQ(fs::read_symlink(model), BATON_SOURCE_DIR "/src");
-  EXPECT_THAT(log("decode", "main"),
-              HasSubstr("/bin/vllm serve " + model.string() + " --port=8001"));
+  const auto seen = GetParam() == Mounts::kRewrite ? model.string() : "/mnt/models";
+  EXPECT_THAT(log("decode", "main"), HasSubstr("/bin/vllm serve " + seen + " --port=8001"));
   EXPECT_THAT(log("decode", "sidecar"),
               HasSubstr("--allowlist-file=" + (state_ / "allowlists" / "ns_svc").string()));
   std::ifstream setting(state_ / "pods" / "ns_decode" / "volumes" / "cm" / "key");
@@ -162,7 +192,7 @@ TEST_F(NodeAgentTest, RunsADecodePodWithInitializerSidecarAndEngine) {
   EXPECT_EQ(text, "value");
 }
 
-TEST_F(NodeAgentTest, StopsAPodAndLeavesNothingRunning) {
+TEST_P(NodeAgentTest, StopsAPodAndLeavesNothingRunning) {
   start();
   create(kDecodePod);
   await("decode", is_ready);
@@ -176,7 +206,7 @@ TEST_F(NodeAgentTest, StopsAPodAndLeavesNothingRunning) {
   EXPECT_THAT(log("decode", "main"), HasSubstr("argv:"));
 }
 
-TEST_F(NodeAgentTest, KillsWhatIgnoresTheTermSignalAtTheEndOfTheGrace) {
+TEST_P(NodeAgentTest, KillsWhatIgnoresTheTermSignalAtTheEndOfTheGrace) {
   start();
   auto pod = parse(kDecodePod);
   pod["spec"]["terminationGracePeriodSeconds"] = 1;
@@ -188,7 +218,7 @@ TEST_F(NodeAgentTest, KillsWhatIgnoresTheTermSignalAtTheEndOfTheGrace) {
   EXPECT_EQ(processes(), 0);
 }
 
-TEST_F(NodeAgentTest, RestartsACrashedContainerAndCounts) {
+TEST_P(NodeAgentTest, RestartsACrashedContainerAndCounts) {
   start();
   create(kDecodePod);
   const auto pod = await("decode", is_ready);
@@ -203,7 +233,7 @@ TEST_F(NodeAgentTest, RestartsACrashedContainerAndCounts) {
               HasSubstr("env:"));
 }
 
-TEST_F(NodeAgentTest, RestartsAContainerWhoseLivenessProbeFails) {
+TEST_P(NodeAgentTest, RestartsAContainerWhoseLivenessProbeFails) {
   start();
   create(kDecodePod);
   const auto pod = await("decode", is_ready);
@@ -214,7 +244,7 @@ TEST_F(NodeAgentTest, RestartsAContainerWhoseLivenessProbeFails) {
   });
 }
 
-TEST_F(NodeAgentTest, BacksOffFromAContainerThatKeepsEnding) {
+TEST_P(NodeAgentTest, BacksOffFromAContainerThatKeepsEnding) {
   config_.restart_base = std::chrono::seconds(100);
   start();
   auto pod = parse(kDecodePod);
@@ -225,7 +255,7 @@ TEST_F(NodeAgentTest, BacksOffFromAContainerThatKeepsEnding) {
   EXPECT_EQ(waiting(waiting_pod, "message"), "ended with code 7");
 }
 
-TEST_F(NodeAgentTest, KeepsTheAllowlistOfAServiceUpToDate) {
+TEST_P(NodeAgentTest, KeepsTheAllowlistOfAServiceUpToDate) {
   start();
   auto prefill = parse(kDecodePod);
   prefill["metadata"]["name"] = "prefill";
@@ -245,7 +275,7 @@ TEST_F(NodeAgentTest, KeepsTheAllowlistOfAServiceUpToDate) {
   EXPECT_EQ(fs::file_size(state_ / "allowlists" / "ns_svc"), 0u);
 }
 
-TEST_F(NodeAgentTest, SaysWhyAModelIsNotThere) {
+TEST_P(NodeAgentTest, SaysWhyAModelIsNotThere) {
   start();
   auto pod = parse(kDecodePod);
   (*pod["spec"]["initContainers"].if_array())[0]["args"] =
@@ -259,7 +289,7 @@ TEST_F(NodeAgentTest, SaysWhyAModelIsNotThere) {
   EXPECT_EQ(stuck.string_at({"status", "phase"}), "Pending");
 }
 
-TEST_F(NodeAgentTest, LeavesAPodPendingWhenGpusAreMissing) {
+TEST_P(NodeAgentTest, LeavesAPodPendingWhenGpusAreMissing) {
   start();
   auto pod = parse(kDecodePod);
   (*pod["spec"]["containers"].if_array())[0]["resources"]["limits"]["nvidia.com/gpu"] = "1";
@@ -271,7 +301,7 @@ TEST_F(NodeAgentTest, LeavesAPodPendingWhenGpusAreMissing) {
               HasSubstr("insufficient nvidia.com/gpu: 1 wanted"));
 }
 
-TEST_F(NodeAgentTest, RefusesAProgramThatIsNotAllowed) {
+TEST_P(NodeAgentTest, RefusesAProgramThatIsNotAllowed) {
   start();
   auto pod = parse(kDecodePod);
   (*pod["spec"]["containers"].if_array())[0]["command"] = parse(R"(["/usr/bin/id"])");
@@ -281,7 +311,7 @@ TEST_F(NodeAgentTest, RefusesAProgramThatIsNotAllowed) {
   EXPECT_THAT(std::string(waiting(refused, "message")), HasSubstr("--allow-exec"));
 }
 
-TEST_F(NodeAgentTest, StopsEveryPodWithinTheDeadline) {
+TEST_P(NodeAgentTest, StopsEveryPodWithinTheDeadline) {
   start();
   create(kDecodePod);
   await("decode", is_ready);
@@ -289,7 +319,7 @@ TEST_F(NodeAgentTest, StopsEveryPodWithinTheDeadline) {
   EXPECT_EQ(processes(), 0);
 }
 
-TEST_F(NodeAgentTest, KillsEverythingWhenItsProcessIsKilled) {
+TEST_P(NodeAgentTest, KillsEverythingWhenItsProcessIsKilled) {
   const pid_t run = ::fork();
   if (run == 0) {  // a run of its own, killed without a chance to clean up
     SystemClock clock;
@@ -310,6 +340,64 @@ TEST_F(NodeAgentTest, KillsEverythingWhenItsProcessIsKilled) {
   while (processes() > 0 && !deadline.passed(clock_.now())) std::this_thread::yield();
   EXPECT_EQ(processes(), 0);
 }
+
+TEST_P(NodeAgentTest, GivesEachPodItsOwnContentAtTheSamePath) {
+  start();
+  create(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"others","namespace":"ns"},
+    "data":{"key":"other value"}})");
+  create(reader("one", "settings", host_));
+  create(reader("two", "others", host_));
+  await("one", is_ready);
+  await("two", is_ready);
+
+  EXPECT_THAT(log("one", "main"), HasSubstr("key: value\n"));
+  EXPECT_THAT(log("two", "main"), HasSubstr("key: other value\n"));
+  for (const std::string name : {"one", "two"}) {
+    EXPECT_THAT(log(name, "main"), HasSubstr("/file: written"));
+    EXPECT_TRUE(fs::exists(state_ / "pods" / ("ns_" + name) / "volumes" / "w" / "file"));
+  }
+  EXPECT_FALSE(fs::exists("/baton-test"));
+  EXPECT_FALSE(fs::exists("/etc/baton-test"));
+  EXPECT_EQ(fs::exists(host_ / "baton-test-file"), GetParam() == Mounts::kRewrite);
+}
+
+TEST_P(NodeAgentTest, RewritesThePathsOfAPodWhoseMountsAreNotPossible) {
+  if (GetParam() == Mounts::kNamespace) config_.mounts = Mounts::kAuto;
+  start();
+  auto pod = parse(reader("one", "settings", host_));
+  auto& main = (*pod["spec"]["containers"].if_array())[0];
+  (*main["volumeMounts"].if_array())[1]["mountPath"] = "/proc/baton-test";
+  (*main["args"].if_array())[1] = "/proc/baton-test/key";
+  create(text::json::dump(pod));
+  await("one", is_ready);
+  EXPECT_THAT(log("one", "main"), HasSubstr("/volumes/cm/key: value\n"));
+}
+
+TEST_P(NodeAgentTest, RunsExecProbesWhereTheContainerIs) {
+  config_.allow_exec = AllowExec::kYes;
+  start();
+  auto pod = parse(reader("one", "settings", host_));
+  (*pod["spec"]["containers"].if_array())[0]["readinessProbe"] = parse(
+      R"({"exec":{"command":["sh","-c","test -f /baton-test/deep/file && ! test -f /no/$$"]}})");
+  create(text::json::dump(pod));
+  await("one", is_ready);
+}
+
+TEST_P(NodeAgentTest, RefusesAnExecProbeThatIsNotAllowed) {
+  start();
+  auto pod = parse(reader("one", "settings", host_));
+  (*pod["spec"]["containers"].if_array())[0]["readinessProbe"] =
+      parse(R"({"exec":{"command":["/usr/bin/id"]}})");
+  create(text::json::dump(pod));
+  const auto refused = await(
+      "one", [](const kube::Object& p) { return waiting(p, "reason") == "ProgramNotAllowed"; });
+  EXPECT_THAT(std::string(waiting(refused, "message")), HasSubstr("exec probe"));
+}
+
+INSTANTIATE_TEST_SUITE_P(, NodeAgentTest, ::testing::Values(Mounts::kNamespace, Mounts::kRewrite),
+                         [](const auto& info) {
+                           return info.param == Mounts::kRewrite ? "Rewriting" : "Namespaces";
+                         });
 
 }  // namespace
 }  // namespace baton::node

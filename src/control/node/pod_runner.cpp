@@ -12,6 +12,7 @@
 
 #include "base/core/log.hpp"
 #include "control/node/models.hpp"
+#include "control/node/mount_launcher.hpp"
 #include "control/node/pod_status.hpp"
 #include "control/node/pre_stop.hpp"
 #include "net/kube/object.hpp"
@@ -47,6 +48,7 @@ PodRunner::PodRunner(Deps deps, kube::Object pod, std::string address, std::stri
       allowlist_file_(std::move(allowlist_file)),
       gpus_(std::move(gpus)),
       folders_(folders_of(deps_.config, pod_)),
+      mounts_(deps_.config.mounts),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   auto& status = pod_["status"];
   status["podIP"] = address_;
@@ -72,14 +74,22 @@ void PodRunner::stop(Nanos grace) {
 }
 
 void PodRunner::run() {
-  while (grace_ < 0) {
-    const auto ready = prepare();
-    if (ready) break;
-    write_failure(ready.error());
-    wait(deps_.clock.now() + kPrepareRetry);
-  }
+  bool prepared = false;
   while (grace_ < 0 && !is_over()) {
+    if (!prepared) {
+      if (const auto ready = prepare(); !ready) {
+        containers_.clear();
+        write_failure(ready.error());
+        wait(deps_.clock.now() + kPrepareRetry);
+        continue;
+      }
+      prepared = true;
+    }
     step();
+    if (fall_back()) {
+      prepared = false;
+      continue;
+    }
     write_status();
     Mono next = deps_.clock.now() + kLongestWait;
     for (const auto& container : containers_) next = std::min(next, container->due());
@@ -122,6 +132,19 @@ Status PodRunner::prepare() {
   return {};
 }
 
+// Whether the pod must be prepared again, with its mount paths rewritten.
+bool PodRunner::fall_back() {
+  if (mounts_ != Mounts::kAuto) return false;
+  const auto refused = std::ranges::find_if(
+      containers_, [](const auto& container) { return !container->mounts_refused().empty(); });
+  if (refused == containers_.end()) return false;
+  log::warn("mount paths of the pod are rewritten",
+            {{"pod", kube::name_of(pod_)}, {"reason", (*refused)->mounts_refused()}});
+  mounts_ = Mounts::kRewrite;
+  initialized_ = false;
+  return true;
+}
+
 Result<std::unique_ptr<Container>> PodRunner::make_container(
     const kube::Object& spec, Container::Role role,
     const std::map<std::string, std::string>& volumes) {
@@ -130,11 +153,39 @@ Result<std::unique_ptr<Container>> PodRunner::make_container(
   if (!start) return std::move(start).error().with(context);
   auto probes = probes_of(spec, address_);
   if (!probes) return std::move(probes).error().with(context);
+  for (auto* probe : {&probes->startup, &probes->readiness, &probes->liveness}) {
+    if (!*probe || (*probe)->command.empty()) continue;
+    auto command = probe_command(spec, (*probe)->command, start->launch.env, volumes);
+    if (!command) return std::move(command).error().with(context + ": exec probe");
+    (*probe)->command = *std::move(command);
+  }
   auto restart = restart_policy(pod_);
   if (role == Container::Role::kSidecar) restart = Container::Restart::kAlways;
   Container::Setup setup{
       spec, role, restart, grace_of(pod_), *std::move(start), *std::move(probes), deps_.tell_guard};
   return std::make_unique<Container>(std::move(setup), deps_.config, deps_.clock);
+}
+
+PodFacts PodRunner::facts() const {
+  return {address_,     allowlist_file_,
+          folders_.pod, deps_.config.state_dir + "/bin",
+          gpus_,        mounts_ == Mounts::kAuto ? Mounts::kNamespace : mounts_};
+}
+
+// An exec probe's words on this machine, under the rules for a container's command.
+Result<std::vector<std::string>> PodRunner::probe_command(
+    const kube::Object& spec, const std::vector<std::string>& words, const Environment& env,
+    const std::map<std::string, std::string>& volumes) {
+  BATON_TRY_ASSIGN(const auto mounts, mounts_of(spec, pod_, volumes, deps_.config));
+  kube::Object container;
+  container["name"] = spec.string_at({"name"});
+  for (const auto& word : words) {
+    std::string text;  // $ is doubled: nothing is expanded in probes
+    for (const char c : word) text.append(c == '$' ? 2 : 1, c);
+    container["command"].push_back(text);
+  }
+  BATON_TRY_ASSIGN(auto launch, launch_for(container, facts(), env, mounts, deps_.config));
+  return std::move(launch.argv);
 }
 
 Result<Start> PodRunner::start_of(const kube::Object& spec,
@@ -144,12 +195,14 @@ Result<Start> PodRunner::start_of(const kube::Object& spec,
   };
   BATON_TRY_ASSIGN(auto env, container_environment(pod_, spec, read));
   BATON_TRY_ASSIGN(const auto mounts, mounts_of(spec, pod_, volumes, deps_.config));
-  const PodFacts facts{address_, allowlist_file_, folders_.pod, deps_.config.state_dir + "/bin",
-                       gpus_};
   Start start;
-  BATON_TRY_ASSIGN(start.launch, launch_for(spec, facts, std::move(env), mounts, deps_.config));
+  BATON_TRY_ASSIGN(start.launch, launch_for(spec, facts(), std::move(env), mounts, deps_.config));
   start.directory = folders_.pod;
   start.log_file = fmt::format("{}/{}.log", folders_.logs, spec.string_at({"name"}));
+  if (mounts_ != Mounts::kRewrite && !mounts.empty()) {
+    BATON_TRY(make_sub_paths(mounts, folders_));
+    start.launcher = mount_launcher(deps_.config, mounts);
+  }
   if (start.launch.program == Program::kStorageInitializer) {
     if (start.launch.args.size() != 2) {
       return invalid("storage initializer: expected two args, the model URI and its folder");
@@ -257,10 +310,20 @@ bool PodRunner::others_ended(Mono kill_at) {
   return all;
 }
 
+void PodRunner::tell_skipped_hook(const Container& container) const {
+  if (container.spec().find_path({"lifecycle", "preStop"}) == nullptr) return;
+  log::info("preStop hook is skipped: on one machine only a sleep is honoured",
+            {{"pod", kube::name_of(pod_)}, {"container", container.spec().string_at({"name"})}});
+}
+
 void PodRunner::wait_until_idle(Mono limit) {
   for (const auto& container : containers_) {
+    if (!container->is_running()) continue;
     const auto pause = sleeping_pre_stop(container->spec());
-    if (!pause || !container->is_running()) continue;
+    if (!pause) {
+      tell_skipped_hook(*container);
+      continue;
+    }
     const Mono until = std::min(limit, deps_.clock.now() + *pause);
     const auto port = first_port(container->spec());
     while (port && deps_.clock.now() < until && is_busy(address_, *port, deps_.clock)) {

@@ -44,11 +44,17 @@ class PodRunner {
  private:
   void run();
   Status prepare();
+  bool fall_back();
   Result<std::unique_ptr<Container>> make_container(
       const kube::Object& spec, Container::Role role,
       const std::map<std::string, std::string>& volumes);
   Result<Start> start_of(const kube::Object& spec,
                          const std::map<std::string, std::string>& volumes);
+  Result<std::vector<std::string>> probe_command(const kube::Object& spec,
+                                                 const std::vector<std::string>& words,
+                                                 const Environment& env,
+                                                 const std::map<std::string, std::string>& volumes);
+  PodFacts facts() const;
   Result<kube::Object> read_object(std::string_view kind, const std::string& name);
   void step();
   bool step_init();
@@ -58,6 +64,7 @@ class PodRunner {
   void wait(Mono until);
   void go_down();
   void wait_until_idle(Mono limit);
+  void tell_skipped_hook(const Container& container) const;
   bool others_ended(Mono kill_at);
   bool is_over() const;
 
@@ -69,6 +76,7 @@ class PodRunner {
   const PodFolders folders_;
   std::vector<std::unique_ptr<Container>> containers_;  // init and sidecars first, in order
   kube::Object last_status_;
+  Mounts mounts_;  // kRewrite from when the machine's kernel refused what the pod needs
   bool initialized_ = false;
 
   int wake_;                              // an eventfd

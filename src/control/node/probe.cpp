@@ -49,6 +49,14 @@ Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& cont
   spec.timeout = std::max<Nanos>(seconds_of(probe, "timeoutSeconds", 1), std::chrono::seconds(1));
   spec.success_threshold = count_of(probe, "successThreshold", 1);
   spec.failure_threshold = count_of(probe, "failureThreshold", 3);
+  if (const auto* command = probe.find_path({"exec", "command"}); command && command->if_array()) {
+    spec.kind = ProbeSpec::Kind::kExec;
+    for (const auto& word : *command->if_array()) {
+      spec.command.emplace_back(word.is_string() ? *word.if_string() : "");
+    }
+    if (spec.command.empty()) return invalid("exec probe without a command");
+    return spec;
+  }
   const kube::Object* action = probe.find("httpGet");
   if (action != nullptr) {
     if (action->string_at({"scheme"}) == "HTTPS") {
@@ -59,7 +67,7 @@ Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& cont
     spec.kind = ProbeSpec::Kind::kTcp;
     action = probe.find("tcpSocket");
     if (action == nullptr) action = probe.find("grpc");
-    if (action == nullptr) return unsupported("probe: expected httpGet, tcpSocket or grpc");
+    if (action == nullptr) return unsupported("probe: expected httpGet, tcpSocket, grpc or exec");
   }
   BATON_TRY_ASSIGN(spec.port, port_of(*action, container));
   return spec;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
@@ -11,11 +12,12 @@
 namespace baton::node {
 
 struct ProbeSpec {
-  enum class Kind : std::uint8_t { kHttp, kTcp };
+  enum class Kind : std::uint8_t { kHttp, kTcp, kExec };
   Kind kind = Kind::kHttp;
   std::string host;
   std::uint16_t port = 0;
   std::string path = "/";
+  std::vector<std::string> command;  // kExec
   Nanos initial_delay{};
   Nanos period = std::chrono::seconds(10);
   Nanos timeout = std::chrono::seconds(1);
@@ -24,7 +26,7 @@ struct ProbeSpec {
 };
 
 // `container` resolves named ports. A gRPC probe becomes a TCP connection to its port.
-// kUnsupported: exec probes, HTTPS.
+// kUnsupported: HTTPS.
 Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& container,
                              const std::string& address);
 
@@ -64,7 +66,7 @@ struct Answer {
 };
 Result<Answer> blocking_get(const std::string& host, std::uint16_t port, const std::string& path,
                             Deadline deadline, const Clock& clock, std::size_t limit = 16 << 10);
-// kUnavailable, with what went wrong; HTTP passes with 200 to 399.
+// kHttp and kTcp. kUnavailable, with what went wrong; HTTP passes with 200 to 399.
 Status blocking_probe(const ProbeSpec& spec, const Clock& clock);
 
 }  // namespace baton::node

@@ -66,8 +66,9 @@ TEST(ProbeSpec, ReadsHandlersAndNamedPorts) {
   EXPECT_EQ(http->failure_threshold, 60);
   const auto grpc = probe_spec(parse(R"({"grpc":{"port":9003}})"), container, "127.77.0.1");
   EXPECT_EQ(grpc->kind, ProbeSpec::Kind::kTcp);
-  EXPECT_EQ(probe_spec(parse(R"({"exec":{"command":["x"]}})"), container, "").error().code(),
-            Code::kUnsupported);
+  const auto exec = probe_spec(parse(R"({"exec":{"command":["x","y"]}})"), container, "");
+  EXPECT_EQ(exec->kind, ProbeSpec::Kind::kExec);
+  EXPECT_EQ(exec->command, (std::vector<std::string>{"x", "y"}));
   EXPECT_EQ(probe_spec(parse(R"({"httpGet":{"port":"none"}})"), container, "").error().code(),
             Code::kInvalid);
 }

@@ -144,12 +144,26 @@ class Rewriter {
     return refuse_shell_syntax(launch_.env.get(kExtraArgs), kExtraArgs);
   }
 
-  void map_paths() {
-    for (auto& word : launch_.argv) word = rewrite_paths(word, mounts_);
-    for (auto& [name, value] : launch_.env.entries()) value = rewrite_paths(value, mounts_);
-    for (const auto& mount : mounts_) {
-      launch_.notes.push_back(fmt::format("mount path {} is {}", mount.path, mount.folder));
+  // `text` as the container's program must read it.
+  std::string here(std::string_view text) const {
+    return facts_.mounts == Mounts::kRewrite ? rewrite_paths(text, mounts_) : std::string(text);
+  }
+
+  std::string mount_note(const Mount& mount) const {
+    if (facts_.mounts == Mounts::kRewrite) {
+      return fmt::format("mount path {} is rewritten to {}", mount.path, mount.folder);
     }
+    return fmt::format(
+        "mount path {} is {}{}{}", mount.path,
+        mount.in_memory ? "memory of the container's own" : "mounted from " + mount.folder,
+        mount.read_only ? ", read-only" : "",
+        facts_.mounts == Mounts::kAuto ? " (or else the path is rewritten)" : "");
+  }
+
+  void map_paths() {
+    for (auto& word : launch_.argv) word = here(word);
+    for (auto& [name, value] : launch_.env.entries()) value = here(value);
+    for (const auto& mount : mounts_) launch_.notes.push_back(mount_note(mount));
   }
 
   std::vector<std::string> engine_extras() {
@@ -187,7 +201,7 @@ class Rewriter {
   void stand_in_model() {
     auto& argv = launch_.argv;
     const bool named = argv.size() > 2 && !argv[2].starts_with('-');
-    const auto mounted = rewrite_paths(kModelMount, mounts_);
+    const auto mounted = here(kModelMount);
     if (named && argv[2].starts_with(mounted)) return;
     launch_.notes.push_back(fmt::format("model {} is replaced by the stand-in {}",
                                         named ? argv[2] : "(none given)", config_.stand_in));

@@ -20,6 +20,7 @@ struct PodFacts {
   std::string directory;       // the pod's folder: where processes start, and HOME by default
   std::string bin;             // the folder of links "vllm", "pd-sidecar", "epp"
   std::string gpus;            // CUDA_VISIBLE_DEVICES; "" leaves it alone
+  Mounts mounts = Mounts::kRewrite;
 };
 
 struct Launch {
@@ -32,7 +33,8 @@ struct Launch {
 
 // In this order:
 //   1. $(NAME) in command and args is expanded; a container without command gets its image's.
-//   2. Mount paths in command, args and environment become folders of this machine.
+//   2. Mount paths in command, args and environment become folders of this machine, unless the
+//      container has them in a mount namespace.
 //   3. The engine: with a stand-in, the model argument; --emulate-parallelism; for a foreign vllm
 //      --host and VLLM_NIXL_SIDE_CHANNEL_HOST. Through VLLM_ADDITIONAL_ARGS when a script starts
 //      it.

@@ -49,6 +49,21 @@ TEST_F(Rewrites, MapsAProgramByTheBasenameOfItsCommandAndItsMountPaths) {
   EXPECT_EQ(got->env.get("HOME"), "/state/pods/ns_p");
 }
 
+TEST_F(Rewrites, LeavesThePathsOfMountsThatAreReal) {
+  facts_.mounts = Mounts::kNamespace;
+  mounts_[0].read_only = true;
+  Environment env;
+  env.set("MODEL", "/mnt/models/x");
+  const auto got = launch(R"({"name":"main","image":"x","command":["vllm","serve","/mnt/models"]})",
+                          std::move(env));
+
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_THAT(got->argv, ElementsAre("/state/bin/vllm", "serve", "/mnt/models"));
+  EXPECT_EQ(got->env.get("MODEL"), "/mnt/models/x");
+  EXPECT_THAT(got->notes, ElementsAre("mount path /mnt/models is mounted from "
+                                      "/state/pods/ns_p/volumes/m, read-only"));
+}
+
 TEST_F(Rewrites, GivesAContainerWithoutCommandTheProgramOfItsImage) {
   const auto got = launch(R"({"name":"main","image":"example/llm-d/llm-d:v0.2.0","args":["--x"]})");
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -46,6 +47,10 @@ Status write_file(const fs::path& file, std::string_view text) {
   return {};
 }
 
+bool stays_inside(const fs::path& relative) {
+  return !relative.is_absolute() && std::ranges::find(relative, "..") == relative.end();
+}
+
 // Keys become files; `items` of the source chooses and renames them.
 Status write_data(const std::string& folder, std::string_view kind, const kube::Object& source,
                   std::string_view name_member, const ReadObject& read) {
@@ -59,7 +64,7 @@ Status write_data(const std::string& folder, std::string_view kind, const kube::
     auto text = data_of(*object, item.string_at({"key"}));
     if (!text) return std::move(text).error();
     const fs::path relative(item.string_at({"path"}));
-    if (relative.is_absolute() || relative.string().find("..") != std::string::npos) {
+    if (!stays_inside(relative)) {
       return invalid(fmt::format("volume item path '{}'", relative.string()));
     }
     BATON_TRY(write_file(folder / relative, *text));
@@ -137,28 +142,59 @@ Status make_volumes(const kube::Object& pod, const std::map<std::string, std::st
   return {};
 }
 
+namespace {
+
+// Which differences of a mount from its folder only a mount namespace can make.
+Mount mount_of(const kube::Object& entry, const kube::Object& volume, const Config& config,
+               std::string folder) {
+  const auto is_true = [](const kube::Object* flag) {
+    return flag != nullptr && flag->if_bool() != nullptr && *flag->if_bool();
+  };
+  Mount out{std::string(entry.string_at({"mountPath"})), std::move(folder)};
+  while (out.path.size() > 1 && out.path.back() == '/') out.path.pop_back();
+  const auto* claim = volume.find("persistentVolumeClaim");
+  if (claim != nullptr && config.emulates_accelerators()) {
+    out.folder = config.stand_in;
+    out.read_only = true;
+  }
+  out.read_only = out.read_only || is_true(entry.find("readOnly")) || volume.find("configMap") ||
+                  volume.find("secret") || (claim != nullptr && is_true(claim->find("readOnly")));
+  // Memory that processes share and pin cannot lie on a disk.
+  out.in_memory = out.path == "/dev/shm" && volume.string_at({"emptyDir", "medium"}) == "Memory";
+  return out;
+}
+
+}  // namespace
+
 Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::Object& pod,
                                      const std::map<std::string, std::string>& folders,
                                      const Config& config) {
   std::vector<Mount> out;
   for (const auto& entry : items(container, {"volumeMounts"})) {
     const std::string name(entry.string_at({"name"}));
-    std::string path(entry.string_at({"mountPath"}));
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
     const auto found = folders.find(name);
-    if (found == folders.end()) {
+    const auto* volume = volume_named(pod, name);
+    if (found == folders.end() || volume == nullptr) {
       return invalid(fmt::format("container {}: mount {} names no volume of the pod",
                                  container.string_at({"name"}), name));
     }
     std::string folder = found->second;
-    if (const auto sub = entry.string_at({"subPath"}); !sub.empty())
+    if (const auto sub = entry.string_at({"subPath"}); !sub.empty()) {
+      if (!stays_inside(sub)) return invalid(fmt::format("mount {}: subPath '{}'", name, sub));
       folder += "/" + std::string(sub);
-    const auto* volume = volume_named(pod, name);
-    const bool is_claim = volume != nullptr && volume->find("persistentVolumeClaim") != nullptr;
-    if (is_claim && config.emulates_accelerators()) folder = config.stand_in;
-    out.push_back({std::move(path), std::move(folder)});
+    }
+    out.push_back(mount_of(entry, *volume, config, std::move(folder)));
   }
   return out;
+}
+
+Status make_sub_paths(const std::vector<Mount>& mounts, const PodFolders& folders) {
+  for (const auto& mount : mounts) {
+    const bool is_own = mount.folder.starts_with(folders.pod + "/");
+    if (!is_own || fs::exists(mount.folder)) continue;
+    BATON_TRY(make_folder(mount.folder));
+  }
+  return {};
 }
 
 Status link_folder(const std::string& folder, const std::string& target) {

@@ -37,6 +37,9 @@ Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::
                                      const std::map<std::string, std::string>& folders,
                                      const Config& config);
 
+// Makes the folders of subPath mounts that the pod's own volumes have not yet.
+Status make_sub_paths(const std::vector<Mount>& mounts, const PodFolders& folders);
+
 // Replaces the (empty) folder of an emptyDir by a link to `target`.
 Status link_folder(const std::string& folder, const std::string& target);
 

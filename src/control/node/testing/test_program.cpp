@@ -4,6 +4,8 @@
 //   --exit-code N     ends at once
 //   --ignore-term     survives SIGTERM
 //   --version         ends at once
+//   --print FILE      writes the file's first line to the log
+//   --write FILE      makes the file, with its own process id
 //   GET /crash        ends with code 3
 //   GET /sick         /health answers 503 from now on
 //   GET /metrics      vllm:num_requests_running 0
@@ -16,8 +18,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <string_view>
+
+#include "control/node/mount_launcher.hpp"
 
 extern char** environ;
 
@@ -28,6 +33,21 @@ void record_start(int argc, char** argv) {
   for (int i = 0; i < argc; ++i) std::printf(" %s", argv[i]);
   std::printf("\n");
   for (char** entry = environ; *entry != nullptr; ++entry) std::printf("env: %s\n", *entry);
+  std::fflush(stdout);
+}
+
+void print_file(const char* name) {
+  std::ifstream in(name);
+  std::string line;
+  std::getline(in, line);
+  std::printf("%s: %s\n", name, in ? line.c_str() : "cannot be read");
+  std::fflush(stdout);
+}
+
+void write_file(const char* name) {
+  std::ofstream out(name);
+  out << ::getpid() << std::flush;
+  std::printf("%s: %s\n", name, out ? "written" : "cannot be written");
   std::fflush(stdout);
 }
 
@@ -74,12 +94,15 @@ void serve(int listener) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (const auto code = baton::node::run_as_mount_launcher(argc, argv)) return *code;
   record_start(argc, argv);
   int port = 8000;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "--version") return 0;
     if (word == "--exit-code" && i + 1 < argc) return std::atoi(argv[i + 1]);
+    if (word == "--print" && i + 1 < argc) print_file(argv[i + 1]);
+    if (word == "--write" && i + 1 < argc) write_file(argv[i + 1]);
     if (word == "--ignore-term") std::signal(SIGTERM, SIG_IGN);
     if (word == "--port" && i + 1 < argc) port = std::atoi(argv[i + 1]);
     if (word.starts_with("--port=")) port = std::atoi(argv[i] + std::string_view("--port=").size());
