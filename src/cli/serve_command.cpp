@@ -166,6 +166,8 @@ class Serve {
  public:
   Serve(Options options, plan::Settings settings, node::Config node)
       : options_(std::move(options)), settings_(std::move(settings)), node_(std::move(node)) {
+    std::error_code ignored;
+    fs::remove(status_path(), ignored);  // of a serve that was killed
     if (!is_terminal_) return;
     // The table tells what the lines of lower levels would.
     log::configure(log::Level::kWarn, log::Style::kText, "serve");

@@ -45,6 +45,7 @@ def replace(old, new):
     (replace("  model:\n    uri: baton://storyteller\n    name: storyteller\n", ""), 2, ["/spec/model"]),
     (replace("  replicas: 2", "  baseRefs: [{name: no-such-config}]\n  replicas: 2"), 4, ["no-such-config"]),
     (replace("type: load-aware-scorer", "type: load-awear-scorer"), 2, ["load-awear-scorer", "load-aware-scorer"]),
+    (replace("type: max-score-picker", "type: max-scor-picker"), 2, ["/type", "'max-scor-picker'", "'max-score-picker'"]),
     (replace("threshold: 100", "treshold: 100"), 2, ["treshold", "threshold"]),
     (replace("baton://storyteller", "baton://no-such-model"), 4, ["no-such-model"]),
     (replace("baton://storyteller", "hf://no/such"), 4, ["no/such"]),

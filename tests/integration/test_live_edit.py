@@ -1,6 +1,8 @@
 """Replicas follow the file while serve runs; logs can be read."""
+import concurrent.futures
 import os
 import subprocess
+import threading
 
 from stack import BATON, ROOT, Stack, wait_until
 
@@ -21,6 +23,36 @@ def test_replicas_follow_the_file(tmp_path):
         wait_until(lambda: any("/spec/replicas" in line for line in stack.stderr), "the refusal of the bad edit")
         assert len(stack.ready_pods("decode")) == 1
         assert stack.chat([{"role": "user", "content": "Hello"}])[0] == 200
+
+
+def test_no_request_fails_while_pods_are_replaced(tmp_path):
+    file = tmp_path / "m.yaml"
+    file.write_text(QUICKSTART)
+    with Stack(files=[file]) as stack, concurrent.futures.ThreadPoolExecutor(6) as pool:
+        before = {pod["name"] for pod in stack.pods("decode")}
+        replaced = threading.Event()
+
+        def ask(client):
+            answers = []
+            while not replaced.is_set():
+                answers.append(stack.chat([{"role": "user", "content": f"{client} {len(answers)} " + "and then " * 50}],
+                                          max_tokens=200, ignore_eos=True))
+            return answers
+
+        clients = [pool.submit(ask, client) for client in range(6)]
+        try:
+            file.write_text(QUICKSTART.replace("  replicas: 2", """  replicas: 2
+  template:
+    containers:
+    - name: main
+      env: [{name: VLLM_ADDITIONAL_ARGS, value: --block-size 32}]"""))
+            wait_until(lambda: {p["name"] for p in stack.ready_pods("decode")}.isdisjoint(before)
+                       and len(stack.pods("decode")) == 2, "both decode pods to be new ones")
+        finally:
+            replaced.set()
+        answers = [answer for client in clients for answer in client.result()]
+        assert len(answers) > 6
+        assert {status for status, _, _ in answers} == {200}
 
 
 def test_logs_of_a_container_can_be_read():

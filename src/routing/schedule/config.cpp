@@ -10,6 +10,7 @@
 #include "base/core/nearest.hpp"
 #include "base/text/yaml.hpp"
 #include "routing/schedule/fields.hpp"
+#include "routing/schedule/plugin.hpp"
 
 namespace baton::schedule {
 namespace {
@@ -42,7 +43,11 @@ Status read_plugins(Fields& root, PickerConfig& config) {
     plugin.name = fields.text("name", plugin.type);
     if (const auto* parameters = fields.any("parameters")) plugin.parameters = *parameters;
     plugin.pointer = at + "/parameters";
-    if (plugin.type.empty()) fields.fail("type", "a plugin needs a type");
+    if (plugin.type.empty()) {
+      fields.fail("type", "a plugin needs a type");
+    } else if (const auto known = check_plugin_type(plugin.type); !known) {
+      fields.fail("type", known.error().message());
+    }
     const bool taken = std::ranges::any_of(
         config.plugins, [&](const PluginSpec& other) { return other.name == plugin.name; });
     if (taken) fields.fail("name", fmt::format("the name '{}' is used twice", plugin.name));

@@ -70,7 +70,7 @@ TEST(PickerConfig, NamesThePlaceAndTheNearestName) {
   EXPECT_EQ(problem("plugins: [{type: queue-scorer, paramters: {}}]"),
             "picker.yaml: /plugins/0/paramters: unknown field (did you mean 'parameters'?)");
   EXPECT_EQ(problem("plugins: [{type: queue-scorrer}]"),
-            "plugin 'queue-scorrer': unknown plugin type 'queue-scorrer' (did you mean "
+            "picker.yaml: /plugins/0/type: unknown plugin type 'queue-scorrer' (did you mean "
             "'queue-scorer'?)");
   EXPECT_EQ(problem("plugins: [{type: pd-profile-handler, parameters: {treshold: 1}}]"),
             "plugin 'pd-profile-handler': /plugins/0/parameters/treshold: unknown field (did you "

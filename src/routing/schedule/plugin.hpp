@@ -99,6 +99,8 @@ struct Plugin {
   bool prefills = false;          // of a handler: it may pick a prefill endpoint
 };
 
+// kInvalid, naming the nearest, when there is none of that type.
+Status check_plugin_type(std::string_view type);
 // The one list of plugin types. kInvalid: unknown type (with the nearest name), wrong parameters.
 Result<Plugin> make_plugin(std::string_view type, Fields& parameters);
 

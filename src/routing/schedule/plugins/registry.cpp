@@ -32,13 +32,16 @@ constexpr std::array kPlugins = {
 
 }  // namespace
 
+Status check_plugin_type(std::string_view type) {
+  std::array<std::string_view, kPlugins.size()> types;
+  std::ranges::transform(kPlugins, types.begin(), &Entry::type);
+  if (std::ranges::find(types, type) != types.end()) return {};
+  return invalid(fmt::format("unknown plugin type '{}'{}", type, did_you_mean(type, types)));
+}
+
 Result<Plugin> make_plugin(std::string_view type, Fields& parameters) {
+  BATON_TRY(check_plugin_type(type));
   const auto* found = std::ranges::find(kPlugins, type, &Entry::type);
-  if (found == kPlugins.end()) {
-    std::array<std::string_view, kPlugins.size()> types;
-    std::ranges::transform(kPlugins, types.begin(), &Entry::type);
-    return invalid(fmt::format("unknown plugin type '{}'{}", type, did_you_mean(type, types)));
-  }
   auto plugin = found->make(parameters);
   BATON_TRY(parameters.finish());
   return plugin;
