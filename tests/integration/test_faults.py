@@ -20,6 +20,7 @@ def story(seed, length=120):
 @pytest.fixture
 def stack():
     with Stack("--request-timeout", "8") as running:
+        wait_until(lambda: all_ready(running), "one prefill and two decode pods in the status file")
         yield running
         at_rest(running)
 
@@ -91,8 +92,7 @@ def test_a_stopped_prefill_engine_costs_no_more_than_the_deadline(stack):
     assert status in (200, 504), text
     if status != 200:
         assert headers["x-baton-error-hop"]
-    wait_until(lambda: all_ready(stack), "the pods to be ready")
-    works(stack, 3)
+    wait_until(lambda: all_ready(stack) and stack.chat(story(3))[0] == 200, "answers again", step=0.2)
 
 
 def test_a_decode_engine_killed_mid_stream_breaks_the_stream_visibly_and_comes_back(stack):
@@ -129,8 +129,7 @@ def test_a_stopped_decode_engine_ends_in_a_timeout_that_names_the_hop(stack):
     assert status in (503, 504)
     assert took < 12
     assert headers["x-baton-error-hop"]
-    wait_until(lambda: all_ready(stack), "the pods to be ready")
-    works(stack, 7)
+    wait_until(lambda: all_ready(stack) and stack.chat(story(7))[0] == 200, "answers again", step=0.2)
 
 
 @pytest.mark.parametrize("wait_for", ["nothing", "head", "text"])
