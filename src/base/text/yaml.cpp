@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <libfyaml.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <array>
@@ -226,7 +227,7 @@ Error first_problem(fy_diag* diag, std::string_view source) {
 bool reads_as_itself(std::string_view text) {
   if (text.empty() || resolve_plain(text).kind() != json::Kind::kString) return false;
   if (std::string_view("!&*-?:,[]{}#|>@`\"'%=<~ ").contains(text.front()) || text.back() == ' ' ||
-      text.back() == ':') {
+      text.back() == ':' || text.starts_with("...")) {
     return false;
   }
   if (text.contains(": ") || text.contains(" #")) return false;
@@ -273,11 +274,20 @@ bool is_block(const Value& value) {
          (value.if_object() != nullptr && !value.if_object()->empty());
 }
 
+// A key is no block: a reader takes it for one line.
+void emit_key(std::string& out, const std::string& key) {
+  if (reads_as_itself(key)) {
+    out += key;
+  } else {
+    json::append_quoted(out, key);
+  }
+}
+
 void emit_members(std::string& out, const Object& object, std::size_t indent) {
   bool first = true;
   for (const auto& [key, member] : object) {
     if (!std::exchange(first, false)) out.append(indent, ' ');
-    emit_scalar(out, Value(key), indent + 2);
+    emit_key(out, key);
     out += ':';
     if (!is_block(member)) {
       out += ' ';
@@ -314,6 +324,13 @@ Result<std::vector<Document>> parse_all(std::string_view text, std::string_view 
   if (text.size() > kMaxText) {
     return invalid(
         fmt::format("{}: {} bytes is over the limit of {}", source, text.size(), kMaxText));
+  }
+  if (!simdjson::validate_utf8(text.data(), text.size())) {  // some of it hangs libfyaml
+    return invalid(fmt::format("{}: not UTF-8", source));
+  }
+  if (const std::size_t nul = text.find('\0'); nul != text.npos) {  // libfyaml would stop there
+    const auto line = 1 + std::ranges::count(text.substr(0, nul), '\n');
+    return invalid(fmt::format("{}:{}: a NUL byte", source, line));
   }
   std::vector<Document> out;
   if (text.empty()) return out;
@@ -356,7 +373,12 @@ Result<json::Value> parse(std::string_view text, std::string_view source) {
 
 std::string dump(const json::Value& value) {
   std::string out;
-  emit(out, value, 0);
+  if (is_block(value)) {
+    emit(out, value, 0);
+  } else {
+    emit_scalar(out, value, 2);  // the lines of a literal block stand to the right of the document
+    out += '\n';
+  }
   return out;
 }
 

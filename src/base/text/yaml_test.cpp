@@ -64,5 +64,25 @@ TEST(Yaml, WritesWhatItReads) {
   EXPECT_EQ(json::dump(*again), json::dump(*value));
 }
 
+TEST(Yaml, WritesTextOfSeveralLinesWhereverItStands) {
+  for (const std::string_view text :
+       {R"("one\ntwo\n")", R"({"a\nb":"c"})", R"("... x")", R"(["..."])"}) {
+    const auto value = json::parse(text);
+
+    const auto again = parse(yaml::dump(*value), "d.yaml");
+
+    ASSERT_TRUE(again) << again.error().message() << "\n" << yaml::dump(*value);
+    EXPECT_EQ(json::dump(*again), text);
+  }
+}
+
+TEST(Yaml, RefusesBytesThatAreNotUtf8) {
+  EXPECT_EQ(as_json("a: 1\n%\xfd\x0b\xd4"), "t.yaml: not UTF-8");
+}
+
+TEST(Yaml, RefusesTextThatGoesOnAfterANulByte) {
+  EXPECT_EQ(as_json(std::string_view("a: 1\nb: \0\nc: 2\n", 15)), "t.yaml:2: a NUL byte");
+}
+
 }  // namespace
 }  // namespace baton::text::yaml
