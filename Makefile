@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint format unit integration test-asan test-tsan fuzz bench clean help
+.PHONY: build demo test check lint tidy format unit integration test-asan test-tsan fuzz bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,8 +32,13 @@ check: ## the everyday check: lint and unit tests
 	@tools/check
 	@$(MAKE) --no-print-directory unit
 
-lint: ## formatting, layers, forbidden tokens, file length
+lint: ## formatting, layers, forbidden tokens, file length, clang-tidy of changed files
 	@tools/check
+
+tidy: ## clang-tidy over everything (tools/check reads only changed files)
+	@tools/install-deps build test
+	@cmake --preset dev >/dev/null
+	@tools/tidy --all
 
 format: ## rewrites sources with clang-format
 	@git ls-files '*.cpp' '*.hpp' | xargs clang-format-19 -i
@@ -59,7 +64,7 @@ FUZZ_SECONDS ?= 30
 fuzz: ## every fuzz target for FUZZ_SECONDS
 	@tools/install-deps build test
 	@cmake --preset fuzz >/dev/null
-	@cmake --build build/fuzz -j $(JOBS)
+	@cmake --build build/fuzz -j $(JOBS) --target fuzzers
 	@tools/fuzz $(FUZZ_SECONDS)
 
 bench: build ## figures as a table and JSON; PEER_… name peers to run beside
