@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
-#include <future>
 #include <utility>
 
+#include "base/async/blocking.hpp"
 #include "base/async/loop.hpp"
 #include "base/text/json.hpp"
 #include "cli/server_api.hpp"
@@ -85,20 +86,10 @@ class Session final : public ChatSession {
   }
 
  private:
-  template <class T>
-  static Task<void> keep(Task<T> task, std::promise<T>& promise) {
-    promise.set_value(co_await std::move(task));
-  }
-
   // Runs the coroutine on the loop and waits; its own deadlines end it.
   template <class T>
   T run(Task<T> task) {
-    std::promise<T> promise;
-    asio::co_spawn(loop_.executor(), keep(std::move(task), promise),
-                   [&](std::exception_ptr failure) {
-                     if (failure) promise.set_exception(failure);
-                   });
-    return promise.get_future().get();
+    return async::blocking_run(loop_, std::move(task));
   }
 
   std::string request_body() const {

@@ -35,7 +35,8 @@ std::optional<std::uint64_t> amount(std::string_view text) {
   if (!text.empty()) {
     const std::size_t unit = text.size() == 1 ? kUnits.find(text[0]) : std::string_view::npos;
     if (unit == std::string_view::npos) return std::nullopt;
-    n *= std::pow(unit % 2 == 0 ? 1000.0 : 1024.0, static_cast<double>(unit / 2 + 1));
+    const std::size_t power = unit / 2 + 1;
+    n *= std::pow(unit % 2 == 0 ? 1000.0 : 1024.0, static_cast<double>(power));
   }
   return static_cast<std::uint64_t>(n);
 }
@@ -202,7 +203,7 @@ class Sieve {
 };
 
 // An IP address: what "localhost" means to a socket.
-std::string literal(std::string host) { return host == "localhost" ? "127.0.0.1" : host; }
+std::string literal(const std::string& host) { return host == "localhost" ? "127.0.0.1" : host; }
 
 Status read_extra(const Value& extra, runtime::TransferConfig& transfer, EngineOptions& out) {
   static constexpr std::array<std::string_view, 6> kNoEffect = {"backends",

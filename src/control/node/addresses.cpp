@@ -72,7 +72,7 @@ AddressPool::AddressPool(std::uint64_t seed)
 Result<std::string> AddressPool::take(const std::vector<std::uint16_t>& ports) {
   const std::lock_guard lock(mutex_);
   for (int tries = 0; tries < kMaxTries; ++tries) {
-    const std::string address = address_at(next_++);
+    std::string address = address_at(next_++);
     if (taken_.contains(address)) continue;
     bool free = true;
     for (const auto port : ports) {

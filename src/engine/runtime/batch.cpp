@@ -80,7 +80,7 @@ void Batch::abort_all() {
       end_early(*sequence, Finish::kAbort, cancelled("the engine is stopping"));
 }
 
-void Batch::pulled(PullOutcome outcome) {
+void Batch::pulled(const PullOutcome& outcome) {
   Sequence* sequence = scheduler_.find(outcome.serial);
   BATON_ASSERT(sequence != nullptr && sequence->state == Sequence::State::kPulling);
   const Mono now = deps_.clock.now();

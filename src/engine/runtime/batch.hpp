@@ -35,7 +35,7 @@ class Batch {
   void add(GenerateRequest request, Mono arrived);
   void abort(std::string_view id);
   void abort_all();
-  void pulled(PullOutcome outcome);
+  void pulled(const PullOutcome& outcome);
 
   // Reclaims leases, ends what is late, and computes one step. True: there is more to compute now.
   bool step();

@@ -89,7 +89,7 @@ struct Service::Impl {
   template <class F>
   Task<std::invoke_result_t<F&>> off_loop(std::size_t bytes, F work);
   Task<void> send(Exchange& x, int status, std::string_view type, std::string text);
-  Task<void> refuse(Exchange& x, ErrorBody error) {
+  Task<void> refuse(Exchange& x, const ErrorBody& error) {
     return send(x, error.status, "application/json", openai::to_json(error));
   }
   bool authorized(const Exchange& x) const;

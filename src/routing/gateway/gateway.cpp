@@ -98,7 +98,7 @@ Result<http::Endpoint> Gateway::start() {
         "it can use the models (--api-key-file)",
         {{"address", http::to_string(self.config.listen)}});
   }
-  BATON_TRY_ASSIGN(const auto bound, self.server.listen(self.config.listen));
+  BATON_TRY_ASSIGN(auto bound, self.server.listen(self.config.listen));
   self.started = true;
   self.deps.loop.post([&self] { self.tasks.spawn(self.tick_forever()); });
   if (self.fixed) {
