@@ -43,7 +43,7 @@ Generation::Generation(const Surroundings& around, http::Exchange& exchange, Pre
       prepared_(std::move(prepared)),
       head_(std::move(head)),
       headers_(std::move(headers)),
-      ticket_(around.engine, around.room, std::move(engine_id)),
+      ticket_(around.room, std::move(engine_id)),
       text_(*around.model.tokenizer, prepared_.sampling),
       chunks_(head_) {}
 
@@ -165,7 +165,7 @@ Task<void> Generation::answer_whole() {
   http::ResponseHead head{200, headers_};
   head.headers.set("content-type", "application/json");
   const Status sent = co_await exchange_.respond(std::move(head), whole());
-  static_cast<void>(sent);
+  if (sent) ticket_.handed_over();
 }
 
 // One chunk for all that came since the last; none when there is nothing to say.

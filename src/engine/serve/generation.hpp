@@ -15,7 +15,6 @@ namespace baton::serve {
 
 // What an answer needs of its service; all outlive it.
 struct Surroundings {
-  runtime::Engine& engine;
   Mailroom& room;
   const ServedModel& model;
   Probe& probe;

@@ -1,8 +1,10 @@
 #pragma once
 // From the engine thread to the coroutines that answer: each request has a box of events, stamped
-// with the time the engine gave them.
+// with the time the engine gave them. A lease that comes with an event is given back unless its
+// params reached the client.
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,10 +22,11 @@ struct Letter {
 };
 
 // deliver() on the engine thread, the rest confined to the loop. Outlives the engine's stop() and
-// every Ticket.
+// every Ticket, but not the engine.
 class Mailroom final : public runtime::Sink {
  public:
-  Mailroom(async::Loop& loop, const Clock& clock) : loop_(loop), clock_(clock) {}
+  Mailroom(async::Loop& loop, const Clock& clock, runtime::Engine& engine)
+      : loop_(loop), clock_(clock), engine_(engine) {}
 
   void deliver(std::vector<runtime::Event> events) override;
 
@@ -34,16 +37,19 @@ class Mailroom final : public runtime::Sink {
     std::deque<Letter> letters;
     async::Event arrived;
   };
+  void give_back(const std::optional<kv::TransferParams>& lease);
+
   async::Loop& loop_;
   const Clock& clock_;
+  runtime::Engine& engine_;
   std::unordered_map<std::string, Box> boxes_;
 };
 
 // A request in flight: gone before it ended, the engine drops it. Confined to the loop.
 class Ticket {
  public:
-  // `engine` and `room` must outlive it.
-  Ticket(runtime::Engine& engine, Mailroom& room, std::string id);
+  // `room` must outlive it.
+  Ticket(Mailroom& room, std::string id);
   ~Ticket();
   Ticket(const Ticket&) = delete;
   Ticket& operator=(const Ticket&) = delete;
@@ -55,13 +61,15 @@ class Ticket {
   bool has_next() const { return !box_.letters.empty(); }
   // No further events are wanted: ends the request in the engine if it still runs.
   void drop();
+  // The client has the params of the lease: it is theirs now.
+  void handed_over() { lease_.reset(); }
 
  private:
-  runtime::Engine& engine_;
   Mailroom& room_;
   std::string id_;
   Mailroom::Box& box_;
   bool running_ = false;
+  std::optional<kv::TransferParams> lease_;
 };
 
 }  // namespace baton::serve

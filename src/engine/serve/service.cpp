@@ -57,9 +57,9 @@ struct Service::Impl {
         random(d.random),
         loop("engine-http"),
         pool({.threads = config.cpu_threads, .queue = 1024}),
-        room(loop, clock),
+        room(loop, clock, *engine),
         probe(engine->config(), {model.names.front(), config.kv_dtype}),
-        around{*engine, room, model, probe, config.prompt_tokens_details, config.force_usage},
+        around{room, model, probe, config.prompt_tokens_details, config.force_usage},
         started(unix_seconds(clock.wall())),
         server(loop, clock, {config.limits, "baton"}, [this](Exchange& x) { return handle(x); }) {
     if (config.seed) seeds.emplace(*config.seed);
