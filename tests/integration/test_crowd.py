@@ -75,7 +75,9 @@ def test_a_crowd_is_served_and_leaves_nothing_behind(stack):
             "baton_kv_blocks_pinned", "baton_kv_blocks_leased", "vllm:num_requests_running",
             "vllm:num_requests_waiting"))
 
-    wait_until(at_rest, "every engine at rest", 10)
+    # 45: a lease whose params a client's machine had taken in when it left ends after 30 s.
+    wait_until(at_rest, "every engine at rest", 45)
+    engines = {stack.pid(pod) for pod in stack.pods()}  # touch more of their KV memory as they fill it
     for pid in processes(stack):
-        assert memory(pid) - before[pid] < 16 * 1024
+        assert memory(pid) - before[pid] < (64 if pid in engines else 16) * 1024
     assert all(pod["restarts"] == 0 for pod in stack.pods())
