@@ -63,7 +63,7 @@ Decoded<CompletionRequest> decode_completion(std::string_view body) {
   if (const auto logprobs = fields.integer("logprobs")) {
     if (*logprobs < 0)
       fields.refuse("logprobs", "`logprobs` must be a positive value. (parameter=logprobs)");
-    out.sampling.logprobs = *logprobs;
+    out.sampling.logprobs = logprobs;
   }
   check_lengths(fields, out.sampling);
   if (fields.failed()) return std::unexpected(fields.error());

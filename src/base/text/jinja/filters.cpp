@@ -96,7 +96,7 @@ Result<Value> f_default(In&, const Value& v, const Args& args) {
 
 Result<Value> f_int(In&, const Value& v, const Args& args) {
   const Value* given = args.get(0, "default");
-  const Value otherwise = given == nullptr ? Value(0) : *given;
+  Value otherwise = given == nullptr ? Value(0) : *given;
   BATON_TRY_ASSIGN(const Int base, integer(args, 1, "base", 10));
   Int n = 0;
   if (v.integral(n)) return Value(n);
@@ -123,7 +123,7 @@ Result<Value> f_int(In&, const Value& v, const Args& args) {
 
 Result<Value> f_float(In&, const Value& v, const Args& args) {
   const Value* given = args.get(0, "default");
-  const Value otherwise = given == nullptr ? Value(0.0) : *given;
+  Value otherwise = given == nullptr ? Value(0.0) : *given;
   double d = 0;
   if (v.number(d)) return Value(d);
   if (v.text() == nullptr) return otherwise;
