@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!documents) return 0;
   for (const auto& document : *documents) {
     const auto as_json = json::parse(json::dump(document.value));
-    if (!as_json) continue;  // invalid UTF-8 inside a scalar
+    if (!as_json || as_json->is_null()) continue;  // infinity is null, and that an empty document
     const auto again = yaml::parse(yaml::dump(*as_json), "again.yaml");
     if (!again || !(*again == *as_json)) std::abort();
   }
