@@ -33,12 +33,12 @@ class Object {
   Object& operator=(Object&&) noexcept;
   ~Object();
 
-  const Value* find(std::string_view key) const;
-  Value* find(std::string_view key);
+  const Value* find(std::string_view key) const [[clang::lifetimebound]];
+  Value* find(std::string_view key) [[clang::lifetimebound]];
   // Replaces in place, or appends.
-  Value& set(std::string_view key, Value value);
+  Value& set(std::string_view key, Value value) [[clang::lifetimebound]];
   // The member, created as null at the end when absent.
-  Value& operator[](std::string_view key);
+  Value& operator[](std::string_view key) [[clang::lifetimebound]];
   bool erase(std::string_view key);
   // Appends without looking for an equal key; for parsers.
   void append(std::string key, Value value);
@@ -91,12 +91,14 @@ class Value {
   }
 
   // The content when it is of that kind, else null / nullopt.
-  const bool* if_bool() const { return std::get_if<bool>(&data_); }
-  const std::string* if_string() const { return std::get_if<std::string>(&data_); }
-  const Array* if_array() const { return std::get_if<Array>(&data_); }
-  Array* if_array() { return std::get_if<Array>(&data_); }
-  const Object* if_object() const { return std::get_if<Object>(&data_); }
-  Object* if_object() { return std::get_if<Object>(&data_); }
+  const bool* if_bool() const [[clang::lifetimebound]] { return std::get_if<bool>(&data_); }
+  const std::string* if_string() const [[clang::lifetimebound]] {
+    return std::get_if<std::string>(&data_);
+  }
+  const Array* if_array() const [[clang::lifetimebound]] { return std::get_if<Array>(&data_); }
+  Array* if_array() [[clang::lifetimebound]] { return std::get_if<Array>(&data_); }
+  const Object* if_object() const [[clang::lifetimebound]] { return std::get_if<Object>(&data_); }
+  Object* if_object() [[clang::lifetimebound]] { return std::get_if<Object>(&data_); }
   // An integer, or a double without fraction that fits.
   std::optional<std::int64_t> if_int() const;
   std::optional<std::uint64_t> if_uint() const;
@@ -104,14 +106,16 @@ class Value {
   std::optional<double> if_double() const;
 
   // The member of an object; null when this is no object or has none.
-  const Value* find(std::string_view key) const;
-  Value* find(std::string_view key);
+  const Value* find(std::string_view key) const [[clang::lifetimebound]];
+  Value* find(std::string_view key) [[clang::lifetimebound]];
   // A nested member: find_path({"metadata", "name"}).
-  const Value* find_path(std::initializer_list<std::string_view> keys) const;
+  const Value* find_path(std::initializer_list<std::string_view> keys) const
+      [[clang::lifetimebound]];
   // The nested member's string, or "".
-  std::string_view string_at(std::initializer_list<std::string_view> keys) const;
+  std::string_view string_at(std::initializer_list<std::string_view> keys) const
+      [[clang::lifetimebound]];
   // The member, created as null; a null value becomes an object first. Contract: object or null.
-  Value& operator[](std::string_view key);
+  Value& operator[](std::string_view key) [[clang::lifetimebound]];
   // Appends; a null value becomes an array first. Contract: array or null.
   void push_back(Value value);
 

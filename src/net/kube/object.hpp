@@ -11,24 +11,28 @@
 
 namespace baton::kube {
 
-inline std::string_view name_of(const Object& o) { return o.string_at({"metadata", "name"}); }
-inline std::string_view namespace_of(const Object& o) {
+inline std::string_view name_of(const Object& o [[clang::lifetimebound]]) {
+  return o.string_at({"metadata", "name"});
+}
+inline std::string_view namespace_of(const Object& o [[clang::lifetimebound]]) {
   return o.string_at({"metadata", "namespace"});
 }
-inline std::string_view uid_of(const Object& o) { return o.string_at({"metadata", "uid"}); }
+inline std::string_view uid_of(const Object& o [[clang::lifetimebound]]) {
+  return o.string_at({"metadata", "uid"});
+}
 inline bool is_deleting(const Object& o) {
   return !o.string_at({"metadata", "deletionTimestamp"}).empty();
 }
 std::int64_t generation_of(const Object& o);
 
 // "" when absent.
-std::string_view label(const Object& o, std::string_view key);
-std::string_view annotation(const Object& o, std::string_view key);
+std::string_view label(const Object& o [[clang::lifetimebound]], std::string_view key);
+std::string_view annotation(const Object& o [[clang::lifetimebound]], std::string_view key);
 
 // An ownerReference that names `owner` as the controller.
 Object controller_reference(const Object& owner);
 // The uid of the controlling owner, or "".
-std::string_view controller_uid(const Object& o);
+std::string_view controller_uid(const Object& o [[clang::lifetimebound]]);
 
 // "2025-11-25T07:25:00Z" (RFC 3339, seconds), as metav1.Time.
 std::string timestamp(Wall at);
