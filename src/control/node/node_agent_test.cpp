@@ -143,7 +143,7 @@ class NodeAgentTest : public ::testing::TestWithParam<Mounts> {
   }
   std::string ask(const kube::Object& pod, std::uint16_t port, const std::string& path) {
     const auto answer =
-        blocking_get(std::string(pod.string_at({"status", "podIP"})), port, path, soon(), clock_);
+        blocking_get({std::string(pod.string_at({"status", "podIP"})), port, path}, soon(), clock_);
     return answer ? std::to_string(answer->status) : answer.error().message();
   }
   std::string log(const std::string& pod, const std::string& name) {

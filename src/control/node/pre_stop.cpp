@@ -57,7 +57,7 @@ double requests_in_work(std::string_view exposition) {
 bool is_busy(const std::string& address, std::uint16_t port, const Clock& clock) {
   constexpr std::size_t kMaxMetrics = std::size_t{1} << 20;
   const auto deadline = Deadline::in(clock, std::chrono::seconds(1));
-  const auto answer = blocking_get(address, port, "/metrics", deadline, clock, kMaxMetrics);
+  const auto answer = blocking_get({address, port, "/metrics"}, deadline, clock, kMaxMetrics);
   return answer && answer->status == 200 && requests_in_work(answer->body) > 0;
 }
 

@@ -59,9 +59,7 @@ Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& cont
   }
   const kube::Object* action = probe.find("httpGet");
   if (action != nullptr) {
-    if (action->string_at({"scheme"}) == "HTTPS") {
-      return unsupported("HTTPS probes are not available on one machine: turn TLS off");
-    }
+    if (action->string_at({"scheme"}) == "HTTPS") spec.scheme = Scheme::kHttps;
     if (const auto path = action->string_at({"path"}); !path.empty()) spec.path = path;
   } else {
     spec.kind = ProbeSpec::Kind::kTcp;

@@ -11,12 +11,15 @@
 
 namespace baton::node {
 
+enum class Scheme : bool { kHttp, kHttps };
+
 struct ProbeSpec {
   enum class Kind : std::uint8_t { kHttp, kTcp, kExec };
   Kind kind = Kind::kHttp;
   std::string host;
   std::uint16_t port = 0;
   std::string path = "/";
+  Scheme scheme = Scheme::kHttp;
   std::vector<std::string> command;  // kExec
   Nanos initial_delay{};
   Nanos period = std::chrono::seconds(10);
@@ -26,7 +29,6 @@ struct ProbeSpec {
 };
 
 // `container` resolves named ports. A gRPC probe becomes a TCP connection to its port.
-// kUnsupported: HTTPS.
 Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& container,
                              const std::string& address);
 
@@ -59,13 +61,19 @@ class ProbeTracker {
   State state_ = State::kUnknown;
 };
 
+struct HttpTarget {
+  std::string host;  // an IPv4 address
+  std::uint16_t port = 0;
+  std::string path;
+  Scheme scheme = Scheme::kHttp;
+};
 // One GET, HTTP/1.1, on a connection of its own; the body, bounded by `limit` bytes.
 struct Answer {
   int status = 0;
   std::string body;
 };
-Result<Answer> blocking_get(const std::string& host, std::uint16_t port, const std::string& path,
-                            Deadline deadline, const Clock& clock, std::size_t limit = 16 << 10);
+Result<Answer> blocking_get(const HttpTarget& target, Deadline deadline, const Clock& clock,
+                            std::size_t limit = 16 << 10);
 // kHttp and kTcp. kUnavailable, with what went wrong; HTTP passes with 200 to 399.
 Status blocking_probe(const ProbeSpec& spec, const Clock& clock);
 
