@@ -2,6 +2,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import gzip
 import http.client
 import json
 import pathlib
@@ -124,6 +125,16 @@ def test_a_wrong_path_or_method_gets_a_404_or_405(tmp_path):
                 assert answer.status == expected, (method, path)
                 assert shape in json.loads(answer.read())
                 connection.close()
+
+
+def test_a_compressed_body_gets_a_415_that_names_the_encoding(tmp_path):
+    body = gzip.compress(json.dumps({"model": "storyteller", "prompt": PROMPT, "max_tokens": 1}).encode())
+    with Pair() as pair, gateway_before(tmp_path, pair.decode.port) as gateway:
+        for url in (gateway.url, pair.url, pair.decode.url):
+            status, _, text = post(f"{url}/completions", body, {"Content-Encoding": "gzip"})
+            assert status == 415 and error_of(json.loads(text)) == (415, "UnsupportedMediaTypeError")
+            assert "gzip" in text and "uncompressed" in text
+            assert complete(url)[0] == 200
 
 
 def test_a_deadline_that_passes_in_a_stream_breaks_it_visibly():

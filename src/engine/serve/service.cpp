@@ -215,6 +215,10 @@ Task<std::optional<std::string>> Service::Impl::body(Exchange& x) {
          "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed", ""});
     co_return std::nullopt;
   }
+  if (const auto problem = http::content_coding_problem(x.head().headers)) {
+    co_await refuse(x, openai::error_body(415, *problem));
+    co_return std::nullopt;
+  }
   Result<std::string> text = co_await x.read_body(kMaxBody);
   if (text) co_return *std::move(text);
   co_await refuse(

@@ -181,6 +181,12 @@ TEST(Service, RefusesWithTheWordsOfVllm) {
   EXPECT_EQ(plain.status, 400);
   EXPECT_EQ(plain.error(),
             "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed");
+  const Reply coded =
+      s.call("POST", "/v1/completions", "\x1f\x8b", {{"content-encoding", "identity, gzip"}});
+  EXPECT_EQ(coded.status, 415);
+  EXPECT_EQ(coded.error(),
+            "Content-Encoding 'gzip' is not understood: send the body uncompressed, without that "
+            "header");
   const Reply long_prompt =
       s.post("/v1/completions", R"({"prompt":")" + std::string(600, 'x') + R"("})");
   EXPECT_EQ(long_prompt.status, 400);

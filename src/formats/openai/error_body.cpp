@@ -22,6 +22,8 @@ std::string_view error_type(int status) {
       return "ConflictError";
     case 413:
       return "PayloadTooLargeError";
+    case 415:
+      return "UnsupportedMediaTypeError";
     case 429:
       return "RateLimitError";
     case 431:

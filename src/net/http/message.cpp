@@ -28,6 +28,8 @@ constexpr std::array<std::string_view, 9> kHopByHop = {"Connection",
                                                        "Transfer-Encoding",
                                                        "Upgrade"};
 
+constexpr std::size_t kMaxCodingShown = 64;
+
 }  // namespace
 
 bool equal_names(std::string_view a, std::string_view b) {
@@ -42,6 +44,24 @@ bool lists_token(std::string_view list, std::string_view token) {
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
   return false;
+}
+
+std::optional<std::string> content_coding_problem(const Headers& headers) {
+  for (std::string_view list : headers.get_all("content-encoding")) {
+    while (!list.empty()) {
+      const auto comma = std::min(list.find(','), list.size());
+      const auto coding = trim(list.substr(0, comma));
+      list.remove_prefix(std::min(comma + 1, list.size()));
+      if (coding.empty() || equal_names(coding, "identity")) continue;
+      const auto plain = std::ranges::find_if(coding, [](char c) { return c < ' ' || c > '~'; });
+      const auto length = static_cast<std::size_t>(plain - coding.begin());
+      return fmt::format(
+          "Content-Encoding '{}' is not understood: send the body uncompressed, without that "
+          "header",
+          coding.substr(0, std::min(length, kMaxCodingShown)));
+    }
+  }
+  return std::nullopt;
 }
 
 void Headers::add(std::string_view name, std::string_view value) {

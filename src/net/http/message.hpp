@@ -43,6 +43,9 @@ class Headers {
 bool equal_names(std::string_view a, std::string_view b);
 // Whether a comma-separated field value names the token.
 bool lists_token(std::string_view list, std::string_view token);
+// Request bodies are read as they come. The message for a 415 when Content-Encoding names more than
+// identity.
+std::optional<std::string> content_coding_problem(const Headers& headers);
 // Connection, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade and what Connection
 // lists (RFC 9110 7.6.1).
 void remove_hop_by_hop(Headers& headers);

@@ -317,6 +317,10 @@ Task<void> Front::infer(http::Exchange& exchange, openai::Api api, Place place, 
 
 // Body, model, prompt.
 Task<bool> Front::read(Work& work) {
+  if (const auto problem = http::content_coding_problem(work.exchange.head().headers)) {
+    co_await refuse(work.exchange, {415, *problem}, work.status);
+    co_return false;
+  }
   auto body = co_await work.exchange.read_body(config_.body_bytes);
   if (!body) {
     const int code = http::body_error_status(body.error());

@@ -243,6 +243,11 @@ TEST(Gateway, RefusesWhatIsNoRequest) {
   EXPECT_EQ(stack.send("POST", "/health", "{}").head.status, 405);
   const auto large = stack.send("POST", "/v1/completions", std::string((1 << 20) + 1, ' '));
   EXPECT_EQ(large.head.status, 413);
+  const auto coded =
+      stack.send("POST", "/v1/completions", "\x1f\x8b", {{"content-encoding", "gzip"}});
+  EXPECT_EQ(coded.head.status, 415);
+  EXPECT_THAT(coded.body, HasSubstr("'gzip'"));
+  EXPECT_EQ(stack.chat("x", {{"content-encoding", "identity"}}).head.status, 200);
 }
 
 TEST(Gateway, AsksForAKeyAndKeepsItToItself) {

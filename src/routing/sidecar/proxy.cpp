@@ -90,13 +90,17 @@ Task<void> Proxy::handle(http::Exchange& exchange) {
     (void)co_await exchange.respond({200, {}}, "");
     co_return;
   }
+  std::optional<Api> api = generation_api(head);
+  if (const auto problem = http::content_coding_problem(head.headers); api && problem) {
+    co_await respond_error(exchange, 415, *problem, "sidecar");
+    co_return;
+  }
   Result<std::string> body = co_await exchange.read_body(kMaxBody);
   if (!body) {
     co_await respond_error(exchange, http::body_error_status(body.error()), body.error().message(),
                            "sidecar");
     co_return;
   }
-  std::optional<Api> api = generation_api(head);
   if (api) {
     co_await generate(exchange, *api, *std::move(body));
   } else {
