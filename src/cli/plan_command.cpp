@@ -14,6 +14,7 @@
 #include "control/plan/describe.hpp"
 #include "control/plan/plan.hpp"
 #include "formats/api/manifests.hpp"
+#include "routing/watch/topology.hpp"
 
 namespace baton::cli {
 namespace {
@@ -41,6 +42,12 @@ void print_warnings(const std::vector<plan::Plan>& plans, const api::Manifests& 
     for (const plan::Warning& warning : plans[i].warnings) {
       fmt::print(stderr, "warning: {}: {}{}{}\n", where, warning.pointer,
                  warning.pointer.empty() ? "" : ": ", warning.message);
+    }
+    if (!watch::asks_for_route(plans[i].merged)) {
+      fmt::print(stderr,
+                 "warning: {}: /spec/router: the service asks for no route; the gateway of `baton "
+                 "serve` serves it all the same\n",
+                 where);
     }
     // Another picker may know what ours does not.
     if (const auto picker = check_picker(plans[i]); !picker) {

@@ -69,6 +69,14 @@ def test_an_unknown_field_in_a_manifest_is_a_warning_with_the_nearest_name(tmp_p
     assert "repilcas" in done.stderr and "replicas" in done.stderr
 
 
+def test_plan_warns_of_a_service_that_asks_for_no_route(tmp_path):
+    file = tmp_path / "m.yaml"
+    file.write_text(replace("    route: {}\n    gateway: {}\n", ""))
+
+    assert "/spec/router: the service asks for no route" in baton("plan", "-f", file).stderr
+    assert "no route" not in baton("plan", "-f", ROOT / "examples/quickstart.yaml").stderr
+
+
 def test_a_missing_file_and_a_misspelt_command_say_so(tmp_path):
     assert "no-such-file.yaml" in baton("serve", "-f", tmp_path / "no-such-file.yaml").stderr
     wrong = baton("sevre")

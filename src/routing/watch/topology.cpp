@@ -209,6 +209,11 @@ void add_endpoints(const Objects& objects, const Target& target, Service& out) {
 
 }  // namespace
 
+bool asks_for_route(const kube::Object& service) {
+  return service.find_path({"spec", "router", "route"}) != nullptr ||
+         service.find_path({"spec", "router", "gateway"}) != nullptr;
+}
+
 Topology topology_of(const Objects& objects) {
   Topology topology;
   for (const auto& object : objects.services) {
@@ -217,8 +222,7 @@ Topology topology_of(const Objects& objects) {
     service.ns = kube::namespace_of(object);
     service.name = kube::name_of(object);
     service.models = models_of(objects, object);
-    service.routed = object.find_path({"spec", "router", "route"}) != nullptr ||
-                     object.find_path({"spec", "router", "gateway"}) != nullptr;
+    service.routed = asks_for_route(object);
     read_picker(objects, object, service);
     if (const auto target = target_of(objects, object)) add_endpoints(objects, *target, service);
     topology.services.push_back(std::move(service));

@@ -39,6 +39,9 @@ struct Objects {
   std::vector<kube::Object> pods;
 };
 
+// Whether an LLMInferenceService wants a gateway to serve it.
+bool asks_for_route(const kube::Object& service);
+
 // Pure. A service's pool is the one it owns or names (router.scheduler.pool.ref); without one its
 // workload Service selects the pods. Pods: same namespace, selected, Ready, not going away.
 Topology topology_of(const Objects& objects);
