@@ -22,6 +22,7 @@ constexpr std::string_view kFooter =
     "VLLM_NIXL_SIDE_CHANNEL_HOST and _PORT "
     "(address of the KV server, default --host's or 127.0.0.1, and 5600), VLLM_API_KEY, "
     "VLLM_CPU_KVCACHE_SPACE (GiB).\n"
+    "Answers always carry the proof headers (x-baton-..., Server-Timing): the gateway needs them.\n"
     "Example: baton engine storyteller --port 8000 --enable-prompt-tokens-details";
 
 // "4k" is 4000, "4K" 4096; also m, M, g, G.

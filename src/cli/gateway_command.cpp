@@ -101,8 +101,9 @@ int run_gateway(int argc, char** argv) {
   app.add_option("--max-body-mib", options.body_mib, "larger request bodies get a 413")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  app.add_flag("--proof-headers", options.proof_headers,
-               "tell in x-baton-… headers how each answer was made");
+  app.add_flag(
+      "--proof-headers", options.proof_headers,
+      "tell in x-baton-... and Server-Timing headers how each answer was made (default: off)");
   app.footer("Example: baton gateway --endpoints pods.yaml --config-file picker.yaml --port 8080");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;

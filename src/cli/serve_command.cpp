@@ -67,6 +67,7 @@ struct Options {
   std::uint16_t port = 8080;
   double request_timeout = 600;
   bool allow_exec = false;
+  bool proof_headers = true;
 };
 
 std::string environment(const char* name) {
@@ -127,7 +128,8 @@ Result<gateway::Config> gateway_config(const Options& options) {
   config.listen = {options.host, options.port};
   config.request_timeout =
       std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(options.request_timeout));
-  config.proof_headers = gateway::ProofHeaders::kOn;
+  config.proof_headers =
+      options.proof_headers ? gateway::ProofHeaders::kOn : gateway::ProofHeaders::kOff;
   config.stand_in = options.stand_in;
   if (!options.api_key_file.empty()) {
     BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
@@ -326,6 +328,9 @@ int run_serve(int argc, char** argv) {
                  "folder with models for hf:// (DIR/ORG/NAME or DIR/NAME)");
   app.add_option("--api-key-file", options.api_key_file,
                  "keys that clients must present as Bearer, one a line");
+  app.add_flag(
+      "--proof-headers,!--no-proof-headers", options.proof_headers,
+      "tell in x-baton-... and Server-Timing headers how each answer was made (default: on)");
   app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

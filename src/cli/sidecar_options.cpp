@@ -298,7 +298,10 @@ Result<std::optional<SidecarOptions>> parse_sidecar(std::vector<std::string> arg
       "P/D routing sidecar: in front of the decode engine, runs the prefill leg first.\n"
       "Takes the flags of llm-d's sidecar.",
       "sidecar"};
-  app.footer("Example: baton sidecar --port 8000 --model-server-port 8001 --secure-proxy=false");
+  app.footer(
+      "Answers always carry the proof headers (x-baton-..., Server-Timing): the gateway needs "
+      "them.\n"
+      "Example: baton sidecar --port 8000 --model-server-port 8001 --secure-proxy=false");
   Flags flags(app, environment);
   declare(flags);
   normalise(arguments);

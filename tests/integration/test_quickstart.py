@@ -24,6 +24,11 @@ def number(headers, name):
     return int(headers[name])
 
 
+def timing(headers):
+    """Server-Timing as {name: ms}."""
+    return {name: float(ms) for name, ms in re.findall(r"([^;, ]+);dur=([0-9.]+)", headers["server-timing"])}
+
+
 def test_the_first_turn_moves_kv_and_the_second_stays_on_its_decode_pod(stack):
     status, headers, text = stack.chat(FIRST_TURN, max_tokens=200)
 
@@ -35,6 +40,9 @@ def test_the_first_turn_moves_kv_and_the_second_stays_on_its_decode_pod(stack):
             + number(headers, "x-baton-computed-tokens")) == number(headers, "x-baton-prompt-tokens")
     answer = json.loads(text)["choices"][0]["message"]["content"]
     assert answer.startswith("Once upon a time, there was a robot")
+    times = timing(headers)
+    assert set(times) >= {"queue", "pick", "prefill", "transfer", "first-token"}
+    assert times["first-token"] >= times["transfer"] > 0 and times["prefill"] > 0
 
     second = FIRST_TURN + [{"role": "assistant", "content": answer}, {"role": "user", "content": "Continue"}]
     status, again, text = stack.chat(second, max_tokens=64)
@@ -45,6 +53,8 @@ def test_the_first_turn_moves_kv_and_the_second_stays_on_its_decode_pod(stack):
     assert again["x-baton-decode"] == headers["x-baton-decode"]
     assert number(again, "x-baton-cached-tokens") > 0
     assert number(again, "x-baton-remote-tokens") == 0
+    assert set(timing(again)) >= {"queue", "pick", "first-token"}
+    assert not {"prefill", "transfer"} & set(timing(again))
 
 
 def test_streamed_answers_carry_the_same_proof_and_the_same_text(stack, client):
@@ -56,7 +66,7 @@ def test_streamed_answers_carry_the_same_proof_and_the_same_text(stack, client):
     text = "".join(chunk.choices[0].delta.content or "" for chunk in raw.parse() if chunk.choices)
 
     assert int(raw.headers["x-baton-remote-tokens"]) > 0
-    assert "prefill;dur=" in raw.headers["server-timing"].replace(" ", "")
+    assert set(timing(raw.headers)) >= {"queue", "pick", "prefill", "transfer", "first-token"}
     whole = client.chat.completions.create(model="storyteller", messages=fresh, temperature=0, max_tokens=40)
     assert whole.choices[0].message.content == text
 
@@ -101,6 +111,13 @@ def test_nothing_stays_pinned_at_rest(stack):
 
 def test_the_gateway_exposes_its_metrics(stack):
     assert metric(get(f"{stack.base}/metrics"), "baton_gateway_requests_total") > 0
+
+
+def test_proof_headers_can_be_turned_off():
+    with Stack("--no-proof-headers") as running:
+        status, headers, text = running.chat(FIRST_TURN, max_tokens=2)
+    assert status == 200, text
+    assert not [name for name in headers if name.lower().startswith("x-baton-") or name.lower() == "server-timing"]
 
 
 def test_ctrl_c_stops_everything_within_two_seconds():

@@ -21,7 +21,7 @@ std::string one_line(std::string_view text) {
 
 }  // namespace
 
-void add_proof(http::Headers& headers, const runtime::PromptReport& r) {
+void add_proof(http::Headers& headers, const runtime::PromptReport& r, Nanos first_token) {
   const auto number = [&](std::string_view name, std::uint64_t value) {
     headers.set(name, fmt::format("{}", value));
   };
@@ -31,9 +31,11 @@ void add_proof(http::Headers& headers, const runtime::PromptReport& r) {
   number("x-baton-computed-tokens", r.computed);
   number("x-baton-kv-bytes", r.kv_bytes);
   if (!r.transfer_error.empty()) headers.set("x-baton-transfer-error", one_line(r.transfer_error));
-  headers.set("server-timing",
-              fmt::format("queue;dur={:.3f}, transfer;dur={:.3f}, compute;dur={:.3f}",
-                          millis(r.queue), millis(r.transfer), millis(r.compute)));
+  auto timing = fmt::format("queue;dur={:.3f}, ", millis(r.queue));
+  if (r.transfer > Nanos(0)) timing += fmt::format("transfer;dur={:.3f}, ", millis(r.transfer));
+  timing += fmt::format("compute;dur={:.3f}, first-token;dur={:.3f}", millis(r.compute),
+                        millis(first_token));
+  headers.set("server-timing", timing);
 }
 
 Generation::Generation(const Surroundings& around, http::Exchange& exchange, Prepared prepared,
@@ -61,7 +63,7 @@ Task<void> Generation::run() {
     const Letter letter = co_await ticket_.next();
     take(letter);
   }
-  if (report_) add_proof(headers_, *report_);
+  if (report_) add_proof(headers_, *report_, first_token_ - exchange_.arrived());
   if (error_ && !report_) {
     co_await refuse(*error_);
   } else if (prepared_.delivery.stream) {

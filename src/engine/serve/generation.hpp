@@ -22,8 +22,8 @@ struct Surroundings {
   bool force_usage = false;
 };
 
-// How the prompt's KV came about, as headers.
-void add_proof(http::Headers& headers, const runtime::PromptReport& report);
+// How the prompt's KV came about, as headers. `first_token`: from the request's arrival here.
+void add_proof(http::Headers& headers, const runtime::PromptReport& report, Nanos first_token);
 
 // Confined to the loop; lives in the handler's frame: unwinding it ends the request in the engine.
 class Generation {

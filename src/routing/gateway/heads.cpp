@@ -104,6 +104,7 @@ http::ResponseHead incoming_head(const http::ResponseHead& from_pod, const Route
   http::remove_hop_by_hop(head.headers);
   if (proof == ProofHeaders::kOff) {
     remove_proof(head.headers);
+    head.headers.remove("server-timing");
     return head;
   }
   head.headers.set("x-baton-decode", describe(route.decode));

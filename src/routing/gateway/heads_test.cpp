@@ -81,6 +81,7 @@ TEST(Heads, WithoutProofNothingOfItIsLeft) {
   const auto head = incoming_head({200,
                                    {{"x-baton-prefill", "127.77.0.1:8000"},
                                     {"X-Baton-Kv-Bytes", "77"},
+                                    {"Server-Timing", "queue;dur=1"},
                                     {"content-type", "text/plain"}}},
                                   pd_route(), ProofHeaders::kOff);
   EXPECT_EQ(head.headers.size(), 1);
