@@ -1,6 +1,8 @@
 """Single programs on free ports of this machine: an engine, a pair with a sidecar before it."""
 import contextlib
+import itertools
 import os
+import random
 import socket
 import subprocess
 import tempfile
@@ -9,10 +11,15 @@ import urllib.error
 from stack import BATON, MODELS, get, metric, wait_until
 
 
+# Below the range that outgoing connections take their ports from: what is free here stays free.
+_ports = itertools.cycle(random.sample(range(10_000, 32_000), 20_000))
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in _ports:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 class Program:
