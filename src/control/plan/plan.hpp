@@ -3,7 +3,9 @@
 // should exist out. Pure: same input, same bytes. `serve`, `plan` and the controller all call it.
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/core/result.hpp"
@@ -29,22 +31,66 @@ struct Settings {
   // one of today's llm-d picker.
   enum class PickerDefault : std::uint8_t { kSeed, kCurrent };
   PickerDefault picker_default = PickerDefault::kSeed;
+  // Routing by the model header: as the gateways say, always, never. See model_routing_of().
+  enum class ModelRouting : std::uint8_t { kEnabled, kForced, kDisabled };
+  ModelRouting model_routing = ModelRouting::kEnabled;
+  // The endpoint picker's program. Baton's own reads configurations of every generation as they
+  // are; for an upstream image, `picker_version` says what its configuration is migrated to.
+  std::string picker_image = "baton/baton:v0.1.0";
+  std::string picker_version;  // "0.10.0"; "" for Baton's own
+  // Where KEDA asks for the wanted replicas (autoscaling-wva-controller-config.prometheus).
+  struct Prometheus {
+    std::string url;
+    bool tls_insecure_skip_verify = false;
+    std::string auth_modes, trigger_auth_name, trigger_auth_kind;
+  };
+  Prometheus prometheus;
   // Parallel sizes are accepted as emulated: no warning that one process cannot split itself.
   bool emulate_accelerators = false;
 };
+
+// "enabled", "forced", "disabled" in any case; anything else counts as enabled, as upstream does.
+Settings::ModelRouting model_routing_of(std::string_view text);
+// Pods run the upstream picker instead of Baton's.
+void use_upstream_picker(Settings& settings);
 
 struct ServiceView {
   Value service;                   // LLMInferenceService, either version, as read
   std::vector<Value> configs;      // LLMInferenceServiceConfigs of its namespace and the system's
   std::vector<Value> config_maps;  // those of its namespace and the system's
   std::vector<Value> children;     // live objects it owns (to keep what others decide, as replicas)
+  std::vector<Value> peers;        // the other LLMInferenceServices of its namespace, with status
+  std::vector<Value> gateways;     // those that spec.router.gateway.refs name, if they exist
+  // ServiceAccounts of its namespace; nullopt when there is no cluster to ask.
+  std::optional<std::vector<Value>> accounts;
   Settings settings;
 };
 
 struct Warning {
   std::string pointer;  // JSON pointer into the service, "" for the whole
   std::string message;
+  std::string reason = "PlanWarning";  // of the Event that tells of it
 };
+
+// Who shares the traffic of spec.router.route.group: status.router.group.
+struct Group {
+  struct Member {
+    std::string name;
+    std::int64_t weight = 0;
+    bool stopped = false;
+    Value backend_ref;  // of an HTTPRoute rule, without weight
+  };
+  std::string name;
+  std::vector<Member> members;         // those that serve the same models, by name, with this one
+  std::vector<std::string> divergent;  // the others: GroupDegraded
+};
+
+// What plan() may make, and what it once made: whoever applies plans looks through all of them for
+// objects that should be gone.
+struct ChildKind {
+  std::string_view group, version, kind;  // group "" for the core API
+};
+const std::vector<ChildKind>& child_kinds();
 
 // Something that needs I/O or a clock: reconcile fulfils it.
 struct Wish {
@@ -61,6 +107,7 @@ struct Plan {
   std::vector<Warning> warnings;
   // "Preset:kserve/kserve-config-llm-template", "UserRef:ns/name", in merge order.
   std::vector<std::string> applied_configs;
+  std::optional<Group> group;  // with spec.router.route.group and a managed route
 };
 
 // kInvalid: the service or its merge is wrong; the message names the JSON pointer, all findings
