@@ -20,13 +20,25 @@ namespace baton::kube {
 class Follower {
  public:
   using OnEvent = std::function<void(const Event&)>;
-  Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event);
+  // After the events of each list: its version, or why there is none. kNotFound: the kind is not
+  // served (its CRD is not installed); it is asked for again every half minute.
+  using OnList = std::function<void(const Result<Version>&)>;
+  // What is kept of the objects seen. kVersions suits a reader with a store of its own; an object
+  // that a later list no longer has is then told by apiVersion, kind, namespace and name only.
+  enum class Keep : bool { kObjects, kVersions };
+  Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event)
+      : Follower(cluster, clock, std::move(query), std::move(on_event), nullptr, Keep::kObjects) {}
+  Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event, OnList on_list,
+           Keep keep);
   ~Follower();
 
  private:
+  struct Known {
+    Version version;
+    Object object;  // null with kVersions
+  };
   void run();
-  // Returns the version to watch from, or "" when the list failed.
-  Version relist();
+  Result<Version> relist();
   void follow(const Version& from);
   void deliver(const Event& event);
 
@@ -34,8 +46,10 @@ class Follower {
   const Clock& clock_;
   const Query query_;
   const OnEvent on_event_;
-  std::map<ObjectKey, Object> known_;  // the thread's
-  std::mutex mutex_;                   // guards stopping_, watch_
+  const OnList on_list_;
+  const Keep keep_;
+  std::map<ObjectKey, Known> known_;  // the thread's
+  std::mutex mutex_;                  // guards stopping_, watch_
   std::condition_variable wake_;
   bool stopping_ = false;
   std::unique_ptr<Watch> watch_;

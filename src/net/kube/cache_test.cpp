@@ -1,0 +1,201 @@
+#include "net/kube/cache.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "base/text/yaml.hpp"
+#include "net/kube/digest.hpp"
+#include "net/kube/memory_cluster.hpp"
+#include "net/kube/object.hpp"
+
+namespace baton::kube {
+namespace {
+
+using ::testing::HasSubstr;
+
+const Type kPod{"", "v1", "Pod"};
+const Type kWidget{"example.org", "v1", "Widget"};
+
+Object parse(const std::string& text) { return *text::yaml::parse(text, "test"); }
+Object pod(const std::string& name, const std::string& more = "") {
+  return parse("{apiVersion: v1, kind: Pod, metadata: {name: " + name + ", namespace: llm" + more +
+               "}, spec: {large: text}}");
+}
+
+// A MemoryCluster that does not know Widgets, or cannot list them.
+class WithoutWidgets final : public Cluster {
+ public:
+  explicit WithoutWidgets(MemoryCluster& inner) : inner_(inner) {}
+  std::atomic<bool> broken = false;
+
+  Result<Object> get(const ObjectKey& k, Deadline d) override { return inner_.get(k, d); }
+  Result<List> list(const Query& q, Deadline d) override {
+    if (q.type.kind == "Widget") {
+      return broken ? unavailable("no answer") : not_found("no such kind");
+    }
+    return inner_.list(q, d);
+  }
+  Result<Object> create(const Object& o, DryRun r, Deadline d) override {
+    return inner_.create(o, r, d);
+  }
+  Result<Object> update(const Object& o, DryRun r, Deadline d) override {
+    return inner_.update(o, r, d);
+  }
+  Result<Object> update_status(const Object& o, Deadline d) override {
+    return inner_.update_status(o, d);
+  }
+  Result<Object> patch(const ObjectKey& k, const Object& p, DryRun r, Deadline d) override {
+    return inner_.patch(k, p, r, d);
+  }
+  Status remove(const ObjectKey& k, Grace g, Deadline d) override { return inner_.remove(k, g, d); }
+  Result<std::unique_ptr<Watch>> watch(const Query& q, const Version& v, Deadline d) override {
+    return inner_.watch(q, v, d);
+  }
+
+ private:
+  MemoryCluster& inner_;
+};
+
+class CacheTest : public ::testing::Test {
+ protected:
+  Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(20)); }
+  Object create(const Object& object) {
+    auto made = memory_.create(object, DryRun::kNo, soon());
+    EXPECT_TRUE(made) << made.error().message();
+    return *made;
+  }
+  void see(const Expectation& expected) { ASSERT_TRUE(cache_.has_seen(expected, soon())); }
+
+  SystemClock clock_;
+  SeededRandom random_{7};
+  MemoryCluster memory_{clock_, random_};
+  WithoutWidgets cluster_{memory_};
+  Cache cache_{cluster_, clock_};
+};
+
+TEST_F(CacheTest, HoldsWhatWasThereAndWhatComesChangesAndGoes) {
+  create(pod("first"));
+  cache_.follow({kPod, {}, nullptr}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  EXPECT_TRUE(cache_.get({kPod, "llm", "first"}));
+
+  auto second = create(pod("second"));
+  see(written(second));
+  EXPECT_EQ(cache_.list(kPod, "llm").size(), 2U);
+  EXPECT_TRUE(cache_.list(kPod, "elsewhere").empty());
+
+  second["spec"]["large"] = "other";
+  see(written(*memory_.update(second, DryRun::kNo, soon())));
+  EXPECT_EQ(cache_.get({kPod, "llm", "second"})->object.string_at({"spec", "large"}), "other");
+
+  ASSERT_TRUE(memory_.remove({kPod, "llm", "second"}, Grace::kDefault, soon()));
+  see(removed(second));
+  EXPECT_FALSE(cache_.get({kPod, "llm", "second"}));
+}
+
+TEST_F(CacheTest, DoesNotSayThatItHasSeenWhatHasNotHappened) {
+  cache_.follow({kPod, {}, nullptr}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  const auto made = create(pod("p"));
+  see(written(made));
+  auto later = written(made);
+  later.version = std::to_string(std::stoull(later.version) + 1);
+  EXPECT_FALSE(cache_.has_seen(later, Deadline{clock_.now()}));
+  EXPECT_FALSE(cache_.has_seen(removed(made), Deadline{clock_.now()}));
+}
+
+TEST_F(CacheTest, KeepsOnlyWhatTheTrimLeavesAndStillTellsThatTheRestChanged) {
+  cache_.follow({kPod, {}, identity_only}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  auto made = create(pod("p"));
+  see(written(made));
+  const auto before = cache_.get({kPod, "llm", "p"});
+  EXPECT_EQ(before->object.find("spec"), nullptr);
+  EXPECT_EQ(uid_of(before->object), uid_of(made));
+
+  made["status"]["phase"] = "Running";
+  made = *memory_.update_status(made, soon());
+  see(written(made));
+  EXPECT_EQ(cache_.get({kPod, "llm", "p"})->content, before->content);
+
+  made["spec"]["large"] = "other";
+  see(written(*memory_.update(made, DryRun::kNo, soon())));
+  EXPECT_NE(cache_.get({kPod, "llm", "p"})->content, before->content);
+}
+
+TEST_F(CacheTest, FindsObjectsByControllerAndByLabel) {
+  cache_.follow({kPod, {}, nullptr}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  const auto owner = create(pod("owner"));
+  auto child = pod("child", ", labels: {app: x}");
+  child["metadata"]["ownerReferences"].push_back(controller_reference(owner));
+  child = create(child);
+  see(written(child));
+  ASSERT_EQ(cache_.controlled(kPod, uid_of(owner)).size(), 1U);
+  EXPECT_EQ(name_of(cache_.controlled(kPod, uid_of(owner)).front()->object), "child");
+  EXPECT_EQ(cache_.labelled(kPod, "llm", {{"app", "x"}}).size(), 1U);
+  EXPECT_TRUE(cache_.labelled(kPod, "llm", {{"app", "y"}}).empty());
+
+  ASSERT_TRUE(memory_.remove({kPod, "llm", "child"}, Grace::kDefault, soon()));
+  see(removed(child));
+  EXPECT_TRUE(cache_.controlled(kPod, uid_of(owner)).empty());
+}
+
+TEST_F(CacheTest, FollowsOnlyTheLabelsAskedFor) {
+  create(pod("mine", ", labels: {app: x}"));
+  create(pod("other"));
+  cache_.follow({kPod, {{"app", "x"}}, nullptr}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  EXPECT_EQ(cache_.list(kPod, "").size(), 1U);
+  EXPECT_EQ(cache_.size(), 1U);
+}
+
+TEST_F(CacheTest, IsInStepWithAClusterThatDoesNotServeAKind) {
+  cache_.follow({kWidget, {}, nullptr}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  EXPECT_TRUE(cache_.synced());
+  EXPECT_FALSE(cache_.serves(kWidget));
+  EXPECT_TRUE(cache_.list(kWidget, "").empty());
+}
+
+TEST_F(CacheTest, TellsOfChangesWithWhatWasBefore) {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  cache_.follow({kPod, {}, nullptr}, [&](const SnapshotPtr& before, const SnapshotPtr& now) {
+    const std::lock_guard lock(mutex);
+    told.push_back(std::string(before ? "had" : "new") + (now ? "" : " gone"));
+  });
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  auto made = create(pod("p"));
+  made["spec"]["large"] = "other";
+  made = *memory_.update(made, DryRun::kNo, soon());
+  see(written(made));
+  ASSERT_TRUE(memory_.remove({kPod, "llm", "p"}, Grace::kDefault, soon()));
+  see(removed(made));
+  cache_.stop();  // all was told
+  EXPECT_THAT(told, ::testing::ElementsAre("new", "had", "had gone"));
+}
+
+TEST_F(CacheTest, NamesTheKindsThatDidNotArriveInTime) {
+  cluster_.broken = true;
+  cache_.follow({kWidget, {}, nullptr}, nullptr);
+  const auto waited = cache_.wait_synced(Deadline{clock_.now()});
+  ASSERT_FALSE(waited);
+  EXPECT_THAT(waited.error().message(), HasSubstr("Widget"));
+  EXPECT_FALSE(cache_.synced());
+}
+
+TEST(Digest, LeavesOutWhatOnlyTheServerDecides) {
+  const auto a = parse("{metadata: {name: a, resourceVersion: '1'}, spec: {x: 1}, status: {y: 1}}");
+  const auto b = parse("{metadata: {name: a, resourceVersion: '2', uid: u}, spec: {x: 1}}");
+  const auto c = parse("{metadata: {name: a, labels: {l: v}}, spec: {x: 1}}");
+  EXPECT_EQ(digest_of_content(a), digest_of_content(b));
+  EXPECT_NE(digest_of_content(a), digest_of_content(c));
+  EXPECT_NE(digest(a), digest(b));
+  EXPECT_NE(digest(parse("[[1], 2]")), digest(parse("[1, [2]]")));
+}
+
+}  // namespace
+}  // namespace baton::kube
