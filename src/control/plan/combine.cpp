@@ -22,6 +22,7 @@ using text::json::Array;
 using text::json::Object;
 
 constexpr std::int64_t kPickerPort = 9002;
+constexpr std::string_view kNeverPinned = "config-llm-router-route";
 constexpr std::string_view kDefaultConfigKey = "epp";
 constexpr std::string_view kSharedPickerConfigs = "config-scheduler-";
 
@@ -200,8 +201,29 @@ void fill_route(Value& service) {
   }
 }
 
+std::string pin_key(std::string_view preset) { return fmt::format("serving.kserve.io/{}", preset); }
+
+// The full name of a preset: the one the service was first planned with, else by today's prefix.
+std::string full_name(const Value& service, std::string_view preset, const Settings& settings) {
+  const std::string_view pinned = service.string_at({"status", "annotations", pin_key(preset)});
+  const bool counts = settings.pin_configs && !pinned.empty() && preset != kNeverPinned;
+  return counts ? std::string(pinned) : fmt::format("{}{}", settings.config_prefix, preset);
+}
+
+std::map<std::string, std::string> missing_pins(const Value& service, const Settings& settings) {
+  std::map<std::string, std::string> out;
+  for (const std::string_view preset : well_known_configs()) {
+    if (!settings.pin_configs || preset == kNeverPinned) continue;
+    const std::string key = pin_key(preset);
+    if (service.string_at({"status", "annotations", key}).empty()) {
+      out.emplace(key, fmt::format("{}{}", settings.config_prefix, preset));
+    }
+  }
+  return out;
+}
+
 Result<std::vector<Source>> sources(Value& service, const Lookup& lookup,
-                                    const std::string& prefix) {
+                                    const Settings& settings) {
   std::vector<Source> refs;
   const Value* base_refs = get(service, {"spec", "baseRefs"});
   if (base_refs != nullptr && base_refs->is_array()) {
@@ -221,9 +243,7 @@ Result<std::vector<Source>> sources(Value& service, const Lookup& lookup,
 
   std::vector<Source> all;
   for (const std::string& preset : presets_for(resolved)) {
-    const std::string pin = fmt::format("serving.kserve.io/{}", preset);
-    const std::string_view pinned = service.string_at({"status", "annotations", pin});
-    const std::string name = pinned.empty() ? prefix + preset : std::string(pinned);
+    const std::string name = full_name(service, preset, settings);
     BATON_TRY_ASSIGN(Config config, lookup.config(name, "/spec"));
     all.push_back({"Preset", name, std::move(config)});
   }
@@ -232,6 +252,24 @@ Result<std::vector<Source>> sources(Value& service, const Lookup& lookup,
 }
 
 }  // namespace
+
+std::span<const std::string_view> well_known_configs() {
+  static constexpr std::string_view kAll[] = {"config-llm-scheduler",
+                                              "config-llm-tokenizer",
+                                              "config-llm-scheduler-latency-predictor",
+                                              kNeverPinned,
+                                              "config-llm-tracing",
+                                              "config-llm-prefill-template",
+                                              "config-llm-prefill-worker-data-parallel",
+                                              "config-llm-prefill-worker-pipeline-parallel",
+                                              "config-llm-decode-template",
+                                              "config-llm-decode-worker-data-parallel",
+                                              "config-llm-decode-worker-pipeline-parallel",
+                                              "config-llm-template",
+                                              "config-llm-worker-data-parallel",
+                                              "config-llm-worker-pipeline-parallel"};
+  return kAll;
+}
 
 std::vector<std::string> presets_for(const Value& spec) {
   std::vector<std::string> out;
@@ -256,11 +294,13 @@ std::vector<std::string> presets_for(const Value& spec) {
   return out;
 }
 
-Result<Combined> combine(Value service, const ServiceView& observed) {
+Result<Combined> combine(Value service, const ServiceView& observed, Stage& stage) {
+  stage = Stage::kFindConfigs;
   const Lookup lookup(observed, namespace_of(service));
-  BATON_TRY_ASSIGN(const std::vector<Source> all,
-                   sources(service, lookup, observed.settings.config_prefix));
+  BATON_TRY_ASSIGN(const std::vector<Source> all, sources(service, lookup, observed.settings));
+  stage = Stage::kCombine;
   Combined out;
+  out.pins = missing_pins(service, observed.settings);
   Value spec = Object();
   for (const Source& source : all) {
     spec = merge(spec, source.config.spec);

@@ -110,6 +110,54 @@ TEST(Presets, OfTheClusterReplaceTheCompiledOnes) {
   EXPECT_EQ(main_of(planned(v), "s-kserve").string_at({"image"}), "pinned");
 }
 
+TEST(Pins, AreWhatTheStatusLacks) {
+  ServiceView v = view("{}");
+  const auto pins = planned(v).pins;
+  EXPECT_EQ(pins.size(), 13U);
+  EXPECT_EQ(pins.at("serving.kserve.io/config-llm-template"), "kserve-config-llm-template");
+  EXPECT_FALSE(pins.contains("serving.kserve.io/config-llm-router-route"));
+
+  for (const auto& [key, name] : pins) v.service["status"]["annotations"][key] = name;
+  v.settings.config_prefix = "kserve-v2-";
+  v.configs.push_back(config("kserve-config-llm-template", "{labels: {which: pinned}}"));
+  v.configs.push_back(config("kserve-v2-config-llm-template", "{labels: {which: new}}"));
+  EXPECT_TRUE(planned(v).pins.empty());
+  EXPECT_EQ(planned(v).merged.string_at({"spec", "labels", "which"}), "pinned");
+
+  v.settings.pin_configs = false;
+  EXPECT_TRUE(planned(v).pins.empty());
+  EXPECT_EQ(planned(v).merged.string_at({"spec", "labels", "which"}), "new");
+}
+
+TEST(Attempt, NamesTheStageThatFailedAndKeepsWhatCameBefore) {
+  const auto failed = [](const ServiceView& v) {
+    const Attempt tried = attempt(v);
+    EXPECT_TRUE(tried.failure);
+    return tried.failure ? std::string(reason(tried.failure->stage)) : "";
+  };
+  EXPECT_EQ(failed(view("{replicas: -1}")), "CombineBaseError");
+  EXPECT_EQ(failed(view("{baseRefs: [{name: nowhere}]}")), "ConfigNotFound");
+  EXPECT_EQ(failed(view("{labels: {a: '{{ .Spec.Nothing }}'}}")), "CombineBaseError");
+  EXPECT_EQ(failed(view("{router: {scheduler: {config: {ref: {name: nowhere, key: epp}}}}}")),
+            "CombineBaseError");
+  ServiceView wrong = view("{baseRefs: [{name: a}], router: {scheduler: {}}}");
+  wrong.configs.push_back(config("a", "{template: {containers: [{name: main}]}, replicas: 2}"));
+  wrong.service["spec"]["scaling"] = yaml("{maxReplicas: 2, wva: {hpa: {}}}");
+  const Attempt merged = attempt(wrong);
+  ASSERT_TRUE(merged.failure);
+  EXPECT_EQ(reason(merged.failure->stage), "InvalidRenderedConfig");
+  EXPECT_THAT(merged.failure->error.message(),
+              HasSubstr("after merging configs [Preset:kserve/kserve-config-llm-scheduler, "
+                        "Preset:kserve/kserve-config-llm-template, UserRef:ns/a]: "));
+  EXPECT_THAT(merged.plan.applied_configs, Contains("UserRef:ns/a"));
+  EXPECT_TRUE(merged.plan.children.empty());
+
+  const Attempt stored =
+      attempt(view("{prefill: {worker: {}, parallelism: {pipeline: 2}}, model: {uri: 'ftp://x'}}"));
+  ASSERT_TRUE(stored.failure);
+  EXPECT_EQ(stored.failure->stage, Stage::kMultiNode);
+}
+
 // B20
 TEST(Templates, AreReplacedEverywhereInStringsOfTheSpec) {
   EXPECT_THAT(args_of(with_args("'{{ .Spec.Model.Name }}-{{ .Name }}.{{ .Namespace }}', plain, '{{ "

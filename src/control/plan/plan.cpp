@@ -16,14 +16,6 @@
 namespace baton::plan {
 namespace {
 
-bool is_stopped(const Value& service) {
-  const std::string_view text =
-      service.string_at({"metadata", "annotations", "serving.kserve.io/stop"});
-  return std::ranges::equal(text, std::string_view("true"), {}, [](char c) {
-    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  });
-}
-
 Wish tls_secret(const Build& build) {
   const auto both = [&](std::vector<std::string>& to, std::string_view service) {
     to.push_back(fmt::format("{}.{}.svc", service, build.ns));
@@ -39,12 +31,18 @@ Wish tls_secret(const Build& build) {
   return wish;
 }
 
-Status add_children(Build& build) {
+// In the order in which upstream reconciles them.
+Status add_children(Build& build, Stage& stage) {
   if (build.settings().enable_tls) build.out.wishes.push_back(tls_secret(build));
+  stage = Stage::kMultiNode;
   BATON_TRY(add_multi_node(build));
+  stage = Stage::kSingleNode;
   BATON_TRY(add_single_node(build));
+  stage = Stage::kWorkloadService;
   add_workload_service(build);
+  stage = Stage::kScheduler;
   add_picker(build);
+  stage = Stage::kRoute;
   add_route(build);
   return {};
 }
@@ -54,37 +52,88 @@ Status refuse(const api::Findings& findings) {
   return invalid(api::to_string(findings.errors));
 }
 
-}  // namespace
-
-Result<Plan> plan(const ServiceView& observed) {
+// `stage` is always the one that is under way.
+Status fill(const ServiceView& observed, Plan& out, Stage& stage) {
+  out.merged = observed.service;
   BATON_TRY_ASSIGN(Value service, api::to_v1alpha2(observed.service));
   BATON_TRY(refuse(api::check_identity(service)));
   api::set_defaults(service);
+  out.merged = service;
   const api::Findings written = api::validate(service, api::Completeness::kPartial);
   BATON_TRY(refuse(written));
-  BATON_TRY_ASSIGN(Combined combined, combine(std::move(service), observed));
-  const std::string applied = fmt::format("{}", fmt::join(combined.applied, ", "));
-  BATON_TRY(refuse(api::validate(combined.service, api::Completeness::kWhole))
-                .with(fmt::format("after merging [{}]", applied)));
-
-  Plan out;
-  out.applied_configs = std::move(combined.applied);
   for (const api::Finding& warning : written.warnings) {
     out.warnings.push_back({warning.pointer, warning.message});
   }
-  std::ranges::move(combined.warnings, std::back_inserter(out.warnings));
-  Build build{.observed = observed,
-              .service = combined.service,
-              .picker_text = std::move(combined.picker_text),
-              .name = name_of(combined.service),
-              .ns = namespace_of(combined.service),
-              .out = out};
-  if (!is_stopped(combined.service)) {
-    BATON_TRY(add_children(build));
-    warn_of_useless_fields(build);
-  }
+  BATON_TRY_ASSIGN(Combined combined, combine(std::move(service), observed, stage));
   out.merged = std::move(combined.service);
+  out.applied_configs = std::move(combined.applied);
+  out.pins = std::move(combined.pins);
+  std::ranges::move(combined.warnings, std::back_inserter(out.warnings));
+  stage = Stage::kCheckMerged;
+  BATON_TRY(
+      refuse(api::validate(out.merged, api::Completeness::kWhole))
+          .with(fmt::format("after merging configs [{}]", fmt::join(out.applied_configs, ", "))));
+  if (is_stopped(out.merged)) return {};
+  const Value merged = out.merged;
+  Build build{.observed = observed,
+              .service = merged,
+              .picker_text = std::move(combined.picker_text),
+              .name = name_of(merged),
+              .ns = namespace_of(merged),
+              .out = out};
+  BATON_TRY(add_children(build, stage));
+  warn_of_useless_fields(build);
+  return {};
+}
+
+}  // namespace
+
+bool is_stopped(const Value& service) {
+  const std::string_view text =
+      service.string_at({"metadata", "annotations", "serving.kserve.io/stop"});
+  return std::ranges::equal(text, std::string_view("true"), {}, [](char c) {
+    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  });
+}
+
+std::string_view reason(Stage stage) {
+  switch (stage) {
+    case Stage::kService:
+    case Stage::kCombine:
+      break;
+    case Stage::kFindConfigs:
+      return "ConfigNotFound";
+    case Stage::kCheckMerged:
+      return "InvalidRenderedConfig";
+    case Stage::kMultiNode:
+      return "ReconcileMultiNodeWorkloadError";
+    case Stage::kSingleNode:
+      return "ReconcileSingleNodeWorkloadError";
+    case Stage::kWorkloadService:
+      return "ReconcileWorkloadServiceError";
+    case Stage::kScaling:
+      return "ReconcileScalingError";
+    case Stage::kScheduler:
+      return "SchedulerReconcileError";
+    case Stage::kRoute:
+      return "HTTPRouteReconcileError";
+  }
+  return "CombineBaseError";
+}
+
+Attempt attempt(const ServiceView& observed) {
+  Attempt out;
+  Stage stage = Stage::kService;
+  if (const Status done = fill(observed, out.plan, stage); !done) {
+    out.failure = Failure{stage, done.error()};
+  }
   return out;
+}
+
+Result<Plan> plan(const ServiceView& observed) {
+  Attempt done = attempt(observed);
+  if (done.failure) return std::move(done.failure->error);
+  return std::move(done.plan);
 }
 
 }  // namespace baton::plan

@@ -3,6 +3,7 @@
 // should exist out. Pure: same input, same bytes. `serve`, `plan` and the controller all call it.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ using text::json::Value;
 struct Settings {
   std::string system_namespace = "kserve";
   std::string config_prefix = "kserve-";
+  // Presets keep the names they had when a service was first planned (Plan::pins).
+  bool pin_configs = true;
   std::string ingress_gateway_name = "kserve-ingress-gateway";
   std::string ingress_gateway_namespace = "kserve";
   std::string model_routing_header = "X-Gateway-Model-Name";
@@ -59,10 +62,13 @@ struct ServiceView {
   std::vector<Value> configs;      // LLMInferenceServiceConfigs of its namespace and the system's
   std::vector<Value> config_maps;  // those of its namespace and the system's
   std::vector<Value> children;     // live objects it owns (to keep what others decide, as replicas)
-  std::vector<Value> peers;        // the other LLMInferenceServices of its namespace, with status
-  std::vector<Value> gateways;     // those that spec.router.gateway.refs name, if they exist
-  // ServiceAccounts of its namespace; nullopt when there is no cluster to ask.
+  // ServiceAccounts of its namespace. Unset where there is no API server to ask: then no account
+  // counts as missing.
   std::optional<std::vector<Value>> accounts;
+  // Secrets of its namespace. Only which keys and annotations they have matters; values may be cut.
+  std::vector<Value> secrets;
+  std::vector<Value> peers;     // the other LLMInferenceServices of its namespace, with status
+  std::vector<Value> gateways;  // those that spec.router.gateway.refs name, if they exist
   Settings settings;
 };
 
@@ -108,8 +114,46 @@ struct Plan {
   // "Preset:kserve/kserve-config-llm-template", "UserRef:ns/name", in merge order.
   std::vector<std::string> applied_configs;
   std::optional<Group> group;  // with spec.router.route.group and a managed route
+  // What the service's status.annotations lack: "serving.kserve.io/config-llm-template" -> the full
+  // name in use. Once written, a later prefix does not change the service's presets.
+  std::map<std::string, std::string> pins;
 };
 
+// Where planning ended. Each stage has its condition (controller reference 2.3, 5.5).
+enum class Stage : std::uint8_t {
+  kService,      // the service, as written, is wrong: admission should have refused it
+  kFindConfigs,  // a preset or baseRef is nowhere to be found
+  kCombine,      // merge, templates, the picker's ConfigMap, LoRA adapters
+  kCheckMerged,  // the merged service is wrong
+  kMultiNode,    // LeaderWorkerSets
+  kSingleNode,   // Deployments
+  kWorkloadService,
+  kScaling,
+  kScheduler,
+  kRoute,
+};
+// "ConfigNotFound", "CombineBaseError", "InvalidRenderedConfig", "ReconcileMultiNodeWorkloadError"
+// and so on: the reason of the condition that turns False.
+std::string_view reason(Stage stage);
+
+struct Failure {
+  Stage stage;
+  Error error;
+};
+
+// With a failure, `plan` holds what came before it: the children of earlier stages,
+// applied_configs from kCheckMerged on, and as `merged` the service as written until kCombine is
+// over. Of a stopped service there are never children.
+struct Attempt {
+  Plan plan;
+  std::optional<Failure> failure;
+};
+Attempt attempt(const ServiceView& observed);
+
+// Whether the service carries the annotation serving.kserve.io/stop: "true".
+bool is_stopped(const Value& service);
+
+// The same for those who want the whole or nothing.
 // kInvalid: the service or its merge is wrong; the message names the JSON pointer, all findings
 // joined by "; ". kNotFound: a baseRef or ConfigMap is missing; the message lists candidates.
 Result<Plan> plan(const ServiceView& observed);

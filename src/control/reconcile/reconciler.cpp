@@ -234,7 +234,7 @@ Status Reconciler::write_status(const Pass& pass, Deadline deadline) {
                      old_generation->if_int().value_or(0) != kube::generation_of(pass.service);
   if (fresh && pass.plan) {
     for (const auto& warning : pass.plan->warnings) {
-      recorder_.record(next, EventType::kWarning, "PlanWarning",
+      recorder_.record(next, EventType::kWarning, warning.reason,
                        warning.pointer + ": " + warning.message);
     }
   }
