@@ -22,13 +22,9 @@ class Checker {
 
   void members(const Struct& type, const Value& value, const std::string& at) {
     if (!value.is_object()) return wrong(at, "an object", value);
-    std::vector<std::string_view> names;
-    for (const Field& known : type.fields) names.push_back(known.name);
     for (const auto& [key, member] : *value.if_object()) {
-      const Field* field = type.find(key);
-      if (field == nullptr) {
-        unknown(pointer(at, key), key, names);
-      } else if (!member.is_null()) {
+      const Field* field = known(type, key, pointer(at, key));
+      if (field != nullptr && !member.is_null()) {
         this->field(*field, member, pointer(at, key));
       }
     }
@@ -44,10 +40,16 @@ class Checker {
           fmt::format("expected {}, is {}", expected,
                       small ? text::json::dump(value) : fmt::format("an {}", value.kind_name())));
   }
-  void unknown(const std::string& at, std::string_view name,
-               std::span<const std::string_view> known) {
+  // The field of that name; else null, and a warning.
+  const Field* known(const Struct& type, std::string_view name, const std::string& at) {
+    if (const Field* field = type.find(name)) return field;
+    std::vector<std::string_view> names;
+    for (const Field& one : type.fields) {
+      if (one.versions != Versions::kV1Alpha1) names.push_back(one.name);
+    }
     out_.warnings.push_back(
-        {at, fmt::format("unknown field, has no effect{}", did_you_mean(name, known))});
+        {at, fmt::format("unknown field, has no effect{}", did_you_mean(name, names))});
+    return nullptr;
   }
 
   void field(const Field& field, const Value& value, const std::string& at) {
@@ -55,6 +57,7 @@ class Checker {
       case FieldType::kString:
         return string(field, value, at);
       case FieldType::kInt:
+      case FieldType::kLong:
         return integer(field, value, at);
       case FieldType::kBool:
         if (value.if_bool() == nullptr) wrong(at, "true or false", value);
@@ -65,10 +68,13 @@ class Checker {
       case FieldType::kIntOrPercent:
         if (!value.if_int() && !value.is_string()) wrong(at, "a number or a percentage", value);
         return;
+      case FieldType::kStrings:
+        return words(value, at);
       case FieldType::kStringMap:
         return string_map(value, at);
       case FieldType::kPodSpec:
         return pod_spec(value, at);
+      case FieldType::kQuantityMap:
       case FieldType::kRaw:
         if (!value.is_object()) wrong(at, "an object", value);
         return;
@@ -112,7 +118,7 @@ class Checker {
     if (items == nullptr) return wrong(at, "a list", value);
     for (std::size_t i = 0; i < items->size(); ++i) {
       const std::string place = pointer(at, i);
-      if (field.of != nullptr) {
+      if (field.type == FieldType::kObjects) {
         members(*field.of, (*items)[i], place);
       } else if (!(*items)[i].is_object()) {
         wrong(place, "an object", (*items)[i]);
@@ -124,9 +130,7 @@ class Checker {
   void pod_spec(const Value& value, const std::string& at) {
     if (!value.is_object()) return wrong(at, "an object", value);
     for (const auto& [key, member] : *value.if_object()) {
-      if (std::ranges::find(pod_spec_fields(), key) == pod_spec_fields().end()) {
-        unknown(pointer(at, key), key, pod_spec_fields());
-      }
+      known(api::pod_spec(), key, pointer(at, key));
       const bool containers = key == "containers" || key == "initContainers";
       if (containers && !member.is_null()) this->containers(member, pointer(at, key));
       if (key == "volumes" && !member.is_null()) named_items(member, pointer(at, key));
@@ -152,9 +156,7 @@ class Checker {
       if (container == nullptr) continue;
       const std::string place = pointer(at, i);
       for (const auto& [key, member] : *container) {
-        if (std::ranges::find(container_fields(), key) == container_fields().end()) {
-          unknown(pointer(place, key), key, container_fields());
-        }
+        known(api::container(), key, pointer(place, key));
         const bool is_words = key == "command" || key == "args";
         if (is_words && !member.is_null()) words(member, pointer(place, key));
         if (key == "env" && !member.is_null()) named_items(member, pointer(place, key));
