@@ -7,12 +7,14 @@
 #include <cstring>
 #include <list>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/async/watchdog.hpp"
 #include "base/core/assert.hpp"
 #include "net/http/parser.hpp"
 #include "net/http/socket.hpp"
+#include "net/http/wire.hpp"
 
 namespace baton::http {
 
@@ -23,17 +25,20 @@ constexpr std::size_t kReadBytes = 64 << 10;  // beyond the head limit
 // One connection. Its expiry cancels what it waits for.
 struct Connection {
   Connection(async::Watchdog& dog, const asio::any_io_executor& executor, std::size_t head_bytes)
-      : socket(executor),
+      : wire(Tcp::socket(executor)),
         parser({.head_bytes = head_bytes}),
         in(head_bytes + kReadBytes),
         limit(dog, [this] {
           expired = true;
           boost::system::error_code ignored;
-          socket.cancel(ignored);
+          wire.socket().cancel(ignored);
           if (on_idle_expiry) on_idle_expiry();  // destroys this
         }) {}
+  ~Connection() { wire.say_end(); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
-  Tcp::socket socket;
+  Wire wire;
   ResponseParser parser;
   InBuffer in;
   bool expired = false;
@@ -42,11 +47,11 @@ struct Connection {
   async::Watchdog::Entry limit;
 };
 
-// Whether an idle connection still looks alive: open, and silent.
-bool quiet(Tcp::socket& socket) {
-  char byte = 0;
-  ssize_t n = ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+// What a wait ended with, when it was not its own success. Throws when our caller was cancelled.
+void check_cancelled(const boost::system::error_code& ec, const Connection& connection) {
+  if (ec == asio::error::operation_aborted && !connection.expired) {
+    throw boost::system::system_error(ec);
+  }
 }
 
 std::unexpected<Failure> failure(Failure::Kind kind, Error error) {
@@ -87,7 +92,7 @@ std::unique_ptr<Connection> Pool::take(const Endpoint& to) {
     list.pop_back();
     connection->on_idle_expiry = nullptr;
     connection->limit.clear();
-    if (quiet(connection->socket)) return connection;
+    if (connection->wire.quiet()) return connection;
   }
   return nullptr;
 }
@@ -146,21 +151,21 @@ class Response::Impl {
 
 namespace {
 
-// What a wait ended with, when it was not its own success. Throws when our caller was cancelled.
-void check_cancelled(const boost::system::error_code& ec, const Connection& connection) {
-  if (ec == asio::error::operation_aborted && !connection.expired) {
-    throw boost::system::system_error(ec);
-  }
-}
-
 // Receives once into the connection's buffer. False at the end of the stream.
 Task<Sent<bool>> receive(Connection& connection, const Endpoint& to) {
-  auto [ec, size] = co_await connection.socket.async_read_some(connection.in.prepare(),
-                                                               asio::as_tuple(asio::use_awaitable));
+  boost::system::error_code ec;
+  std::size_t size = 0;
+  Wire& wire = connection.wire;
+  if (wire.tls() == nullptr) {
+    std::tie(ec, size) = co_await wire.socket().async_read_some(
+        connection.in.prepare(), asio::as_tuple(asio::use_awaitable));
+  } else {
+    ec = co_await wire.read(connection.in.prepare(), size);
+  }
   if (connection.expired) co_return late(to);
   check_cancelled(ec, connection);
   if (ec == asio::error::eof) co_return false;
-  if (ec) co_return lost(to, ec.message());
+  if (ec) co_return lost(to, wire.reason(ec));
   connection.in.commit(size);
   co_return true;
 }
@@ -170,11 +175,11 @@ Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to,
                           std::span<const std::string_view> pieces) {
   Outgoing out(pieces);
   for (;;) {
-    Outgoing::State state = out.write(connection.socket.native_handle());
+    Outgoing::State state = connection.wire.write(out);
     if (state == Outgoing::State::kDone) co_return true;
     if (state == Outgoing::State::kBroken) co_return false;
-    auto [ec] = co_await connection.socket.async_wait(Tcp::socket::wait_write,
-                                                      asio::as_tuple(asio::use_awaitable));
+    auto [ec] = co_await connection.wire.socket().async_wait(Tcp::socket::wait_write,
+                                                             asio::as_tuple(asio::use_awaitable));
     if (connection.expired) co_return late(to);
     check_cancelled(ec, connection);
     if (ec) co_return false;
@@ -289,7 +294,7 @@ Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& 
   boost::system::error_code ec;
   auto address = asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, ec);
   if (!ec) co_return Tcp::endpoint(address, to.port);
-  Tcp::resolver resolver(guard.socket.get_executor());
+  Tcp::resolver resolver(guard.wire.socket().get_executor());
   auto [failed, found] = co_await resolver.async_resolve(to.host, std::to_string(to.port),
                                                          asio::as_tuple(asio::use_awaitable));
   if (failed || found.empty()) {
@@ -306,16 +311,22 @@ Task<Sent<std::unique_ptr<Connection>>> Client::Impl::connect(Endpoint to, Deadl
   connection->limit.set(limit.at);
   auto target = co_await resolve(to, *connection);
   if (!target) co_return std::unexpected(std::move(target).error());
-  auto [ec] =
-      co_await connection->socket.async_connect(*target, asio::as_tuple(asio::use_awaitable));
+  Wire& wire = connection->wire;
+  auto [ec] = co_await wire.socket().async_connect(*target, asio::as_tuple(asio::use_awaitable));
+  boost::system::error_code ignored;
+  if (!ec) wire.socket().set_option(Tcp::no_delay(true), ignored);
+  if (!ec && config.tls) {
+    wire.secure(tls::Stream::connect(*config.tls, wire.socket().native_handle(), to.host, to.port));
+    ec = co_await wire.handshake();
+    check_cancelled(ec, *connection);
+  }
   connection->limit.clear();
   if (connection->expired && deadline.passed(clock.now())) co_return late(to);
   if (ec || connection->expired) {
-    std::string why = connection->expired ? "no connection in time" : ec.message();
+    std::string why = connection->expired ? "no connection in time" : wire.reason(ec);
     co_return failure(Failure::Kind::kRefused,
                       unavailable(fmt::format("{}: {}", to_string(to), why)));
   }
-  connection->socket.set_option(Tcp::no_delay(true), ec);
   co_return connection;
 }
 

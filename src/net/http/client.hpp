@@ -11,13 +11,14 @@
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "net/http/message.hpp"
+#include "net/tls/context.hpp"
 
 namespace baton::http {
 
 // Why an exchange failed below HTTP.
 struct Failure {
   enum class Kind : std::uint8_t {
-    kRefused,    // no connection; nothing was sent, trying elsewhere is safe
+    kRefused,    // no connection (TLS handshake included); nothing was sent, elsewhere is safe
     kLost,       // the connection broke after something was sent
     kMalformed,  // the peer does not speak HTTP/1.1, or passed a limit
     kTimeout,    // the deadline passed
@@ -57,8 +58,9 @@ class Client {
   struct Config {
     std::size_t idle_per_endpoint = 1024;
     Nanos idle_timeout = std::chrono::seconds(60);
-    Nanos connect_timeout = std::chrono::seconds(5);
+    Nanos connect_timeout = std::chrono::seconds(5);  // TLS handshake included
     std::size_t head_bytes = 64 << 10;
+    std::shared_ptr<const tls::ClientContext> tls = nullptr;  // null: plain
   };
   Client(const Clock& clock, Config config);
   ~Client();

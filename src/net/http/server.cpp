@@ -58,6 +58,7 @@ struct Server::Impl {
         config(std::move(cfg)),
         handler(std::move(h)),
         watchdog(l.executor()),
+        handshakes(c),
         retry(l.executor()) {}
 
   void accept(Listener& listener);
@@ -74,6 +75,7 @@ struct Server::Impl {
   Config config;
   Handler handler;
   async::Watchdog watchdog;
+  HandshakeLog handshakes;
   std::list<Listener> listeners;
   std::list<Session> sessions;
   asio::steady_timer retry;
@@ -120,8 +122,11 @@ void Server::Impl::begin(Tcp::socket socket) {
   Tcp::endpoint remote = socket.remote_endpoint(ec);
   socket.set_option(Tcp::no_delay(true), ec);
   std::string peer = to_string(Endpoint{remote.address().to_string(), remote.port()});
-  Session::Deps deps{clock, config, handler, stopping, watchdog};
-  auto it = sessions.emplace(sessions.end(), deps, std::move(socket), std::move(peer));
+  std::unique_ptr<tls::Stream> tls;
+  if (config.tls) tls = tls::Stream::accept(*config.tls, socket.native_handle());
+  Session::Deps deps{clock, config, handler, stopping, watchdog, handshakes};
+  auto it = sessions.emplace(sessions.end(), deps, Wire(std::move(socket), std::move(tls)),
+                             std::move(peer));
   ++open;
   asio::co_spawn(loop.context(), it->run(),
                  asio::bind_cancellation_slot(it->signal().slot(),

@@ -12,18 +12,20 @@
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "net/http/message.hpp"
+#include "net/tls/context.hpp"
 
 namespace baton::http {
 
 // Every bound of a session. Passing one gives the stated status, or closes.
 struct ServerLimits {
-  std::size_t head_bytes = 64 << 10;               // 431
-  std::size_t body_bytes = 64 << 20;               // 413; per read_body the caller may pass less
-  std::size_t connections = 10'000;                // accept waits
-  Nanos head_timeout = std::chrono::seconds(10);   // first byte to end of head: 408
-  Nanos body_timeout = std::chrono::seconds(60);   // for the whole request body: 408
-  Nanos idle_timeout = std::chrono::seconds(75);   // keep-alive without a request
-  Nanos write_timeout = std::chrono::seconds(30);  // a write that makes no progress: close
+  std::size_t head_bytes = 64 << 10;  // 431
+  std::size_t body_bytes = 64 << 20;  // 413; per read_body the caller may pass less
+  std::size_t connections = 10'000;   // accept waits
+  Nanos handshake_timeout = std::chrono::seconds(10);  // of TLS: close
+  Nanos head_timeout = std::chrono::seconds(10);       // first byte to end of head: 408
+  Nanos body_timeout = std::chrono::seconds(60);       // for the whole request body: 408
+  Nanos idle_timeout = std::chrono::seconds(75);       // keep-alive without a request
+  Nanos write_timeout = std::chrono::seconds(30);      // a write that makes no progress: close
 };
 
 // One request being answered. Confined to its loop; valid during the handler call.
@@ -72,6 +74,9 @@ class Server {
   struct Config {
     ServerLimits limits;
     std::string server_name = "baton";
+    // Null: plain. Its ALPN list must not promise more than HTTP/1.1. A client that speaks HTTP in
+    // the clear to a port with TLS gets a 400 that says so.
+    std::shared_ptr<const tls::ServerContext> tls = nullptr;
   };
   Server(async::Loop& loop, const Clock& clock, Config config, Handler handler);
   ~Server();

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <iterator>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/async/task_group.hpp"
@@ -25,6 +26,11 @@ constexpr std::size_t kReadAhead = 16 << 10;
 // Room behind a body, so that a JSON parser that reads beyond its end needs no copy.
 constexpr std::size_t kSpareBytes = 64;
 
+// In the clear, to a client that speaks HTTP to a port with TLS.
+constexpr std::string_view kSpeakTls =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    "Content-Length: 39\r\n\r\nThis port speaks TLS: say https:// to it";
+
 bool framing_field(std::string_view name) {
   return equal_names(name, "Content-Length") || equal_names(name, "Transfer-Encoding") ||
          equal_names(name, "Connection") || equal_names(name, "Keep-Alive");
@@ -34,13 +40,13 @@ Task<Status> ended(Status how) { co_return how; }
 
 }  // namespace
 
-Session::Session(const Deps& deps, Tcp::socket socket, std::string peer)
+Session::Session(const Deps& deps, Wire wire, std::string peer)
     : deps_(deps),
-      socket_(std::move(socket)),
+      wire_(std::move(wire)),
       peer_(std::move(peer)),
       parser_({.head_bytes = deps.config.limits.head_bytes}),
       in_(deps.config.limits.head_bytes + kReadAhead),
-      readable_(socket_.get_executor()),
+      readable_(wire_.socket().get_executor()),
       limit_(deps.watchdog, [this] { on_expiry(); }) {}
 
 Task<void> Session::run() {
@@ -52,21 +58,42 @@ Task<void> Session::run() {
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   async::report_failure(failure);
+  const bool broken = reply_ == Reply::kUntilClose && !finished_;
+  if (!broken) wire_.say_end();
   if (unread_ && !gone_ && !failure) co_await linger();
   boost::system::error_code ignored;
-  if (reply_ == Reply::kUntilClose && !finished_) {
-    socket_.set_option(asio::socket_base::linger(true, 0), ignored);  // a reset: not a clean end
+  if (broken) {
+    wire_.socket().set_option(asio::socket_base::linger(true, 0), ignored);  // not a clean end
   }
-  socket_.close(ignored);
+  wire_.socket().close(ignored);
   leave();
   while (reading_) co_await readable_.wait();
 }
 
 Task<void> Session::serve() {
+  if (wire_.tls() != nullptr && !co_await secure()) co_return;
   for (bool more = true; more;) {
     if (!co_await next_head()) break;
     more = co_await answer();
   }
+}
+
+// The TLS handshake. False: there is no connection to speak on.
+Task<bool> Session::secure() {
+  enter(Phase::kHandshake, deps_.config.limits.handshake_timeout);
+  const boost::system::error_code ec = co_await wire_.handshake();
+  leave();
+  tls::Stream& tls = *wire_.tls();
+  if (!ec && tls.alpn() != tls::kHttp2) co_return true;
+  if (!ec) {
+    deps_.handshakes.failed(peer_, "it was promised HTTP/2, which is not spoken here");
+  } else if (expired_) {
+    deps_.handshakes.failed(peer_, "the TLS handshake took too long");
+  } else if (ec != asio::error::operation_aborted && !tls.silent()) {
+    deps_.handshakes.failed(peer_, tls.error().message());
+  }
+  if (tls.spoken_to_in_http()) wire_.send_plain(kSpeakTls);
+  co_return false;
 }
 
 // False: nothing more is to be read from this connection.
@@ -135,7 +162,7 @@ Task<void> Session::refuse(int status, std::string_view message) {
 
 Task<void> Session::linger() {
   boost::system::error_code ignored;
-  socket_.shutdown(Tcp::socket::shutdown_send, ignored);
+  wire_.socket().shutdown(Tcp::socket::shutdown_send, ignored);
   expired_ = false;
   enter(Phase::kIdle, kLingerTime);
   std::size_t dropped = in_.view().size();
@@ -208,8 +235,15 @@ Task<Status> Session::receive_into(std::string& body) {
   // libstdc++ 12 passes its grown capacity, not the size asked for.
   body.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
   while (parser_.remaining() > 0) {
-    auto [ec, got] = co_await socket_.async_read_some(asio::buffer(body.data() + at, size - at),
-                                                      asio::as_tuple(asio::use_awaitable));
+    asio::mutable_buffer room(body.data() + at, size - at);
+    boost::system::error_code ec;
+    std::size_t got = 0;
+    if (wire_.tls() == nullptr) {
+      std::tie(ec, got) =
+          co_await wire_.socket().async_read_some(room, asio::as_tuple(asio::use_awaitable));
+    } else {
+      ec = co_await wire_.read(room, got);
+    }
     if (expired_) co_return timed_out("the request body took too long");
     if (ec) {
       gone_ = true;
@@ -307,15 +341,15 @@ Task<Status> Session::send(std::span<const std::string_view> pieces) {
   if (gone_) co_return cancelled("the client left");
   Outgoing out(pieces);
   for (;;) {
-    Outgoing::State state = out.write(socket_.native_handle());
+    Outgoing::State state = wire_.write(out);
     if (state == Outgoing::State::kDone) co_return Status();
     if (state == Outgoing::State::kBroken) {
       gone_ = true;
       co_return cancelled("the client left");
     }
     enter(Phase::kWrite, deps_.config.limits.write_timeout);
-    auto [ec] =
-        co_await socket_.async_wait(Tcp::socket::wait_write, asio::as_tuple(asio::use_awaitable));
+    auto [ec] = co_await wire_.socket().async_wait(Tcp::socket::wait_write,
+                                                   asio::as_tuple(asio::use_awaitable));
     leave();
     if (expired_ || ec) {
       gone_ = true;
@@ -327,8 +361,9 @@ Task<Status> Session::send(std::span<const std::string_view> pieces) {
 void Session::start_read() {
   if (reading_ || gone_ || in_.full()) return;
   reading_ = true;
-  socket_.async_read_some(in_.prepare(), [this](const boost::system::error_code& ec,
-                                                std::size_t size) { on_read(ec, size); });
+  wire_.async_read(in_.prepare(), [this](const boost::system::error_code& ec, std::size_t size) {
+    on_read(ec, size);
+  });
 }
 
 void Session::on_read(const boost::system::error_code& ec, std::size_t size) {
@@ -350,7 +385,9 @@ void Session::on_read(const boost::system::error_code& ec, std::size_t size) {
 void Session::on_expiry() {
   expired_ = true;
   boost::system::error_code ignored;
-  if (phase_ == Phase::kBody || phase_ == Phase::kWrite) socket_.cancel(ignored);
+  if (phase_ == Phase::kHandshake || phase_ == Phase::kBody || phase_ == Phase::kWrite) {
+    wire_.socket().cancel(ignored);
+  }
   readable_.notify();
 }
 

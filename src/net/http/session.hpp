@@ -12,13 +12,14 @@
 #include "net/http/parser.hpp"
 #include "net/http/server.hpp"
 #include "net/http/socket.hpp"
+#include "net/http/wire.hpp"
 
 namespace baton::http {
 
 // Confined to its loop. One read is always outstanding while there is room for its bytes: during a
 // handler it is what notices that the client left.
 //
-//   idle -> head -> handler (body, writes) -> idle ...      -> linger -> closed
+//   (handshake ->) idle -> head -> handler (body, writes) -> idle ...      -> linger -> closed
 class Session final : public Exchange {
  public:
   struct Deps {
@@ -27,8 +28,9 @@ class Session final : public Exchange {
     const Handler& handler;
     const bool& stopping;
     async::Watchdog& watchdog;
+    HandshakeLog& handshakes;
   };
-  Session(const Deps& deps, Tcp::socket socket, std::string peer);
+  Session(const Deps& deps, Wire wire, std::string peer);
 
   // Until the connection is closed. Never throws.
   Task<void> run();
@@ -49,10 +51,11 @@ class Session final : public Exchange {
   bool started() const override { return started_; }
 
  private:
-  enum class Phase : std::uint8_t { kNone, kIdle, kHead, kBody, kWrite };
+  enum class Phase : std::uint8_t { kNone, kHandshake, kIdle, kHead, kBody, kWrite };
   enum class Reply : std::uint8_t { kNone, kLength, kChunked, kUntilClose };
 
   Task<void> serve();
+  Task<bool> secure();
   Task<bool> next_head();
   Task<bool> answer();
   Task<void> refuse(int status, std::string_view message);
@@ -69,7 +72,7 @@ class Session final : public Exchange {
   void end_body();
 
   Deps deps_;
-  Tcp::socket socket_;
+  Wire wire_;
   std::string peer_;
   RequestParser parser_;
   InBuffer in_;

@@ -1,5 +1,5 @@
 #pragma once
-// What server and client share about sockets. Internal to net/http.
+// Bytes that came and bytes that go. Internal to net/http.
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -85,6 +86,31 @@ class Outgoing {
     }
   }
 
+  // What is to go next, in one stretch: up to `most` bytes, joined in `joined` unless one piece
+  // has them (or is longer) anyway. Empty: everything went.
+  std::string_view next(std::string& joined, std::size_t most) {
+    while (index_ < pieces_.size() && pieces_[index_].size() == offset_) {
+      ++index_;
+      offset_ = 0;
+    }
+    if (index_ == pieces_.size()) return {};
+    std::string_view first = pieces_[index_].substr(offset_);
+    if (first.size() >= most || index_ + 1 == pieces_.size()) return first;
+    joined.assign(first);
+    for (std::size_t i = index_ + 1; i < pieces_.size() && joined.size() < most; ++i) {
+      joined += pieces_[i].substr(0, most - joined.size());
+    }
+    return joined;
+  }
+  void advance(std::size_t n) {
+    while (index_ < pieces_.size() && n >= pieces_[index_].size() - offset_) {
+      n -= pieces_[index_].size() - offset_;
+      offset_ = 0;
+      ++index_;
+    }
+    offset_ += n;
+  }
+
  private:
   std::size_t fill(std::array<iovec, 64>& vectors) const {
     std::size_t count = 0;
@@ -96,14 +122,6 @@ class Outgoing {
       vectors[count++] = {const_cast<char*>(rest.data()), rest.size()};
     }
     return count;
-  }
-  void advance(std::size_t n) {
-    while (index_ < pieces_.size() && n >= pieces_[index_].size() - offset_) {
-      n -= pieces_[index_].size() - offset_;
-      offset_ = 0;
-      ++index_;
-    }
-    offset_ += n;
   }
 
   std::span<const std::string_view> pieces_;
