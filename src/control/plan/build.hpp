@@ -58,7 +58,7 @@ Status add_multi_node(Build& build);
 Status add_single_node(Build& build);
 void add_workload_service(Build& build);
 void add_picker(Build& build);
-void add_route(Build& build);
+Status add_route(Build& build);
 void warn_of_useless_fields(Build& build);
 
 // The steps of pod_spec.

@@ -1,5 +1,7 @@
 #include "control/plan/objects.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "control/plan/child_name.hpp"
@@ -24,9 +26,25 @@ std::string pool_name(const Value& service) {
   return ref.empty() ? child_name(name_of(service), "-inference-pool") : std::string(ref);
 }
 
+bool equals_ignoring_case(std::string_view text, std::string_view lower) {
+  return std::ranges::equal(text, lower, {}, [](char c) {
+    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  });
+}
+
 const Value* get(const Value& object, std::initializer_list<std::string_view> path) {
   const Value* found = object.find_path(path);
   return found == nullptr || found->is_null() ? nullptr : found;
+}
+
+std::span<const Value> items(const Value* list) {
+  const Array* all = list == nullptr ? nullptr : list->if_array();
+  return all == nullptr ? std::span<const Value>() : std::span<const Value>(*all);
+}
+
+std::span<Value> items(Value* list) {
+  Array* all = list == nullptr ? nullptr : list->if_array();
+  return all == nullptr ? std::span<Value>() : std::span<Value>(*all);
 }
 
 const Value* named(const Value* list, std::string_view name) {

@@ -1,6 +1,7 @@
 #pragma once
 // Reading Kubernetes objects and writing the parts that all children share.
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,8 +17,15 @@ std::string namespace_of(const Value& object);
 // The pool the service uses: router.scheduler.pool.ref, or the one made for it.
 std::string pool_name(const Value& service);
 
+// ASCII letters only. `lower` is in small letters.
+bool equals_ignoring_case(std::string_view text, std::string_view lower);
+
 // The member when it is there and not null, else nullptr.
 const Value* get(const Value& object, std::initializer_list<std::string_view> path);
+
+// The items of an array; none when it is null or no array.
+std::span<const Value> items(const Value* list);
+std::span<Value> items(Value* list);
 
 // The item of a list whose "name" is `name`.
 Value* named(Value* list, std::string_view name);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <iterator>
 #include <utility>
 
@@ -43,8 +42,7 @@ Status add_children(Build& build, Stage& stage) {
   stage = Stage::kScheduler;
   add_picker(build);
   stage = Stage::kRoute;
-  add_route(build);
-  return {};
+  return add_route(build);
 }
 
 Status refuse(const api::Findings& findings) {
@@ -89,11 +87,8 @@ Status fill(const ServiceView& observed, Plan& out, Stage& stage) {
 }  // namespace
 
 bool is_stopped(const Value& service) {
-  const std::string_view text =
-      service.string_at({"metadata", "annotations", "serving.kserve.io/stop"});
-  return std::ranges::equal(text, std::string_view("true"), {}, [](char c) {
-    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  });
+  return equals_ignoring_case(
+      service.string_at({"metadata", "annotations", "serving.kserve.io/stop"}), "true");
 }
 
 std::string_view reason(Stage stage) {

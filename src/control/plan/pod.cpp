@@ -81,7 +81,8 @@ void attach_kv_tiers(const Workload& workload, Value& pod) {
 }
 
 Result<Value> pod_spec(Build& build, const Workload& workload, std::string_view place) {
-  Value pod = *workload.spec.find(place);
+  const Value* merged = get(workload.spec, {place});
+  Value pod = merged == nullptr ? Value(Object()) : *merged;  // the presets may be replaced
   // Without TLS nothing makes the Secret.
   if (!build.settings().enable_tls) remove_tls_volume(pod);
   fix_engine_command(build, workload, place, pod);

@@ -1,9 +1,16 @@
-// The HTTPRoute of a service, and which of the two InferencePool APIs it refers to.
+// The HTTPRoute of a service.
+
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <iterator>
+#include <utility>
 
 #include "control/plan/build.hpp"
+#include "control/plan/group.hpp"
 #include "control/plan/objects.hpp"
+#include "control/plan/pool_migration.hpp"
 
 namespace baton::plan {
 namespace {
@@ -12,125 +19,174 @@ using text::json::Array;
 using text::json::Object;
 
 constexpr std::string_view kModelRouting = "serving.kserve.io/model-based-routing-enabled";
-constexpr std::string_view kMigrated = "serving.kserve.io/inference-pool-migrated";
-constexpr std::string_view kV1Group = "inference.networking.k8s.io";
-constexpr std::string_view kXGroup = "inference.networking.x-k8s.io";
+constexpr std::string_view kGroupLabel = "serving.kserve.io/routing-group";
+constexpr std::size_t kMaxMatches = 64;  // of a rule (Gateway API)
 
-bool has_routing_header(const Value& match, std::string_view header) {
-  const Value* headers = match.find("headers");
-  if (headers == nullptr || !headers->is_array()) return false;
-  return std::ranges::any_of(*headers->if_array(),
-                             [&](const Value& one) { return one.string_at({"name"}) == header; });
+// Header names have no case.
+bool is_header(const Value& header, std::string_view name) {
+  return std::ranges::equal(header.string_at({"name"}), name, [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  });
 }
 
-// Routing by the model header is an offer of the presets; a service may decline it.
+Value* routing_header(Value& match, std::string_view name) {
+  for (Value& header : items(match.find("headers"))) {
+    if (is_header(header, name)) return &header;
+  }
+  return nullptr;
+}
+
+// A gateway's administrator may decline for all of its services.
+bool gateway_declines(const Build& build) {
+  const Value* refs = get(build.spec(), {"router", "gateway", "refs"});
+  return std::ranges::any_of(items(refs), [&](const Value& ref) {
+    const std::string_view place = ref.string_at({"namespace"});
+    return std::ranges::any_of(build.observed.gateways, [&](const Value& gateway) {
+      return name_of(gateway) == ref.string_at({"name"}) &&
+             namespace_of(gateway) == (place.empty() ? std::string_view(build.ns) : place) &&
+             gateway.string_at({"metadata", "annotations", kModelRouting}) == "false";
+    });
+  });
+}
+
+// Routing by the model header is an offer of the presets; service, gateway and installation may
+// each decline it.
 bool routes_by_model(const Build& build) {
-  return !build.settings().model_routing_header.empty() &&
-         build.spec().string_at({"annotations", kModelRouting}) == "true";
+  if (build.settings().model_routing_header.empty()) return false;
+  if (build.spec().string_at({"annotations", kModelRouting}) != "true") return false;
+  switch (build.settings().model_routing) {
+    case Settings::ModelRouting::kDisabled:
+      return false;
+    case Settings::ModelRouting::kForced:
+      return true;
+    case Settings::ModelRouting::kEnabled:
+      return !gateway_declines(build);
+  }
+  return false;
 }
 
 void drop_model_matches(const Build& build, Array& rules) {
   std::erase_if(rules, [&](Value& rule) {
     Value* matches = rule.find("matches");
     if (matches == nullptr || !matches->is_array() || matches->if_array()->empty()) return false;
-    std::erase_if(*matches->if_array(), [&](const Value& match) {
-      return has_routing_header(match, build.settings().model_routing_header);
+    std::erase_if(*matches->if_array(), [&](Value& match) {
+      return routing_header(match, build.settings().model_routing_header) != nullptr;
     });
     return matches->if_array()->empty();
   });
 }
 
-bool is_pool(const Value& backend, std::string_view pool) {
-  return backend.string_at({"kind"}) == "InferencePool" && backend.string_at({"name"}) == pool;
-}
-
-template <class Visit>
-void each_backend(auto& route, Visit visit) {
-  auto* rules = route.find("rules");
-  if (rules == nullptr || !rules->is_array()) return;
-  for (auto& rule : *rules->if_array()) {
-    auto* backends = rule.find("backendRefs");
-    if (backends == nullptr || !backends->is_array()) continue;
-    for (auto& backend : *backends->if_array()) visit(backend);
+// Adapters are models of their own: what is matched for the base model is matched for each.
+void add_adapter_matches(Build& build, Array& rules) {
+  std::vector<std::string> adapters;
+  for (const Value& adapter : items(get(build.spec(), {"model", "lora", "adapters"}))) {
+    if (const auto name = adapter.string_at({"name"}); !name.empty()) adapters.emplace_back(name);
   }
-}
-
-bool refers_to(const Value& live, std::string_view pool, std::string_view group) {
-  bool found = false;
-  if (const Value* spec = live.find("spec")) {
-    each_backend(*spec, [&](const Value& backend) {
-      found = found || (is_pool(backend, pool) && backend.string_at({"group"}) == group);
-    });
-  }
-  return found;
-}
-
-struct Verdicts {
-  bool understood = false;    // some gateway knows the kind of backend
-  bool invalid_kind = false;  // some gateway does not
-};
-
-Verdicts verdicts(const Value& live) {
-  Verdicts out;
-  const Value* parents = get(live, {"status", "parents"});
-  if (parents == nullptr || !parents->is_array()) return out;
-  for (const Value& parent : *parents->if_array()) {
-    const Value* conditions = parent.find("conditions");
-    if (conditions == nullptr || !conditions->is_array()) continue;
-    for (const Value& condition : *conditions->if_array()) {
-      if (condition.string_at({"type"}) != "ResolvedRefs") continue;
-      const bool refused = condition.string_at({"status"}) == "False" &&
-                           condition.string_at({"reason"}) == "InvalidKind";
-      (refused ? out.invalid_kind : out.understood) = true;
+  std::ranges::sort(adapters);
+  for (Value& rule : rules) {
+    Value* matches = rule.find("matches");
+    if (adapters.empty() || matches == nullptr || !matches->is_array()) continue;
+    Array more;
+    for (const std::string& adapter : adapters) {
+      for (Value match : *matches->if_array()) {  // a copy
+        Value* header = routing_header(match, build.settings().model_routing_header);
+        if (header == nullptr) continue;
+        (*header)["value"] = fmt::format("publishers/{}/models/{}", build.ns, adapter);
+        more.push_back(std::move(match));
+      }
+    }
+    std::ranges::move(more, std::back_inserter(*matches->if_array()));
+    if (matches->if_array()->size() > kMaxMatches) {
+      build.warn("/spec/model/lora/adapters",
+                 fmt::format("makes {} matches in the route's rule '{}'; Gateway API takes {}",
+                             matches->if_array()->size(), rule.string_at({"name"}), kMaxMatches));
     }
   }
-  return out;
 }
 
-// Gateways learn the v1 API later than the old one: a route starts with the old group and moves,
-// once and for good, when a gateway shows that it wants v1.
-bool uses_v1(const Build& build, std::string_view route, std::string_view pool) {
-  if (!build.settings().serves_x_pools) return true;
-  const Value* live = build.live("HTTPRoute", route);
-  if (live == nullptr) return false;
-  if (live->string_at({"metadata", "annotations", kMigrated}) == "v1") return true;
-  const Verdicts said = verdicts(*live);
-  if (refers_to(*live, pool, kV1Group) && said.understood) return true;
-  return refers_to(*live, pool, kXGroup) && said.invalid_kind && !said.understood;
-}
-
-void choose_pool_group(const Build& build, std::string_view name, Value& route) {
+// The default pool's backends get the group that the gateways understand; a pool the user names
+// keeps what the rules say.
+void choose_pool_group(const Build& build, std::string_view group, Value& route) {
   const std::string pool = build.child("-inference-pool");
   const Value* scheduler = get(build.spec(), {"router", "scheduler"});
   if (scheduler == nullptr || get(*scheduler, {"pool", "ref"}) != nullptr) return;
-  const bool v1 = uses_v1(build, name, pool);
-  each_backend(route["spec"], [&](Value& backend) {
-    if (is_pool(backend, pool)) backend["group"] = v1 ? kV1Group : kXGroup;
-  });
-  if (v1) route["metadata"]["annotations"][kMigrated] = "v1";
+  for (Value& rule : items(route["spec"].find("rules"))) {
+    for (Value& backend : items(rule.find("backendRefs"))) {
+      const bool ours =
+          backend.string_at({"kind"}) == "InferencePool" && backend.string_at({"name"}) == pool;
+      if (ours) backend["group"] = group;
+    }
+  }
+  if (group == kPoolGroupV1) route["metadata"]["annotations"][kPoolMigrated] = "v1";
+}
+
+std::string_view group_for_pools(const Build& build, std::string_view route_name) {
+  // A pool the user names is read as v1.
+  if (get(build.spec(), {"router", "scheduler", "pool", "ref"}) != nullptr) return kPoolGroupV1;
+  return pool_group(build.live("HTTPRoute", route_name), build.child("-inference-pool"),
+                    build.settings().serves_x_pools ? XPools::kServed : XPools::kAbsent);
+}
+
+void join_group(Build& build, std::string_view pool_api, Value& route) {
+  if (group_of(build.service).empty()) return;
+  Group group = traffic_group({build.service, build.observed.peers, pool_api});
+  split_traffic(group, build.service, route["spec"]);
+  if (!group.divergent.empty()) {
+    build.out.warnings.push_back(
+        {"/spec/router/route/group",
+         fmt::format("members of group {} that serve other models take no part of this traffic: {}",
+                     group.name, fmt::join(group.divergent, ", ")),
+         "MemberDivergence"});
+  }
+  build.out.group = std::move(group);
+}
+
+// Two services that answer to one model name: the gateway would choose between them by age.
+void warn_of_collisions(Build& build) {
+  const std::vector<std::string> own = spec_model_names(build.service);
+  const std::string_view group = group_of(build.service);
+  for (const Value& peer : build.observed.peers) {
+    const bool self = name_of(peer) == build.name || namespace_of(peer) != build.ns;
+    if (self || get(peer, {"metadata", "deletionTimestamp"}) != nullptr) continue;
+    if (!group.empty() && group_of(peer) == group) continue;
+    std::vector<std::string> shared;
+    std::ranges::set_intersection(own, model_names(peer), std::back_inserter(shared));
+    if (shared.empty()) continue;
+    build.out.warnings.push_back({"/spec/model/name",
+                                  fmt::format("{} is served by LLMInferenceService {} as well",
+                                              fmt::join(shared, ", "), name_of(peer)),
+                                  "ModelNameCollision"});
+  }
 }
 
 }  // namespace
 
-void add_route(Build& build) {
+Status add_route(Build& build) {
   const Value* http = get(build.spec(), {"router", "route", "http"});
-  if (http == nullptr || get(*http, {"spec"}) == nullptr) return;
-  const Value* refs = get(*http, {"refs"});
-  if (refs != nullptr && refs->is_array() && !refs->if_array()->empty()) return;
+  if (http == nullptr || get(*http, {"spec"}) == nullptr) return {};
+  if (!items(get(*http, {"refs"})).empty()) return {};
 
   const std::string name = build.child("-kserve-route");
   Value labels = component_labels(build.name, "llminferenceservice-router");
-  const std::string_view group = build.spec().string_at({"router", "route", "group"});
-  if (!group.empty()) labels["serving.kserve.io/routing-group"] = group;
+  const std::string_view group = group_of(build.service);
+  if (!group.empty()) labels[kGroupLabel] = group;
   Value route =
       object("gateway.networking.k8s.io/v1", "HTTPRoute", build.ns, name, std::move(labels));
   route["spec"] = *http->find("spec");
-  if (Value* rules = route["spec"].find("rules");
-      rules != nullptr && rules->is_array() && !routes_by_model(build)) {
-    drop_model_matches(build, *rules->if_array());
+  if (Value* rules = route["spec"].find("rules"); rules != nullptr && rules->is_array()) {
+    if (routes_by_model(build)) {
+      add_adapter_matches(build, *rules->if_array());
+    } else {
+      drop_model_matches(build, *rules->if_array());
+    }
   }
-  choose_pool_group(build, name, route);
+  const std::string_view pool_api = group_for_pools(build, name);
+  choose_pool_group(build, pool_api, route);
+  join_group(build, pool_api, route);
   build.add(std::move(route));
+  warn_of_collisions(build);
+  return {};
 }
 
 }  // namespace baton::plan
