@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration test-asan test-tsan fuzz bench clean help
+.PHONY: build demo test check lint tidy format unit integration e2e-kube kube-binaries test-asan test-tsan fuzz bench clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,11 +21,11 @@ build: ## the release binary, build/baton
 demo: build ## two chat turns through prefill, KV transfer and decode, with the proof
 	@tools/demo
 
-test: ## everything: lint, unit, golden, corpora, integration
+test: ## everything: lint, unit, golden, corpora, integration, a real Kubernetes control plane
 	@tools/install-deps build test
 	@tools/preflight
 	@tools/check
-	@$(MAKE) --no-print-directory unit integration
+	@$(MAKE) --no-print-directory unit integration e2e-kube
 
 check: ## the everyday check: lint and unit tests
 	@tools/install-deps build test
@@ -48,17 +48,25 @@ dev-build:
 	@cmake --build build/dev -j $(JOBS)
 
 unit: dev-build ## unit and golden tests, fuzz corpora
-	@ctest --test-dir build/dev --output-on-failure --no-tests=error -j $(JOBS)
+	@ctest --test-dir build/dev --output-on-failure --no-tests=error -LE kube -j $(JOBS)
 
 integration: build ## real processes: serve, faults, clients
 	@tools/install-deps test
 	@BATON=$(CURDIR)/build/baton tools/integration
 
+kube-binaries: ## etcd, kube-apiserver and the rest for e2e-kube, into the user's cache folder
+	@tools/install-deps test
+	@python3 tests/e2e/kube/binaries.py
+
+e2e-kube: build dev-build ## a real Kubernetes control plane: C++ tests against it, serving end to end
+	@tools/install-deps test
+	@BATON=$(CURDIR)/build/baton tools/e2e-kube
+
 test-asan test-tsan: test-%: ## unit tests under address+undefined or thread sanitizers
 	@tools/install-deps build test
 	@cmake --preset $* >/dev/null
 	@cmake --build build/$* -j $(JOBS)
-	@ctest --test-dir build/$* --output-on-failure --no-tests=error -j $(JOBS)
+	@ctest --test-dir build/$* --output-on-failure --no-tests=error -LE kube -j $(JOBS)
 
 FUZZ_SECONDS ?= 30
 fuzz: ## every fuzz target for FUZZ_SECONDS

@@ -1,0 +1,49 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from control_plane import ControlPlane
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory):
+    """One control plane for all tests that do it no harm; each test has a namespace of its own (`namespace`)."""
+    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
+        plane.install("gateway", "inference")
+        yield plane
+
+
+@pytest.fixture
+def own_plane(tmp_path):
+    """A control plane to break."""
+    with ControlPlane(tmp_path / "plane") as plane:
+        yield plane
+
+
+@pytest.fixture
+def namespace(plane, request):
+    name = "t-" + request.node.name.replace("_", "-").removeprefix("test-").split("[")[0][:50].rstrip("-")
+    plane.kubectl("create", "namespace", name)
+    plane.wait_for("serviceaccount", "default", name)
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test tells the ends of the control plane's logs."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for plane in {item.funcargs.get(name) for name in ("plane", "own_plane")} - {None}:
+            report.sections.append(("control plane", plane.tails()))
+
+
+def pytest_sessionstart():
+    """Pods have addresses of 10.244.0.0/16: without the namespace that has them, every test would fail for the same reason."""
+    found = subprocess.run(["ip", "-o", "route", "show", "table", "local", "10.244.0.0/16"], capture_output=True, text=True).stdout
+    if not found.strip():
+        pytest.exit(f"run these tests with {os.path.relpath(ROOT / 'tools' / 'e2e-kube')}: they need a network namespace of their own", 2)
