@@ -40,4 +40,9 @@ bool matches(const LabelSelector& selector, const Object& object) {
   return true;
 }
 
+Result<Object> Cluster::create_subresource(const ObjectKey& key, std::string_view subresource,
+                                           const Object&, Deadline) {
+  return unsupported(fmt::format("{}: no subresource '{}' here", to_string(key), subresource));
+}
+
 }  // namespace baton::kube

@@ -100,6 +100,11 @@ class Cluster {
   // JSON merge patch (RFC 7386) on everything but status.
   virtual Result<Object> patch(const ObjectKey& key, const Object& merge_patch, DryRun dry_run,
                                Deadline deadline) = 0;
+  // POST to a subresource: "binding" of a Pod (target.name becomes its node; kConflict: it has
+  // one), "token" of a ServiceAccount (a TokenRequest; status.token is in the answer). Returns the
+  // answer. kUnsupported: the store has no such subresource.
+  virtual Result<Object> create_subresource(const ObjectKey& key, std::string_view subresource,
+                                            const Object& body, Deadline deadline);
   // With finalizers, and for a Pod on a node unless kNone: sets deletionTimestamp (and
   // deletionGracePeriodSeconds). Else removes it, and what it owns in the background. kNotFound.
   virtual Status remove(const ObjectKey& key, Grace grace, Deadline deadline) = 0;

@@ -262,6 +262,26 @@ Result<Object> MemoryCluster::patch(const ObjectKey& key, const Object& merge_pa
   return replace(key, std::move(next), dry_run);
 }
 
+Result<Object> MemoryCluster::create_subresource(const ObjectKey& key, std::string_view subresource,
+                                                 const Object& body, Deadline deadline) {
+  if (!key.type.group.empty() || key.type.kind != "Pod" || subresource != "binding") {
+    return Cluster::create_subresource(key, subresource, body, deadline);
+  }
+  const std::lock_guard lock(mutex_);
+  const auto found = objects_.find(id_of(key));
+  if (found == objects_.end()) return missing(key);
+  const auto node = body.string_at({"target", "name"});
+  if (node.empty()) return invalid("/target/name: missing");
+  const auto bound = found->second->string_at({"spec", "nodeName"});
+  if (!bound.empty()) {
+    return conflict(fmt::format("{} is on node '{}' already", to_string(key), bound));
+  }
+  Object next = *found->second;
+  next["spec"]["nodeName"] = std::string(node);
+  BATON_TRY(replace(key, std::move(next), DryRun::kNo));
+  return body;
+}
+
 Status MemoryCluster::remove(const ObjectKey& key, Grace grace, Deadline) {
   const std::lock_guard lock(mutex_);
   const Id id = id_of(key);

@@ -33,6 +33,9 @@ class MemoryCluster final : public Cluster {
   Result<Object> update_status(const Object& object, Deadline deadline) override;
   Result<Object> patch(const ObjectKey& key, const Object& merge_patch, DryRun dry_run,
                        Deadline deadline) override;
+  // "binding" of a Pod only.
+  Result<Object> create_subresource(const ObjectKey& key, std::string_view subresource,
+                                    const Object& body, Deadline deadline) override;
   Status remove(const ObjectKey& key, Grace grace, Deadline deadline) override;
   Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                        Deadline deadline) override;

@@ -38,6 +38,23 @@ TEST_F(MemoryClusterTest, PassesTheConformanceSuite) {
   testing::run_conformance(cluster_, clock_, "conformance");
 }
 
+TEST_F(MemoryClusterTest, BindsAPodToOneNodeOnce) {
+  Object pod = config_map("ns", "pod");
+  pod["kind"] = "Pod";
+  ASSERT_TRUE(cluster_.create(pod, DryRun::kNo, soon()));
+  Object binding;
+  binding["target"]["name"] = "here";
+  const ObjectKey key{kPod, "ns", "pod"};
+
+  ASSERT_TRUE(cluster_.create_subresource(key, "binding", binding, soon()));
+
+  EXPECT_EQ(cluster_.get(key, soon())->string_at({"spec", "nodeName"}), "here");
+  EXPECT_EQ(cluster_.create_subresource(key, "binding", binding, soon()).error().code(),
+            Code::kConflict);
+  EXPECT_EQ(cluster_.create_subresource(key, "token", binding, soon()).error().code(),
+            Code::kUnsupported);
+}
+
 TEST_F(MemoryClusterTest, ExpiresAWatchThatFallsBehindTheHistory) {
   auto made = cluster_.create(config_map("ns", "busy"), DryRun::kNo, soon());
   auto list = cluster_.list({kConfigMap, "ns", {}}, soon());
