@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from part import NotReady, wait_until
 
+NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "some-node"}}  # pods of unknown nodes get into no slice
 POD = {
     "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "labels": {"app": "web"}},
     "spec": {"nodeName": "some-node", "containers": [{"name": "main", "image": "example.org/web", "ports": [{"name": "http", "containerPort": 8000}]}]},
@@ -26,6 +27,7 @@ def slice_addresses(plane, namespace):
 
 
 def test_a_ready_pod_is_in_the_endpoint_slice_of_its_service(plane, namespace):
+    plane.apply(NODE)
     plane.apply([POD, SERVICE], "-n", namespace)
 
     set_running(plane, namespace, "10.244.0.9")
