@@ -55,17 +55,19 @@ std::string owner_key(const kube::Object& pod) {
 
 }  // namespace
 
-LocalControllers::LocalControllers(Deps deps, GatewayRef default_gateway)
+LocalControllers::LocalControllers(Deps deps, GatewayRef default_gateway, Scope scope)
     : deps_(deps),
       default_gateway_(std::move(default_gateway)),
+      scope_(scope),
       queue_(deps.clock),
       worker_([this] { work(); }) {
+  const auto gateways = [](const kube::Object&) { return std::string(kGateways); };
+  for (const auto& type : {kGateway, kRoute, kPool, kOldPool}) follow(type, gateways);
+  if (scope_ == Scope::kGateways) return;
+  follow(kService, gateways);
   follow(kDeployment, [](const kube::Object& o) { return key_text("Deployment", o); });
   follow(kPod, owner_key);
   follow(kLeaderWorkerSet, [](const kube::Object& o) { return key_text("LeaderWorkerSet", o); });
-  for (const auto& type : {kGateway, kRoute, kPool, kOldPool, kService}) {
-    follow(type, [](const kube::Object&) { return std::string(kGateways); });
-  }
 }
 
 LocalControllers::~LocalControllers() {
@@ -195,7 +197,9 @@ Status LocalControllers::sync_gateways() {
     return {};
   }
   BATON_TRY_ASSIGN(const auto routes, list({kRoute, "", {}}));
-  BATON_TRY(make_missing_gateways(routes, *at));
+  if (scope_ == Scope::kEverything) {
+    BATON_TRY(make_missing_gateways(routes, *at));
+  }
   BATON_TRY_ASSIGN(const auto gateways, list({kGateway, "", {}}));
   for (const auto& gateway : gateways) {
     BATON_TRY(write_status(gateway, gateway_status(gateway, *at, deps_.clock.wall())));

@@ -22,6 +22,10 @@ class HostedGateway {
   virtual bool picker_synced(std::string_view ns, std::string_view service) const = 0;
 };
 
+// kGateways: beside a real API server, whose own controllers do the rest. Only the gateway's part,
+// and a Gateway is not made.
+enum class Scope : bool { kEverything, kGateways };
+
 // One thread works; followers feed it.
 //
 // * Deployment: pods directly (no ReplicaSet), rolled one at a time. A picker's Deployment gets no
@@ -36,7 +40,7 @@ class LocalControllers {
     const Clock& clock;
     const HostedGateway& gateway;
   };
-  LocalControllers(Deps deps, GatewayRef default_gateway);
+  LocalControllers(Deps deps, GatewayRef default_gateway, Scope scope = Scope::kEverything);
   ~LocalControllers();
 
  private:
@@ -55,6 +59,7 @@ class LocalControllers {
 
   const Deps deps_;
   const GatewayRef default_gateway_;
+  const Scope scope_;
   kube::WorkQueue queue_;
   std::thread worker_;
   std::vector<std::unique_ptr<kube::Follower>> followers_;

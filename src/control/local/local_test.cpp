@@ -110,9 +110,9 @@ class FakeGateway final : public HostedGateway {
 
 class LocalTest : public ::testing::Test {
  protected:
-  void start() {
+  void start(Scope scope = Scope::kEverything) {
     controllers_ = std::make_unique<LocalControllers>(
-        LocalControllers::Deps{cluster_, clock_, gateway_}, GatewayRef{"kserve", "gw"});
+        LocalControllers::Deps{cluster_, clock_, gateway_}, GatewayRef{"kserve", "gw"}, scope);
   }
   Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(20)); }
   kube::Object create(const kube::Object& object) {
@@ -221,6 +221,30 @@ TEST_F(LocalTest, AcceptsRoutesAndPoolsAndMakesNamedGatewaysOnceTheGatewayServes
       {{"gateway.networking.k8s.io", "v1", "Gateway"}, "istio-system", "my-gateway"}, soon());
   ASSERT_TRUE(gateway);
   EXPECT_TRUE(kube::condition_is(*gateway, "Programmed", "True"));
+}
+
+TEST_F(LocalTest, KeepsToTheGatewaysPartBesideAnApiServer) {
+  gateway_.serving = true;
+  create(kube::testing::deployment("ns", "web", 1));
+  create(parse(R"({"apiVersion":"gateway.networking.k8s.io/v1","kind":"HTTPRoute",
+    "metadata":{"name":"r","namespace":"ns"},"spec":{"parentRefs":[{"name":"absent"}]}})"));
+  create(parse(R"({"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway",
+    "metadata":{"name":"there","namespace":"ns"},"spec":{}})"));
+  start(Scope::kGateways);
+  const kube::Type gateway{"gateway.networking.k8s.io", "v1", "Gateway"};
+  await(gateway, [&] {
+    return kube::condition_is(*cluster_.get({gateway, "ns", "there"}, soon()), "Programmed",
+                              "True");
+  });
+  await({"gateway.networking.k8s.io", "v1", "HTTPRoute"}, [&] {
+    const auto route =
+        cluster_.get({{"gateway.networking.k8s.io", "v1", "HTTPRoute"}, "ns", "r"}, soon());
+    return route->find_path({"status", "parents"}) != nullptr;
+  });
+  controllers_.reset();
+
+  EXPECT_TRUE(pods().empty());
+  EXPECT_EQ(cluster_.list({gateway, "", {}}, soon())->items.size(), 1U);
 }
 
 }  // namespace

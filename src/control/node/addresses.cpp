@@ -18,12 +18,30 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kAddresses = 255 * 254;  // 127.77.0.1 to 127.77.254.254
 constexpr int kMaxTries = 512;
 
-std::string address_at(std::uint32_t n) {
-  n %= kAddresses;
-  return fmt::format("127.77.{}.{}", n / 254, n % 254 + 1);
+std::string dotted(std::uint32_t address) {
+  return fmt::format("{}.{}.{}.{}", address >> 24, address >> 16 & 255, address >> 8 & 255,
+                     address & 255);
+}
+
+std::uint32_t count_of(const AddressRange& range) { return (1U << (24 - range.bits)) * 254; }
+
+std::string address_at(const AddressRange& range, std::uint32_t n) {
+  n %= count_of(range);
+  return dotted(range.network + (n / 254 << 8) + n % 254 + 1);
+}
+
+// Whether the kernel takes connections for it here.
+bool is_local(const std::string& address) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (socket < 0) return false;
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  ::inet_pton(AF_INET, address.c_str(), &at.sin_addr);
+  const bool local = ::bind(socket, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+  ::close(socket);
+  return local;
 }
 
 std::string read_text(const fs::path& file) {
@@ -66,14 +84,44 @@ std::vector<Listener> all_listeners(const std::string& address, std::uint16_t po
 
 }  // namespace
 
-AddressPool::AddressPool(std::uint64_t seed)
-    : next_(static_cast<std::uint32_t>(seed % kAddresses)) {}
+std::string to_string(const AddressRange& range) {
+  return fmt::format("{}/{}", dotted(range.network), range.bits);
+}
+
+Result<AddressRange> parse_address_range(std::string_view text) {
+  const auto wrong = [&] {
+    return invalid(fmt::format(
+        "'{}': expected a network of 8 to 24 bits, such as 10.244.0.0/24, zero after them", text));
+  };
+  const auto slash = text.find('/');
+  if (slash == std::string_view::npos) return wrong();
+  in_addr parsed{};
+  if (::inet_pton(AF_INET, std::string(text.substr(0, slash)).c_str(), &parsed) != 1) {
+    return wrong();
+  }
+  AddressRange out{.network = ntohl(parsed.s_addr)};
+  const auto bits = text.substr(slash + 1);
+  const auto [end, ec] = std::from_chars(bits.data(), bits.data() + bits.size(), out.bits);
+  const bool whole = ec == std::errc{} && end == bits.data() + bits.size();
+  if (!whole || out.bits < 8 || out.bits > 24) return wrong();
+  if ((out.network & (0xFFFFFFFFU >> out.bits)) != 0) return wrong();
+  return out;
+}
+
+AddressPool::AddressPool(AddressRange range, std::uint64_t seed)
+    : range_(range), next_(static_cast<std::uint32_t>(seed % count_of(range))) {}
 
 Result<std::string> AddressPool::take(const std::vector<std::uint16_t>& ports) {
   const std::lock_guard lock(mutex_);
   for (int tries = 0; tries < kMaxTries; ++tries) {
-    std::string address = address_at(next_++);
+    std::string address = address_at(range_, next_++);
     if (taken_.contains(address)) continue;
+    if (!is_local(address)) {
+      return unavailable(
+          fmt::format("pod address {} is not this machine's: give {} to it first, as "
+                      "`ip route add local {} dev lo` does",
+                      address, to_string(range_), to_string(range_)));
+    }
     bool free = true;
     for (const auto port : ports) {
       if (is_free(address, port)) continue;
@@ -90,7 +138,8 @@ Result<std::string> AddressPool::take(const std::vector<std::uint16_t>& ports) {
     taken_.insert(address);
     return address;
   }
-  return exhausted(fmt::format("no free address for a pod in 127.77.0.0/16 ({} tried)", kMaxTries));
+  return exhausted(
+      fmt::format("no free address for a pod in {} ({} tried)", to_string(range_), kMaxTries));
 }
 
 void AddressPool::give_back(const std::string& address) {

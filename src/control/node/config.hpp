@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/core/clock.hpp"
+#include "control/node/addresses.hpp"
 
 namespace baton::node {
 
@@ -35,6 +36,13 @@ struct Config {
   std::function<bool(std::string_view)> is_shipped_script = [](std::string_view) { return false; };
   int gpus = 0;  // nvidia.com/gpu of this machine
   std::string node_name = "baton";
+  std::string node_address = "127.0.0.1";  // where pods find this machine: their host IP
+  AddressRange pod_addresses;
+  // Beside a real API server (`baton node`); "" and 0 without one. Containers are told.
+  std::string api_host;
+  std::uint16_t api_port = 0;
+  // Pods with the picker's component label start no process: a gateway does their work.
+  bool hosts_picker = false;
 
   Nanos restart_base = std::chrono::seconds(1);  // doubles per crash
   Nanos restart_max = std::chrono::minutes(5);

@@ -10,6 +10,7 @@
 #include "base/core/log.hpp"
 #include "control/node/mount_launcher.hpp"
 #include "control/node/pod_status.hpp"
+#include "control/node/pod_writer.hpp"
 #include "control/node/pre_stop.hpp"
 #include "net/kube/object.hpp"
 
@@ -23,6 +24,8 @@ const kube::Type kPod{"", "v1", "Pod"};
 constexpr std::uint16_t kEntryPort = 8000;   // of a pod: its sidecar, or the engine without one
 constexpr std::uint16_t kEnginePort = 8001;  // behind a sidecar
 constexpr Nanos kPendingRetry = std::chrono::seconds(1);
+constexpr std::string_view kPickerComponent = "llminferenceservice-router-scheduler";
+constexpr Nanos kCallBudget = std::chrono::seconds(10);
 constexpr Nanos kLongestGrace = std::chrono::seconds(30);
 
 std::string key_text(const kube::Object& pod) {
@@ -106,6 +109,11 @@ Result<std::unique_ptr<NodeAgent>> NodeAgent::start(Deps deps, Config config) {
   fs::remove_all(config.state_dir + "/logs", ignored);
   BATON_TRY(make_links(config));
   BATON_TRY(choose_mounts(config, deps.clock));
+  if (!config.api_host.empty()) {
+    BATON_TRY(register_node(deps.cluster, config, deps.clock.wall(),
+                            Deadline::in(deps.clock, kCallBudget))
+                  .with("registering node " + config.node_name));
+  }
   BATON_TRY_ASSIGN(auto guard, GroupGuard::start());
   return std::unique_ptr<NodeAgent>(
       new NodeAgent(deps, std::move(config), std::move(guard), deps.random.next()));
@@ -116,7 +124,7 @@ NodeAgent::NodeAgent(Deps deps, Config config, std::unique_ptr<GroupGuard> guard
     : deps_(deps),
       config_(std::move(config)),
       guard_(std::move(guard)),
-      addresses_(seed),
+      addresses_(config_.pod_addresses, seed),
       accelerators_(config_.gpus, Accelerators::Emulate(config_.emulates_accelerators())),
       queue_(deps.clock),
       worker_([this] { work(); }) {
@@ -138,9 +146,11 @@ void NodeAgent::stop(Deadline deadline) {
   worker_.join();
   for (auto& [key, pod] : pods_) {
     const auto left = deadline.left(deps_.clock.now());
-    pod.runner->stop(std::min<Nanos>(left, kLongestGrace));
+    if (pod.runner) pod.runner->stop(std::min<Nanos>(left, kLongestGrace));
   }
-  for (auto& [key, pod] : pods_) pod.runner->join();
+  for (auto& [key, pod] : pods_) {
+    if (pod.runner) pod.runner->join();
+  }
   pods_.clear();
 }
 
@@ -151,10 +161,12 @@ void NodeAgent::work() {
   }
 }
 
-Deadline NodeAgent::soon() const { return Deadline::in(deps_.clock, std::chrono::seconds(10)); }
+Deadline NodeAgent::soon() const { return Deadline::in(deps_.clock, kCallBudget); }
 
 void NodeAgent::sync(const std::string& key) {
   const auto pod = deps_.cluster.get(pod_key(key), soon());
+  // A server that does not answer is no reason to end a pod.
+  if (!pod && pod.error().code() != Code::kNotFound) return queue_.retry(key);
   auto mine = pods_.find(key);
   if (mine != pods_.end() && (!pod || kube::uid_of(*pod) != mine->second.uid)) {
     release(key);  // gone, or replaced by another of its name
@@ -162,7 +174,10 @@ void NodeAgent::sync(const std::string& key) {
   }
   if (!pod) return void(pending_.erase(key));
   if (kube::is_deleting(*pod)) return let_go(key, *pod);
-  if (mine != pods_.end()) return;
+  if (mine != pods_.end()) {
+    if (!mine->second.runner) host(key, *pod);
+    return;
+  }
   const auto phase = pod->string_at({"status", "phase"});
   const auto node = pod->string_at({"spec", "nodeName"});
   if (phase == "Succeeded" || phase == "Failed" || (!node.empty() && node != config_.node_name)) {
@@ -175,7 +190,7 @@ void NodeAgent::sync(const std::string& key) {
 void NodeAgent::let_go(const std::string& key, const kube::Object& pod) {
   pending_.erase(key);
   const auto mine = pods_.find(key);
-  if (mine != pods_.end() && !mine->second.runner->has_ended()) {
+  if (mine != pods_.end() && mine->second.runner && !mine->second.runner->has_ended()) {
     if (!mine->second.stopping) mine->second.runner->stop(grace_of(pod));
     mine->second.stopping = true;
     return;  // on_end brings it here again
@@ -189,21 +204,13 @@ void NodeAgent::release(const std::string& key) {
   const auto mine = pods_.find(key);
   if (mine == pods_.end()) return;
   const auto address = mine->second.address;
-  const auto gpus = mine->second.runner->gpus();
+  const auto gpus = mine->second.runner ? mine->second.runner->gpus() : "";
   const auto service = mine->second.service_key;
   pods_.erase(mine);
   addresses_.give_back(address);
   accelerators_.give_back(gpus);
   write_allowlist(service);
   for (const auto& waiting : pending_) queue_.add(waiting);
-}
-
-Status NodeAgent::bind(const kube::Object& pod) {
-  BATON_TRY_ASSIGN(const auto key, kube::key_of(pod));
-  kube::Object patch;
-  patch["spec"]["nodeName"] = config_.node_name;
-  BATON_TRY(deps_.cluster.patch(key, patch, kube::DryRun::kNo, soon()));
-  return {};
 }
 
 void NodeAgent::admit(const std::string& key, const kube::Object& pod) {
@@ -214,11 +221,13 @@ void NodeAgent::admit(const std::string& key, const kube::Object& pod) {
     accelerators_.give_back(*gpus);
     return refuse(key, pod, address.error());
   }
-  if (const auto bound = bind(pod); !bound) {
+  if (const auto bound = bind_pod(deps_.cluster, pod, config_.node_name, soon()); !bound) {
     accelerators_.give_back(*gpus);
     addresses_.give_back(*address);
+    log::debug("pod not bound", {{"pod", key}, {"error", bound.error().message()}});
     return queue_.retry(key);
   }
+  queue_.forget(key);
   pending_.erase(key);
   auto& mine = pods_[key];
   mine.uid = kube::uid_of(pod);
@@ -227,6 +236,10 @@ void NodeAgent::admit(const std::string& key, const kube::Object& pod) {
       fmt::format("{}/{}", kube::namespace_of(pod), kube::label(pod, "app.kubernetes.io/name"));
   mine.is_prefill = kube::label(pod, "llm-d.ai/role") == "prefill";
   mine.port = entry_port(pod);
+  if (config_.hosts_picker && kube::label(pod, "app.kubernetes.io/component") == kPickerComponent) {
+    log::info("pod starts no process: a gateway does its work", {{"pod", key}});
+    return host(key, pod);
+  }
   write_allowlist(mine.service_key);
   log::info("pod starts", {{"pod", key}, {"address", *address}});
   mine.runner = std::make_unique<PodRunner>(
@@ -235,13 +248,25 @@ void NodeAgent::admit(const std::string& key, const kube::Object& pod) {
       pod, *address, allowlist_file(mine.service_key), *gpus);
 }
 
+// Says that the pod runs, once.
+void NodeAgent::host(const std::string& key, const kube::Object& pod) {
+  if (kube::condition_is(pod, "Ready", "True")) return;
+  kube::Object placed = pod;
+  auto& status = placed["status"];
+  status["podIP"] = pods_.at(key).address;
+  status["hostIP"] = config_.node_address;
+  const Wall now = deps_.clock.wall();
+  status["startTime"] = kube::timestamp(now);
+  const auto written = write_pod_status(deps_.cluster, pod, hosted_status(placed, now), soon());
+  if (!written && written.error().code() != Code::kNotFound) queue_.retry(key);
+}
+
 void NodeAgent::refuse(const std::string& key, const kube::Object& pod, const Error& error) {
   if (pending_.insert(key).second) {
     log::warn("pod stays pending", {{"pod", key}, {"reason", error.message()}});
   }
-  kube::Object update = pod;
-  update["status"] = unscheduled_status(pod, error.message(), deps_.clock.wall());
-  if (!deps_.cluster.update_status(update, soon())) queue_.retry(key);
+  const auto status = unscheduled_status(pod, error.message(), deps_.clock.wall());
+  if (!write_pod_status(deps_.cluster, pod, status, soon())) queue_.retry(key);
   queue_.add_after(key, kPendingRetry);
 }
 

@@ -26,8 +26,9 @@ class NodeAgent {
     const Clock& clock;
     Random& random;  // used in start() only
   };
-  // Makes <state>/bin and starts. kNotFound: --engine vllm without such a program in PATH.
-  // kUnsupported: mount namespaces are demanded and not possible.
+  // Makes <state>/bin, registers the node beside a real API server, and starts. kNotFound: --engine
+  // vllm without such a program in PATH. kUnsupported: mount namespaces are demanded and not
+  // possible.
   static Result<std::unique_ptr<NodeAgent>> start(Deps deps, Config config);
   ~NodeAgent();  // kills what still runs
 
@@ -42,7 +43,7 @@ class NodeAgent {
     std::string service_key;  // "ns/app.kubernetes.io/name"
     bool is_prefill;
     std::uint16_t port;
-    std::unique_ptr<PodRunner> runner;
+    std::unique_ptr<PodRunner> runner;  // null: hosted elsewhere
     bool stopping = false;
   };
 
@@ -50,10 +51,10 @@ class NodeAgent {
   void work();
   void sync(const std::string& key);
   void admit(const std::string& key, const kube::Object& pod);
+  void host(const std::string& key, const kube::Object& pod);
   void refuse(const std::string& key, const kube::Object& pod, const Error& error);
   void release(const std::string& key);
   void let_go(const std::string& key, const kube::Object& pod);
-  Status bind(const kube::Object& pod);
   void write_allowlist(const std::string& service_key);
   std::string allowlist_file(const std::string& service_key) const;
   Deadline soon() const;

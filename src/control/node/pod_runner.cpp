@@ -14,6 +14,7 @@
 #include "control/node/models.hpp"
 #include "control/node/mount_launcher.hpp"
 #include "control/node/pod_status.hpp"
+#include "control/node/pod_writer.hpp"
 #include "control/node/pre_stop.hpp"
 #include "net/kube/object.hpp"
 
@@ -52,7 +53,7 @@ PodRunner::PodRunner(Deps deps, kube::Object pod, std::string address, std::stri
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   auto& status = pod_["status"];
   status["podIP"] = address_;
-  status["hostIP"] = "127.0.0.1";
+  status["hostIP"] = deps_.config.node_address;
   status["startTime"] = kube::timestamp(deps_.clock.wall());
   thread_ = std::thread([this] { run(); });
 }
@@ -112,10 +113,13 @@ Result<kube::Object> PodRunner::read_object(std::string_view kind, const std::st
 Status PodRunner::prepare() {
   containers_.clear();
   BATON_TRY_ASSIGN(const auto volumes, volume_folders(pod_, folders_, deps_.config));
-  const auto read = [this](std::string_view kind, const std::string& name) {
-    return read_object(kind, name);
-  };
-  BATON_TRY(make_volumes(pod_, volumes, deps_.config, read));
+  const Sources sources{
+      [this](std::string_view kind, const std::string& name) { return read_object(kind, name); },
+      [this](std::string_view audience, std::int64_t seconds) {
+        return request_token(deps_.cluster, pod_, audience, seconds,
+                             Deadline::in(deps_.clock, kCallBudget));
+      }};
+  BATON_TRY(make_volumes(pod_, volumes, deps_.config, sources));
   std::error_code error;
   std::filesystem::create_directories(folders_.pod, error);
   if (error) return unavailable(fmt::format("making {}: {}", folders_.pod, error.message()));
@@ -252,17 +256,19 @@ void PodRunner::write_failure(const Error& error) {
   publish(failed_status(pod_, error, deps_.clock.wall()));
 }
 
+// Onto the pod as it is now: labels and conditions of others stay. What fails is tried again with
+// the next step.
 void PodRunner::publish(kube::Object status) {
   if (status == last_status_) return;
-  last_status_ = status;
-  pod_["status"] = std::move(status);
-  kube::Object update = pod_;
-  update["metadata"].if_object()->erase("resourceVersion");
-  const auto written = deps_.cluster.update_status(update, Deadline::in(deps_.clock, kCallBudget));
+  const auto deadline = Deadline::in(deps_.clock, kCallBudget);
+  const auto written = write_pod_status(deps_.cluster, pod_, status, deadline);
   if (!written && written.error().code() != Code::kNotFound) {
     log::warn("pod status not written",
               {{"pod", kube::name_of(pod_)}, {"error", written.error().message()}});
+    return;
   }
+  last_status_ = status;
+  pod_["status"] = std::move(status);
 }
 
 // Until that time, the end of a process, or stop().

@@ -98,6 +98,41 @@ kube::Object failed_status(const kube::Object& pod, const Error& error, Wall now
   return status;
 }
 
+kube::Object hosted_status(const kube::Object& pod, Wall now) {
+  kube::Object status = base_of(pod);
+  text::json::Array containers;
+  if (const auto* list = pod.find_path({"spec", "containers"}); list && list->if_array()) {
+    for (const auto& spec : *list->if_array()) {
+      kube::Object entry;
+      entry["name"] = spec.string_at({"name"});
+      entry["image"] = spec.string_at({"image"});
+      entry["imageID"] = "";
+      entry["ready"] = true;
+      entry["started"] = true;
+      entry["restartCount"] = 0;
+      entry["state"]["running"]["startedAt"] = status.string_at({"startTime"});
+      containers.push_back(std::move(entry));
+    }
+  }
+  status["phase"] = "Running";
+  status["containerStatuses"] = std::move(containers);
+  for (const auto* type : {"PodScheduled", "Initialized", "ContainersReady", "Ready"}) {
+    put(status, type, Truth::kTrue, "", now);
+  }
+  return status;
+}
+
+kube::Object keep_foreign_conditions(kube::Object next, const kube::Object& current) {
+  const auto* theirs = current.find("conditions");
+  if (theirs == nullptr || theirs->if_array() == nullptr) return next;
+  const kube::Object ours{text::json::Object{{"status", next}}};
+  for (const auto& condition : *theirs->if_array()) {
+    if (kube::find_condition(ours, condition.string_at({"type"})) != nullptr) continue;
+    next["conditions"].push_back(condition);
+  }
+  return next;
+}
+
 kube::Object unscheduled_status(const kube::Object& pod, std::string_view message, Wall now) {
   kube::Object status = base_of(pod);
   status["phase"] = "Pending";

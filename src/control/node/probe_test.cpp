@@ -108,7 +108,7 @@ class WildcardListener {
 };
 
 TEST(Addresses, AreDifferentAndComeBack) {
-  AddressPool pool(7);
+  AddressPool pool({}, 7);
   const auto first = pool.take({8000});
   const auto second = pool.take({8000});
   ASSERT_TRUE(first && second);
@@ -116,9 +116,42 @@ TEST(Addresses, AreDifferentAndComeBack) {
   EXPECT_TRUE(first->starts_with("127.77."));
 }
 
+TEST(Addresses, ComeFromTheGivenNetworkAndLeaveOutItsEnds) {
+  const auto range = parse_address_range("127.78.3.0/24");
+  ASSERT_TRUE(range) << range.error().message();
+  EXPECT_EQ(to_string(*range), "127.78.3.0/24");
+  AddressPool pool(*range, 250);
+  std::set<std::string> taken;
+  for (int i = 0; i < 254; ++i) {
+    const auto address = pool.take({});
+    ASSERT_TRUE(address) << address.error().message();
+    EXPECT_TRUE(address->starts_with("127.78.3.")) << *address;
+    taken.insert(*address);
+  }
+  EXPECT_EQ(taken.size(), 254U);
+  EXPECT_FALSE(taken.contains("127.78.3.0") || taken.contains("127.78.3.255"));
+  EXPECT_EQ(pool.take({}).error().code(), Code::kExhausted);
+}
+
+TEST(Addresses, RefuseWhatIsNoNetwork) {
+  for (const auto* text : {"", "10.244.0.0", "10.244.0.0/25", "10.244.0.0/7", "10.244.0.1/24",
+                           "10.244.0.0/24x", "10.244.0/24", "10.244.0.0/"}) {
+    EXPECT_EQ(parse_address_range(text).error().code(), Code::kInvalid) << text;
+  }
+}
+
+TEST(Addresses, SayThatANetworkIsNotThisMachines) {
+  AddressPool pool(*parse_address_range("192.0.2.0/24"), 7);  // for documentation: nobody's
+  const auto taken = pool.take({8000});
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code(), Code::kUnavailable);
+  EXPECT_NE(taken.error().message().find("ip route add local 192.0.2.0/24 dev lo"),
+            std::string::npos);
+}
+
 TEST(Addresses, NameTheProgramThatListensOnAPodPortEverywhere) {
   const WildcardListener listener;
-  AddressPool pool(7);
+  AddressPool pool({}, 7);
   const auto taken = pool.take({listener.port()});
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().code(), Code::kConflict);

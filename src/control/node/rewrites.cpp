@@ -245,6 +245,10 @@ class Rewriter {
     env.set("BATON_POD_IP", facts_.address);
     env.set("BATON_MODELS_DIR", fmt::format("{}", fmt::join(config_.models_dirs, ":")));
     if (env.find("HOME") == nullptr) env.set("HOME", facts_.directory);
+    if (!config_.api_host.empty()) {
+      env.set("KUBERNETES_SERVICE_HOST", config_.api_host);
+      env.set("KUBERNETES_SERVICE_PORT", std::to_string(config_.api_port));
+    }
     if (!facts_.gpus.empty()) env.set("CUDA_VISIBLE_DEVICES", facts_.gpus);
   }
 

@@ -77,8 +77,55 @@ Status write_data(const std::string& folder, std::string_view kind, const kube::
   return {};
 }
 
-Status make_volume(const kube::Object& volume, const std::string& folder, const Config& config,
-                   const ReadObject& read) {
+// items: fields of the pod, each a file.
+Status write_fields(const std::string& folder, const kube::Object& pod,
+                    const kube::Object& source) {
+  for (const auto& item : items(source, {"items"})) {
+    const fs::path relative(item.string_at({"path"}));
+    if (!stays_inside(relative)) {
+      return invalid(fmt::format("volume item path '{}'", relative.string()));
+    }
+    if (item.find("fieldRef") == nullptr) {
+      return unsupported(fmt::format("downwardAPI item {}: only fieldRef", relative.string()));
+    }
+    BATON_TRY_ASSIGN(const auto text, pod_field(pod, item.string_at({"fieldRef", "fieldPath"})));
+    BATON_TRY(write_file(folder / relative, text));
+  }
+  return {};
+}
+
+Status write_token(const std::string& folder, const kube::Object& source,
+                   const RequestToken& request) {
+  constexpr std::int64_t kHour = 3600;  // the API's default
+  const fs::path relative(source.string_at({"path"}));
+  if (!stays_inside(relative)) return invalid(fmt::format("token path '{}'", relative.string()));
+  const auto* seconds = source.find("expirationSeconds");
+  BATON_TRY_ASSIGN(const auto token,
+                   request(source.string_at({"audience"}),
+                           seconds == nullptr ? kHour : seconds->if_int().value_or(kHour)));
+  return write_file(folder / relative, token);
+}
+
+Status write_projected(const std::string& folder, const kube::Object& pod,
+                       const kube::Object& projected, const Sources& from) {
+  for (const auto& source : items(projected, {"sources"})) {
+    if (const auto* map = source.find("configMap")) {
+      BATON_TRY(write_data(folder, "ConfigMap", *map, "name", from.read));
+    } else if (const auto* secret = source.find("secret")) {
+      BATON_TRY(write_data(folder, "Secret", *secret, "name", from.read));
+    } else if (const auto* fields = source.find("downwardAPI")) {
+      BATON_TRY(write_fields(folder, pod, *fields));
+    } else if (const auto* token = source.find("serviceAccountToken")) {
+      BATON_TRY(write_token(folder, *token, from.token));
+    } else {
+      return unsupported("projected: only configMap, secret, downwardAPI and serviceAccountToken");
+    }
+  }
+  return {};
+}
+
+Status make_volume(const kube::Object& pod, const kube::Object& volume, const std::string& folder,
+                   const Config& config, const Sources& from) {
   if (volume.find("hostPath") != nullptr) return {};
   if (const auto* claim = volume.find("persistentVolumeClaim")) {
     if (config.emulates_accelerators() || fs::is_directory(folder)) return {};
@@ -87,10 +134,14 @@ Status make_volume(const kube::Object& volume, const std::string& folder, const 
   }
   BATON_TRY(make_folder(folder));
   if (const auto* source = volume.find("configMap")) {
-    return write_data(folder, "ConfigMap", *source, "name", read);
+    return write_data(folder, "ConfigMap", *source, "name", from.read);
   }
   if (const auto* source = volume.find("secret")) {
-    return write_data(folder, "Secret", *source, "secretName", read);
+    return write_data(folder, "Secret", *source, "secretName", from.read);
+  }
+  if (const auto* source = volume.find("downwardAPI")) return write_fields(folder, pod, *source);
+  if (const auto* source = volume.find("projected")) {
+    return write_projected(folder, pod, *source, from);
   }
   return {};
 }
@@ -121,12 +172,13 @@ Result<std::map<std::string, std::string>> volume_folders(const kube::Object& po
       out[name] = host->string_at({"path"});
     } else if (const auto* claim = volume.find("persistentVolumeClaim")) {
       out[name] = claim_folder(config, claim->string_at({"claimName"}));
-    } else if (volume.find("emptyDir") || volume.find("configMap") || volume.find("secret")) {
+    } else if (volume.find("emptyDir") || volume.find("configMap") || volume.find("secret") ||
+               volume.find("downwardAPI") || volume.find("projected")) {
       out[name] = fmt::format("{}/volumes/{}", folders.pod, name);
     } else {
       return unsupported(fmt::format(
-          "volume {}: only emptyDir, configMap, secret, hostPath and persistentVolumeClaim work on "
-          "one machine",
+          "volume {}: only emptyDir, configMap, secret, downwardAPI, projected, hostPath and "
+          "persistentVolumeClaim work on one machine",
           name));
     }
   }
@@ -134,10 +186,10 @@ Result<std::map<std::string, std::string>> volume_folders(const kube::Object& po
 }
 
 Status make_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
-                    const Config& config, const ReadObject& read) {
+                    const Config& config, const Sources& sources) {
   for (const auto& volume : items(pod, {"spec", "volumes"})) {
     const std::string name(volume.string_at({"name"}));
-    BATON_TRY(make_volume(volume, folders.at(name), config, read).with("volume " + name));
+    BATON_TRY(make_volume(pod, volume, folders.at(name), config, sources).with("volume " + name));
   }
   return {};
 }
@@ -158,7 +210,8 @@ Mount mount_of(const kube::Object& entry, const kube::Object& volume, const Conf
     out.read_only = true;
   }
   out.read_only = out.read_only || is_true(entry.find("readOnly")) || volume.find("configMap") ||
-                  volume.find("secret") || (claim != nullptr && is_true(claim->find("readOnly")));
+                  volume.find("secret") || volume.find("downwardAPI") || volume.find("projected") ||
+                  (claim != nullptr && is_true(claim->find("readOnly")));
   // Memory that processes share and pin cannot lie on a disk.
   out.in_memory = out.path == "/dev/shm" && volume.string_at({"emptyDir", "medium"}) == "Memory";
   return out;

@@ -1,6 +1,8 @@
 #pragma once
 // A pod's volumes as folders of this machine.
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +15,15 @@
 
 namespace baton::node {
 
+// A token of the pod's service account; kUnsupported without an API server.
+using RequestToken =
+    std::function<Result<std::string>(std::string_view audience, std::int64_t expires_seconds)>;
+
+struct Sources {
+  ReadObject read;
+  RequestToken token;
+};
+
 // Where things of one pod are.
 struct PodFolders {
   std::string pod;   // <state>/pods/<ns>_<name>
@@ -20,17 +31,18 @@ struct PodFolders {
 };
 PodFolders folders_of(const Config& config, const kube::Object& pod);
 
-// Volume name -> folder. Pure: makes nothing. emptyDir, configMap, secret and projected volumes lie
-// in the pod's folder; hostPath and persistentVolumeClaim are where they are.
+// Volume name -> folder. Pure: makes nothing. emptyDir, configMap, secret, downwardAPI and
+// projected volumes lie in the pod's folder; hostPath and persistentVolumeClaim are where they are.
 // kUnsupported: any other kind.
 Result<std::map<std::string, std::string>> volume_folders(const kube::Object& pod,
                                                           const PodFolders& folders,
                                                           const Config& config);
 
-// Makes the folders and writes ConfigMap and Secret files. kNotFound: a ConfigMap or Secret that is
-// not optional; a claim without its folder (unless a stand-in replaces the models).
+// Makes the folders and writes the files of ConfigMaps, Secrets, pod fields and tokens, once.
+// kNotFound: a ConfigMap or Secret that is not optional; a claim without its folder (unless a
+// stand-in replaces the models).
 Status make_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
-                    const Config& config, const ReadObject& read);
+                    const Config& config, const Sources& sources);
 
 // The mounts of a container. A claim mounted where models are is the stand-in when there is one.
 Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::Object& pod,
