@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include "base/text/yaml.hpp"
-#include "formats/api/convert.hpp"
 #include "formats/api/quantity.hpp"
 #include "formats/api/schema.hpp"
 #include "formats/api/validate.hpp"
@@ -38,62 +37,6 @@ std::vector<std::string> errors(std::string_view spec) {
 
 std::vector<std::string> warnings(std::string_view spec) {
   return messages(validate(service(spec), Completeness::kPartial).warnings);
-}
-
-// C25, C27
-TEST(Defaults, NameTheModelAndTheGroupAndGivePodsAList) {
-  Value s =
-      service("{router: {route: {group: g, weight: 1}}, template: {}, prefill: {worker: {}}}");
-
-  set_defaults(s);
-
-  EXPECT_EQ(s.string_at({"spec", "model", "name"}), "s");
-  EXPECT_EQ(s.string_at({"metadata", "labels", "serving.kserve.io/routing-group"}), "g");
-  EXPECT_EQ(dump(*s.find_path({"spec", "template", "containers"})), "[]");
-  EXPECT_EQ(dump(*s.find_path({"spec", "prefill", "worker", "containers"})), "[]");
-
-  s["spec"]["router"] = yaml("{route: {}}");
-  set_defaults(s);
-  EXPECT_EQ(s.find_path({"metadata", "labels", "serving.kserve.io/routing-group"}), nullptr);
-}
-
-// C22
-TEST(Conversion, KeepsCriticalitiesInAnnotations) {
-  const Value v2 =
-      *to_v1alpha2(yaml("{apiVersion: serving.kserve.io/v1alpha1, kind: LLMInferenceService, "
-                        "metadata: {name: s}, spec: {model: "
-                        "{uri: 'hf://a/b', criticality: Critical, lora: {adapters: [{name: x}, "
-                        "{name: y, criticality: Sheddable}]}}}}"));
-
-  EXPECT_EQ(v2.string_at({"apiVersion"}), "serving.kserve.io/v1alpha2");
-  EXPECT_EQ(v2.string_at({"metadata", "annotations", kCriticality}), "Critical");
-  EXPECT_EQ(v2.string_at({"metadata", "annotations", kLoraCriticalities}), R"({"1":"Sheddable"})");
-  EXPECT_THAT(messages(validate(v2, Completeness::kWhole).warnings), IsEmpty());
-}
-
-// C23
-TEST(Conversion, TurnsAnOldPoolSpecIntoV1AndBack) {
-  const Value old = yaml("{selector: {a: b}, targetPortNumber: 8000, extensionRef: {name: epp}}");
-
-  const Value v1 = pool_spec_to_v1(old);
-
-  EXPECT_EQ(dump(v1),
-            R"({"selector":{"matchLabels":{"a":"b"}},"targetPorts":[{"number":8000}],)"
-            R"("endpointPickerRef":{"name":"epp","kind":"Service","port":{"number":9002},)"
-            R"("failureMode":"FailClose"}})");
-  EXPECT_EQ(pool_spec_to_v1(v1), v1);
-  const Value back = pool_spec_to_x(v1);
-  EXPECT_EQ(back.find("selector")->string_at({"a"}), "b");
-  EXPECT_EQ(*back.find("targetPortNumber"), Value(8000));
-}
-
-TEST(Conversion, RefusesOtherKindsAndVersions) {
-  EXPECT_THAT(to_v1alpha2(yaml("{kind: LLMInferenceServices}")).error().message(),
-              HasSubstr("did you mean 'LLMInferenceService'?"));
-  EXPECT_THAT(to_v1alpha2(yaml("{kind: LLMInferenceService, apiVersion: serving.kserve.io/v2}"))
-                  .error()
-                  .message(),
-              HasSubstr("/apiVersion: expected"));
 }
 
 TEST(Validation, AcceptsWhatIsRight) {

@@ -9,6 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "formats/api/quantity.hpp"
+
 namespace baton::api {
 namespace {
 
@@ -29,8 +31,10 @@ const Array& items(const Value* list) {
   return found == nullptr ? kNone : *found;
 }
 
-void error(Findings& out, std::string_view at, std::string message) {
-  out.errors.push_back({std::string(at), std::move(message)});
+using Kind = Finding::Kind;
+
+void error(Findings& out, std::string_view at, std::string message, Kind kind = Kind::kInvalid) {
+  out.errors.push_back({std::string(at), std::move(message), kind});
 }
 
 // ---- router ----
@@ -75,10 +79,10 @@ void check_group(const Value& router, Findings& out) {
   const Value* group = member(router, {"route", "group"});
   const Value* weight = member(router, {"route", "weight"});
   if (group != nullptr && weight == nullptr) {
-    error(out, "/spec/router/route/weight", "is required with group");
+    error(out, "/spec/router/route/weight", "is required with group", Kind::kRequired);
   }
   if (group == nullptr && weight != nullptr) {
-    error(out, "/spec/router/route/group", "is required with weight");
+    error(out, "/spec/router/route/group", "is required with weight", Kind::kRequired);
   }
   if (group == nullptr || !group->is_string()) return;
   if (!is_dns_label(*group->if_string())) {
@@ -117,13 +121,13 @@ void check_adapters(const Value& model, Findings& out) {
     const std::string at = fmt::format("/spec/model/lora/adapters/{}/name", i);
     const std::string_view name = adapters[i].string_at({"name"});
     if (name.empty()) {
-      error(out, at, "is required");
+      error(out, at, "is required", Kind::kRequired);
     } else if (name == "." || name == "..") {
       error(out, at, fmt::format("must not be '{}'", name));
     } else if (name == model.string_at({"name"})) {
       error(out, at, fmt::format("'{}' is the base model's name", name));
     } else if (!seen.insert(name).second) {
-      error(out, at, fmt::format("'{}' is there twice", name));
+      error(out, at, fmt::format("'{}' is there twice", name), Kind::kDuplicate);
     }
   }
 }
@@ -165,7 +169,7 @@ void check_parallelism(const Value& workload, const std::string& at, Findings& o
 
 void check_tier(const Value& tier, const std::string& at, Findings& out) {
   const Value* files = member(tier, {"fileSystem"});
-  if (files == nullptr) return error(out, at + "/fileSystem", "is required");
+  if (files == nullptr) return error(out, at + "/fileSystem", "is required", Kind::kRequired);
   const Value* claim = member(*files, {"pvc"});
   if (has(*files, {"emptyDir"}) == (claim != nullptr)) {
     error(out, at + "/fileSystem", "needs exactly one of emptyDir and pvc");
@@ -175,7 +179,7 @@ void check_tier(const Value& tier, const std::string& at, Findings& out) {
     error(out, at + "/fileSystem/pvc", "needs exactly one of spec and ref");
   }
   if (has(*claim, {"ref"}) && claim->string_at({"ref", "name"}).empty()) {
-    error(out, at + "/fileSystem/pvc/ref/name", "is required");
+    error(out, at + "/fileSystem/pvc/ref/name", "is required", Kind::kRequired);
   }
 }
 
@@ -184,10 +188,11 @@ void check_offloading(const Value& workload, const std::string& at, Findings& ou
   if (offloading == nullptr) return;
   const Array& tiers = items(member(*offloading, {"secondary"}));
   const Value* cpu = member(*offloading, {"cpu"});
-  const bool zero = cpu == nullptr || *cpu == Value(0) || *cpu == Value("0");
-  if (zero && (cpu == nullptr || !tiers.empty())) {
-    error(out, at + "/kvCacheOffloading/cpu",
-          cpu == nullptr ? "is required" : "must be above zero with secondary tiers");
+  if (cpu == nullptr) {
+    error(out, at + "/kvCacheOffloading/cpu", "is required", Kind::kRequired);
+  } else if (!tiers.empty() && quantity(*cpu).value_or(1) <= 0) {
+    error(out, at + "/kvCacheOffloading/cpu", "must be above zero with secondary tiers",
+          Kind::kRequired);
   }
   for (std::size_t i = 0; i < tiers.size(); ++i) {
     check_tier(tiers[i], fmt::format("{}/kvCacheOffloading/secondary/{}", at, i), out);
@@ -227,7 +232,7 @@ void check_rollout(const Value& workload, const std::string& at, Findings& out) 
     error(out, place, "maxUnavailable and maxSurge are both zero: a rollout could never start");
   }
   if (has(workload, {"worker"}) && unavailable == 0 && surge_value == nullptr) {
-    error(out, place + "/maxSurge", "is required when maxUnavailable is 0");
+    error(out, place + "/maxSurge", "is required when maxUnavailable is 0", Kind::kRequired);
   }
 }
 
@@ -261,6 +266,16 @@ bool is_dns_subdomain(std::string_view text) {
   }
 }
 
+void check_parents_once(const Value& spec, Findings& out) {
+  const bool both =
+      !items(member(spec, {"router", "route", "http", "spec", "parentRefs"})).empty() &&
+      !items(member(spec, {"router", "gateway", "refs"})).empty();
+  if (both) {
+    error(out, "/spec/router/route/http/spec",
+          "parentRefs and gateway.refs exclude each other in v1alpha1");
+  }
+}
+
 void check_router(const Value& spec, Findings& out) {
   const Value* router = member(spec, {"router"});
   if (router == nullptr) return;
@@ -274,7 +289,8 @@ void check_model(const Value& spec, Findings& out) {
   if (model == nullptr) return;
   check_adapters(*model, out);
   const Value* confidential = member(*model, {"confidential"});
-  if (confidential == nullptr) return;
+  const Value* enabled = confidential == nullptr ? nullptr : member(*confidential, {"enabled"});
+  if (enabled == nullptr || *enabled != Value(true)) return;
   const std::string_view id = confidential->string_at({"resourceId"});
   if (!id.empty() && !is_resource_id(id)) {
     error(out, "/spec/model/confidential/resourceId",
@@ -305,17 +321,15 @@ void check_dra(const Value& object, Findings& out) {
   const auto text = [&](std::string_view key) {
     return annotations->find(std::string(kPrefix).append(key));
   };
-  const auto wrong = [&](std::string_view key, std::string message) {
+  const auto wrong = [&](std::string_view key, std::string message, Kind kind = Kind::kInvalid) {
     error(out, pointer("/metadata/annotations", std::string(kPrefix).append(key)),
-          std::move(message));
+          std::move(message), kind);
   };
-  const bool any = std::ranges::any_of(*annotations->if_object(), [&](const auto& member) {
-    return member.key.starts_with(kPrefix);
-  });
-  if (!any) return;
+  const bool others = text("device-count") != nullptr || text("cel-selector") != nullptr ||
+                      text("container-name") != nullptr;
   const Value* device = text("device-class");
   if (device == nullptr) {
-    wrong("device-class", "is required");
+    if (others) wrong("device-class", "is required", Kind::kRequired);
   } else if (!device->is_string() || !is_dns_subdomain(trimmed(*device->if_string()))) {
     wrong("device-class", "must be a DNS subdomain");
   }

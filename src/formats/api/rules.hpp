@@ -10,7 +10,9 @@
 namespace baton::api {
 
 // Members may be of any type: a wrong type is reported by the schema and ignored here.
-void check_router(const text::json::Value& spec, Findings& out);     // V1-V3, V10-V12, V24, V25
+void check_router(const text::json::Value& spec, Findings& out);  // V1-V3, V10-V12, V24, V25
+// V3 as v1alpha1 has it: parents named twice are refused even when they are the same.
+void check_parents_once(const text::json::Value& spec, Findings& out);
 void check_model(const text::json::Value& spec, Findings& out);      // V14, V23
 void check_workloads(const text::json::Value& spec, Findings& out);  // V4-V6, V17-V21
 void check_scaling(const text::json::Value& spec, Findings& out);    // V15, V16, 1-8

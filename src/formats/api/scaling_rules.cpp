@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
 #include <string>
 
 #include "formats/api/rules.hpp"
@@ -14,6 +14,16 @@ using text::json::Value;
 
 bool has(const Value& in, std::initializer_list<std::string_view> path) {
   return member(in, path) != nullptr;
+}
+
+// Digits, and perhaps a point and more digits.
+bool is_decimal(std::string_view text) {
+  const auto digits = [](std::string_view part) {
+    return !part.empty() && std::ranges::all_of(part, [](char c) { return c >= '0' && c <= '9'; });
+  };
+  const std::size_t point = text.find('.');
+  return digits(text.substr(0, point)) &&
+         (point == std::string_view::npos || digits(text.substr(point + 1)));
 }
 
 class Rules {
@@ -35,14 +45,16 @@ class Rules {
       const Value* triggers = member(*keda, {"triggers"});
       const bool none =
           triggers == nullptr || !triggers->is_array() || triggers->if_array()->empty();
-      if (none) error("/keda/triggers", "needs at least one trigger");
+      if (none) error("/keda/triggers", "needs at least one trigger", Kind::kRequired);
       keda_rules(*keda, "/keda");
     }
   }
 
  private:
-  void error(std::string_view place, std::string message) {
-    out_.errors.push_back({fmt::format("{}/scaling{}", at_, place), std::move(message)});
+  using Kind = Finding::Kind;
+
+  void error(std::string_view place, std::string message, Kind kind = Kind::kInvalid) {
+    out_.errors.push_back({fmt::format("{}/scaling{}", at_, place), std::move(message), kind});
   }
 
   std::optional<std::int64_t> number(std::string_view key) const {
@@ -53,7 +65,7 @@ class Rules {
   void bounds() {
     const auto least = number("minReplicas");
     const auto most = number("maxReplicas");
-    if (!has(scaling_, {"maxReplicas"})) error("/maxReplicas", "is required");
+    if (!has(scaling_, {"maxReplicas"})) error("/maxReplicas", "is required", Kind::kRequired);
     if (least && most && *least > *most) {
       error("/minReplicas", fmt::format("is {}, above maxReplicas {}", *least, *most));
     }
@@ -64,30 +76,30 @@ class Rules {
     const Value* keda = member(wva, {"keda"});
     if (hpa == (keda != nullptr)) error("/wva", "needs exactly one of hpa and keda");
     const std::string_view cost = wva.string_at({"variantCost"});
-    double parsed = 0;
-    const auto [rest, ec] =
-        std::from_chars(cost.data(), cost.data() + cost.size(), parsed, std::chars_format::fixed);
-    if (!cost.empty() && (ec != std::errc() || rest != cost.data() + cost.size() || parsed < 0)) {
+    if (!cost.empty() && !is_decimal(cost)) {
       error("/wva/variantCost", fmt::format("expected a number such as 10.0, is '{}'", cost));
     }
     if (keda == nullptr) return;
     keda_rules(*keda, "/wva/keda");
     const Value* modifiers = member(*keda, {"advanced", "scalingModifiers"});
-    if (modifiers != nullptr && modifiers->is_object() && !modifiers->if_object()->empty()) {
-      error("/wva/keda/advanced/scalingModifiers", "must be empty");
+    for (const std::string_view key : {"formula", "target", "activationTarget", "metricType"}) {
+      if (modifiers == nullptr || modifiers->string_at({key}).empty()) continue;
+      error("/wva/keda/advanced/scalingModifiers", "must be empty", Kind::kForbidden);
+      break;
     }
   }
 
   void keda_rules(const Value& keda, std::string_view place) {
     if (!keda.string_at({"advanced", "horizontalPodAutoscalerConfig", "name"}).empty()) {
-      error(fmt::format("{}/advanced/horizontalPodAutoscalerConfig/name", place), "must be empty");
+      error(fmt::format("{}/advanced/horizontalPodAutoscalerConfig/name", place), "must be empty",
+            Kind::kForbidden);
     }
     const Value* idle_value = member(keda, {"idleReplicaCount"});
     if (idle_value == nullptr) return;
     const auto idle = idle_value->if_int();
     const auto least = number("minReplicas");
     if (!least) {
-      error(fmt::format("{}/idleReplicaCount", place), "needs minReplicas");
+      error(fmt::format("{}/idleReplicaCount", place), "needs minReplicas", Kind::kRequired);
     } else if (idle && *idle >= *least) {
       error(fmt::format("{}/idleReplicaCount", place),
             fmt::format("is {}, must be below minReplicas {}", *idle, *least));

@@ -30,16 +30,17 @@ Value* descend(Value& in, std::initializer_list<std::string_view> path) {
 void check_model_is_there(const Value& spec, Findings& out) {
   const Value* model = member(spec, {"model"});
   if (model == nullptr) {
-    out.errors.push_back({"/spec/model", "is required: model.uri says what to serve"});
+    out.errors.push_back(
+        {"/spec/model", "is required: model.uri says what to serve", Finding::Kind::kRequired});
   } else if (model->is_object() && model->string_at({"uri"}).empty()) {
-    out.errors.push_back({"/spec/model/uri", "is required"});
+    out.errors.push_back({"/spec/model/uri", "is required", Finding::Kind::kRequired});
   }
 }
 
 void check_spec(const Value& object, Findings& out) {
   const Value* spec = member(object, {"spec"});
   if (spec == nullptr) {
-    out.errors.push_back({"/spec", "is required"});
+    out.errors.push_back({"/spec", "is required", Finding::Kind::kRequired});
     return;
   }
   check_structure(service_spec(), *spec, "/spec", out);
@@ -106,7 +107,7 @@ Findings check_identity(const Value& object) {
   if (!out.errors.empty()) return out;
   const std::string_view name = object.string_at({"metadata", "name"});
   if (name.empty()) {
-    out.errors.push_back({"/metadata/name", "is required"});
+    out.errors.push_back({"/metadata/name", "is required", Finding::Kind::kRequired});
   } else if (!is_dns_label(name)) {
     out.errors.push_back(
         {"/metadata/name",
@@ -134,13 +135,20 @@ Findings validate(const Value& service, Completeness completeness) {
   return out;
 }
 
+Findings validate_v1alpha1(const Value& service) {
+  Findings out;
+  if (const Value* spec = member(service, {"spec"})) check_parents_once(*spec, out);
+  return out;
+}
+
 Findings validate_config(const Value& config) {
   Findings out;
   if (member(config, {"spec"}) == nullptr) return out;
   check_structure(service_spec(), *config.find("spec"), "/spec", out);
   const Value* refs = member(config, {"spec", "baseRefs"});
   if (refs != nullptr && refs->is_array() && !refs->if_array()->empty()) {
-    out.errors.push_back({"/spec/baseRefs", "a config cannot refer to others"});
+    out.errors.push_back(
+        {"/spec/baseRefs", "a config cannot refer to others", Finding::Kind::kForbidden});
   }
   return out;
 }

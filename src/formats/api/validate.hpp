@@ -22,6 +22,9 @@ enum class Completeness : bool { kPartial, kWhole };
 // All findings at once. Unknown fields are warnings, with the nearest known name.
 Findings validate(const text::json::Value& service, Completeness completeness);
 
+// What is refused besides when the service, given as v1alpha2, was written as v1alpha1.
+Findings validate_v1alpha1(const text::json::Value& service);
+
 // A config may leave anything out, but may not refer to other configs.
 Findings validate_config(const text::json::Value& config);
 

@@ -1,0 +1,75 @@
+// InferencePool specs between their two APIs.
+
+#include <utility>
+
+#include "formats/api/convert.hpp"
+
+namespace baton::api {
+namespace {
+
+using text::json::Array;
+using text::json::Object;
+using text::json::Value;
+
+constexpr std::int64_t kPickerPort = 9002;
+
+Value picker_ref_to_v1(const Value& extension) {
+  Object out;
+  for (const std::string_view key : {"group", "kind", "name"}) {
+    if (const Value* value = extension.find(key)) out.set(key, *value);
+  }
+  if (out.find("kind") == nullptr) out.set("kind", "Service");
+  const bool service = *out.find("kind") == Value("Service");
+  const Value* port = extension.find("portNumber");
+  if (port != nullptr || service) {
+    out.set("port", Object{{"number", port != nullptr ? *port : Value(kPickerPort)}});
+  }
+  const Value* mode = extension.find("failureMode");
+  out.set("failureMode", mode != nullptr ? *mode : Value("FailClose"));
+  return out;
+}
+
+}  // namespace
+
+Value pool_spec_to_v1(const Value& spec) {
+  if (!spec.is_object()) return spec;
+  Object out;
+  for (const auto& [key, value] : *spec.if_object()) {
+    if (key == "selector" && value.is_object() && value.find("matchLabels") == nullptr) {
+      out.set("selector", Object{{"matchLabels", value}});
+    } else if (key == "targetPortNumber") {
+      out.set("targetPorts", Array{Object{{"number", value}}});
+    } else if (key == "extensionRef") {
+      out.set("endpointPickerRef", picker_ref_to_v1(value));
+    } else {
+      out.set(key, value);
+    }
+  }
+  return out;
+}
+
+Value pool_spec_to_x(const Value& spec) {
+  Object out;
+  if (const Value* labels = spec.find_path({"selector", "matchLabels"})) {
+    out.set("selector", *labels);
+  }
+  const Value* ports = spec.find("targetPorts");
+  if (ports != nullptr && ports->is_array() && !ports->if_array()->empty()) {
+    if (const Value* number = ports->if_array()->front().find("number")) {
+      out.set("targetPortNumber", *number);
+    }
+  }
+  if (const Value* picker = spec.find("endpointPickerRef")) {
+    Object ref;
+    for (const std::string_view key : {"group", "kind", "name", "failureMode"}) {
+      if (const Value* value = picker->find(key)) ref.set(key, *value);
+    }
+    if (const Value* number = picker->find_path({"port", "number"})) {
+      ref.set("portNumber", *number);
+    }
+    out.set("extensionRef", std::move(ref));
+  }
+  return out;
+}
+
+}  // namespace baton::api
