@@ -109,8 +109,8 @@ class Front::Learner {
     if (!work_.chain) return;
     const auto& route = work_.picked.route;
     const bool prefilled = route.prefill && used_prefill(head);
-    work_.pool->remember(route.decode, work_.chain->blocks());
-    if (prefilled) work_.pool->remember(*route.prefill, work_.chain->blocks());
+    work_.pool->remember(route.decode, work_.chain->blocks(),
+                         prefilled ? &*route.prefill : nullptr);
     known_ = work_.chain->blocks().size();
     work_.chain->append(openai::answer_mark(work_.api));
   }

@@ -1,6 +1,7 @@
 #include "routing/gateway/service_pool.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "base/core/log.hpp"
 
@@ -101,8 +102,15 @@ bool ServicePool::holds(const schedule::Endpoint& endpoint) const {
 }
 
 void ServicePool::remember(const schedule::Endpoint& endpoint,
-                           std::span<const std::uint64_t> blocks) {
-  if (index_ && holds(endpoint)) index_->record(endpoint.slot, blocks);
+                           std::span<const std::uint64_t> blocks, const schedule::Endpoint* other) {
+  if (!index_) return;
+  std::array<index::Slot, 2> slots{};
+  std::size_t count = 0;
+  if (holds(endpoint)) slots[count++] = endpoint.slot;
+  if (other != nullptr && holds(*other) && (count == 0 || other->slot != slots[0])) {
+    slots[count++] = other->slot;
+  }
+  if (count > 0) index_->record(std::span(slots).first(count), blocks);
 }
 
 void ServicePool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,

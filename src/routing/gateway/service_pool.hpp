@@ -59,8 +59,10 @@ class ServicePool {
   // Whether pick() would find a pod for an ordinary request.
   bool serves(Mono now, Random& random) const;
 
-  // The endpoint's pod now holds the KV of these blocks. Nothing happens when it has left.
-  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks);
+  // The endpoint's pod, and the other's when there is one, now hold the KV of these blocks. A pod
+  // that has left is passed over.
+  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks,
+                const schedule::Endpoint* other = nullptr);
 
   // Scrapes.
   bool holds(const schedule::Endpoint& endpoint) const;

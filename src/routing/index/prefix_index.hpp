@@ -1,66 +1,73 @@
 #pragma once
 // Which endpoint slots hold which block hashes. One writer thread, lock-free readers.
 //
-//   table (open addressing, linear probing, power of two)
-//     entry  [hash | slot mask word 0 | word 1 | ...]     hash 0 = never used; as many words as
-//                                                         the highest slot so far needs
-//   per slot: an intrusive LRU list over the hashes it holds (writer only)
+//   BlockTable     hash -> Holders (the slots that hold it, and how often each has it queued)
+//   per slot       Recency, the queue that tells what to forget first (writer only)
+//   Grace          frees replaced memory once no reader can still be inside it
 //
-// An entry whose mask is empty goes, and those behind it move up. A table that is 5/8 full is
-// replaced; the old one is freed once no reader can still be inside it.
-// A reader that meets an entry while it moves may miss it, or take the mask of another hash: a
-// wrong guess for one request, never wrong memory.
+// Recording a run costs one probe of the table a block, for all slots of the run, and eight bytes
+// written in order for each slot.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
-namespace baton::index {
+#include "routing/index/block_table.hpp"
+#include "routing/index/grace.hpp"
+#include "routing/index/holders.hpp"
+#include "routing/index/prefix_matches.hpp"
+#include "routing/index/recency.hpp"
 
-using Slot = std::uint32_t;
+namespace baton::index {
 
 class PrefixIndex {
  public:
   struct Config {
-    std::size_t slots = 256;           // endpoints, rounded up to 64
+    std::size_t slots = 256;           // endpoints, at most kMaxSlots
     std::size_t lru_capacity = 31250;  // hashes remembered per slot
   };
   explicit PrefixIndex(Config config);
-  ~PrefixIndex();
-  PrefixIndex(const PrefixIndex&) = delete;
-  PrefixIndex& operator=(const PrefixIndex&) = delete;
 
-  // Any thread, wait-free. matched[slot] = how many leading blocks the slot holds; all entries of
-  // `matched` are written. Cost: one table probe per block until nobody holds it.
+  // Any thread, wait-free. Cost: one table probe per block until nobody holds it.
+  void match(std::span<const std::uint64_t> blocks, Matches& into) const;
+  // The same by slot: matched[slot] = how many leading blocks the slot holds; all entries of
+  // `matched` are written.
   void match(std::span<const std::uint64_t> blocks, std::span<std::uint32_t> matched) const;
 
-  // Writer only. The slot now holds these blocks (the first lru_capacity of them).
-  void record(Slot slot, std::span<const std::uint64_t> blocks);
+  // Writer only. Each of the slots now holds these blocks (the first lru_capacity of them).
+  void record(std::span<const Slot> slots, std::span<const std::uint64_t> blocks);
+  void record(Slot slot, std::span<const std::uint64_t> blocks) {
+    record(std::span(&slot, 1), blocks);
+  }
+  // Writer only. The slot no longer holds these blocks, as far as it did.
+  void remove(Slot slot, std::span<const std::uint64_t> blocks);
   // Writer only. The endpoint left: its slot holds nothing.
   void forget(Slot slot);
   // Writer only.
-  std::size_t held(Slot slot) const;
+  std::size_t held(Slot slot) const { return slots_[slot].held; }
 
  private:
-  class Table;
-  class Lru;
+  struct PerSlot {
+    Recency recency;
+    std::uint32_t held = 0;
+    bool removed = false;  // recency has places that no count knows of
+  };
 
-  void set(std::uint64_t hash, Slot slot);
-  void clear(std::uint64_t hash, Slot slot);
-  void evict(Lru& lru, Slot slot);
-  void rebuild(std::size_t words);
+  void touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot);
+  void release(std::uint64_t hash, Slot slot, bool all);
+  void evict(Slot slot);
+  void compact(Slot slot);
+  void recount(Slot slot);
+  void set_count(std::uint64_t hash, Slot slot, std::uint32_t count);
+  template <class F>
+  void each_queued(Slot slot, F&& visit);
 
   std::size_t lru_capacity_;
-  std::atomic<const Table*> table_;
-  mutable std::atomic<std::uint32_t> readers_ = 0;
-  // Writer's side.
-  std::unique_ptr<Table> current_;
-  std::vector<std::unique_ptr<Table>> retired_;
-  std::vector<std::unique_ptr<Lru>> lrus_;  // by slot
-  std::vector<std::uint64_t> leaving_;      // of evict()
+  Grace grace_;
+  BlockTable table_;
+  std::vector<PerSlot> slots_;
+  std::size_t used_slots_ = 0;  // the highest so far + 1
 };
 
 }  // namespace baton::index

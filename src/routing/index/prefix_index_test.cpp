@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/core/random.hpp"
 #include "routing/index/prefix_chain.hpp"
 
 namespace baton::index {
@@ -114,10 +117,128 @@ TEST(PrefixIndex, KeepsTheLiveOnesThroughManyReplacements) {
   EXPECT_EQ(found, 100 * 300);
 }
 
+// What PrefixIndex promises, written down as simply as possible.
+class Plain {
+ public:
+  explicit Plain(std::size_t capacity) : capacity_(capacity) {}
+  void record(Slot slot, std::span<const std::uint64_t> blocks) {
+    auto& queue = queues_[slot];
+    blocks = blocks.first(std::min(blocks.size(), capacity_));
+    for (auto at = blocks.size(); at-- > 0;) {
+      std::erase(queue, blocks[at]);
+      queue.push_back(blocks[at]);
+    }
+    while (queue.size() > capacity_) queue.pop_front();
+  }
+  void remove(Slot slot, std::span<const std::uint64_t> blocks) {
+    for (const auto block : blocks) std::erase(queues_[slot], block);
+  }
+  void forget(Slot slot) { queues_.erase(slot); }
+  std::size_t held(Slot slot) { return queues_[slot].size(); }
+  std::uint32_t matched(Slot slot, std::span<const std::uint64_t> blocks) {
+    const auto& queue = queues_[slot];
+    const auto end = std::ranges::find_if(
+        blocks, [&](std::uint64_t b) { return std::ranges::find(queue, b) == queue.end(); });
+    return static_cast<std::uint32_t>(end - blocks.begin());
+  }
+
+ private:
+  std::size_t capacity_;
+  std::map<Slot, std::deque<std::uint64_t>> queues_;
+};
+
+// A chain of 1 to 12 blocks out of a tree of `kinds` prompts that share their beginnings.
+std::vector<std::uint64_t> some_chain(Random& random, std::uint64_t kinds) {
+  const auto kind = random.next() % kinds;
+  std::vector<std::uint64_t> blocks;
+  for (std::uint64_t at = 0, end = 1 + random.next() % 12; at < end; ++at) {
+    blocks.push_back((at + 1) * 1000 + (kind >> (12 - at)));
+  }
+  return blocks;
+}
+
+void expect_like_plain(std::size_t slots, std::size_t capacity, bool removals) {
+  PrefixIndex index({.slots = slots, .lru_capacity = capacity});
+  Plain plain(capacity);
+  SeededRandom random(slots + capacity);
+  for (int step = 0; step < 4000; ++step) {
+    const auto blocks = some_chain(random, 64);
+    const auto slot = static_cast<Slot>(random.next() % slots);
+    const auto what = random.next() % 100;
+    if (what == 0) {
+      index.forget(slot);
+      plain.forget(slot);
+    } else if (what < 20 && removals) {
+      const auto some = std::span(blocks).subspan(random.next() % blocks.size());
+      index.remove(slot, some);
+      plain.remove(slot, some);
+    } else {
+      const std::vector<Slot> both = {slot, static_cast<Slot>((slot + 1) % slots)};
+      const auto count = slots > 1 ? 1 + random.next() % 2 : 1;
+      index.record(std::span(both).first(count), blocks);
+      for (const auto each : std::span(both).first(count)) plain.record(each, blocks);
+    }
+    const auto asked = some_chain(random, 64);
+    const auto got = match(index, asked, slots);
+    Matches sparse;
+    index.match(asked, sparse);
+    for (Slot each = 0; each < slots; ++each) {
+      ASSERT_EQ(got[each], plain.matched(each, asked)) << "slot " << each << " step " << step;
+      ASSERT_EQ(sparse.blocks(each), got[each]) << "slot " << each << " step " << step;
+    }
+    ASSERT_EQ(index.held(slot), plain.held(slot)) << step;
+  }
+}
+
+TEST(PrefixIndex, MatchesWhatAPlainListOfEachSlotWould) {
+  expect_like_plain(1, 50, false);
+  expect_like_plain(2, 20, false);
+  expect_like_plain(5, 30, false);    // short lists of holders
+  expect_like_plain(40, 60, false);   // and large sets
+  expect_like_plain(300, 60, false);  // of several words
+}
+
+// Nothing is evicted here: a block removed and recorded again keeps its old place in the queue
+// until the queue is compacted.
+TEST(PrefixIndex, ForgetsTheBlocksThatAnEngineSaysItRemoved) {
+  expect_like_plain(3, 10'000, true);
+  expect_like_plain(100, 10'000, true);
+}
+
+TEST(PrefixIndex, KeepsTheOrderOfBlocksRemovedAndRecordedAgain) {
+  PrefixIndex index({.slots = 1, .lru_capacity = 100});
+  const auto early = chain(std::string(640, 'e')), late = chain(std::string(640, 'l'));
+  index.record(0, early.blocks());
+  for (int i = 0; i < 100; ++i) {  // more than a queue may hold without being compacted
+    index.record(0, late.blocks());
+    index.remove(0, late.blocks());
+  }
+  index.record(0, late.blocks());
+  index.record(0, early.blocks());
+  std::vector<std::uint64_t> fresh;
+  for (std::uint64_t i = 1; i <= 85; ++i) fresh.push_back(i);
+  index.record(0, fresh);  // five too many: the end of `late`
+
+  EXPECT_EQ(match(index, early.blocks(), 1)[0], 10);
+  EXPECT_EQ(match(index, late.blocks(), 1)[0], 5);
+  EXPECT_EQ(index.held(0), 100);
+}
+
+TEST(PrefixIndex, ABlockTouchedMoreOftenThanCanBeCountedStaysHeld) {
+  PrefixIndex index({.slots = 1, .lru_capacity = 31250});
+  std::vector<std::uint64_t> all;
+  for (std::uint64_t i = 1; i <= 31250; ++i) all.push_back(i * 0x9E3779B97F4A7C15ULL);
+  index.record(0, all);
+  for (int i = 0; i < 40'000; ++i) index.record(0, std::span(all).first(1));
+
+  EXPECT_EQ(match(index, all, 1)[0], 31250);
+}
+
 TEST(PrefixIndex, ReadersRunBesideTheWriter) {
   PrefixIndex index({.slots = 64, .lru_capacity = 2000});
   const auto stable = chain(std::string(64 * 100, 's'));
   index.record(63, stable.blocks());
+  const std::vector<std::uint64_t> busy = {7, 77, 777};
   std::atomic<bool> stop = false;
   std::atomic<std::uint64_t> wrong = 0;
   std::vector<std::thread> readers;
@@ -125,6 +246,7 @@ TEST(PrefixIndex, ReadersRunBesideTheWriter) {
     readers.emplace_back([&] {
       while (!stop) {
         if (match(index, stable.blocks(), 64)[63] != 100) ++wrong;
+        (void)match(index, busy, 64);
       }
     });
   }
@@ -132,6 +254,10 @@ TEST(PrefixIndex, ReadersRunBesideTheWriter) {
   for (std::uint64_t i = 1; i <= 100'000; ++i) {
     const std::vector<std::uint64_t> one = {i * 0x9E3779B97F4A7C15ULL};
     index.record(static_cast<Slot>(i % 8), one);
+    // A set of holders that comes, grows and goes.
+    index.record(static_cast<Slot>(i % 32), busy);
+    if (i % 3 == 0) index.remove(static_cast<Slot>(i / 3 % 32), busy);
+    if (i % 500 == 0) index.forget(static_cast<Slot>(i / 500 % 32));
   }
   stop = true;
   for (auto& reader : readers) reader.join();
