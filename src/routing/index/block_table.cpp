@@ -15,7 +15,7 @@ BlockTable::Shard::Shard(std::size_t n)
 BlockTable::BlockTable(Grace& grace) : grace_(grace) {
   // Spread over one step of growth.
   for (std::size_t i = 0; i < kShards; ++i) {
-    const auto capacity = kFirstCapacity + kFirstCapacity * i / (kShards * 5);
+    const auto capacity = kFirstCapacity + kFirstCapacity * i / (kShards * 8);
     shards_[i].store(std::make_unique<Shard>(capacity).release());
   }
 }
@@ -30,8 +30,9 @@ BlockTable::~BlockTable() {
 }
 
 BlockTable::Cell& BlockTable::insert(std::uint64_t hash, Place place) {
+  Cell* const cells = place.shard->cells.get();
   while (true) {
-    auto& cell = place.shard->cells[place.at];
+    Cell& cell = cells[place.at];
     const auto found = cell.hash.load(std::memory_order_relaxed);
     if (found == hash) return cell;
     if (found == 0) {
@@ -51,32 +52,33 @@ BlockTable::Cell& BlockTable::add(std::uint64_t hash, Place place) {
   return insert(hash, place);
 }
 
-void BlockTable::erase(std::uint64_t hash, Cell* cell) {
-  auto& shard = *shards_[shard_of(hash)].load(std::memory_order_relaxed);
+void BlockTable::erase(Place place, Cell* cell) {
+  auto& shard = *place.shard;
+  Cell* const cells = shard.cells.get();
   const auto capacity = shard.capacity;
-  auto hole = static_cast<std::size_t>(cell - shard.cells.get());
+  auto hole = static_cast<std::size_t>(cell - cells);
   const auto after = [&](std::size_t at, std::size_t from) {
     return at >= from ? at - from : at + capacity - from;
   };
   // Cells that probed past the hole move up, so that every hash is still found from its home.
   for (auto at = hole;;) {
     if (++at == capacity) at = 0;
-    const auto key = shard.cells[at].hash.load(std::memory_order_relaxed);
+    const auto key = cells[at].hash.load(std::memory_order_relaxed);
     if (key == 0) break;
     if (after(at, home(key, capacity)) < after(at, hole)) continue;
-    shard.cells[hole].holders.store(shard.cells[at].holders.load(std::memory_order_relaxed),
-                                    std::memory_order_release);
-    shard.cells[hole].hash.store(key, std::memory_order_release);
+    cells[hole].holders.store(cells[at].holders.load(std::memory_order_relaxed),
+                              std::memory_order_release);
+    cells[hole].hash.store(key, std::memory_order_release);
     hole = at;
   }
-  shard.cells[hole].hash.store(0, std::memory_order_release);
-  shard.cells[hole].holders.store(0, std::memory_order_relaxed);
+  cells[hole].hash.store(0, std::memory_order_release);
+  cells[hole].holders.store(0, std::memory_order_relaxed);
   --shard.used;
 }
 
 BlockTable::Shard& BlockTable::grow(std::size_t which) {
   std::unique_ptr<Shard> old(shards_[which].load());
-  auto fresh = std::make_unique<Shard>(old->capacity + old->capacity / 5);
+  auto fresh = std::make_unique<Shard>(old->capacity + old->capacity / 8);
   for (std::size_t at = 0; at < old->capacity; ++at) {
     const auto key = old->cells[at].hash.load(std::memory_order_relaxed);
     if (key == 0) continue;

@@ -5,9 +5,9 @@
 //     cell  [hash | holders]   open addressing, linear probing; hash 0 = unused
 //     home  = the hash's high bits, scaled to the capacity, which need not be a power of two
 //
-// A shard that is 7/10 full is replaced by one a fifth larger; shards start at different sizes, so
-// that they grow one after the other: the writer never stops for long, and the memory per cell is
-// the same at any time. An unused cell is made by moving up those that probed past it; a reader
+// A shard that is 7/10 full is replaced by one an eighth larger; shards start at different sizes,
+// so that they grow one after the other: the writer never stops for long, and the memory per cell
+// is the same at any time. An unused cell is made by moving up those that probed past it; a reader
 // that meets a cell while it moves may miss it, or take the holders of another hash: a wrong guess
 // for one request, never wrong memory.
 
@@ -43,8 +43,8 @@ class BlockTable {
   BlockTable(const BlockTable&) = delete;
   BlockTable& operator=(const BlockTable&) = delete;
 
-  // Where a hash is or would be. Good until the next add (which takes one of before, though) or
-  // erase, and while inside a Grace::Reader.
+  // Where a hash is or would be. The writer's is good until the next add, which itself takes one of
+  // before; a reader's while it is inside a Grace::Reader.
   struct Place {
     Shard* shard;
     std::size_t at;
@@ -53,7 +53,7 @@ class BlockTable {
   Place locate(std::uint64_t hash) const {
     Shard* shard = shards_[shard_of(hash)].load(std::memory_order_acquire);
     const Place place{shard, home(hash, shard->capacity)};
-    __builtin_prefetch(&shard->cells[place.at]);
+    __builtin_prefetch(shard->cells.get() + place.at);
     return place;
   }
   static Holders find(std::uint64_t hash, Place place) {
@@ -66,7 +66,7 @@ class BlockTable {
   Cell& add(std::uint64_t hash, Place place);
   // Null when absent.
   static Cell* find_cell(std::uint64_t hash, Place place) {
-    auto& cells = place.shard->cells;
+    Cell* const cells = place.shard->cells.get();
     while (true) {  // ends: three in ten cells are unused
       Cell& cell = cells[place.at];
       const auto found = cell.hash.load(std::memory_order_acquire);
@@ -75,8 +75,8 @@ class BlockTable {
       if (++place.at == place.shard->capacity) place.at = 0;
     }
   }
-  // Contract: `cell` is that of `hash`, and nobody holds it.
-  void erase(std::uint64_t hash, Cell* cell);
+  // Contract: nobody holds the cell's hash, whose current place this is.
+  static void erase(Place place, Cell* cell);
 
  private:
   static constexpr std::size_t kShards = 64;

@@ -81,12 +81,38 @@ class Holders {
 
   // Writer only; each gives the bits to store. `grace` takes a set that is replaced.
   std::uint32_t count(Slot slot) const;  // 0: does not hold it
+  // count(slot) + 1 and count(slot) - 1, for the usual cases; anything else leaves `known` false.
+  struct Counted {
+    std::uint64_t bits;
+    bool known;
+    bool changed;  // the slot came or went
+  };
+  Counted one_more(Slot slot) const {
+    if (none()) return {few(slot, 1, slot, 0).bits_, true, true};
+    if (!few()) return {bits_, false, false};
+    if (first() == slot) return {bits_ + kFirstOne, first_count() < kMaxCount, false};
+    if (second_count() == 0) return {few(first(), first_count(), slot, 1).bits_, true, true};
+    return {bits_ + kSecondOne, second() == slot && second_count() < kMaxCount, false};
+  }
+  Counted one_less(Slot slot) const {
+    if (!few()) return {bits_, false, false};
+    if (first() == slot) {
+      if (first_count() > 1) return {bits_ - kFirstOne, true, false};
+      if (second_count() == 0) return {0, true, true};
+      return {few(second(), second_count(), second(), 0).bits_, true, true};
+    }
+    if (second() != slot) return {bits_, false, false};
+    if (second_count() > 1) return {bits_ - kSecondOne, true, false};
+    return {few(first(), first_count(), first(), 0).bits_, true, true};
+  }
   // Contract: 0 < count <= kMaxCount. `slots`: slots below this are in use.
   Holders with(Slot slot, std::uint32_t count, std::size_t slots, Grace& grace) const;
   Holders without(Slot slot, Grace& grace) const;  // contract: it holds it
   void destroy() const;                            // contract: no readers
 
  private:
+  static constexpr std::uint64_t kFirstOne = std::uint64_t{1} << 34;
+  static constexpr std::uint64_t kSecondOne = std::uint64_t{1} << 4;
   static constexpr std::uint64_t kCounts = std::uint64_t{kMaxCount} << 34 | std::uint64_t{kMaxCount}
                                                                                 << 4;
 

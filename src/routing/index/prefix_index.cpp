@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kAhead = 12;  // blocks between asking for a cell's memory and using it
 constexpr std::size_t kBatch = 64;  // hashes taken from a queue at once
-constexpr std::size_t kSlack = 64;  // a queue may be this much over twice what is held
+constexpr std::size_t kSlack = 8;   // places in a queue beyond once and a half what is held
 
 // 0 marks an unused cell, so no hash may be 0.
 std::uint64_t key_of(std::uint64_t hash) { return hash == 0 ? 1 : hash; }
@@ -69,36 +69,58 @@ void PrefixIndex::record(std::span<const Slot> slots, std::span<const std::uint6
   }
   for (const auto slot : slots) {
     evict(slot);
-    const auto& state = slots_[slot];
-    if (state.recency.size() > 2 * state.held + kSlack) compact(slot);
+    if (crowded(slots_[slot])) compact(slot);
   }
   grace_.advance();
 }
 
 void PrefixIndex::touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot) {
   const Holders holders(cell.holders.load(std::memory_order_relaxed));
-  const auto count = holders.count(slot);
-  // As often queued as can be counted: its place stays where it is until the queue is compacted.
-  if (count == kMaxCount) return;
-  cell.holders.store(holders.with(slot, count + 1, used_slots_, grace_).bits(),
-                     std::memory_order_release);
+  auto next = holders.one_more(slot);
+  if (!next.known) {
+    const auto count = holders.count(slot);
+    // As often queued as can be counted: its place stays as it is until the queue is compacted.
+    if (count == kMaxCount) return;
+    next = {holders.with(slot, count + 1, used_slots_, grace_).bits(), true, count == 0};
+  }
+  cell.holders.store(next.bits, std::memory_order_release);
   auto& state = slots_[slot];
   state.recency.push(hash);
-  if (count == 0) ++state.held;
+  if (next.changed) ++state.held;
 }
 
-// One of the block's places in the queue is gone, or `all`.
-void PrefixIndex::release(std::uint64_t hash, Slot slot, bool all) {
-  auto* cell = BlockTable::find_cell(hash, table_.locate(hash));
+// One of the block's places in the slot's queue is gone.
+void PrefixIndex::release(std::uint64_t hash, BlockTable::Place place, Slot slot) {
+  auto* cell = BlockTable::find_cell(hash, place);
   if (cell == nullptr) return;
   const Holders holders(cell->holders.load(std::memory_order_relaxed));
-  const auto count = holders.count(slot);
-  if (count == 0) return;  // removed before
-  const auto left = count == 1 || all ? holders.without(slot, grace_)
-                                      : holders.with(slot, count - 1, used_slots_, grace_);
-  if (count == 1 || all) --slots_[slot].held;
+  auto next = holders.one_less(slot);
+  if (!next.known) {
+    const auto count = holders.count(slot);
+    if (count == 0) return;  // removed before
+    const auto left = count == 1 ? holders.without(slot, grace_)
+                                 : holders.with(slot, count - 1, used_slots_, grace_);
+    next = {left.bits(), true, count == 1};
+  }
+  if (next.changed) --slots_[slot].held;
+  if (next.bits == 0) {
+    BlockTable::erase(place, cell);
+  } else {
+    cell->holders.store(next.bits, std::memory_order_release);
+  }
+}
+
+// All of the block's places are gone, or no longer mean anything.
+void PrefixIndex::drop(std::uint64_t hash, Slot slot) {
+  const auto place = table_.locate(hash);
+  auto* cell = BlockTable::find_cell(hash, place);
+  if (cell == nullptr) return;
+  const Holders holders(cell->holders.load(std::memory_order_relaxed));
+  if (holders.count(slot) == 0) return;
+  --slots_[slot].held;
+  const auto left = holders.without(slot, grace_);
   if (left.none()) {
-    table_.erase(hash, cell);
+    BlockTable::erase(place, cell);
   } else {
     cell->holders.store(left.bits(), std::memory_order_release);
   }
@@ -108,14 +130,20 @@ void PrefixIndex::release(std::uint64_t hash, Slot slot, bool all) {
 void PrefixIndex::evict(Slot slot) {
   auto& state = slots_[slot];
   std::array<std::uint64_t, kBatch> leaving;
+  std::array<BlockTable::Place, kBatch> places;
   while (state.held > lru_capacity_) {
     const auto count = std::min<std::size_t>(kBatch, state.held - lru_capacity_);
     for (std::size_t i = 0; i < count; ++i) {
       leaving[i] = state.recency.pop();
-      (void)table_.locate(leaving[i]);
+      places[i] = table_.locate(leaving[i]);
     }
-    for (std::size_t i = 0; i < count; ++i) release(leaving[i], slot, false);
+    for (std::size_t i = 0; i < count; ++i) release(leaving[i], places[i], slot);
   }
+}
+
+// Compacting costs about three probes of the table for each place that it drops.
+bool PrefixIndex::crowded(const PerSlot& state) {
+  return state.recency.size() > state.held + state.held / 2 + kSlack;
 }
 
 // Takes each hash out of the slot's queue, oldest first; visit(hash, how often it is counted).
@@ -145,7 +173,7 @@ void PrefixIndex::compact(Slot slot) {
     last = 2;
   }
   each_queued(slot, [&](std::uint64_t hash, std::uint32_t count) {
-    if (count > last) release(hash, slot, false);
+    if (count > last) release(hash, table_.locate(hash), slot);
     if (count != last) return;
     set_count(hash, slot, 1);
     queue.push(hash);
@@ -177,18 +205,18 @@ void PrefixIndex::remove(Slot slot, std::span<const std::uint64_t> blocks) {
   BATON_ASSERT(slot < slots_.size());
   for (std::size_t at = 0; at < blocks.size(); ++at) {
     if (at + kAhead < blocks.size()) (void)table_.locate(key_of(blocks[at + kAhead]));
-    release(key_of(blocks[at]), slot, true);
+    drop(key_of(blocks[at]), slot);
   }
   auto& state = slots_[slot];
   state.removed = true;
-  if (state.recency.size() > 2 * state.held + kSlack) compact(slot);
+  if (crowded(state)) compact(slot);
   grace_.advance();
 }
 
 void PrefixIndex::forget(Slot slot) {
   BATON_ASSERT(slot < slots_.size());
   auto& state = slots_[slot];
-  while (state.recency.size() > 0) release(state.recency.pop(), slot, true);
+  while (state.recency.size() > 0) drop(state.recency.pop(), slot);
   state = {};
   grace_.advance();
 }

@@ -55,9 +55,11 @@ class PrefixIndex {
   };
 
   void touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot);
-  void release(std::uint64_t hash, Slot slot, bool all);
+  void release(std::uint64_t hash, BlockTable::Place place, Slot slot);
+  void drop(std::uint64_t hash, Slot slot);
   void evict(Slot slot);
   void compact(Slot slot);
+  static bool crowded(const PerSlot& state);
   void recount(Slot slot);
   void set_count(std::uint64_t hash, Slot slot, std::uint32_t count);
   template <class F>
