@@ -54,6 +54,7 @@ struct Prepared {
   char* const* env;
   const char* directory;
   int output;
+  Process::Spec::Errors errors;
   int report;  // the write end of the error pipe
   bool keep_report;
   pid_t parent;
@@ -75,8 +76,9 @@ struct Prepared {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const int input = ::open("/dev/null", O_RDONLY);
   if (input < 0 || ::dup2(input, STDIN_FILENO) < 0) fail();
-  if (p.output >= 0 &&
-      (::dup2(p.output, STDOUT_FILENO) < 0 || ::dup2(p.output, STDERR_FILENO) < 0)) {
+  if (p.output >= 0 && ::dup2(p.output, STDOUT_FILENO) < 0) fail();
+  if (p.output >= 0 && p.errors == Process::Spec::Errors::kToOutput &&
+      ::dup2(p.output, STDERR_FILENO) < 0) {
     fail();
   }
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);  // no socket of the starter lives on in the child
@@ -163,14 +165,12 @@ Result<std::unique_ptr<Process>> Process::start(const Spec& spec) {
   }
   const auto argv = pointers(words);
   const auto env = pointers(spec.env);
-  const Prepared prepared{program.c_str(),
-                          argv.data(),
-                          env.data(),
-                          spec.directory.empty() ? nullptr : spec.directory.c_str(),
-                          spec.output,
-                          report[1],
-                          !spec.launcher.empty(),
-                          ::getpid()};
+  const Prepared prepared{
+      program.c_str(), argv.data(),
+      env.data(),      spec.directory.empty() ? nullptr : spec.directory.c_str(),
+      spec.output,     spec.errors,
+      report[1],       !spec.launcher.empty(),
+      ::getpid()};
   const pid_t pid = ::fork();
   if (pid == 0) become(prepared);
   const int fork_error = errno;

@@ -31,6 +31,8 @@ class Process {
     // Words of a program that is started in argv's place, with argv after them. It prepares what
     // the process sees, then calls launch() or fail_launch() below; argv[0] is looked up there.
     std::vector<std::string> launcher = {};
+    // Whether standard error goes to `output` too, or stays the starter's.
+    enum class Errors : bool { kToOutput, kStarters } errors = Errors::kToOutput;
   };
   // kNotFound: no such program. kDenied: not executable. What a launcher says it failed with.
   // Standard input is /dev/null.

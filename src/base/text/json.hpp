@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ class Object {
   // The member, created as null at the end when absent.
   Value& operator[](std::string_view key) [[clang::lifetimebound]];
   bool erase(std::string_view key);
+  void reserve(std::size_t members);
   // Appends without looking for an equal key; for parsers.
   void append(std::string key, Value value);
 
@@ -154,6 +156,48 @@ enum class Duplicates : bool { kKeepLast, kReject };
 // Parses one document. kInvalid: syntax, invalid UTF-8, depth over kMaxDepth, size over kMaxText,
 // an integer beyond 64 bits, duplicate keys when rejected. Allocates a parser per call.
 Result<Value> parse(std::string_view text, Duplicates duplicates = Duplicates::kKeepLast);
+
+// Which members of a document are wanted: a tree of names. The others are passed over without being
+// built, whatever they hold. Arrays are looked through: their elements are treated as if each stood
+// in the array's place.
+class Keep {
+ public:
+  // Paths are dotted member names ("status.conditions.type"); a dot within a name is written "\.".
+  // A path stands for all that is below it.
+  static Keep only(const std::vector<std::string_view>& paths);
+  static Keep all_but(const std::vector<std::string_view>& paths);
+
+ private:
+  friend class Parser;
+  struct Node {
+    std::string name;
+    std::vector<Node> members;  // empty: everything below
+  };
+  enum class Listed : bool { kKept, kDropped };
+  Keep() = default;
+  void insert(std::string_view path);
+
+  Listed listed_ = Listed::kKept;
+  std::vector<Node> roots_;
+};
+
+// Parses many documents with the same buffers. Confined to its owner.
+class Parser {
+ public:
+  Parser();
+  ~Parser();
+  Parser(const Parser&) = delete;
+  Parser& operator=(const Parser&) = delete;
+
+  // As json::parse, the last of duplicate keys winning. `keep` null: everything.
+  Result<Value> parse(std::string_view text, const Keep* keep);
+  // `keep` is of the value of the root's member `name`; the root's other members are kept.
+  Result<Value> parse_around(std::string_view text, std::string_view name, const Keep* keep);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 // Compact, as JavaScript's JSON.stringify: no spaces, UTF-8 as is, control characters escaped.
 std::string dump(const Value& value);

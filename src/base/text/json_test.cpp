@@ -59,5 +59,50 @@ TEST(Json, PointersEscapeTheirTwoSpecialCharacters) {
   EXPECT_EQ(pointer("/a", "b/c~d"), "/a/b~1c~0d");
 }
 
+TEST(JsonParser, BuildsOnlyWhatIsKept) {
+  const Keep keep = Keep::only({"metadata.name", "metadata.labels", "status.conditions.type",
+                                "a\\.b", "metadata.labels.x", "spec.containers", "spec"});
+  Parser parser;
+  const auto kept = parser.parse(
+      R"({"metadata":{"name":"n","uid":"u","labels":{"x":"1","y":"2"}},
+          "status":{"conditions":[{"type":"Ready","status":"True"},{"type":"B"},7]},
+          "a.b":1,"a":{"b":2},"spec":{"containers":[1],"node":"here"}})",
+      &keep);
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(dump(*kept), R"({"metadata":{"name":"n","labels":{"x":"1","y":"2"}},)"
+                         R"("status":{"conditions":[{"type":"Ready"},{"type":"B"},7]},)"
+                         R"("a.b":1,"spec":{"containers":[1],"node":"here"}})");
+}
+
+TEST(JsonParser, PassesOverWhatIsDropped) {
+  const Keep drop = Keep::all_but({"metadata.managedFields", "items.secret"});
+  Parser parser;
+  const std::string text =
+      R"({"metadata":{"name":"n","managedFields":[{"a":1}]},"items":[{"secret":1,"x":2}],"y":3})";
+  EXPECT_EQ(dump(parser.parse(text, &drop).value_or(Value())),
+            R"({"metadata":{"name":"n"},"items":[{"x":2}],"y":3})");
+
+  const Keep only = Keep::only({"y"});
+  const std::string around = R"({"type":"T","object":)" + text + "}";
+  EXPECT_EQ(dump(parser.parse_around(around, "object", &drop).value_or(Value())),
+            R"({"type":"T","object":{"metadata":{"name":"n"},"items":[{"x":2}],"y":3}})");
+  EXPECT_EQ(dump(parser.parse_around(around, "object", &only).value_or(Value())),
+            R"({"type":"T","object":{"y":3}})");
+  EXPECT_EQ(dump(parser.parse_around("[1]", "object", &only).value_or(Value())), "[1]");
+}
+
+TEST(JsonParser, ReadsOneDocumentAfterAnotherOfAnySize) {
+  Parser parser;
+  for (const std::size_t size : {10, 100'000, 3, 50'000}) {
+    const std::string text = "[\"" + std::string(size, 'x') + "\"]";
+    const auto value = parser.parse(text, nullptr);
+    ASSERT_TRUE(value);
+    EXPECT_EQ(dump(*value), text);
+  }
+  EXPECT_FALSE(parser.parse("[1", nullptr));
+  EXPECT_EQ(dump(parser.parse(R"({"a":1,"a":2})", nullptr).value_or(Value())), R"({"a":2})");
+  EXPECT_FALSE(parser.parse(std::string(200, '[') + std::string(200, ']'), nullptr));
+}
+
 }  // namespace
 }  // namespace baton::text::json

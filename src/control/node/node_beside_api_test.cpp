@@ -57,8 +57,8 @@ class ApiServer final : public kube::Cluster {
     answer["status"]["token"] = "token of " + key.name;
     return answer;
   }
-  Status remove(const kube::ObjectKey& key, kube::Grace grace, Deadline deadline) override {
-    return inner_.remove(key, grace, deadline);
+  Status remove(const kube::ObjectKey& key, const kube::Removal& how, Deadline deadline) override {
+    return inner_.remove(key, how, deadline);
   }
   Result<std::unique_ptr<kube::Watch>> watch(const kube::Query& query, const kube::Version& from,
                                              Deadline deadline) override {

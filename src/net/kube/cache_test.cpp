@@ -49,7 +49,9 @@ class WithoutWidgets final : public Cluster {
   Result<Object> patch(const ObjectKey& k, const Object& p, DryRun r, Deadline d) override {
     return inner_.patch(k, p, r, d);
   }
-  Status remove(const ObjectKey& k, Grace g, Deadline d) override { return inner_.remove(k, g, d); }
+  Status remove(const ObjectKey& k, const Removal& how, Deadline d) override {
+    return inner_.remove(k, how, d);
+  }
   Result<std::unique_ptr<Watch>> watch(const Query& q, const Version& v, Deadline d) override {
     return inner_.watch(q, v, d);
   }

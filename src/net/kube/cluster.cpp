@@ -40,6 +40,11 @@ bool matches(const LabelSelector& selector, const Object& object) {
   return true;
 }
 
+Result<Object> Cluster::apply(const Object& object, const ApplyAs&, Deadline) {
+  return unsupported(
+      fmt::format("server-side apply of {} is not possible here", object.string_at({"kind"})));
+}
+
 Result<Object> Cluster::create_subresource(const ObjectKey& key, std::string_view subresource,
                                            const Object&, Deadline) {
   return unsupported(fmt::format("{}: no subresource '{}' here", to_string(key), subresource));

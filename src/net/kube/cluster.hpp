@@ -1,6 +1,6 @@
 #pragma once
 // The object store that everything in control/ and routing/watch talks to: a real API server
-// (RestCluster, later) or MemoryCluster. Objects are JSON as the API server would return them.
+// (RestCluster) or MemoryCluster. Objects are JSON as the API server would return them.
 // Blocking, with deadlines: used on plain threads only.
 
 #include <compare>
@@ -83,7 +83,30 @@ enum class DryRun : bool { kNo, kYes };
 // kNone: gone at once, as a kubelet does when a pod's processes have ended.
 enum class Grace : bool { kDefault, kNone };
 
-// Thread-safe.
+enum class Propagation : std::uint8_t {
+  kBackground,  // what it owns goes after it
+  kForeground,  // what it owns and blocks it goes first
+  kOrphan,      // what it owns stays, without owner
+};
+
+struct Removal {
+  Removal(Grace g = Grace::kDefault) : grace(g) {}  // so that a Grace will do
+  Grace grace;
+  Propagation propagation = Propagation::kBackground;
+  std::string uid;  // empty, or the object must still be this one: kConflict
+  Version version;  // empty, or the object must still be at this one: kConflict
+};
+
+// As whom fields are applied. Field managers of other names keep theirs.
+enum class Force : bool { kNo, kYes };
+struct ApplyAs {
+  std::string manager = "baton";
+  Force force = Force::kNo;  // kYes: takes fields of other managers over
+  DryRun dry_run = DryRun::kNo;
+};
+
+// Thread-safe. kNotFound from any call: also when the server has no such kind (its CRD is not
+// installed); the message says so.
 class Cluster {
  public:
   virtual ~Cluster() = default;
@@ -105,9 +128,13 @@ class Cluster {
   // answer. kUnsupported: the store has no such subresource.
   virtual Result<Object> create_subresource(const ObjectKey& key, std::string_view subresource,
                                             const Object& body, Deadline deadline);
+  // Server-side apply: creates the object, or sets the fields given and removes those that this
+  // manager gave before and gives no more. kConflict: another manager owns one of them, or
+  // resourceVersion differs. kUnsupported: the store does not do it.
+  virtual Result<Object> apply(const Object& object, const ApplyAs& as, Deadline deadline);
   // With finalizers, and for a Pod on a node unless kNone: sets deletionTimestamp (and
   // deletionGracePeriodSeconds). Else removes it, and what it owns in the background. kNotFound.
-  virtual Status remove(const ObjectKey& key, Grace grace, Deadline deadline) = 0;
+  virtual Status remove(const ObjectKey& key, const Removal& how, Deadline deadline) = 0;
   // Events after `from`. kConflict: `from` is too old, list again.
   virtual Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                                Deadline deadline) = 0;

@@ -174,6 +174,10 @@ Result<List> MemoryCluster::list(const Query& query, Deadline) {
 
 Result<Object> MemoryCluster::create(const Object& object, DryRun dry_run, Deadline) {
   const std::lock_guard lock(mutex_);
+  return create_locked(object, dry_run);
+}
+
+Result<Object> MemoryCluster::create_locked(const Object& object, DryRun dry_run) {
   Object next = object;
   if (name_of(next).empty() && !object.string_at({"metadata", "generateName"}).empty()) {
     next["metadata"]["name"] =
@@ -196,6 +200,32 @@ Result<Object> MemoryCluster::create(const Object& object, DryRun dry_run, Deadl
   uids_.emplace(uid_of(next));
   Object made = commit(id, nullptr, std::move(next));
   if (!has_living_owner(made)) remove_locked(id, Grace::kDefault);
+  return made;
+}
+
+Result<Object> MemoryCluster::apply(const Object& object, const ApplyAs& as, Deadline) {
+  BATON_TRY_ASSIGN(const ObjectKey key, key_of(object));
+  if (as.manager.empty()) return invalid("apply: a field manager must be named");
+  const std::lock_guard lock(mutex_);
+  const Id id = id_of(key);
+  const auto found = objects_.find(id);
+  if (found == objects_.end()) {
+    if (!object.string_at({"metadata", "resourceVersion"}).empty()) return missing(key);
+    BATON_TRY_ASSIGN(Object made, create_locked(object, as.dry_run));
+    if (as.dry_run == DryRun::kNo) owners_[id].created(object, as.manager);
+    return made;
+  }
+  BATON_TRY(check_version(object, *found->second, key));
+  FieldOwners owners;
+  if (const auto known = owners_.find(id); known != owners_.end()) {
+    owners = known->second;
+  } else {
+    owners.created(*found->second, FieldOwners::kUpdater);
+  }
+  auto merged = owners.apply(*found->second, object, as);
+  if (!merged) return std::move(merged).error().with(fmt::format("apply of {}", to_string(key)));
+  BATON_TRY_ASSIGN(Object made, replace(key, *std::move(merged), as.dry_run));
+  if (as.dry_run == DryRun::kNo) owners_[id] = std::move(owners);
   return made;
 }
 
@@ -226,7 +256,10 @@ Result<Object> MemoryCluster::update(const Object& object, DryRun dry_run, Deadl
   if (found == objects_.end()) return missing(key);
   Object next = object;
   keep(next, *found->second, "status");
-  return replace(key, std::move(next), dry_run);
+  const Stored before = found->second;
+  BATON_TRY_ASSIGN(Object made, replace(key, std::move(next), dry_run));
+  note_update(key, *before, made, dry_run);
+  return made;
 }
 
 Result<Object> MemoryCluster::update_status(const Object& object, Deadline) {
@@ -259,7 +292,10 @@ Result<Object> MemoryCluster::patch(const ObjectKey& key, const Object& merge_pa
     return invalid(
         fmt::format("patch of {}: name, namespace and kind cannot change", to_string(key)));
   }
-  return replace(key, std::move(next), dry_run);
+  const Stored before = found->second;
+  BATON_TRY_ASSIGN(Object made, replace(key, std::move(next), dry_run));
+  note_update(key, *before, made, dry_run);
+  return made;
 }
 
 Result<Object> MemoryCluster::create_subresource(const ObjectKey& key, std::string_view subresource,
@@ -282,11 +318,31 @@ Result<Object> MemoryCluster::create_subresource(const ObjectKey& key, std::stri
   return body;
 }
 
-Status MemoryCluster::remove(const ObjectKey& key, Grace grace, Deadline) {
+void MemoryCluster::note_update(const ObjectKey& key, const Object& before, const Object& after,
+                                DryRun dry_run) {
+  const auto owners = owners_.find(id_of(key));
+  if (owners != owners_.end() && dry_run == DryRun::kNo) owners->second.updated(before, after);
+}
+
+Status MemoryCluster::remove(const ObjectKey& key, const Removal& how, Deadline) {
+  if (how.propagation == Propagation::kForeground) {
+    return unsupported("foreground deletion is not implemented in process; use background");
+  }
   const std::lock_guard lock(mutex_);
   const Id id = id_of(key);
-  if (!objects_.contains(id)) return missing(key);
-  remove_locked(id, grace);
+  const auto found = objects_.find(id);
+  if (found == objects_.end()) return missing(key);
+  const std::string uid(uid_of(*found->second));
+  if (!how.uid.empty() && how.uid != uid) {
+    return conflict(fmt::format("{} was replaced by another of that name", to_string(key)));
+  }
+  const auto version = found->second->string_at({"metadata", "resourceVersion"});
+  if (!how.version.empty() && how.version != version) {
+    return conflict(fmt::format("{} was changed: it is at version {}, not {}", to_string(key),
+                                version, how.version));
+  }
+  if (how.propagation == Propagation::kOrphan) orphan_dependents(uid);
+  remove_locked(id, how.grace);
   return {};
 }
 
@@ -333,6 +389,7 @@ Object MemoryCluster::commit(const Id& id, const Stored& before, Object after) {
 void MemoryCluster::erase(const Id& id) {
   const Stored stored = objects_.at(id);
   objects_.erase(id);
+  owners_.erase(id);
   {
     const std::lock_guard lock(log_->mutex);
     Object last = *stored;
@@ -352,6 +409,26 @@ bool MemoryCluster::has_living_owner(const Object& object) const {
     if (uids_.contains(ref.string_at({"uid"}))) return true;
   }
   return false;
+}
+
+void MemoryCluster::orphan_dependents(const std::string& uid) {
+  const auto owned = [&](const Object& ref) { return ref.string_at({"uid"}) == uid; };
+  std::vector<Id> dependents;
+  for (const auto& [id, object] : objects_) {
+    const auto* refs = object->find_path({"metadata", "ownerReferences"});
+    if (refs == nullptr || refs->if_array() == nullptr) continue;
+    if (std::any_of(refs->if_array()->begin(), refs->if_array()->end(), owned)) {
+      dependents.push_back(id);
+    }
+  }
+  for (const auto& id : dependents) {
+    const Stored before = objects_.at(id);
+    Object next = *before;
+    auto& refs = next["metadata"]["ownerReferences"];
+    std::erase_if(*refs.if_array(), owned);
+    if (refs.if_array()->empty()) next["metadata"].if_object()->erase("ownerReferences");
+    commit(id, before, std::move(next));
+  }
 }
 
 void MemoryCluster::collect_dependents(const std::string& uid) {

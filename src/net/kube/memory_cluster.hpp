@@ -9,6 +9,7 @@
 
 #include "base/core/random.hpp"
 #include "net/kube/cluster.hpp"
+#include "net/kube/field_owners.hpp"
 
 namespace baton::kube {
 
@@ -36,7 +37,8 @@ class MemoryCluster final : public Cluster {
   // "binding" of a Pod only.
   Result<Object> create_subresource(const ObjectKey& key, std::string_view subresource,
                                     const Object& body, Deadline deadline) override;
-  Status remove(const ObjectKey& key, Grace grace, Deadline deadline) override;
+  Result<Object> apply(const Object& object, const ApplyAs& as, Deadline deadline) override;
+  Status remove(const ObjectKey& key, const Removal& how, Deadline deadline) override;
   Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                        Deadline deadline) override;
 
@@ -59,10 +61,13 @@ class MemoryCluster final : public Cluster {
 
   static Id id_of(const ObjectKey& key);
   static std::optional<Event> seen_by(const Query& query, const Change& change);
+  Result<Object> create_locked(const Object& object, DryRun dry_run);
   Result<Object> replace(const ObjectKey& key, Object next, DryRun dry_run);
+  void note_update(const ObjectKey& key, const Object& before, const Object& after, DryRun dry_run);
   Object commit(const Id& id, const Stored& before, Object after);
   void erase(const Id& id);
   void collect_dependents(const std::string& uid);
+  void orphan_dependents(const std::string& uid);
   bool has_living_owner(const Object& object) const;
   void remove_locked(const Id& id, Grace grace);
 
@@ -70,6 +75,7 @@ class MemoryCluster final : public Cluster {
   Random& random_;
   std::mutex mutex_;  // guards everything below
   std::map<Id, Stored> objects_;
+  std::map<Id, FieldOwners> owners_;  // of objects that were applied
   std::set<std::string, std::less<>> uids_;
   std::shared_ptr<Log> log_;  // shared with the watches, which may outlive the cluster
 };

@@ -49,12 +49,43 @@ std::string timestamp(Wall at) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
 }
 
+std::string micro_timestamp(Wall at) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(at);
+  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(at - whole).count();
+  std::string out = timestamp(whole);
+  out.pop_back();
+  return fmt::format("{}.{:06}Z", out, micros);
+}
+
 std::optional<Wall> parse_timestamp(std::string_view text) {
   std::tm fields{};
   const std::string copy(text);
   const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &fields);
-  if (end == nullptr || std::string_view(end) != "Z") return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&fields));
+  if (end == nullptr) return std::nullopt;
+  std::string_view rest(end);
+  Wall at = std::chrono::system_clock::from_time_t(timegm(&fields));
+  if (rest.starts_with('.')) {
+    std::int64_t nanos = 0;
+    std::size_t digits = 0;
+    for (rest.remove_prefix(1); !rest.empty() && rest[0] >= '0' && rest[0] <= '9'; ++digits) {
+      if (digits < 9) nanos = nanos * 10 + (rest[0] - '0');
+      rest.remove_prefix(1);
+    }
+    if (digits == 0) return std::nullopt;
+    for (; digits < 9; ++digits) nanos *= 10;
+    at += std::chrono::duration_cast<Wall::duration>(Nanos(nanos));
+  }
+  if (rest == "Z" || rest == "z") return at;
+  if (rest.size() != 6 || (rest[0] != '+' && rest[0] != '-') || rest[3] != ':') return std::nullopt;
+  int hours = 0;
+  int minutes = 0;
+  const auto number = [&](std::size_t from, int& into) {
+    return std::from_chars(rest.data() + from, rest.data() + from + 2, into).ptr ==
+           rest.data() + from + 2;
+  };
+  if (!number(1, hours) || !number(4, minutes) || hours > 23 || minutes > 59) return std::nullopt;
+  const auto offset = std::chrono::hours(hours) + std::chrono::minutes(minutes);
+  return rest[0] == '+' ? at - offset : at + offset;
 }
 
 namespace {

@@ -36,6 +36,9 @@ std::string_view controller_uid(const Object& o [[clang::lifetimebound]]);
 
 // "2025-11-25T07:25:00Z" (RFC 3339, seconds), as metav1.Time.
 std::string timestamp(Wall at);
+// "2025-11-25T07:25:00.123456Z", as metav1.MicroTime.
+std::string micro_timestamp(Wall at);
+// RFC 3339, with fraction or offset if it has them.
 std::optional<Wall> parse_timestamp(std::string_view text);
 
 // The condition of that type in status.conditions, or null.
