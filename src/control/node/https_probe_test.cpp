@@ -160,7 +160,7 @@ TEST(HttpsProbe, FailsAgainstAServerWithoutTls) {
   });
   const auto failed = blocking_probe(https_probe(plain.port()), clock);
   ASSERT_FALSE(failed);
-  EXPECT_THAT(failed.error().message(), HasSubstr("TLS: "));
+  EXPECT_THAT(failed.error().message(), HasSubstr("it does not speak TLS"));
 }
 
 }  // namespace

@@ -62,12 +62,12 @@ class ProbeTracker {
 };
 
 struct HttpTarget {
-  std::string host;  // an IPv4 address
+  std::string host;  // an address or a name
   std::uint16_t port = 0;
   std::string path;
   Scheme scheme = Scheme::kHttp;
 };
-// One GET, HTTP/1.1, on a connection of its own; the body, bounded by `limit` bytes.
+// One GET, HTTP/1.1, on a connection of its own; the body; an error over `limit` bytes.
 struct Answer {
   int status = 0;
   std::string body;

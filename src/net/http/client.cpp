@@ -4,7 +4,6 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/address.hpp>
-#include <cstring>
 #include <list>
 #include <map>
 #include <tuple>
@@ -12,6 +11,7 @@
 
 #include "base/async/watchdog.hpp"
 #include "base/core/assert.hpp"
+#include "net/http/client_message.hpp"
 #include "net/http/parser.hpp"
 #include "net/http/socket.hpp"
 #include "net/http/wire.hpp"
@@ -19,8 +19,6 @@
 namespace baton::http {
 
 namespace {
-
-constexpr std::size_t kReadBytes = 64 << 10;  // beyond the head limit
 
 // One connection. Its expiry cancels what it waits for.
 struct Connection {
@@ -52,19 +50,6 @@ void check_cancelled(const boost::system::error_code& ec, const Connection& conn
   if (ec == asio::error::operation_aborted && !connection.expired) {
     throw boost::system::system_error(ec);
   }
-}
-
-std::unexpected<Failure> failure(Failure::Kind kind, Error error) {
-  return std::unexpected(Failure{kind, std::move(error)});
-}
-
-std::unexpected<Failure> late(const Endpoint& to) {
-  return failure(Failure::Kind::kTimeout,
-                 timed_out(fmt::format("no answer from {} in time", to_string(to))));
-}
-
-std::unexpected<Failure> lost(const Endpoint& to, std::string_view what) {
-  return failure(Failure::Kind::kLost, unavailable(fmt::format("{}: {}", to_string(to), what)));
 }
 
 }  // namespace
@@ -113,9 +98,6 @@ struct Client::Impl {
 
   Task<Sent<std::unique_ptr<Connection>>> connect(Endpoint to, Deadline deadline);
   Task<Sent<Tcp::endpoint>> resolve(const Endpoint& to, Connection& guard);
-  void write_head(const Endpoint& to, const RequestHead& head, std::size_t length,
-                  std::string& out) const;
-
   const Clock& clock;
   Config config;
   std::shared_ptr<Pool> pool;
@@ -136,8 +118,6 @@ class Response::Impl {
   Task<Sent<std::string_view>> read_some(Deadline deadline);
 
  private:
-  // Joins the body pieces that are in the buffer already. Empty: more must be received, or ended_.
-  Sent<std::string_view> gather();
   void release();
 
   Endpoint to_;
@@ -193,9 +173,7 @@ Task<Sent<void>> await_head(Connection& connection, const Endpoint& to) {
     connection.in.consume(step.consumed);
     if (step.event == Event::kHead) co_return Sent<void>();
     if (step.event == Event::kError) {
-      co_return failure(Failure::Kind::kMalformed,
-                        unavailable(fmt::format("{} does not speak HTTP/1.1: {}", to_string(to),
-                                                connection.parser.error().message)));
+      co_return not_http(to, connection.parser.error().message);
     }
     auto more = co_await receive(connection, to);
     if (!more) co_return std::unexpected(std::move(more).error());
@@ -215,31 +193,6 @@ void Response::Impl::release() {
             config_.idle_per_endpoint);
 }
 
-Sent<std::string_view> Response::Impl::gather() {
-  Connection& c = *connection_;
-  char* into = nullptr;
-  std::size_t size = 0;
-  for (;;) {
-    char* base = c.in.data();
-    Step step = c.parser.next(c.in.view());
-    if (step.event == Event::kError) {
-      return failure(Failure::Kind::kMalformed,
-                     unavailable(fmt::format("{} sent a broken answer: {}", to_string(to_),
-                                             c.parser.error().message)));
-    }
-    if (step.event == Event::kData) {
-      char* from = base + (step.data.data() - base);
-      if (into == nullptr) into = from;
-      if (into + size != from) std::memmove(into + size, from, step.data.size());
-      size += step.data.size();
-    }
-    c.in.consume(step.consumed);
-    if (step.event == Event::kEnd) ended_ = true;
-    if (step.event != Event::kData) break;
-  }
-  return std::string_view(into, size);
-}
-
 Task<Sent<std::string_view>> Response::Impl::read_some(Deadline deadline) {
   if (!connection_) co_return std::string_view();
   if (ended_) {
@@ -249,7 +202,7 @@ Task<Sent<std::string_view>> Response::Impl::read_some(Deadline deadline) {
   Connection& c = *connection_;
   c.limit.set(deadline.at);
   for (;;) {
-    Sent<std::string_view> piece = gather();
+    Sent<std::string_view> piece = gather(c.parser, c.in, to_, ended_);
     if (!piece || !piece->empty()) co_return piece;
     if (ended_) break;
     auto more = co_await receive(c, to_);
@@ -298,8 +251,7 @@ Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& 
   auto [failed, found] = co_await resolver.async_resolve(to.host, std::to_string(to.port),
                                                          asio::as_tuple(asio::use_awaitable));
   if (failed || found.empty()) {
-    co_return failure(Failure::Kind::kRefused,
-                      unavailable(fmt::format("{}: no address for this name", to_string(to))));
+    co_return refused(to, "no address for this name");
   }
   co_return found.begin()->endpoint();
 }
@@ -323,26 +275,9 @@ Task<Sent<std::unique_ptr<Connection>>> Client::Impl::connect(Endpoint to, Deadl
   connection->limit.clear();
   if (connection->expired && deadline.passed(clock.now())) co_return late(to);
   if (ec || connection->expired) {
-    std::string why = connection->expired ? "no connection in time" : wire.reason(ec);
-    co_return failure(Failure::Kind::kRefused,
-                      unavailable(fmt::format("{}: {}", to_string(to), why)));
+    co_return refused(to, connection->expired ? "no connection in time" : wire.reason(ec));
   }
   co_return connection;
-}
-
-void Client::Impl::write_head(const Endpoint& to, const RequestHead& head, std::size_t length,
-                              std::string& out) const {
-  fmt::format_to(std::back_inserter(out), "{} {} HTTP/1.1\r\n", head.method, head.target);
-  if (!head.headers.has("Host")) append_field(out, {"Host", to_string(to)});
-  for (const Field& field : head.headers) {
-    if (equal_names(field.name, "Content-Length") || equal_names(field.name, "Transfer-Encoding")) {
-      continue;
-    }
-    append_field(out, field);
-  }
-  bool bodiless = length == 0 && (head.method == "GET" || head.method == "HEAD");
-  if (!bodiless) fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", length);
-  out += "\r\n";
 }
 
 Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
@@ -353,7 +288,7 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
   std::size_t length = 0;
   for (std::string_view piece : body) length += piece.size();
   std::string head_bytes;
-  impl.write_head(to, head, length, head_bytes);
+  write_request_head(to, head, length, head_bytes);
   std::vector<std::string_view> pieces = {head_bytes};
   pieces.insert(pieces.end(), body.begin(), body.end());
 

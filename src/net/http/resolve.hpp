@@ -1,0 +1,30 @@
+#pragma once
+// Names to addresses for plain threads, within a deadline.
+
+#include <sys/socket.h>
+
+#include <string>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "net/http/message.hpp"
+
+namespace baton::http {
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+inline constexpr int kMaxLookups = 16;  // in flight in this process
+
+// An IP address is taken as it is. A name is looked up on a thread of its own, which may outlast
+// the call: the system's resolver knows no deadline. In the system's order of preference, IPv4 and
+// IPv6. kUnavailable: no such name. kTimeout. kExhausted: kMaxLookups lookups are stuck.
+Result<std::vector<Address>> blocking_resolve(const Endpoint& at, Deadline deadline,
+                                              const Clock& clock);
+
+}  // namespace baton::http
