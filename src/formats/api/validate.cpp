@@ -67,14 +67,17 @@ void compare_groups(const Value* before, const Value* after, std::string_view at
 void set_defaults(Value& service) {
   Value* spec = descend(service, {"spec"});
   if (spec == nullptr) return;
+  const std::string name(service.string_at({"metadata", "name"}));  // none yet with generateName
   if (Value* model = descend(*spec, {"model"});
-      model != nullptr && model->string_at({"name"}).empty()) {
-    (*model)["name"] = service.string_at({"metadata", "name"});
+      model != nullptr && !name.empty() && model->string_at({"name"}).empty()) {
+    (*model)["name"] = name;
   }
   spec = descend(service, {"spec"});
   const std::string group(spec->string_at({"router", "route", "group"}));
   if (!group.empty()) {
-    Value& labels = service["metadata"]["labels"];
+    Value& metadata = service["metadata"];
+    if (!metadata.is_object()) metadata = Object();
+    Value& labels = metadata["labels"];
     if (!labels.is_object()) labels = Object();
     labels[kRoutingGroup] = group;
   } else if (Value* labels = descend(service, {"metadata", "labels"})) {

@@ -137,8 +137,8 @@ Status require_client(SSL_CTX* context, const Source& authority) {
   return {};
 }
 
-Result<std::shared_ptr<const ServerState>> load_server(const ServerContext::Impl& impl) {
-  const auto& config = impl.config;
+Result<std::shared_ptr<const ServerState>> load_server(const ServerContext::Impl& impl,
+                                                       const ServerContext::Config& config) {
   ContextPtr owner(SSL_CTX_new(TLS_server_method()));
   SSL_CTX* context = owner.get();
   if (context == nullptr) return internal(fmt::format("TLS: {}", library_reason()));
@@ -224,7 +224,16 @@ Result<std::shared_ptr<ServerContext>> ServerContext::open(Config config, const 
 }
 
 Status ServerContext::reload() {
-  BATON_TRY_ASSIGN(auto next, load_server(*impl_));
+  BATON_TRY_ASSIGN(auto next, load_server(*impl_, impl_->config));
+  impl_->set(std::move(next));
+  return {};
+}
+
+Status ServerContext::use(Source certificate, Source key) {
+  Config config = impl_->config;
+  config.certificate = std::move(certificate);
+  config.key = std::move(key);
+  BATON_TRY_ASSIGN(auto next, load_server(*impl_, config));
   impl_->set(std::move(next));
   return {};
 }

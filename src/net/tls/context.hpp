@@ -47,6 +47,9 @@ class ServerContext {
 
   // What cannot be read leaves everything as it was. Not on an event loop: reads files.
   Status reload();
+  // Another pair instead, until reload(): for certificates that live in no file. What cannot be
+  // used leaves everything as it was.
+  Status use(Source certificate, Source key);
   std::vector<std::string> files() const;
 
   struct Impl;
