@@ -47,7 +47,7 @@ Leaves leaves_of(const Object& object) {
 
 void merge(Object& into, const Object& from, const std::string& path) {
   const auto* members = from.if_object();
-  if (members == nullptr || members->empty() || !into.is_object()) {
+  if (members == nullptr || !into.is_object()) {
     into = from;
     return;
   }
@@ -124,7 +124,7 @@ Result<Object> FieldOwners::apply(const Object& live, const Object& wanted, cons
     const bool shared = std::any_of(fields_.begin(), fields_.end(), [&](const auto& other) {
       return other.first != as.manager && other.second.contains(path);
     });
-    if (!mine.contains(path) && !shared) prune(merged, "", path);
+    if (!mine.contains(path) && !shared && now.contains(path)) prune(merged, "", path);
   }
   merge(merged, wanted, "");
   fields_[as.manager] = std::move(mine);

@@ -31,6 +31,11 @@ void WatchDecoder::feed(std::string_view piece) {
   buffer_ += piece;
 }
 
+void WatchDecoder::reset() {
+  buffer_.clear();
+  at_ = scanned_ = 0;
+}
+
 Result<std::optional<WatchDecoder::Message>> WatchDecoder::next() {
   while (true) {
     const auto end = buffer_.find('\n', scanned_);

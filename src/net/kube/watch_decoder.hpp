@@ -28,6 +28,8 @@ class WatchDecoder {
   // The next one that is complete. Errors: of an ERROR event as api_error() maps them (kConflict:
   // expired); kUnavailable: a line that is no event, or over the limit.
   Result<std::optional<Message>> next();
+  // Starts over with an empty buffer.
+  void reset();
   // Whether bytes of an incomplete line are waiting.
   bool mid_line() const { return at_ < buffer_.size(); }
 

@@ -9,7 +9,7 @@ namespace baton::kube::testing {
 namespace {
 
 const Type kConfigMap{"", "v1", "ConfigMap"};
-const Type kDeployment{"apps", "v1", "Deployment"};
+const Type kIngress{"networking.k8s.io", "v1", "Ingress"};
 
 text::json::Value parse(const std::string& text) {
   auto value = text::json::parse(text);
@@ -124,34 +124,56 @@ void detects_conflicts(const Subject& s) {
   s.remove(kConfigMap, "contended");
 }
 
+std::int64_t port_of(const Object& ingress) {
+  const auto* port = ingress.find_path({"spec", "defaultBackend", "service", "port", "number"});
+  return port == nullptr ? 0 : port->if_int().value_or(0);
+}
+std::string address_of(const Object& ingress) {
+  const auto* list = ingress.find_path({"status", "loadBalancer", "ingress"});
+  if (list == nullptr || list->if_array() == nullptr || list->if_array()->empty()) return "";
+  return std::string(list->if_array()->front().string_at({"ip"}));
+}
+void set_address(Object& ingress, const std::string& ip) {
+  Object entry;
+  entry["ip"] = ip;
+  ingress["status"]["loadBalancer"]["ingress"] = text::json::Array{entry};
+}
+void set_port(Object& ingress, int port) {
+  ingress["spec"]["defaultBackend"]["service"]["port"]["number"] = port;
+}
+
+// Of a kind whose status no controller of a plain control plane writes.
 void keeps_status_apart(const Subject& s) {
   SCOPED_TRACE("keeps status apart");
-  Object wanted = deployment(s.ns, "apart", 1);
-  wanted["status"]["replicas"] = 7;
+  Object wanted = parse(R"({"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{
+    "name":"apart"},"spec":{"defaultBackend":{"service":{"name":"x","port":{"number":1}}}}})");
+  wanted["metadata"]["namespace"] = s.ns;
+  set_address(wanted, "10.0.0.7");
   const Object made = s.create(wanted);
-  EXPECT_EQ(made.find_path({"status", "replicas"}), nullptr);
+  EXPECT_EQ(address_of(made), "");
   EXPECT_EQ(generation_of(made), 1);
 
   Object status = made;
-  status["spec"]["replicas"] = 5;
-  status["status"]["replicas"] = 1;
+  set_port(status, 5);
+  set_address(status, "10.0.0.1");
   const Object with_status = s.must(s.cluster.update_status(status, s.soon()));
-  EXPECT_EQ(with_status.find_path({"spec", "replicas"})->if_int(), 1);
-  EXPECT_EQ(with_status.find_path({"status", "replicas"})->if_int(), 1);
+  EXPECT_EQ(port_of(with_status), 1);
+  EXPECT_EQ(address_of(with_status), "10.0.0.1");
   EXPECT_EQ(generation_of(with_status), 1);
 
   Object spec = with_status;
-  spec["spec"]["replicas"] = 3;
-  spec["status"]["replicas"] = 9;
-  const Object scaled = s.update(spec);
-  EXPECT_EQ(scaled.find_path({"status", "replicas"})->if_int(), 1);
-  EXPECT_EQ(generation_of(scaled), 2);
+  set_port(spec, 3);
+  set_address(spec, "10.0.0.9");
+  const Object changed = s.update(spec);
+  EXPECT_EQ(port_of(changed), 3);
+  EXPECT_EQ(address_of(changed), "10.0.0.1");
+  EXPECT_EQ(generation_of(changed), 2);
 
-  Object labelled = scaled;
+  Object labelled = changed;
   labelled["metadata"]["labels"]["x"] = "y";
   EXPECT_EQ(generation_of(s.update(labelled)), 2);  // metadata is no new generation
   EXPECT_EQ(s.cluster.update_status(made, s.soon()).error().code(), Code::kConflict);
-  s.remove(kDeployment, "apart");
+  s.remove(kIngress, "apart");
 }
 
 void patches(const Subject& s) {
@@ -275,6 +297,116 @@ void collects_what_an_owner_owned(const Subject& s) {
   s.await_gone(kConfigMap, "shared");
 }
 
+void removes_only_what_is_meant(const Subject& s) {
+  SCOPED_TRACE("removes only what is meant");
+  const Object first = s.create(config_map(s.ns, "meant"));
+  Object changed = first;
+  changed["data"]["a"] = "2";
+  changed = s.update(changed);
+  const auto key = s.key(kConfigMap, "meant");
+  const auto attempt = [&](const std::string& uid, const Version& version) {
+    Removal how;
+    how.uid = uid;
+    how.version = version;
+    const auto done = s.cluster.remove(key, how, s.soon());
+    return done ? std::nullopt : std::optional(done.error().code());
+  };
+  const std::string uid(uid_of(first));
+  const Version old(first.string_at({"metadata", "resourceVersion"}));
+  const Version now(changed.string_at({"metadata", "resourceVersion"}));
+  EXPECT_EQ(attempt("another", ""), Code::kConflict);
+  EXPECT_EQ(attempt(uid, old), Code::kConflict);
+  EXPECT_TRUE(s.exists(kConfigMap, "meant"));
+  EXPECT_EQ(attempt(uid, now), std::nullopt);
+  EXPECT_FALSE(s.exists(kConfigMap, "meant"));
+}
+
+void orphans_when_asked(const Subject& s) {
+  SCOPED_TRACE("orphans when asked");
+  const Object owner = s.create(config_map(s.ns, "parent"));
+  Object child = config_map(s.ns, "orphan");
+  child["metadata"]["ownerReferences"].push_back(controller_reference(owner));
+  s.create(child);
+  Removal how;
+  how.propagation = Propagation::kOrphan;
+  ASSERT_TRUE(s.cluster.remove(s.key(kConfigMap, "parent"), how, s.soon()));
+  s.await_gone(kConfigMap, "parent");
+  EXPECT_EQ(controller_uid(s.get(kConfigMap, "orphan")), "");
+  s.remove(kConfigMap, "orphan");
+}
+
+void applies_what_is_its_own(const Subject& s) {
+  SCOPED_TRACE("applies what is its own");
+  const auto wanted = [&](const std::string& data) {
+    Object o = config_map(s.ns, "applied");
+    o["data"] = parse(data);
+    return o;
+  };
+  const auto apply = [&](const std::string& manager, const std::string& data,
+                         Force force = Force::kNo, DryRun dry_run = DryRun::kNo) {
+    return s.cluster.apply(wanted(data), {manager, force, dry_run}, s.soon());
+  };
+  const auto data_of = [](const Object& o) {
+    const auto* data = o.find("data");
+    return data == nullptr ? Object() : *data;
+  };
+  EXPECT_TRUE(apply("one", R"({"a":"1"})", Force::kNo, DryRun::kYes));
+  EXPECT_FALSE(s.exists(kConfigMap, "applied"));
+  const Object made = s.must(apply("one", R"({"a":"1","b":"1"})"));
+  EXPECT_EQ(s.must(apply("one", R"({"a":"1","b":"1"})")), made);  // no change, no new version
+
+  // A field given up goes; one of another manager stays, and is in the way.
+  EXPECT_EQ(data_of(s.must(apply("one", R"({"a":"1"})"))), parse(R"({"a":"1"})"));
+  EXPECT_EQ(data_of(s.must(apply("two", R"({"c":"2"})"))), parse(R"({"a":"1","c":"2"})"));
+  const auto refused = apply("two", R"({"a":"2","c":"2"})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kConflict);
+  EXPECT_NE(refused.error().message().find("conflict with \"one\": .data.a"), std::string::npos)
+      << refused.error().message();
+  EXPECT_TRUE(apply("two", R"({"a":"1"})", Force::kNo, DryRun::kYes));  // the same value is shared
+
+  EXPECT_EQ(data_of(s.must(apply("two", R"({"a":"2","c":"2"})", Force::kYes))),
+            parse(R"({"a":"2","c":"2"})"));
+  EXPECT_EQ(data_of(s.must(apply("one", "{}"))), parse(R"({"a":"2","c":"2"})"));
+
+  Object other = s.get(kConfigMap, "applied");
+  other["data"]["c"] = "3";
+  s.update(other);
+  EXPECT_EQ(apply("two", R"({"a":"2","c":"2"})").error().code(), Code::kConflict);
+  Object stale = wanted(R"({"d":"4"})");
+  stale["metadata"]["resourceVersion"] = made.string_at({"metadata", "resourceVersion"});
+  EXPECT_EQ(s.cluster.apply(stale, {}, s.soon()).error().code(), Code::kConflict);
+  s.remove(kConfigMap, "applied");
+}
+
+void tells_a_watch_everything_in_order(const Subject& s) {
+  SCOPED_TRACE("tells a watch everything in order");
+  const auto list = s.cluster.list({kConfigMap, s.ns, {}}, s.soon());
+  ASSERT_TRUE(list);
+  Object counter = s.create(config_map(s.ns, "counter"));
+  std::vector<Version> versions{Version(counter.string_at({"metadata", "resourceVersion"}))};
+  for (int i = 2; i <= 5; ++i) {
+    counter["data"]["a"] = std::to_string(i);
+    counter = s.update(counter);
+    versions.emplace_back(counter.string_at({"metadata", "resourceVersion"}));
+  }
+  s.remove(kConfigMap, "counter");
+
+  auto watch = s.cluster.watch({kConfigMap, s.ns, {}}, list->version, s.soon());
+  ASSERT_TRUE(watch);
+  for (int i = 1; i <= 5; ++i) {
+    const Event event = s.event(**watch);
+    EXPECT_EQ(event.kind, i == 1 ? Event::Kind::kAdded : Event::Kind::kModified);
+    EXPECT_EQ(event.object.string_at({"data", "a"}), std::to_string(i));
+  }
+  EXPECT_EQ(s.event(**watch).kind, Event::Kind::kDeleted);
+
+  // From a version in between, only what came after it.
+  auto later = s.cluster.watch({kConfigMap, s.ns, {}}, versions[2], s.soon());
+  ASSERT_TRUE(later);
+  EXPECT_EQ(s.event(**later).object.string_at({"data", "a"}), "4");
+}
+
 }  // namespace
 
 Object config_map(const std::string& ns, const std::string& name) {
@@ -308,6 +440,10 @@ void run_conformance(Cluster& cluster, const Clock& clock, const std::string& ns
   watches_from_a_version(subject);
   holds_for_finalizers(subject);
   collects_what_an_owner_owned(subject);
+  removes_only_what_is_meant(subject);
+  orphans_when_asked(subject);
+  applies_what_is_its_own(subject);
+  tells_a_watch_everything_in_order(subject);
 }
 
 }  // namespace baton::kube::testing

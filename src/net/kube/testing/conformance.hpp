@@ -6,7 +6,8 @@
 
 namespace baton::kube::testing {
 
-// Works in namespace `ns`, which exists and holds no ConfigMaps or Deployments.
+// Works in namespace `ns`, which exists and holds no ConfigMaps or Ingresses but those of
+// a control plane.
 void run_conformance(Cluster& cluster, const Clock& clock, const std::string& ns);
 
 Object config_map(const std::string& ns, const std::string& name);
