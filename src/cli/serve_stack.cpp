@@ -36,7 +36,9 @@ Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Option
       local::GatewayRef{options.settings.ingress_gateway_namespace,
                         options.settings.ingress_gateway_name});
   stack->reconciler_ = std::make_unique<reconcile::Reconciler>(
-      reconcile::Reconciler::Deps{stack->cluster_, clock}, options.settings);
+      reconcile::Reconciler::Deps{stack->cluster_, clock, stack->registry_},
+      reconcile::Reconciler::Config{reconcile::Installation{options.settings, "", "inference", {}},
+                                    1});
   return stack;
 }
 

@@ -2,45 +2,138 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
+#include <array>
 
+#include "control/reconcile/fields.hpp"
+#include "control/reconcile/kinds.hpp"
+#include "net/kube/digest.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::reconcile {
 
 namespace {
 
-constexpr std::string_view kNameLabel = "app.kubernetes.io/name";
-constexpr std::string_view kPartOfLabel = "app.kubernetes.io/part-of";
-constexpr std::string_view kPartOf = "llminferenceservice";
+using kube::Object;
 
-void keep_others(kube::Object& next, const kube::Object& live, std::string_view member) {
+constexpr std::string_view kGroupLabel = "serving.kserve.io/routing-group";
+
+// Labels and annotations that only this controller sets: one that is no longer wanted goes.
+constexpr std::array<std::string_view, 5> kOurs = {"serving.kserve.io/", "app.kubernetes.io/",
+                                                   "kserve.io/", "llm-d.ai/", "baton.dev/"};
+
+bool is_autoscaler(const Object& object) {
+  const auto kind = object.string_at({"kind"});
+  return kind == "HorizontalPodAutoscaler" || kind == "ScaledObject";
+}
+
+bool others_may_set(const Object& object, std::string_view key) {
+  // Autoscalers are compared as a whole, but for the label that KEDA puts on.
+  if (is_autoscaler(object)) return key == "scaledobject.keda.sh/name";
+  return std::ranges::none_of(kOurs,
+                              [&](std::string_view prefix) { return key.starts_with(prefix); });
+}
+
+void keep_others(Object& next, const Object& live, std::string_view member) {
   const auto* before = live.find_path({"metadata", member});
   if (before == nullptr || before->if_object() == nullptr) return;
   for (const auto& entry : *before->if_object()) {
+    if (!others_may_set(live, entry.key)) continue;
     auto& map = next["metadata"][member];
     if (map.find(entry.key) == nullptr) map[entry.key] = entry.value;
   }
 }
 
+bool covers(const Object& labels, const Object& selector) {
+  const auto* wanted = selector.if_object();
+  if (wanted == nullptr) return false;
+  return std::ranges::all_of(*wanted, [&](const auto& entry) {
+    const auto* value = labels.find(entry.key);
+    return value != nullptr && *value == entry.value;
+  });
+}
+
+void keep_of_deployment(Object& spec, const Object& live) {
+  for (const auto& [key, value] : *live.if_object()) {
+    if (key != "strategy" && key != "template" && spec.find(key) == nullptr) spec[key] = value;
+  }
+  const auto* selector = live.find_path({"selector", "matchLabels"});
+  const auto* labels = spec.find_path({"template", "metadata", "labels"});
+  if (selector != nullptr && labels != nullptr && covers(*labels, *selector)) {
+    spec["selector"] = *live.find("selector");
+  }
+  // `kubectl rollout restart`.
+  constexpr std::string_view kRestarted = "kubectl.kubernetes.io/restartedAt";
+  const auto* restarted = live.find_path({"template", "metadata", "annotations", kRestarted});
+  if (restarted != nullptr) spec["template"]["metadata"]["annotations"][kRestarted] = *restarted;
+}
+
+void keep_appended_rules(Object& next, const Object& live) {
+  if (!kube::label(next, kGroupLabel).empty()) return;
+  auto* rules = next["spec"].find("rules");
+  if (rules == nullptr || rules->if_array() == nullptr) return;
+  const auto& have = items(live, {"spec", "rules"});
+  for (std::size_t i = rules->if_array()->size(); i < have.size(); ++i) rules->push_back(have[i]);
+}
+
+Object content(Object object) {
+  auto* members = object.if_object();
+  if (members == nullptr) return object;
+  members->erase("status");
+  if (auto* metadata = object.find("metadata"); metadata != nullptr && metadata->if_object()) {
+    for (const auto* member : {"resourceVersion", "uid", "generation", "managedFields",
+                               "creationTimestamp", "generateName", "selfLink"}) {
+      metadata->if_object()->erase(member);
+    }
+  }
+  return object;
+}
+
 }  // namespace
 
-kube::Object updated(const kube::Object& live, const kube::Object& wanted) {
-  kube::Object next = wanted;
+Object updated(const Object& live, const Object& wanted) {
+  Object next = wanted;
   keep_others(next, live, "labels");
   keep_others(next, live, "annotations");
   auto& metadata = next["metadata"];
   for (const auto* member : {"resourceVersion", "uid", "finalizers"}) {
     if (const auto* value = live.find_path({"metadata", member})) metadata[member] = *value;
   }
-  const auto* replicas = live.find_path({"spec", "replicas"});
-  if (replicas != nullptr && wanted.find_path({"spec", "replicas"}) == nullptr) {
-    next["spec"]["replicas"] = *replicas;
+  const auto* spec = live.find("spec");
+  if (spec == nullptr || spec->if_object() == nullptr) return next;
+  const auto kind = live.string_at({"kind"});
+  if (kind == "Deployment" && next.find("spec") != nullptr) {
+    keep_of_deployment(next["spec"], *spec);
+  }
+  if (kind == "HTTPRoute" && next.find("spec") != nullptr) keep_appended_rules(next, live);
+  if (kind == "LeaderWorkerSet" && next.find_path({"spec", "replicas"}) == nullptr &&
+      spec->find("replicas") != nullptr) {
+    next["spec"]["replicas"] = *spec->find("replicas");
   }
   return next;
 }
 
-bool Applier::controls(const kube::Object& object) const {
+bool same_content(const Object& a, const Object& b) { return content(a) == content(b); }
+
+bool Ledger::has(std::string_view uid, const kube::ObjectKey& child, const Entry& entry) const {
+  const std::lock_guard lock(mutex_);
+  const auto service = entries_.find(uid);
+  if (service == entries_.end()) return false;
+  const auto found = service->second.find(child);
+  return found != service->second.end() && found->second == entry;
+}
+
+void Ledger::put(std::string_view uid, const kube::ObjectKey& child, const Entry& entry) {
+  const std::lock_guard lock(mutex_);
+  entries_[std::string(uid)][child] = entry;
+}
+
+void Ledger::forget(std::string_view uid) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = entries_.find(uid); found != entries_.end()) entries_.erase(found);
+}
+
+bool Applier::controls(const Object& object) const {
   if (!kube::namespace_of(object).empty()) {
     return kube::controller_uid(object) == kube::uid_of(service_);
   }
@@ -48,64 +141,88 @@ bool Applier::controls(const kube::Object& object) const {
       kube::label(object, kNameLabel) != kube::name_of(service_)) {
     return false;
   }
-  const auto* subjects = object.find("subjects");
-  return subjects != nullptr && subjects->if_array() != nullptr && !subjects->if_array()->empty() &&
-         subjects->if_array()->front().string_at({"namespace"}) == kube::namespace_of(service_);
+  const auto& subjects = items(object, {"subjects"});
+  return !subjects.empty() &&
+         subjects.front().string_at({"namespace"}) == kube::namespace_of(service_);
 }
 
-Result<kube::Object> Applier::apply(const kube::Object& wanted) {
+Result<kube::SnapshotPtr> Applier::settled(const kube::ObjectKey& key, const Object& live,
+                                           std::uint64_t wanted_digest) {
+  auto snapshot =
+      std::make_shared<const kube::Snapshot>(kube::Snapshot{live, kube::digest_of_content(live)});
+  deps_.ledger.put(kube::uid_of(service_), key, {wanted_digest, snapshot->content});
+  return kube::SnapshotPtr(std::move(snapshot));
+}
+
+Result<kube::SnapshotPtr> Applier::apply(const Object& wanted) {
   BATON_TRY_ASSIGN(const auto key, kube::key_of(wanted));
   const auto context = kube::to_string(key);
-  auto live = cluster_.get(key, deadline_);
-  if (!live && live.error().code() == Code::kNotFound) {
-    auto made = cluster_.create(wanted, kube::DryRun::kNo, deadline_);
-    if (!made) return std::move(made).error().with(context);
-    tell_("Created", *made);
-    return made;
+  const auto wanted_digest = kube::digest(wanted);
+  const auto known = deps_.cache.get(key);
+  if (known && controls(known->object) && !kube::is_deleting(known->object) &&
+      deps_.ledger.has(kube::uid_of(service_), key, {wanted_digest, known->content})) {
+    return known;
   }
-  if (!live) return std::move(live).error().with(context);
-  if (!controls(*live)) {
-    return conflict(fmt::format("{} exists and is not controlled by this service", context));
-  }
-  const auto next = updated(*live, wanted);
-  auto shown = cluster_.update(next, kube::DryRun::kYes, deadline_);
-  if (!shown) return std::move(shown).error().with(context);
-  if (*shown == *live) return live;
-  auto written = cluster_.update(next, kube::DryRun::kNo, deadline_);
-  if (!written) return std::move(written).error().with(context);
-  tell_("Updated", *written);
-  return written;
+  auto done = known ? reconcile(key, wanted, wanted_digest) : create(wanted, wanted_digest);
+  return std::move(done).with(context);
 }
 
-Status Applier::remove(const kube::Object& object) {
-  if (kube::is_deleting(object)) return {};
-  BATON_TRY_ASSIGN(const auto key, kube::key_of(object));
-  const auto removed = cluster_.remove(key, kube::Grace::kDefault, deadline_);
-  if (!removed && removed.error().code() != Code::kNotFound) {
-    return removed.error().with(kube::to_string(key));
-  }
-  tell_("Deleted", object);
-  return {};
+Result<kube::SnapshotPtr> Applier::create(const Object& wanted, std::uint64_t wanted_digest) {
+  BATON_TRY_ASSIGN(const auto key, kube::key_of(wanted));
+  auto made = deps_.cluster.create(wanted, kube::DryRun::kNo, deadline_);
+  // The cache does not have it yet, or leaves it out for want of our labels.
+  if (!made && made.error().code() == Code::kConflict) return reconcile(key, wanted, wanted_digest);
+  if (!made) return std::move(made).error();
+  tell_("Created", *made);
+  expectations_.push_back(kube::written(*made));
+  return settled(key, *made, wanted_digest);
 }
 
-Status Applier::remove_unplanned(const std::vector<kube::Type>& kinds,
-                                 const std::vector<kube::Object>& planned) {
-  std::set<kube::ObjectKey> wanted;
-  for (const auto& object : planned) {
-    BATON_TRY_ASSIGN(auto key, kube::key_of(object));
-    wanted.insert(std::move(key));
-  }
-  const std::string ns(kube::namespace_of(service_));
-  for (const auto& type : kinds) {
-    const bool cluster_scoped = type.kind == "ClusterRoleBinding";
-    BATON_TRY_ASSIGN(const auto list,
-                     cluster_.list({type, cluster_scoped ? "" : ns, {}}, deadline_));
-    for (const auto& object : list.items) {
-      BATON_TRY_ASSIGN(auto key, kube::key_of(object));
-      if (!controls(object) || wanted.contains(key)) continue;
-      BATON_TRY(remove(object));
+Result<kube::SnapshotPtr> Applier::reconcile(const kube::ObjectKey& key, const Object& wanted,
+                                             std::uint64_t wanted_digest) {
+  for (int attempt = 0;; ++attempt) {
+    auto live = deps_.cluster.get(key, deadline_);
+    if (!live && live.error().code() == Code::kNotFound && attempt == 0) {
+      auto made = deps_.cluster.create(wanted, kube::DryRun::kNo, deadline_);
+      if (!made) return std::move(made).error();
+      tell_("Created", *made);
+      expectations_.push_back(kube::written(*made));
+      return settled(key, *made, wanted_digest);
+    }
+    if (!live) return std::move(live).error();
+    if (!controls(*live)) return conflict("exists and is not controlled by this service");
+    if (kube::is_deleting(*live))
+      return unavailable("is being deleted; it is made again after that");
+    const auto next = updated(*live, wanted);
+    auto shown = deps_.cluster.update(next, kube::DryRun::kYes, deadline_);
+    if (shown && same_content(*shown, *live)) return settled(key, *live, wanted_digest);
+    auto written =
+        shown ? deps_.cluster.update(next, kube::DryRun::kNo, deadline_) : std::move(shown);
+    if (written) {
+      tell_("Updated", *written);
+      expectations_.push_back(kube::written(*written));
+      return settled(key, *written, wanted_digest);
+    }
+    if (written.error().code() != Code::kConflict || attempt == kube::kConflictRetries) {
+      return std::move(written).error();
     }
   }
+}
+
+Status Applier::remove(const Object& object) {
+  if (kube::is_deleting(object)) return {};
+  BATON_TRY_ASSIGN(const auto key, kube::key_of(object));
+  const auto context = kube::to_string(key);
+  const auto live = deps_.cluster.get(key, deadline_);
+  if (!live && live.error().code() == Code::kNotFound) return {};
+  if (!live) return live.error().with(context);
+  if (!controls(*live)) {
+    return conflict(fmt::format("cannot delete {}: not owned by this service", context));
+  }
+  const auto removed = deps_.cluster.remove(key, kube::Grace::kDefault, deadline_);
+  if (!removed && removed.error().code() != Code::kNotFound) return removed.error().with(context);
+  tell_("Deleted", *live);
+  expectations_.push_back(kube::removed(*live));
   return {};
 }
 

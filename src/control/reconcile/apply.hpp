@@ -1,45 +1,85 @@
 #pragma once
-// Makes the cluster's objects what the plan says: create what is missing, update what differs,
-// remove what is no longer planned. Never touches what the service does not control.
+// Makes the cluster's objects what the plan says: creates what is missing, updates what differs,
+// removes what is no longer planned. Never touches what the service does not control.
+// Controller reference 4.16.
 
 #include <functional>
+#include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "net/kube/cluster.hpp"
+#include "net/kube/cache.hpp"
 
 namespace baton::reconcile {
+
+// What is remembered of children between passes, so that an unchanged one costs no request: the
+// fingerprints of what was wanted and of what was there when the two were last found equal.
+// In memory only: after a restart a dry run tells, once. Thread-safe.
+class Ledger {
+ public:
+  struct Entry {
+    std::uint64_t wanted = 0, observed = 0;
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+  bool has(std::string_view uid, const kube::ObjectKey& child, const Entry& entry) const;
+  void put(std::string_view uid, const kube::ObjectKey& child, const Entry& entry);
+  void forget(std::string_view uid);
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::map<kube::ObjectKey, Entry>, std::less<>> entries_;  // by service uid
+};
 
 // What was done, for events: "Created", "Updated", "Deleted".
 using Tell = std::function<void(std::string_view done, const kube::Object& object)>;
 
+// One pass over one service.
 class Applier {
  public:
-  Applier(kube::Cluster& cluster, const kube::Object& service, Deadline deadline, Tell tell)
-      : cluster_(cluster), service_(service), deadline_(deadline), tell_(std::move(tell)) {}
+  struct Deps {
+    kube::Cluster& cluster;
+    const kube::Cache& cache;
+    Ledger& ledger;
+  };
+  Applier(Deps deps, const kube::Object& service, Deadline deadline, Tell tell)
+      : deps_(deps), service_(service), deadline_(deadline), tell_(std::move(tell)) {}
 
-  // The object as it is now. kConflict: it exists and the service does not control it.
-  // Equal: no write (a dry run tells what an update would make of it).
-  Result<kube::Object> apply(const kube::Object& wanted);
+  // The object as it is now: from the cache when nothing was to do. kConflict: it exists and the
+  // service does not control it. kNotFound: its kind is not served.
+  Result<kube::SnapshotPtr> apply(const kube::Object& wanted);
 
-  // Everything of `kinds` in the service's namespace that it controls and `planned` does not name.
-  Status remove_unplanned(const std::vector<kube::Type>& kinds,
-                          const std::vector<kube::Object>& planned);
-
-  // Controlled by the service; a cluster-scoped object cannot be owned and is told by its labels.
-  bool controls(const kube::Object& object) const;
-
- private:
+  // An object of the cache. An absent one is fine; one that another controls is kConflict.
   Status remove(const kube::Object& object);
 
-  kube::Cluster& cluster_;
+  // Controlled by the service; a cluster-scoped object cannot be owned and is told by its labels
+  // and subjects.
+  bool controls(const kube::Object& object) const;
+
+  // What the cache must have seen before another pass may rely on it.
+  const std::vector<kube::Expectation>& expectations() const { return expectations_; }
+
+ private:
+  Result<kube::SnapshotPtr> create(const kube::Object& wanted, std::uint64_t wanted_digest);
+  Result<kube::SnapshotPtr> reconcile(const kube::ObjectKey& key, const kube::Object& wanted,
+                                      std::uint64_t wanted_digest);
+  Result<kube::SnapshotPtr> settled(const kube::ObjectKey& key, const kube::Object& live,
+                                    std::uint64_t wanted_digest);
+
+  const Deps deps_;
   const kube::Object& service_;
   const Deadline deadline_;
   const Tell tell_;
+  std::vector<kube::Expectation> expectations_;
 };
 
-// What the update of `live` to `wanted` writes: all of `wanted`, with the labels and annotations
-// that others put on `live`, and with replicas when `wanted` leaves them open. Pure.
+// What the update of `live` to `wanted` writes: all of `wanted`, with what others may decide: their
+// labels and annotations, replicas that `wanted` leaves open, further members of a Deployment's
+// spec, a selector (it is immutable) that the wanted pods match, rules that a gateway's controller
+// appended to a route without a group. Pure.
 kube::Object updated(const kube::Object& live, const kube::Object& wanted);
+
+// Equal but for status and what the server keeps. Pure.
+bool same_content(const kube::Object& a, const kube::Object& b);
 
 }  // namespace baton::reconcile

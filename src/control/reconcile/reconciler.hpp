@@ -1,51 +1,66 @@
 #pragma once
 // Keeps every LLMInferenceService's children as planned and its status as observed.
 
-#include <functional>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "control/plan/plan.hpp"
+#include "base/observe/metrics.hpp"
+#include "control/reconcile/apply.hpp"
+#include "control/reconcile/installation.hpp"
+#include "control/reconcile/memory.hpp"
+#include "control/reconcile/observe.hpp"
 #include "control/reconcile/recorder.hpp"
-#include "net/kube/follower.hpp"
+#include "control/reconcile/tls_secret.hpp"
 #include "net/kube/work_queue.hpp"
 
 namespace baton::reconcile {
 
-// One worker thread; followers of services, configurations, ConfigMaps, gateways and children feed
-// it. A pass reads everything, plans, applies, writes the status; it never looks at what changed.
+// Workers take services from a queue that changes of followed kinds feed; a service is with one
+// worker at a time. A pass reads from the cache and never looks at what changed.
 class Reconciler {
  public:
   struct Deps {
     kube::Cluster& cluster;
     const Clock& clock;
+    observe::Registry& registry;
   };
-  Reconciler(Deps deps, plan::Settings settings);
+  struct Config {
+    Installation installation;
+    int workers = 1;  // 0: none, somebody else calls reconcile()
+  };
+  // Starts following; the workers begin when everything was listed once.
+  Reconciler(Deps deps, Config config);
+  // Ends after the passes under way.
   ~Reconciler();
 
-  // One pass for one service; what the worker calls. kNotFound: no such service.
-  Status reconcile(const std::string& ns, const std::string& name);
+  // One pass for one service; what the workers call. kUnavailable: the cache is behind.
+  Status reconcile(const std::string& key);
+
+  kube::Cache& cache() { return cache_; }
+  // Everything was listed once.
+  bool synced() const { return cache_.synced(); }
 
  private:
-  struct Pass;
-  void follow(const kube::Type& type, std::function<void(const kube::Object&)> on_change);
-  void add_all(std::string_view ns);
+  struct Metrics;
   void work();
-  Result<plan::ServiceView> observe(const kube::Object& service, Deadline deadline);
-  Status apply(Pass& pass);
-  Status finalize(const kube::Object& service, Deadline deadline);
-  Status add_finalizer(const kube::Object& service, Deadline deadline);
-  Status write_status(const Pass& pass, Deadline deadline);
-  Result<std::vector<kube::Object>> list(const kube::Query& query, Deadline deadline);
+  void attempt(const std::string& key);
 
   const Deps deps_;
-  const plan::Settings settings_;
+  const Config config_;
   Recorder recorder_;
+  Ledger ledger_;
+  Memory memory_;
+  std::unique_ptr<Metrics> metrics_;
   kube::WorkQueue queue_;
-  std::thread worker_;
-  std::vector<std::unique_ptr<kube::Follower>> followers_;
+  kube::Cache cache_;
+  ConfigMapReader config_maps_;
+  SecretKeeper secrets_;
+  std::atomic<bool> stopping_ = false;
+  std::vector<std::thread> workers_;
 };
 
 }  // namespace baton::reconcile

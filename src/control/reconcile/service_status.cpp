@@ -4,16 +4,17 @@
 
 #include <algorithm>
 #include <array>
-#include <span>
 
-#include "control/reconcile/router_status.hpp"
-#include "net/kube/object.hpp"
+#include "control/plan/child_name.hpp"
+#include "control/reconcile/conditions.hpp"
+#include "control/reconcile/fields.hpp"
 
 namespace baton::reconcile {
 
 namespace {
 
 using kube::Condition;
+using kube::Object;
 
 constexpr std::string_view kComponent = "app.kubernetes.io/component";
 
@@ -23,30 +24,38 @@ struct WorkloadCondition {
   std::string_view component;
   std::string_view condition;
   std::string_view member;  // of status.workloads
+  Step step;
 };
 constexpr std::array kWorkloads = {
-    WorkloadCondition{"Deployment", "llminferenceservice-workload", "MainWorkloadReady", "primary"},
+    WorkloadCondition{"Deployment", "llminferenceservice-workload", "MainWorkloadReady", "primary",
+                      Step::kSingleNode},
     WorkloadCondition{"LeaderWorkerSet", "llminferenceservice-workload-worker",
-                      "WorkerWorkloadReady", "primary"},
+                      "WorkerWorkloadReady", "primary", Step::kMultiNode},
     WorkloadCondition{"Deployment", "llminferenceservice-workload-prefill", "PrefillWorkloadReady",
-                      "prefill"},
+                      "prefill", Step::kSingleNode},
     WorkloadCondition{"LeaderWorkerSet", "llminferenceservice-workload-worker-prefill",
-                      "PrefillWorkerWorkloadReady", "prefill"},
+                      "PrefillWorkerWorkloadReady", "prefill", Step::kMultiNode},
     WorkloadCondition{"Deployment", "llminferenceservice-router-scheduler",
-                      "SchedulerWorkloadReady", "scheduler"},
-    WorkloadCondition{"Deployment", "tokenizer", "TokenizerReady", ""},
+                      "SchedulerWorkloadReady", "scheduler", Step::kScheduler},
+    WorkloadCondition{"Deployment", "tokenizer", "TokenizerReady", "", Step::kScheduler},
 };
 
-constexpr std::array<std::string_view, 4> kOfWorkloads = {
-    "MainWorkloadReady", "WorkerWorkloadReady", "PrefillWorkloadReady",
-    "PrefillWorkerWorkloadReady"};
+constexpr std::array<std::string_view, 6> kOfWorkloads = {
+    "MainWorkloadReady",          "WorkerWorkloadReady", "PrefillWorkloadReady",
+    "PrefillWorkerWorkloadReady", "ScalingReady",        "PrefillScalingReady"};
 constexpr std::array<std::string_view, 5> kOfRouter = {"GatewaysReady", "HTTPRoutesReady",
                                                        "InferencePoolReady",
                                                        "SchedulerWorkloadReady", "TokenizerReady"};
 constexpr std::array<std::string_view, 3> kOfReady = {"PresetsCombined", "WorkloadsReady",
                                                       "RouterReady"};
 
-const WorkloadCondition* workload_of(const kube::Object& child) {
+// A stopped service says so of every part, whether it had it or not.
+constexpr std::array<std::string_view, 9> kStopped = {
+    "MainWorkloadReady",          "WorkerWorkloadReady",    "PrefillWorkloadReady",
+    "PrefillWorkerWorkloadReady", "SchedulerWorkloadReady", "TokenizerReady",
+    "InferencePoolReady",         "GatewaysReady",          "HTTPRoutesReady"};
+
+const WorkloadCondition* workload_of(const Object& child) {
   for (const auto& entry : kWorkloads) {
     if (child.string_at({"kind"}) == entry.kind &&
         kube::label(child, kComponent) == entry.component)
@@ -55,90 +64,220 @@ const WorkloadCondition* workload_of(const kube::Object& child) {
   return nullptr;
 }
 
-Condition workload_condition(const WorkloadCondition& entry, const kube::Object& child) {
-  Condition out{std::string(entry.condition), "False", "Progressing", "", "Info"};
-  if (entry.kind == "LeaderWorkerSet") out.message = "LWS is progressing";
-  const auto* available = kube::find_condition(child, "Available");
-  if (available == nullptr) return out;
-  if (available->string_at({"status"}) == "True") return {out.type, "True", "", "", "Info"};
-  out.reason = available->string_at({"reason"});
-  out.message = available->string_at({"message"});
-  return out;
+std::int64_t number(const Object& object, std::initializer_list<std::string_view> path) {
+  const auto* value = object.find_path(path);
+  return value == nullptr ? 0 : value->if_int().value_or(0);
 }
 
-// Every condition of the status being made, by type.
-class Conditions {
- public:
-  Conditions(kube::Object& list, Wall now) : list_(list), now_(now) {}
+Condition workload_condition(const WorkloadCondition& entry, const Object& child) {
+  // One replica is enough of pickers: they are active and passive.
+  if (entry.step == Step::kScheduler && number(child, {"status", "availableReplicas"}) > 0) {
+    return part(entry.condition, "", "");
+  }
+  const auto* available = kube::find_condition(child, "Available");
+  if (available == nullptr) {
+    return part(entry.condition, "Progressing",
+                entry.kind == "LeaderWorkerSet" ? "LWS is progressing" : "");
+  }
+  if (available->string_at({"status"}) == "True" && entry.step != Step::kScheduler) {
+    return part(entry.condition, "", "");
+  }
+  return part(entry.condition, or_else(available->string_at({"reason"}), "Progressing"),
+              available->string_at({"message"}));
+}
 
-  void set(const Condition& condition) { kube::set_condition(list_, condition, now_); }
-  void remove(std::string_view type) { kube::remove_condition(list_, type); }
-  const kube::Object* find(std::string_view type) const {
-    if (list_.if_array() == nullptr) return nullptr;
-    for (const auto& entry : *list_.if_array()) {
-      if (entry.string_at({"type"}) == type) return &entry;
+// HPA: none of the two that matter is False, and one is there. KEDA: Ready.
+Condition scaling_condition(std::string_view type, const Object& child) {
+  const bool hpa = child.string_at({"kind"}) == "HorizontalPodAutoscaler";
+  const auto progressing = hpa ? "HPAProgressing" : "ScaledObjectProgressing";
+  bool good = false;
+  for (const auto* name : {"AbleToScale", "ScalingActive", "Ready"}) {
+    if (hpa == (std::string_view(name) == "Ready")) continue;
+    const auto* condition = kube::find_condition(child, name);
+    if (condition == nullptr) continue;
+    if (condition->string_at({"status"}) == "False") {
+      return part(type, or_else(condition->string_at({"reason"}), progressing),
+                  condition->string_at({"message"}));
     }
-    return nullptr;
+    good = good || hpa || condition->string_at({"status"}) == "True";
   }
-  // True unless one of `parts` that is present is False; then with the first one's words.
-  void combine(std::string_view type, std::span<const std::string_view> parts) {
-    for (const auto part : parts) {
-      const auto* entry = find(part);
-      if (entry == nullptr || entry->string_at({"status"}) != "False") continue;
-      return set({std::string(type), "False", std::string(entry->string_at({"reason"})),
-                  std::string(entry->string_at({"message"})), ""});
-    }
-    set({std::string(type), "True", "", "", ""});
+  return good ? part(type, "", "") : part(type, progressing, "the autoscaler has not reported yet");
+}
+
+bool is_scaling(const Object& child) {
+  const auto kind = child.string_at({"kind"});
+  return kind == "HorizontalPodAutoscaler" || kind == "ScaledObject";
+}
+
+// The condition of a step that failed.
+Condition failed(const StepFailure& failure) {
+  if (failure.condition) return *failure.condition;
+  const auto told = [&](std::string_view type, std::string_view reason) {
+    return part(type, reason, failure.error.message());
+  };
+  const bool absent = failure.error.code() == Code::kNotFound;
+  switch (failure.step) {
+    case Step::kSecret:
+      return told("MainWorkloadReady", "ReconcileCertsError");
+    case Step::kMultiNode:
+      return told("WorkerWorkloadReady", "ReconcileMultiNodeWorkloadError");
+    case Step::kSingleNode:
+      return told("MainWorkloadReady", "ReconcileSingleNodeWorkloadError");
+    case Step::kWorkloadService:
+      return told("MainWorkloadReady", "ReconcileWorkloadServiceError");
+    case Step::kScaling:
+      return told("MainWorkloadReady", absent ? "ScalingCRDNotFound" : "ReconcileScalingError");
+    case Step::kScheduler:
+      return told("SchedulerWorkloadReady", "SchedulerReconcileError");
+    case Step::kReferences:
+    case Step::kRoute:
+    case Step::kEnd:
+      break;
   }
-  void sort() {
-    if (auto* array = list_.if_array()) {
-      std::ranges::sort(*array, {}, [](const kube::Object& c) { return c.string_at({"type"}); });
+  return told("HTTPRoutesReady", "HTTPRouteReconcileError");
+}
+
+class Writer {
+ public:
+  Writer(const Outcome& outcome, Object& status, Conditions& conditions)
+      : outcome_(outcome), status_(status), conditions_(conditions) {}
+
+  void write() {
+    conditions_.set(outcome_.presets);
+    for (const auto type : {"WorkloadsReady", "RouterReady"}) conditions_.initialise(type);
+    if (outcome_.stopped) {
+      put_stopped();
+    } else if (outcome_.combined) {
+      put_workload_conditions();
+      put_router();
+      if (outcome_.failure) conditions_.set(failed(*outcome_.failure));
     }
+    if (outcome_.stopped || outcome_.combined) {
+      conditions_.combine("WorkloadsReady", kOfWorkloads);
+      if (outcome_.stopped || reached(Step::kReferences)) {
+        conditions_.combine("RouterReady", kOfRouter);
+      }
+    }
+    put_apart("OciImageVolumeCompatible", outcome_.image_volume);
+    put_apart("KVTransferVerified", outcome_.kv_transfer);
+    conditions_.conclude("Ready", kOfReady);
   }
 
  private:
-  kube::Object& list_;
-  const Wall now_;
+  // The pass came at least to the beginning of this step.
+  bool reached(Step step) const { return !outcome_.failure || outcome_.failure->step >= step; }
+  // It did all of it.
+  bool passed(Step step) const { return !outcome_.failure || outcome_.failure->step > step; }
+
+  void put_apart(std::string_view type, const std::optional<Condition>& condition) {
+    if (condition) {
+      conditions_.set(*condition);
+    } else {
+      conditions_.remove(type);
+    }
+  }
+
+  void erase(std::string_view member) {
+    if (auto* members = status_.if_object()) members->erase(member);
+  }
+
+  void put_stopped() {
+    for (const auto type : kStopped) {
+      conditions_.set(part(type, "Stopped", "Service is stopped"));
+    }
+    for (const auto type : {"ScalingReady", "PrefillScalingReady", "GroupReady", "GroupDegraded"}) {
+      conditions_.remove(type);
+    }
+    for (const auto member : {"router", "addresses", "url", "workloads"}) erase(member);
+  }
+
+  const Object* child_of(const WorkloadCondition& entry) const {
+    for (const auto* child : outcome_.children) {
+      if (workload_of(*child) == &entry) return child;
+    }
+    return nullptr;
+  }
+
+  void put_workload_conditions() {
+    for (const auto& entry : kWorkloads) {
+      if (!passed(entry.step)) continue;
+      const auto* child = child_of(entry);
+      if (child == nullptr) {
+        conditions_.remove(entry.condition);
+      } else {
+        conditions_.set(workload_condition(entry, *child));
+      }
+    }
+    if (passed(Step::kScaling)) put_scaling();
+    if (passed(Step::kRoute)) put_workloads();
+  }
+
+  void put_scaling() {
+    conditions_.remove("ScalingReady");
+    conditions_.remove("PrefillScalingReady");
+    const auto name = kube::name_of(outcome_.service);
+    for (const auto* child : outcome_.children) {
+      if (!is_scaling(*child)) continue;
+      const bool prefill = kube::name_of(*child) == plan::child_name(name, "-kserve-prefill-hpa") ||
+                           kube::name_of(*child) == plan::child_name(name, "-kserve-prefill-keda");
+      conditions_.set(scaling_condition(prefill ? "PrefillScalingReady" : "ScalingReady", *child));
+    }
+  }
+
+  void put_workloads() {
+    Object workloads = text::json::Object{};
+    for (const auto* child : outcome_.children) {
+      const auto* entry = workload_of(*child);
+      if (entry == nullptr || entry->member.empty()) continue;
+      auto& out = workloads[entry->member];
+      out["apiGroup"] = kube::type_of(*child).group;
+      out["kind"] = entry->kind;
+      out["name"] = kube::name_of(*child);
+      out["readyReplicas"] = number(*child, {"status", "readyReplicas"});
+    }
+    for (const auto* child : outcome_.children) {
+      if (child->string_at({"kind"}) != "Service" || step_of(*child) != Step::kWorkloadService) {
+        continue;
+      }
+      workloads["service"]["kind"] = "Service";
+      workloads["service"]["name"] = kube::name_of(*child);
+    }
+    if (workloads.if_object()->empty()) return erase("workloads");
+    status_["workloads"] = std::move(workloads);
+  }
+
+  void put_router() {
+    if (!passed(Step::kRoute)) return;
+    put_router_conditions(outcome_.router, conditions_);
+    put_routing(outcome_.router, outcome_.addresses, outcome_.plan.group, status_);
+    const auto& group = outcome_.plan.group;
+    if (!group) {
+      conditions_.remove("GroupReady");
+      conditions_.remove("GroupDegraded");
+      return;
+    }
+    conditions_.set(part("GroupReady", "", ""));
+    const bool degraded = !group->divergent.empty();
+    conditions_.set(
+        {"GroupDegraded", degraded ? "True" : "False", degraded ? "MemberDivergence" : "",
+         degraded
+             ? fmt::format("members that serve other models: {}", fmt::join(group->divergent, ", "))
+             : "",
+         "Info"});
+  }
+
+  const Outcome& outcome_;
+  Object& status_;
+  Conditions& conditions_;
 };
 
-Condition presets_condition(const Observed& observed) {
-  if (!observed.plan_error) return {"PresetsCombined", "True", "", "", ""};
-  const auto& error = *observed.plan_error;
-  return {"PresetsCombined", "False",
-          error.code() == Code::kNotFound ? "ConfigNotFound" : "CombineBaseError", error.message(),
-          ""};
-}
-
-void put_workloads(const Observed& observed, kube::Object& status, Conditions& conditions) {
-  kube::Object workloads;
-  for (const auto& entry : kWorkloads) conditions.remove(entry.condition);
-  for (const auto& child : observed.children) {
-    if (child.string_at({"kind"}) == "Service" &&
-        kube::label(child, kComponent) == "llminferenceservice-workload") {
-      workloads["service"]["kind"] = "Service";
-      workloads["service"]["name"] = kube::name_of(child);
-    }
-    const auto* entry = workload_of(child);
-    if (entry == nullptr) continue;
-    conditions.set(workload_condition(*entry, child));
-    if (entry->member.empty()) continue;
-    auto& out = workloads[entry->member];
-    out["apiGroup"] = kube::type_of(child).group;
-    out["kind"] = entry->kind;
-    out["name"] = kube::name_of(child);
-    const auto* ready = child.find_path({"status", "readyReplicas"});
-    out["readyReplicas"] = ready == nullptr ? kube::Object(0) : *ready;
-  }
-  status["workloads"] = std::move(workloads);
-}
-
 // "Preset:kserve/kserve-config-llm-template".
-kube::Object applied_configs(const plan::Plan& plan) {
-  kube::Object out = text::json::Array{};
+Object applied_configs(const plan::Plan& plan) {
+  Object out = text::json::Array{};
   for (const auto& text : plan.applied_configs) {
     const auto colon = text.find(':');
     const auto slash = text.find('/', colon);
-    kube::Object entry;
+    Object entry;
     entry["name"] = text.substr(slash + 1);
     entry["namespace"] = text.substr(colon + 1, slash - colon - 1);
     entry["source"] = text.substr(0, colon);
@@ -149,42 +288,31 @@ kube::Object applied_configs(const plan::Plan& plan) {
 
 }  // namespace
 
-kube::Object service_status(const Observed& observed, Wall now) {
-  const auto* before = observed.service.find("status");
-  kube::Object status = before == nullptr ? kube::Object(text::json::Object{}) : *before;
-  kube::Object list;
-  if (const auto* old = status.find("conditions")) list = *old;
-  Conditions conditions(list, now);
-  conditions.set(presets_condition(observed));
-  if (observed.plan != nullptr) {
-    put_workloads(observed, status, conditions);
-    for (const auto type : {"GatewaysReady", "HTTPRoutesReady", "InferencePoolReady"}) {
-      conditions.remove(type);
+Object service_status(const Outcome& outcome, Wall now) {
+  const auto* before = outcome.service.find("status");
+  Object status = before == nullptr || before->is_null() ? Object(text::json::Object{}) : *before;
+  const auto* old = status.find("conditions");
+  Conditions conditions(old == nullptr ? Object() : *old, now);
+  Writer(outcome, status, conditions).write();
+
+  // A stopped service whose configurations are missing keeps the list it had.
+  const bool stopped_wrong = outcome.stopped && outcome.presets.status != "True";
+  if (!stopped_wrong) {
+    if (outcome.plan.applied_configs.empty()) {
+      status.if_object()->erase("appliedConfigs");
+    } else {
+      status["appliedConfigs"] = applied_configs(outcome.plan);
     }
-    const RouterView view{observed.service, observed.plan->merged, observed.children,
-                          observed.gateways, observed.settings};
-    for (const auto& condition : router_conditions(view)) conditions.set(condition);
-    put_addresses(view, status);
-    status["appliedConfigs"] = applied_configs(*observed.plan);
   }
-  conditions.combine("WorkloadsReady", kOfWorkloads);
-  if (observed.apply_error) {
-    conditions.set(
-        {"WorkloadsReady", "False", "ReconcileError", observed.apply_error->message(), ""});
-  }
-  conditions.combine("RouterReady", kOfRouter);
-  conditions.combine("Ready", kOfReady);
-  conditions.sort();
-  status["conditions"] = std::move(list);
-  status["observedGeneration"] = kube::generation_of(observed.service);
+  for (const auto& [key, name] : outcome.plan.pins) status["annotations"][key] = name;
+  status["conditions"] = std::move(conditions).take();
+  status["observedGeneration"] = kube::generation_of(outcome.service);
   return status;
 }
 
-std::string false_conditions(const kube::Object& service) {
+std::string false_conditions(const Object& service) {
   std::string out;
-  const auto* list = service.find_path({"status", "conditions"});
-  if (list == nullptr || list->if_array() == nullptr) return out;
-  for (const auto& condition : *list->if_array()) {
+  for (const auto& condition : items(service, {"status", "conditions"})) {
     const auto type = condition.string_at({"type"});
     if (condition.string_at({"status"}) != "False" || type == "Ready") continue;
     if (!out.empty()) out += ", ";

@@ -52,7 +52,9 @@ struct Cache::Store {
   mutable std::mutex mutex;  // guards the rest but the follower
   mutable std::condition_variable changed;
   std::map<Name, SnapshotPtr> objects;
-  std::map<std::string, std::set<Name>, std::less<>> by_controller;  // uid
+  using Index = std::map<std::string, std::set<Name>, std::less<>>;
+  Index by_controller;  // uid
+  Index by_label;       // value of kind.index
   Version seen;
   bool listed = false;
   bool served = true;
@@ -65,16 +67,20 @@ struct Cache::Store {
 
   void index(const SnapshotPtr& snapshot, const Name& name, bool add) {
     if (!snapshot) return;
-    const auto uid = controller_uid(snapshot->object);
-    if (uid.empty()) return;
+    put(by_controller, controller_uid(snapshot->object), name, add);
+    if (!kind.index.empty()) put(by_label, label(snapshot->object, kind.index), name, add);
+  }
+
+  static void put(Index& index, std::string_view key, const Name& name, bool add) {
+    if (key.empty()) return;
     if (add) {
-      by_controller[std::string(uid)].insert(name);
+      index[std::string(key)].insert(name);
       return;
     }
-    const auto entry = by_controller.find(uid);
-    if (entry == by_controller.end()) return;
+    const auto entry = index.find(key);
+    if (entry == index.end()) return;
     entry->second.erase(name);
-    if (entry->second.empty()) by_controller.erase(entry);
+    if (entry->second.empty()) index.erase(entry);
   }
 
   void take(const Event& event) {
@@ -116,6 +122,7 @@ struct Cache::Store {
       if (absent) {
         gone.swap(objects);
         by_controller.clear();
+        by_label.clear();
       }
       if (version || absent) {
         served = !absent;
@@ -180,10 +187,17 @@ std::vector<SnapshotPtr> Cache::list(const Type& type, std::string_view ns) cons
   return out;
 }
 
-std::vector<SnapshotPtr> Cache::labelled(const Type& type, std::string_view ns,
-                                         const LabelSelector& by) const {
-  auto out = list(type, ns);
-  std::erase_if(out, [&](const SnapshotPtr& one) { return !matches(by, one->object); });
+std::vector<SnapshotPtr> Cache::indexed(const Type& type, std::string_view ns,
+                                        std::string_view value) const {
+  std::vector<SnapshotPtr> out;
+  const Store* store = find(type);
+  if (store == nullptr) return out;
+  const std::lock_guard lock(store->mutex);
+  const auto found = store->by_label.find(value);
+  if (found == store->by_label.end()) return out;
+  for (const auto& name : found->second) {
+    if (ns.empty() || name.first == ns) out.push_back(store->objects.at(name));
+  }
   return out;
 }
 

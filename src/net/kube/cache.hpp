@@ -40,6 +40,7 @@ class Cache {
     Type type;
     LabelSelector labels;                       // only these objects; {}: all
     std::function<Object(const Object&)> trim;  // null: keep everything
+    std::string index = {};                     // a label to be found by; "": none
   };
   // On the kind's thread, after the cache has it. `before` null: new; `now` null: gone. A first
   // list tells every object as new.
@@ -58,9 +59,9 @@ class Cache {
   SnapshotPtr get(const ObjectKey& key) const;
   // In the namespace ("" for all, or for cluster-scoped kinds), by name.
   std::vector<SnapshotPtr> list(const Type& type, std::string_view ns) const;
-  // Those with a label of that value, by namespace and name.
-  std::vector<SnapshotPtr> labelled(const Type& type, std::string_view ns,
-                                    const LabelSelector& by) const;
+  // Those whose Kind::index label has that value.
+  std::vector<SnapshotPtr> indexed(const Type& type, std::string_view ns,
+                                   std::string_view value) const;
   // Controlled by the object of that uid.
   std::vector<SnapshotPtr> controlled(const Type& type, std::string_view uid) const;
 

@@ -128,7 +128,7 @@ TEST_F(CacheTest, KeepsOnlyWhatTheTrimLeavesAndStillTellsThatTheRestChanged) {
 }
 
 TEST_F(CacheTest, FindsObjectsByControllerAndByLabel) {
-  cache_.follow({kPod, {}, nullptr}, nullptr);
+  cache_.follow({kPod, {}, nullptr, "app"}, nullptr);
   ASSERT_TRUE(cache_.wait_synced(soon()));
   const auto owner = create(pod("owner"));
   auto child = pod("child", ", labels: {app: x}");
@@ -137,12 +137,14 @@ TEST_F(CacheTest, FindsObjectsByControllerAndByLabel) {
   see(written(child));
   ASSERT_EQ(cache_.controlled(kPod, uid_of(owner)).size(), 1U);
   EXPECT_EQ(name_of(cache_.controlled(kPod, uid_of(owner)).front()->object), "child");
-  EXPECT_EQ(cache_.labelled(kPod, "llm", {{"app", "x"}}).size(), 1U);
-  EXPECT_TRUE(cache_.labelled(kPod, "llm", {{"app", "y"}}).empty());
+  EXPECT_EQ(cache_.indexed(kPod, "llm", "x").size(), 1U);
+  EXPECT_TRUE(cache_.indexed(kPod, "elsewhere", "x").empty());
+  EXPECT_TRUE(cache_.indexed(kPod, "llm", "y").empty());
 
   ASSERT_TRUE(memory_.remove({kPod, "llm", "child"}, Grace::kDefault, soon()));
   see(removed(child));
   EXPECT_TRUE(cache_.controlled(kPod, uid_of(owner)).empty());
+  EXPECT_TRUE(cache_.indexed(kPod, "llm", "x").empty());
 }
 
 TEST_F(CacheTest, FollowsOnlyTheLabelsAskedFor) {

@@ -20,14 +20,14 @@ class Fnv {
   void number(std::uint64_t n) {
     for (int i = 0; i < 64; i += 8) byte(static_cast<unsigned char>(n >> i));
   }
-  void text(std::string_view s) {
+  void put(std::string_view s) {
     number(s.size());
     for (const char c : s) byte(static_cast<unsigned char>(c));
   }
   void value(const Object& v) {
     byte(static_cast<unsigned char>(v.kind()));
     if (const auto* b = v.if_bool()) byte(*b ? 1 : 0);
-    if (const auto* s = v.if_string()) text(*s);
+    if (const auto* s = v.if_string()) put(*s);
     if (v.is_number()) number(std::bit_cast<std::uint64_t>(v.if_double().value_or(0)));
     if (const auto* a = v.if_array()) {
       number(a->size());
@@ -36,9 +36,17 @@ class Fnv {
     if (const auto* o = v.if_object()) {
       number(o->size());
       for (const auto& [key, one] : *o) {
-        text(key);
+        put(key);
         value(one);
       }
+    }
+  }
+  // Without the revision that the Deployment controller counts there.
+  void annotations(const text::json::Object& map) {
+    for (const auto& [key, one] : map) {
+      if (key.starts_with("deployment.kubernetes.io/")) continue;
+      put(key);
+      value(one);
     }
   }
   std::uint64_t state() const { return state_; }
@@ -60,15 +68,19 @@ std::uint64_t digest_of_content(const Object& object) {
   if (object.if_object() == nullptr) return fnv.state();
   for (const auto& [key, value] : *object.if_object()) {
     if (key == "status") continue;
-    fnv.text(key);
+    fnv.put(key);
     if (key != "metadata" || value.if_object() == nullptr) {
       fnv.value(value);
       continue;
     }
     for (const auto& [member, content] : *value.if_object()) {
       if (std::ranges::find(kServerKept, member) != kServerKept.end()) continue;
-      fnv.text(member);
-      fnv.value(content);
+      fnv.put(member);
+      if (member == "annotations" && content.if_object() != nullptr) {
+        fnv.annotations(*content.if_object());
+      } else {
+        fnv.value(content);
+      }
     }
   }
   return fnv.state();

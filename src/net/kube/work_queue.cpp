@@ -73,6 +73,11 @@ void WorkQueue::done(const std::string& key) {
   changed_.notify_all();
 }
 
+std::size_t WorkQueue::depth() {
+  const std::lock_guard lock(mutex_);
+  return backlog_.waiting();
+}
+
 void WorkQueue::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;

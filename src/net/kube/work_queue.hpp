@@ -56,6 +56,7 @@ class WorkQueue {
   std::optional<std::string> next();
   void done(const std::string& key);
   void close();
+  std::size_t depth();  // keys that wait, due or not
 
  private:
   const Clock& clock_;

@@ -1,0 +1,79 @@
+#include "control/reconcile/metered_cluster.hpp"
+
+#include <string>
+
+namespace baton::reconcile {
+
+namespace {
+std::string_view verb_of(std::string_view verb, kube::DryRun dry_run) {
+  return dry_run == kube::DryRun::kYes ? std::string_view("dry-run") : verb;
+}
+}  // namespace
+
+template <class R>
+R MeteredCluster::counted(std::string_view verb, R result) {
+  registry_
+      .counter("baton_controller_requests_total", "Requests to the API server.",
+               {{"verb", std::string(verb)},
+                {"result", result ? "ok" : std::string(name(result.error().code()))}})
+      .add();
+  return result;
+}
+
+Status MeteredCluster::may_write() const {
+  if (writing_) return {};
+  return cancelled("not written: another controller leads, or this one is stopping");
+}
+
+Result<kube::Object> MeteredCluster::get(const kube::ObjectKey& key, Deadline deadline) {
+  return counted("get", inner_.get(key, deadline));
+}
+
+Result<kube::List> MeteredCluster::list(const kube::Query& query, Deadline deadline) {
+  return counted("list", inner_.list(query, deadline));
+}
+
+Result<kube::Object> MeteredCluster::create(const kube::Object& object, kube::DryRun dry_run,
+                                            Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted(verb_of("create", dry_run), inner_.create(object, dry_run, deadline));
+}
+
+Result<kube::Object> MeteredCluster::update(const kube::Object& object, kube::DryRun dry_run,
+                                            Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted(verb_of("update", dry_run), inner_.update(object, dry_run, deadline));
+}
+
+Result<kube::Object> MeteredCluster::update_status(const kube::Object& object, Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted("update-status", inner_.update_status(object, deadline));
+}
+
+Result<kube::Object> MeteredCluster::patch(const kube::ObjectKey& key,
+                                           const kube::Object& merge_patch, kube::DryRun dry_run,
+                                           Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted(verb_of("patch", dry_run), inner_.patch(key, merge_patch, dry_run, deadline));
+}
+
+Result<kube::Object> MeteredCluster::create_subresource(const kube::ObjectKey& key,
+                                                        std::string_view subresource,
+                                                        const kube::Object& body,
+                                                        Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted("create", inner_.create_subresource(key, subresource, body, deadline));
+}
+
+Status MeteredCluster::remove(const kube::ObjectKey& key, kube::Grace grace, Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted("delete", inner_.remove(key, grace, deadline));
+}
+
+Result<std::unique_ptr<kube::Watch>> MeteredCluster::watch(const kube::Query& query,
+                                                           const kube::Version& from,
+                                                           Deadline deadline) {
+  return counted("watch", inner_.watch(query, from, deadline));
+}
+
+}  // namespace baton::reconcile

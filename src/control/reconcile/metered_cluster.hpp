@@ -1,0 +1,48 @@
+#pragma once
+// A Cluster whose requests are counted, and whose writes can be stopped for good: nothing is
+// written any more once another controller leads.
+
+#include <atomic>
+
+#include "base/observe/metrics.hpp"
+#include "net/kube/cluster.hpp"
+
+namespace baton::reconcile {
+
+// Thread-safe. Metric baton_controller_requests_total{verb, result}, where verb tells dry runs
+// apart, and result is "ok" or the error's code.
+class MeteredCluster final : public kube::Cluster {
+ public:
+  MeteredCluster(kube::Cluster& inner, observe::Registry& registry)
+      : inner_(inner), registry_(registry) {}
+
+  // From now on every write is kCancelled; reads go on. Writes under way end as they end.
+  void stop_writing() { writing_ = false; }
+
+  Result<kube::Object> get(const kube::ObjectKey& key, Deadline deadline) override;
+  Result<kube::List> list(const kube::Query& query, Deadline deadline) override;
+  Result<kube::Object> create(const kube::Object& object, kube::DryRun dry_run,
+                              Deadline deadline) override;
+  Result<kube::Object> update(const kube::Object& object, kube::DryRun dry_run,
+                              Deadline deadline) override;
+  Result<kube::Object> update_status(const kube::Object& object, Deadline deadline) override;
+  Result<kube::Object> patch(const kube::ObjectKey& key, const kube::Object& merge_patch,
+                             kube::DryRun dry_run, Deadline deadline) override;
+  Result<kube::Object> create_subresource(const kube::ObjectKey& key, std::string_view subresource,
+                                          const kube::Object& body, Deadline deadline) override;
+  Status remove(const kube::ObjectKey& key, kube::Grace grace, Deadline deadline) override;
+  Result<std::unique_ptr<kube::Watch>> watch(const kube::Query& query, const kube::Version& from,
+                                             Deadline deadline) override;
+
+ private:
+  template <class R>
+  R counted(std::string_view verb, R result);
+  // kCancelled after stop_writing().
+  Status may_write() const;
+
+  kube::Cluster& inner_;
+  observe::Registry& registry_;
+  std::atomic<bool> writing_ = true;
+};
+
+}  // namespace baton::reconcile

@@ -1,0 +1,293 @@
+#include "control/reconcile/observe.hpp"
+
+#include <algorithm>
+#include <functional>
+
+#include "control/plan/child_name.hpp"
+#include "control/reconcile/fields.hpp"
+#include "control/reconcile/kinds.hpp"
+
+namespace baton::reconcile {
+
+namespace {
+
+using kube::Object;
+using Snapshots = std::vector<kube::SnapshotPtr>;
+
+std::vector<Object> objects_of(const Snapshots& snapshots) {
+  std::vector<Object> out;
+  out.reserve(snapshots.size());
+  for (const auto& one : snapshots) out.push_back(one->object);
+  return out;
+}
+
+void append(Snapshots& to, Snapshots more) {
+  to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+std::string cluster_role_binding_name(const Object& service) {
+  return plan::child_name(kube::namespace_of(service),
+                          "-" + std::string(kube::name_of(service)) + "-epp-auth-rb");
+}
+
+// Gateways that the service may mean: those of refs, of any route of its namespace, the default.
+Snapshots gateways_for(const kube::Cache& cache, const Observation& seen) {
+  std::set<std::pair<std::string, std::string>> names;
+  const auto& settings = seen.installation.plan;
+  names.emplace(settings.ingress_gateway_namespace, settings.ingress_gateway_name);
+  const std::string ns(kube::namespace_of(seen.service->object));
+  const auto add = [&](const text::json::Array& refs) {
+    for (const auto& ref : refs) {
+      names.emplace(or_else(ref.string_at({"namespace"}), ns), ref.string_at({"name"}));
+    }
+  };
+  const auto add_spec = [&](const Object& object) {
+    add(items(object, {"spec", "router", "gateway", "refs"}));
+    add(items(object, {"spec", "router", "route", "http", "spec", "parentRefs"}));
+  };
+  add_spec(seen.service->object);
+  for (const auto& config : seen.configs) add_spec(config->object);
+  for (const auto& route : seen.routes) add(items(route->object, {"spec", "parentRefs"}));
+  Snapshots out;
+  for (const auto& [gateway_ns, name] : names) {
+    if (auto gateway = cache.get({kGateway, gateway_ns, name})) out.push_back(std::move(gateway));
+  }
+  return out;
+}
+
+// The Services that may stand before those gateways, and the service's own namespace's.
+Snapshots services_for(const kube::Cache& cache, const Observation& seen) {
+  const auto ns = kube::namespace_of(seen.service->object);
+  Snapshots out;
+  const auto own = plan::child_name(kube::name_of(seen.service->object), "-kserve-workload-svc");
+  if (auto service = cache.get({kCoreService, std::string(ns), own})) out.push_back(service);
+  for (const auto& gateway : seen.gateways) {
+    const std::string gateway_ns(kube::namespace_of(gateway->object));
+    const std::string name(kube::name_of(gateway->object));
+    append(out, cache.indexed(kCoreService, gateway_ns, name));
+    if (auto same = cache.get({kCoreService, gateway_ns, name})) out.push_back(std::move(same));
+  }
+  return out;
+}
+
+// A namespace may hold thousands that other services own.
+Snapshots not_of_others(Snapshots all, const Object& service) {
+  std::erase_if(all, [&](const kube::SnapshotPtr& one) {
+    for (const auto& ref : items(one->object, {"metadata", "ownerReferences"})) {
+      if (ref.string_at({"kind"}) == kService.kind &&
+          ref.string_at({"uid"}) != kube::uid_of(service)) {
+        return true;
+      }
+    }
+    return false;
+  });
+  return all;
+}
+
+constexpr std::string_view kGroupLabel = "serving.kserve.io/routing-group";
+
+// What may make two services concern each other: their traffic group and the models they serve.
+std::set<std::string_view> ties_of(const Object& object) {
+  std::set<std::string_view> out{object.string_at({"spec", "router", "route", "group"}),
+                                 object.string_at({"status", "router", "group", "name"}),
+                                 object.string_at({"spec", "model", "name"}),
+                                 kube::label(object, kGroupLabel)};
+  for (const auto& adapter : items(object, {"spec", "model", "lora", "adapters"})) {
+    out.insert(adapter.string_at({"name"}));
+  }
+  for (const auto& address : items(object, {"status", "addresses"})) {
+    for (const auto& model : items(address, {"models"})) out.insert(model.string_at({"name"}));
+  }
+  out.erase("");
+  return out;
+}
+
+Snapshots peers_of(const kube::Cache& cache, const Observation& seen) {
+  const auto& object = seen.service->object;
+  auto ties = ties_of(object);
+  for (const auto& config : seen.configs) {
+    for (const auto tie : ties_of(config->object)) ties.insert(tie);
+  }
+  auto out = cache.list(kService, kube::namespace_of(object));
+  std::erase_if(out, [&](const kube::SnapshotPtr& one) {
+    if (kube::uid_of(one->object) == kube::uid_of(object)) return true;
+    return std::ranges::none_of(ties_of(one->object),
+                                [&](std::string_view tie) { return ties.contains(tie); });
+  });
+  return out;
+}
+
+// Its own, and those that the service or a configuration refers to.
+void add_routes_and_pools(const kube::Cache& cache, Observation& seen) {
+  const auto& object = seen.service->object;
+  const std::string ns(kube::namespace_of(object));
+  std::set<std::string> routes;
+  std::set<std::string> pools;
+  const auto refer = [&](const Object& one) {
+    for (const auto& ref : items(one, {"spec", "router", "route", "http", "refs"})) {
+      routes.emplace(ref.string_at({"name"}));
+    }
+    pools.emplace(one.string_at({"spec", "router", "scheduler", "pool", "ref", "name"}));
+  };
+  refer(object);
+  for (const auto& config : seen.configs) refer(config->object);
+  const auto add = [&](Snapshots& to, const kube::Type& type, const std::set<std::string>& names) {
+    to = cache.controlled(type, kube::uid_of(object));
+    for (const auto& name : names) {
+      auto one = cache.get({type, ns, name});
+      if (one && kube::controller_uid(one->object) != kube::uid_of(object)) to.push_back(one);
+    }
+  };
+  add(seen.routes, kRoute, routes);
+  add(seen.pools, kPool, pools);
+  append(seen.pools, cache.controlled(kOldPool, kube::uid_of(object)));
+}
+
+void note(std::uint64_t& state, std::uint64_t value) {
+  state = (state ^ value) * 1099511628211U;
+  state ^= state >> 29;
+}
+
+}  // namespace
+
+Snapshots children_of(const kube::Cache& cache, const Object& service) {
+  Snapshots out;
+  for (const auto& type : child_types()) {
+    if (type == kClusterRoleBinding) {
+      if (auto binding = cache.get({type, "", cluster_role_binding_name(service)})) {
+        out.push_back(std::move(binding));
+      }
+    } else {
+      append(out, cache.controlled(type, kube::uid_of(service)));
+    }
+  }
+  return out;
+}
+
+std::uint64_t Observation::fingerprint() const {
+  std::uint64_t state = 14695981039346656037U;
+  const auto add = [&](const kube::SnapshotPtr& one) {
+    note(state, std::hash<std::string_view>{}(kube::uid_of(one->object)));
+    note(state, std::hash<std::string_view>{}(one->version()));
+  };
+  add(service);
+  for (const auto* list : {&configs, &config_maps, &accounts, &secrets, &children, &pods, &peers,
+                           &routes, &pools, &gateways, &services}) {
+    note(state, list->size());
+    for (const auto& one : *list) add(one);
+  }
+  note(state, installation.plan.serves_x_pools ? 1 : 0);
+  return state;
+}
+
+plan::ServiceView Observation::view() const {
+  plan::ServiceView out;
+  out.service = service->object;
+  out.configs = objects_of(configs);
+  out.config_maps = objects_of(config_maps);
+  out.children = objects_of(children);
+  out.accounts = objects_of(accounts);
+  out.secrets = objects_of(secrets);
+  out.peers = objects_of(peers);
+  out.gateways = objects_of(gateways);
+  out.settings = installation.plan;
+  return out;
+}
+
+RouterView Observation::router(const Object& merged) const {
+  RouterView out{.merged = merged,
+                 .routes = {},
+                 .pools = {},
+                 .gateways = {},
+                 .services = {},
+                 .installation = installation};
+  const auto& refs = items(merged, {"spec", "router", "route", "http", "refs"});
+  const bool routed = has(merged, {"spec", "router", "route"});
+  for (const auto& route : routes) {
+    const auto name = kube::name_of(route->object);
+    const bool named = std::ranges::any_of(
+        refs, [&](const Object& ref) { return ref.string_at({"name"}) == name; });
+    const bool owned = kube::controller_uid(route->object) == kube::uid_of(service->object);
+    if (routed && (refs.empty() ? owned : named)) out.routes.push_back(&route->object);
+  }
+  const auto pool = merged.string_at({"spec", "router", "scheduler", "pool", "ref", "name"});
+  for (const auto& one : pools) {
+    const bool owned = kube::controller_uid(one->object) == kube::uid_of(service->object);
+    const bool v1 = kube::type_of(one->object).group == kPool.group;
+    if (pool.empty() ? owned : v1 && kube::name_of(one->object) == pool) {
+      out.pools.push_back(&one->object);
+    }
+  }
+  for (const auto& gateway : gateways) out.gateways.push_back(&gateway->object);
+  for (const auto& one : services) out.services.push_back(&one->object);
+  return out;
+}
+
+Result<kube::SnapshotPtr> ConfigMapReader::read(const std::string& ns, const std::string& name,
+                                                Deadline deadline) {
+  auto cached = cache_.get({kConfigMap, ns, name});
+  if (!cached || keeps_data(cached->object)) return cached;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = known_.find({ns, name});
+    if (found != known_.end() && found->second->version() == cached->version()) {
+      return found->second;
+    }
+  }
+  auto read = cluster_.get({kConfigMap, ns, name}, deadline);
+  if (!read && read.error().code() == Code::kNotFound) return kube::SnapshotPtr();
+  if (!read) return std::move(read).error();
+  kube::SnapshotPtr snapshot = std::make_shared<const kube::Snapshot>(
+      kube::Snapshot{kube::without_bookkeeping(*read), cached->content});
+  const std::lock_guard lock(mutex_);
+  known_[{ns, name}] = snapshot;
+  return snapshot;
+}
+
+std::set<std::string> config_map_refs(const Object& service, const Snapshots& configs) {
+  std::set<std::string> out;
+  const auto add = [&](const Object& object) {
+    out.emplace(object.string_at({"spec", "router", "scheduler", "config", "ref", "name"}));
+  };
+  add(service);
+  for (const auto& config : configs) add(config->object);
+  out.erase("");
+  return out;
+}
+
+Result<Observation> observe(const kube::Cache& cache, ConfigMapReader& config_maps,
+                            const Installation& base, kube::SnapshotPtr service,
+                            Deadline deadline) {
+  Observation out;
+  out.service = std::move(service);
+  const auto& object = out.service->object;
+  const std::string ns(kube::namespace_of(object));
+  const auto& system = base.plan.system_namespace;
+  out.installation = base;
+  if (const auto config = cache.get({kConfigMap, system, std::string(kInstallationConfigMap)})) {
+    BATON_TRY_ASSIGN(out.installation, read_installation(config->object, base));
+    out.config_maps.push_back(config);
+  }
+  out.installation.plan.serves_x_pools = cache.serves(kOldPool);
+
+  out.configs = cache.list(kServiceConfig, ns);
+  if (ns != system) append(out.configs, cache.list(kServiceConfig, system));
+  for (const auto& name : config_map_refs(object, out.configs)) {
+    for (const auto& place : {ns, system}) {
+      BATON_TRY_ASSIGN(auto map, config_maps.read(place, name, deadline));
+      if (map) out.config_maps.push_back(std::move(map));
+      if (ns == system) break;
+    }
+  }
+  out.accounts = not_of_others(cache.list(kServiceAccount, ns), object);
+  out.secrets = not_of_others(cache.list(kSecret, ns), object);
+  out.children = children_of(cache, object);
+  out.pods = cache.indexed(kPod, ns, kube::name_of(object));
+  out.peers = peers_of(cache, out);
+  add_routes_and_pools(cache, out);
+  out.gateways = gateways_for(cache, out);
+  out.services = services_for(cache, out);
+  return out;
+}
+
+}  // namespace baton::reconcile

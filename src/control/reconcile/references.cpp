@@ -1,0 +1,295 @@
+#include "control/reconcile/references.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "control/plan/presets.hpp"
+#include "control/reconcile/fields.hpp"
+#include "control/reconcile/installation.hpp"
+#include "control/reconcile/kinds.hpp"
+
+namespace baton::reconcile {
+
+namespace {
+
+using kube::Object;
+using kube::SnapshotPtr;
+using Keys = std::set<std::string>;
+
+constexpr std::string_view kRefsInvalid = "RefsInvalid";
+
+// The service that owns it; "" when none does.
+std::string owner_key(const Object& child) {
+  for (const auto& ref : items(child, {"metadata", "ownerReferences"})) {
+    if (ref.string_at({"kind"}) == kService.kind) {
+      return fmt::format("{}/{}", kube::namespace_of(child), ref.string_at({"name"}));
+    }
+  }
+  // A ClusterRoleBinding cannot be owned.
+  if (child.string_at({"kind"}) == "ClusterRoleBinding") {
+    const auto& subjects = items(child, {"subjects"});
+    const auto name = kube::label(child, kNameLabel);
+    if (!subjects.empty() && !name.empty()) {
+      return fmt::format("{}/{}", subjects.front().string_at({"namespace"}), name);
+    }
+  }
+  return "";
+}
+
+std::string group_of(const Object& service) {
+  return std::string(or_else(service.string_at({"spec", "router", "route", "group"}),
+                             service.string_at({"status", "router", "group", "name"})));
+}
+
+// What of a member its group looks at.
+Object traffic_of(const SnapshotPtr& snapshot) {
+  if (!snapshot) return {};
+  const auto& service = snapshot->object;
+  Object out;
+  for (const auto* member : {"router", "model", "baseRefs"}) {
+    if (const auto* value = service.find_path({"spec", member})) out[member] = *value;
+  }
+  out["stopped"] = plan::is_stopped(service);
+  out["deleting"] = kube::is_deleting(service);
+  out["routable"] = is_routable(service);
+  out["pool"] = service.string_at({"status", "router", "scheduler", "inferencePool", "name"});
+  for (const auto& address : items(service, {"status", "addresses"})) {
+    out["models"].push_back(address.find("models") == nullptr ? Object() : *address.find("models"));
+  }
+  return out;
+}
+
+class Concern {
+ public:
+  Concern(const kube::Cache& cache, const plan::Settings& settings)
+      : cache_(cache), settings_(settings) {}
+
+  Keys take() && {
+    keys_.erase("");
+    return std::move(keys_);
+  }
+
+  // Services of the namespace ("" for all) for which `holds`.
+  template <class Holds>
+  void add_if(std::string_view ns, Holds holds) {
+    for (const auto& service : cache_.list(kService, ns)) {
+      if (holds(service->object)) keys_.insert(service_key(service->object));
+    }
+  }
+  void add_all() {
+    add_if("", [](const Object&) { return true; });
+  }
+
+  void service(const SnapshotPtr& before, const SnapshotPtr& now) {
+    keys_.insert(service_key((now ? now : before)->object));
+    if (traffic_of(before) == traffic_of(now)) return;
+    for (const auto& one : {before, now}) {
+      if (!one) continue;
+      const auto group = group_of(one->object);
+      if (group.empty()) continue;
+      add_if(kube::namespace_of(one->object),
+             [&](const Object& service) { return group_of(service) == group; });
+    }
+  }
+
+  void config(const Object& config) {
+    add_if(scope_of(config), [&](const Object& service) {
+      return uses_config(service, kube::name_of(config), settings_);
+    });
+  }
+
+  void config_map(const SnapshotPtr& before, const SnapshotPtr& now) {
+    const auto& map = (now ? now : before)->object;
+    if (kube::namespace_of(map) == settings_.system_namespace &&
+        kube::name_of(map) == kInstallationConfigMap) {
+      const auto data = [](const SnapshotPtr& one) {
+        const auto* found = one ? one->object.find("data") : nullptr;
+        return found == nullptr ? Object() : *found;
+      };
+      if (data(before) != data(now)) add_all();
+      return;
+    }
+    keys_.insert(owner_key(map));
+    const auto refers = [&](const Object& one) {
+      return one.string_at({"spec", "router", "scheduler", "config", "ref", "name"}) ==
+             kube::name_of(map);
+    };
+    const auto ns = scope_of(map);
+    add_if(ns, refers);
+    for (const auto& config : cache_.list(kServiceConfig, "")) {
+      if (!refers(config->object)) continue;
+      add_if(ns, [&](const Object& service) {
+        return uses_config(service, kube::name_of(config->object), settings_);
+      });
+    }
+  }
+
+  void route(const Object& route) {
+    keys_.insert(owner_key(route));
+    const auto name = kube::name_of(route);
+    add_if(kube::namespace_of(route), [&](const Object& service) {
+      return has_ref(service, {"spec", "router", "route", "http", "refs"}, name) ||
+             mentions_route(service, name) || has_reason(service, "HTTPRoutesReady");
+    });
+  }
+
+  void gateway(std::string_view ns, std::string_view name) {
+    const bool is_default =
+        name == settings_.ingress_gateway_name && ns == settings_.ingress_gateway_namespace;
+    add_if("", [&](const Object& service) {
+      const auto own = kube::namespace_of(service);
+      const auto names = [&](std::initializer_list<std::string_view> path) {
+        return std::ranges::any_of(items(service, path), [&](const Object& ref) {
+          return ref.string_at({"name"}) == name &&
+                 or_else(ref.string_at({"namespace"}), own) == ns;
+        });
+      };
+      return (is_default && has(service, {"spec", "router"})) ||
+             names({"spec", "router", "gateway", "refs"}) ||
+             names({"spec", "router", "route", "http", "spec", "parentRefs"}) ||
+             names({"status", "router", "gateways"}) || has_reason(service, "GatewaysReady") ||
+             has_reason(service, "HTTPRoutesReady");
+    });
+  }
+
+  void pool(const Object& pool) {
+    keys_.insert(owner_key(pool));
+    const auto name = kube::name_of(pool);
+    add_if(kube::namespace_of(pool), [&](const Object& service) {
+      return service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"}) == name ||
+             service.string_at({"status", "router", "scheduler", "inferencePool", "name"}) == name;
+    });
+  }
+
+  void pod(const SnapshotPtr& before, const SnapshotPtr& now) {
+    const auto part_of = [](const SnapshotPtr& one) {
+      Object out;
+      for (const auto* member : {"podIPs", "initContainerStatuses"}) {
+        const auto* value = one ? one->object.find_path({"status", member}) : nullptr;
+        out[member] = value == nullptr ? Object() : *value;
+      }
+      return out;
+    };
+    const auto& object = (now ? now : before)->object;
+    const auto name = kube::label(object, kNameLabel);
+    if (name.empty() || part_of(before) == part_of(now)) return;
+    keys_.insert(fmt::format("{}/{}", kube::namespace_of(object), name));
+  }
+
+  // Accounts that a service names, or that all of the namespace use.
+  void account(const Object& account) {
+    const auto owner = owner_key(account);
+    if (!owner.empty()) {
+      keys_.insert(owner);
+      return;
+    }
+    add_if(kube::namespace_of(account), [](const Object&) { return true; });
+  }
+
+  void core_service(const Object& service) {
+    keys_.insert(owner_key(service));
+    const auto ns = kube::namespace_of(service);
+    const auto label = kube::label(service, kGatewayNameLabel);
+    for (const auto name : {label, kube::name_of(service)}) {
+      if (!name.empty() && cache_.get({kGateway, std::string(ns), std::string(name)})) {
+        gateway(ns, name);
+      }
+    }
+  }
+
+  void child(const Object& object) { keys_.insert(owner_key(object)); }
+
+ private:
+  // What the system namespace holds is for everybody.
+  std::string_view scope_of(const Object& object) const {
+    const auto ns = kube::namespace_of(object);
+    return ns == settings_.system_namespace ? "" : ns;
+  }
+  static bool has_ref(const Object& service, std::initializer_list<std::string_view> path,
+                      std::string_view name) {
+    return std::ranges::any_of(items(service, path),
+                               [&](const Object& ref) { return ref.string_at({"name"}) == name; });
+  }
+  static bool mentions_route(const Object& service, std::string_view name) {
+    return std::ranges::any_of(
+        items(service, {"status", "router", "gateways"}),
+        [&](const Object& gateway) { return has_ref(gateway, {"httpRoutes"}, name); });
+  }
+  static bool has_reason(const Object& service, std::string_view condition) {
+    const auto* found = kube::find_condition(service, condition);
+    return found != nullptr && found->string_at({"reason"}) == kRefsInvalid;
+  }
+
+  const kube::Cache& cache_;
+  const plan::Settings& settings_;
+  Keys keys_;
+};
+
+}  // namespace
+
+std::string service_key(const Object& object) {
+  return fmt::format("{}/{}", kube::namespace_of(object), kube::name_of(object));
+}
+
+bool is_routable(const Object& service) {
+  if (!kube::condition_is(service, "RouterReady", "True")) return false;
+  if (!has(service, {"status", "workloads", "primary"})) return false;
+  for (const auto* member : {"primary", "prefill", "scheduler"}) {
+    const auto* workload = service.find_path({"status", "workloads", member});
+    if (workload == nullptr || workload->is_null()) continue;
+    const auto* ready = workload->find("readyReplicas");
+    if (ready == nullptr || ready->if_int().value_or(0) <= 0) return false;
+  }
+  return true;
+}
+
+bool uses_config(const Object& service, std::string_view config_name,
+                 const plan::Settings& settings) {
+  for (const auto& ref : items(service, {"spec", "baseRefs"})) {
+    if (ref.string_at({"name"}) == config_name) return true;
+  }
+  const auto* pins = service.find_path({"status", "annotations"});
+  if (pins != nullptr && pins->if_object() != nullptr) {
+    for (const auto& [key, name] : *pins->if_object()) {
+      if (name.is_string() && *name.if_string() == config_name) return true;
+    }
+  }
+  // A preset under its present name counts for whoever has not pinned another.
+  if (!config_name.starts_with(settings.config_prefix)) return false;
+  const auto preset = config_name.substr(settings.config_prefix.size());
+  if (plan::preset_spec(preset) == nullptr) return false;
+  return service.string_at({"status", "annotations", fmt::format("serving.kserve.io/{}", preset)})
+      .empty();
+}
+
+std::set<std::string> concerned(const kube::Cache& cache, const plan::Settings& settings,
+                                const SnapshotPtr& before, const SnapshotPtr& now) {
+  Concern concern(cache, settings);
+  const auto& object = (now ? now : before)->object;
+  const auto kind = object.string_at({"kind"});
+  if (kind == kService.kind) {
+    concern.service(before, now);
+  } else if (kind == kServiceConfig.kind) {
+    concern.config(object);
+  } else if (kind == kConfigMap.kind) {
+    concern.config_map(before, now);
+  } else if (kind == kRoute.kind) {
+    concern.route(object);
+  } else if (kind == kGateway.kind) {
+    concern.gateway(kube::namespace_of(object), kube::name_of(object));
+  } else if (kind == kPool.kind) {
+    concern.pool(object);
+  } else if (kind == kPod.kind) {
+    concern.pod(before, now);
+  } else if (kind == kServiceAccount.kind) {
+    concern.account(object);
+  } else if (kind == kCoreService.kind) {
+    concern.core_service(object);
+  } else {
+    concern.child(object);
+  }
+  return std::move(concern).take();
+}
+
+}  // namespace baton::reconcile
