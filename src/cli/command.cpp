@@ -15,6 +15,7 @@ namespace baton::cli {
 
 int run_bench(int argc, char** argv);
 int run_chat(int argc, char** argv);
+int run_controller(int argc, char** argv);
 int run_crds(int argc, char** argv);
 int run_logs(int argc, char** argv);
 int run_engine(int argc, char** argv);
@@ -50,6 +51,7 @@ std::span<const Command> commands() {
       Command{"bench", "load a server and measure its answers", run_bench},
       Command{"logs", "what a container of a served pod wrote", run_logs},
       Command{"plan", "print what a manifest leads to, create nothing", run_plan},
+      Command{"controller", "keep the services of a Kubernetes cluster", run_controller},
       Command{"crds", "print the custom resource definitions", run_crds},
       Command{"gateway", "the HTTP front door with the picker inside", run_gateway},
       Command{"sidecar", "stand before a decode engine, run the prefill leg first", run_sidecar},

@@ -219,7 +219,9 @@ Status Applier::remove(const Object& object) {
   if (!controls(*live)) {
     return conflict(fmt::format("cannot delete {}: not owned by this service", context));
   }
-  const auto removed = deps_.cluster.remove(key, kube::Grace::kDefault, deadline_);
+  kube::Removal this_one;
+  this_one.uid = kube::uid_of(*live);
+  const auto removed = deps_.cluster.remove(key, this_one, deadline_);
   if (!removed && removed.error().code() != Code::kNotFound) return removed.error().with(context);
   tell_("Deleted", *live);
   expectations_.push_back(kube::removed(*live));

@@ -65,9 +65,16 @@ Result<kube::Object> MeteredCluster::create_subresource(const kube::ObjectKey& k
   return counted("create", inner_.create_subresource(key, subresource, body, deadline));
 }
 
-Status MeteredCluster::remove(const kube::ObjectKey& key, kube::Grace grace, Deadline deadline) {
+Result<kube::Object> MeteredCluster::apply(const kube::Object& object, const kube::ApplyAs& as,
+                                           Deadline deadline) {
   BATON_TRY(may_write());
-  return counted("delete", inner_.remove(key, grace, deadline));
+  return counted(verb_of("apply", as.dry_run), inner_.apply(object, as, deadline));
+}
+
+Status MeteredCluster::remove(const kube::ObjectKey& key, const kube::Removal& how,
+                              Deadline deadline) {
+  BATON_TRY(may_write());
+  return counted("delete", inner_.remove(key, how, deadline));
 }
 
 Result<std::unique_ptr<kube::Watch>> MeteredCluster::watch(const kube::Query& query,

@@ -30,7 +30,9 @@ class MeteredCluster final : public kube::Cluster {
                              kube::DryRun dry_run, Deadline deadline) override;
   Result<kube::Object> create_subresource(const kube::ObjectKey& key, std::string_view subresource,
                                           const kube::Object& body, Deadline deadline) override;
-  Status remove(const kube::ObjectKey& key, kube::Grace grace, Deadline deadline) override;
+  Result<kube::Object> apply(const kube::Object& object, const kube::ApplyAs& as,
+                             Deadline deadline) override;
+  Status remove(const kube::ObjectKey& key, const kube::Removal& how, Deadline deadline) override;
   Result<std::unique_ptr<kube::Watch>> watch(const kube::Query& query, const kube::Version& from,
                                              Deadline deadline) override;
 

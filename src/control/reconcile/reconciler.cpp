@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/core/log.hpp"
+#include "control/reconcile/config_pass.hpp"
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/references.hpp"
 #include "control/reconcile/service_pass.hpp"
@@ -13,6 +14,7 @@ namespace baton::reconcile {
 namespace {
 
 constexpr Nanos kPassBudget = std::chrono::seconds(60);
+const std::string kConfigPrefix = "config:";  // before the key of an LLMInferenceServiceConfig
 constexpr Nanos kSyncPoll = std::chrono::seconds(1);
 
 double cpu_seconds() {
@@ -73,6 +75,19 @@ Reconciler::~Reconciler() {
   cache_.stop();
 }
 
+void Reconciler::tell(const kube::SnapshotPtr& before, const kube::SnapshotPtr& now) {
+  const auto& settings = config_.installation.plan;
+  for (const auto& key : concerned(cache_, settings, before, now)) queue_.add(key);
+  const auto& object = (now ? now : before)->object;
+  const auto kind = object.string_at({"kind"});
+  if (kind == kServiceConfig.kind) queue_.add(kConfigPrefix + service_key(object));
+  if (kind != kService.kind) return;
+  for (const auto& one : {before, now}) {
+    if (!one) continue;
+    for (const auto& key : configs_of(settings, one->object)) queue_.add(kConfigPrefix + key);
+  }
+}
+
 void Reconciler::work() {
   while (!stopping_ && !cache_.wait_synced(Deadline::in(deps_.clock, kSyncPoll))) {
   }
@@ -93,6 +108,16 @@ void Reconciler::attempt(const std::string& key) {
 }
 
 Status Reconciler::reconcile(const std::string& key) {
+  const auto deadline = Deadline::in(deps_.clock, kPassBudget);
+  if (key.starts_with(kConfigPrefix)) {
+    const auto slash = key.find('/');
+    const auto config =
+        cache_.get({kServiceConfig, key.substr(kConfigPrefix.size(), slash - kConfigPrefix.size()),
+                    key.substr(slash + 1)});
+    if (!config) return {};
+    return reconcile_config({deps_.cluster, cache_, deps_.clock, recorder_},
+                            config_.installation.plan, config->object, deadline);
+  }
   const auto slash = key.find('/');
   const auto service = cache_.get({kService, key.substr(0, slash), key.substr(slash + 1)});
   if (!service) {
@@ -103,8 +128,7 @@ Status Reconciler::reconcile(const std::string& key) {
   const auto cpu = cpu_seconds();
   const ServicePass::Deps deps{deps_.cluster, cache_,       deps_.clock, recorder_,
                                ledger_,       config_maps_, secrets_};
-  ServicePass pass(deps, config_.installation, memory_.of(key),
-                   Deadline::in(deps_.clock, kPassBudget));
+  ServicePass pass(deps, config_.installation, memory_.of(key), deadline);
   const auto done = pass.run(service);
   metrics_->seconds.observe(seconds(deps_.clock.now() - started));
   metrics_->cpu.add(cpu_seconds() - cpu);

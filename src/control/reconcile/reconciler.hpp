@@ -37,7 +37,8 @@ class Reconciler {
   // Ends after the passes under way.
   ~Reconciler();
 
-  // One pass for one service; what the workers call. kUnavailable: the cache is behind.
+  // One pass for one service ("ns/name") or configuration ("config:ns/name"); what the workers
+  // call.
   Status reconcile(const std::string& key);
 
   kube::Cache& cache() { return cache_; }
@@ -46,6 +47,7 @@ class Reconciler {
 
  private:
   struct Metrics;
+  void tell(const kube::SnapshotPtr& before, const kube::SnapshotPtr& now);
   void work();
   void attempt(const std::string& key);
 

@@ -24,12 +24,6 @@ constexpr Nanos kGiveUpOnCache = std::chrono::seconds(30);  // then the write is
 constexpr Nanos kSoon = std::chrono::seconds(1);
 constexpr Nanos kGroupPoll = std::chrono::seconds(5);
 
-bool has_finalizer(const Object& service) {
-  return std::ranges::any_of(items(service, {"metadata", "finalizers"}), [](const Object& one) {
-    return one.is_string() && *one.if_string() == kFinalizer;
-  });
-}
-
 Step step_of(plan::Stage stage) {
   switch (stage) {
     case plan::Stage::kMultiNode:
@@ -110,8 +104,8 @@ Result<std::optional<Nanos>> ServicePass::run(const kube::SnapshotPtr& service) 
       {kService, std::string(kube::namespace_of(object)), std::string(kube::name_of(object))});
   if (!fresh) return std::optional<Nanos>();
   if (kube::is_deleting(fresh->object)) return finalize(fresh->object);
-  if (!has_finalizer(fresh->object)) {
-    BATON_TRY(change_finalizers(fresh->object, true));
+  if (!has_finalizer(fresh->object, kFinalizer)) {
+    BATON_TRY(change_finalizer(fresh->object, Finalizer::kAdd));
     return std::optional<Nanos>();  // the change brings it here again
   }
   BATON_TRY_ASSIGN(const auto seen,
@@ -417,28 +411,18 @@ void ServicePass::remember(const std::vector<kube::Expectation>& expectations) {
   memory_.written_at = deps_.clock.now();
 }
 
-// A patch, because the cache does not keep all of a service. Fails when it was changed meanwhile.
-Status ServicePass::change_finalizers(const Object& service, bool wanted) {
-  Array finalizers = items(service, {"metadata", "finalizers"});
-  std::erase_if(finalizers, [](const Object& one) {
-    return one.is_string() && *one.if_string() == kFinalizer;
-  });
-  if (wanted) finalizers.emplace_back(kFinalizer);
-  Object patch;
-  patch["metadata"]["resourceVersion"] = service.string_at({"metadata", "resourceVersion"});
-  patch["metadata"]["finalizers"] = std::move(finalizers);
-  BATON_TRY_ASSIGN(const auto key, kube::key_of(service));
-  auto done = deps_.cluster.patch(key, patch, kube::DryRun::kNo, deadline_);
+Status ServicePass::change_finalizer(const Object& service, Finalizer what) {
+  auto done = set_finalizer(deps_.cluster, service, kFinalizer, what, deadline_);
   if (!done && done.error().code() == Code::kNotFound) return {};
   if (!done) return std::move(done).error();
-  if (wanted) remember({kube::written(*done)});
+  if (what == Finalizer::kAdd) remember({kube::written(*done)});
   return {};
 }
 
 // The ClusterRoleBinding cannot be owned by a namespaced service: it goes by hand, found by name.
 // The rest follows the service. Nothing here needs the configurations.
 Result<std::optional<Nanos>> ServicePass::finalize(const Object& service) {
-  if (!has_finalizer(service)) return std::optional<Nanos>();
+  if (!has_finalizer(service, kFinalizer)) return std::optional<Nanos>();
   if (is_in_use_by_group(deps_.cache, service)) {
     Object next = service;
     kube::set_condition(next["status"]["conditions"],
@@ -456,7 +440,7 @@ Result<std::optional<Nanos>> ServicePass::finalize(const Object& service) {
     if (!is_binding || !applier.controls(child->object)) continue;
     BATON_TRY(applier.remove(child->object));
   }
-  BATON_TRY(change_finalizers(service, false));
+  BATON_TRY(change_finalizer(service, Finalizer::kRemove));
   deps_.ledger.forget(kube::uid_of(service));
   return std::optional<Nanos>();
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/reconcile/apply.hpp"
+#include "control/reconcile/finalizers.hpp"
 #include "control/reconcile/memory.hpp"
 #include "control/reconcile/observe.hpp"
 #include "control/reconcile/recorder.hpp"
@@ -41,7 +42,7 @@ class ServicePass {
   };
 
   Result<std::optional<Nanos>> finalize(const kube::Object& service);
-  Status change_finalizers(const kube::Object& service, bool wanted);
+  Status change_finalizer(const kube::Object& service, Finalizer what);
   Judgement judge(const plan::Attempt& attempt, bool stopped);
   std::optional<Error> validate(const plan::Plan& plan);
   std::optional<StepFailure> apply(const Observation& seen, const plan::Attempt& attempt,

@@ -95,6 +95,8 @@ std::vector<std::string> models_of(const Objects& objects, const Object& service
       }
     }
   }
+  // Qualified names ("publishers/ns/models/m") are for gateways that many services share.
+  std::erase_if(names, [](const std::string& name) { return name.starts_with("publishers/"); });
   if (!names.empty()) return names;
   add_name(names, service.string_at({"spec", "model", "name"}));
   if (names.empty()) add_name(names, served_name(objects, service));

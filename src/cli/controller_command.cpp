@@ -1,0 +1,211 @@
+// `baton controller`: keeps LLMInferenceServices of a Kubernetes cluster.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "base/async/loop.hpp"
+#include "base/core/log.hpp"
+#include "base/core/random.hpp"
+#include "base/observe/metrics.hpp"
+#include "cli/command.hpp"
+#include "cli/stop_signal.hpp"
+#include "control/reconcile/metered_cluster.hpp"
+#include "control/reconcile/reconciler.hpp"
+#include "net/http/server.hpp"
+#include "net/kube/in_cluster.hpp"
+#include "net/kube/rest_cluster.hpp"
+
+namespace baton::cli {
+namespace {
+
+constexpr Nanos kDrain = std::chrono::seconds(5);
+constexpr std::string_view kFooter =
+    "The installation is described by the ConfigMap inferenceservice-config of the system "
+    "namespace,\n"
+    "which is read again whenever it changes.\n"
+    "Presets are compiled in; an LLMInferenceServiceConfig of a preset's name in the system\n"
+    "namespace replaces it.\n"
+    "Example: baton controller --kubeconfig ~/.kube/config --system-namespace kserve\n"
+    "Exit codes: 0 stopped by a signal, 2 a flag or kubeconfig is wrong, 3 the API server "
+    "refuses,\n"
+    "4 no cluster is configured, 7 it cannot be reached.";
+
+struct Options {
+  std::string kubeconfig, context;
+  std::string metrics = "0.0.0.0:8443";
+  std::string health = "0.0.0.0:8081";
+  int workers = 4;
+  reconcile::Installation installation;
+};
+
+std::string environment(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? otherwise : value;
+}
+
+// "0.0.0.0:8081", ":8081"; nullopt for "0": not served.
+Result<std::optional<http::Endpoint>> listen_address(const std::string& text,
+                                                     std::string_view flag) {
+  if (text == "0") return std::optional<http::Endpoint>();
+  const auto colon = text.rfind(':');
+  std::uint16_t port = 0;
+  const char* first = text.data() + (colon == std::string::npos ? 0 : colon + 1);
+  const char* last = text.data() + text.size();
+  const auto [end, ec] = std::from_chars(first, last, port);
+  if (colon == std::string::npos || ec != std::errc{} || end != last) {
+    return invalid(fmt::format("{}: '{}': expected HOST:PORT, :PORT or 0", flag, text));
+  }
+  const auto host = colon == 0 ? std::string("0.0.0.0") : text.substr(0, colon);
+  return std::optional(http::Endpoint{host, port});
+}
+
+// /metrics, /healthz and /readyz. Ready once everything was listed.
+class Pages {
+ public:
+  Pages(async::Loop& loop, const Clock& clock, const observe::Registry& registry)
+      : registry_(registry),
+        metrics_(loop, clock, {{}, "baton-controller"},
+                 [this](http::Exchange& exchange) { return answer(exchange); }),
+        health_(loop, clock, {{}, "baton-controller"},
+                [this](http::Exchange& exchange) { return answer(exchange); }) {}
+
+  Status listen(const Options& options) {
+    BATON_TRY_ASSIGN(const auto metrics, listen_address(options.metrics, "--metrics-bind-address"));
+    BATON_TRY_ASSIGN(const auto health,
+                     listen_address(options.health, "--health-probe-bind-address"));
+    if (metrics) {
+      BATON_TRY_ASSIGN(const auto bound, metrics_.listen(*metrics));
+      fmt::print("metrics http://{}/metrics\n", http::to_string(bound));
+    }
+    if (health) {
+      BATON_TRY_ASSIGN(const auto bound, health_.listen(*health));
+      fmt::print("health http://{}/healthz\n", http::to_string(bound));
+    }
+    std::fflush(stdout);
+    return {};
+  }
+
+  void set_ready(bool ready) { ready_ = ready; }
+  void stop(Deadline deadline) {
+    metrics_.stop(deadline);
+    health_.stop(deadline);
+  }
+
+ private:
+  Task<void> answer(http::Exchange& exchange) {
+    const auto path = exchange.head().path();
+    int status = 200;
+    std::string body = "ok\n";
+    if (path == "/metrics") {
+      body = registry_.expose();
+    } else if (path == "/readyz" && !ready_) {
+      status = 503;
+      body = "not ready: the cluster's objects are still being listed\n";
+    } else if (path != "/healthz" && path != "/readyz") {
+      status = 404;
+      body = "expected /metrics, /healthz or /readyz\n";
+    }
+    (void)co_await exchange.respond(
+        {status, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}}, body);
+  }
+
+  const observe::Registry& registry_;
+  std::atomic<bool> ready_ = false;
+  http::Server metrics_;
+  http::Server health_;
+};
+
+Status run(const Options& options) {
+  const StopSignal stop;
+  const SystemClock clock;
+  SystemRandom random;
+  auto hints = kube::hints_of_environment();
+  hints.kubeconfig = options.kubeconfig;
+  hints.context = options.context;
+  BATON_TRY_ASSIGN(auto access, kube::find_access(hints));
+  log::info("cluster", {{"server", kube::server_url(access)}, {"from", access.source}});
+  kube::RestCluster::Config rest;
+  rest.api.access = std::move(access);
+  BATON_TRY_ASSIGN(const auto server, kube::RestCluster::open(std::move(rest), clock, random));
+
+  observe::Registry registry;
+  async::Loop loop("pages");
+  loop.start();
+  Pages pages(loop, clock, registry);
+  BATON_TRY(pages.listen(options));
+  reconcile::MeteredCluster cluster(*server, registry);
+  {
+    reconcile::Reconciler reconciler({cluster, clock, registry},
+                                     {options.installation, options.workers});
+    bool told = false;
+    while (!stop.wait_for(Millis(200), -1)) {
+      if (told || !reconciler.synced()) continue;
+      pages.set_ready(true);
+      fmt::print("ready\n");
+      std::fflush(stdout);
+      told = true;
+    }
+    pages.set_ready(false);
+    cluster.stop_writing();
+  }
+  pages.stop(Deadline::in(clock, kDrain));
+  return {};
+}
+
+}  // namespace
+
+int run_controller(int argc, char** argv) {
+  Options options;
+  auto& settings = options.installation.plan;
+  settings.system_namespace = environment("POD_NAMESPACE", settings.system_namespace.c_str());
+  settings.config_prefix =
+      environment("LLM_INFERENCE_SERVICE_CONFIG_PREFIX", settings.config_prefix.c_str());
+  settings.pin_configs = environment("LLM_INFERENCE_SERVICE_VERSIONED_CONFIG", "true") != "false";
+  options.installation.wildcard_label =
+      environment("GATEWAY_API_WILDCARD_HOSTNAME", options.installation.wildcard_label.c_str());
+
+  CLI::App app("Keep the LLMInferenceServices of a Kubernetes cluster", "controller");
+  app.footer(std::string(kFooter));
+  app.add_option("--kubeconfig", options.kubeconfig,
+                 "kubeconfig file (default: $KUBECONFIG, the pod's service account, "
+                 "~/.kube/config)");
+  app.add_option("--context", options.context, "context of the kubeconfig");
+  app.add_option("--system-namespace", settings.system_namespace,
+                 "where the controller, its ConfigMap and shared configurations live "
+                 "[$POD_NAMESPACE]")
+      ->capture_default_str();
+  app.add_option("--config-prefix", settings.config_prefix,
+                 "what names of presets begin with [$LLM_INFERENCE_SERVICE_CONFIG_PREFIX]")
+      ->capture_default_str();
+  app.add_option("--versioned-config", settings.pin_configs,
+                 "services keep the presets they were made with "
+                 "[$LLM_INFERENCE_SERVICE_VERSIONED_CONFIG]")
+      ->capture_default_str();
+  app.add_option("--wildcard-hostname", options.installation.wildcard_label,
+                 "what stands for '*' of a gateway's host name [$GATEWAY_API_WILDCARD_HOSTNAME]")
+      ->capture_default_str();
+  app.add_option("--cluster-domain", settings.cluster_domain, "of the cluster's DNS")
+      ->capture_default_str();
+  app.add_option("--workers", options.workers, "services looked at at the same time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  app.add_option("--metrics-bind-address", options.metrics,
+                 "HOST:PORT of /metrics; 0 to not serve it")
+      ->capture_default_str();
+  app.add_option("--health-probe-bind-address", options.health,
+                 "HOST:PORT of /healthz and /readyz; 0 to not serve them")
+      ->capture_default_str();
+  int exit = 0;
+  if (!parse(app, argc, argv, exit)) return exit;
+  const auto done = run(options);
+  return done ? 0 : fail("controller", done.error());
+}
+
+}  // namespace baton::cli
