@@ -1,0 +1,187 @@
+#include "control/webhook/keeper.hpp"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <utility>
+
+#include "base/core/log.hpp"
+#include "base/text/base64.hpp"
+#include "control/webhook/configurations.hpp"
+#include "formats/api/crd.hpp"
+#include "net/kube/object.hpp"
+#include "net/tls/certificate.hpp"
+
+namespace baton::webhook {
+namespace {
+
+using kube::Object;
+using text::json::Array;
+
+constexpr std::string_view kManagedBy = "app.kubernetes.io/managed-by";
+constexpr std::string_view kOurs = "baton";
+constexpr std::string_view kCertManagerMade = "cert-manager.io/certificate-name";
+constexpr std::string_view kCertManagerInjects = "cert-manager.io/inject-ca-from";
+
+const kube::Type kSecret{"", "v1", "Secret"};
+const kube::Type kDefinition{"apiextensions.k8s.io", "v1", "CustomResourceDefinition"};
+const kube::Type kMutating{"admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration"};
+const kube::Type kValidating{"admissionregistration.k8s.io", "v1",
+                             "ValidatingWebhookConfiguration"};
+
+std::vector<kube::ObjectKey> trusting() {
+  return {{kDefinition, "", std::string(api::kServiceCrd)},
+          {kDefinition, "", std::string(api::kConfigCrd)},
+          {kMutating, "", std::string(kServiceHooks)},
+          {kValidating, "", std::string(kServiceHooks)},
+          {kValidating, "", std::string(kConfigHooks)}};
+}
+
+// What cannot be decoded counts as absent: it is made anew.
+std::string data(const Object& secret, std::string_view key) {
+  const std::string_view text = secret.string_at({"data", key});
+  return text::parse_base64(text).value_or("");
+}
+
+// Sets caBundle of a client config that is there; whether that changed it.
+bool set_bundle(Object* client_config, std::string_view bundle) {
+  if (client_config == nullptr || !client_config->is_object()) return false;
+  if (client_config->string_at({"caBundle"}) == bundle) return false;
+  (*client_config)["caBundle"] = bundle;
+  return true;
+}
+
+bool set_bundles(Object& object, std::string_view bundle) {
+  bool changed = false;
+  if (Object* hooks = object.find("webhooks"); hooks != nullptr && hooks->is_array()) {
+    for (Object& hook : *hooks->if_array()) {
+      changed = set_bundle(hook.find("clientConfig"), bundle) || changed;
+    }
+    return changed;
+  }
+  Object* at = &object;
+  for (const std::string_view key : {"spec", "conversion", "webhook", "clientConfig"}) {
+    at = at == nullptr ? nullptr : at->find(key);
+  }
+  return set_bundle(at, bundle);
+}
+
+}  // namespace
+
+struct Keeper::Found {
+  Object secret;  // null: there is none
+  Credentials credentials;
+  bool foreign = false;
+};
+
+Keeper::Keeper(kube::Cluster& cluster, const Clock& clock, Config config)
+    : cluster_(cluster), clock_(clock), config_(std::move(config)) {}
+
+Result<Keeper::Found> Keeper::read(Deadline deadline) {
+  auto secret = cluster_.get({kSecret, config_.ns, config_.secret}, deadline);
+  if (!secret) {
+    if (secret.error().code() == Code::kNotFound) return Found();
+    return std::move(secret).error();
+  }
+  Found found{*std::move(secret), {}, false};
+  found.credentials = {data(found.secret, "ca.crt"), data(found.secret, "ca.key"),
+                       data(found.secret, "tls.crt"), data(found.secret, "tls.key")};
+  const bool made = !found.credentials.certificate.empty();
+  found.foreign = !kube::annotation(found.secret, kCertManagerMade).empty() ||
+                  (made && kube::label(found.secret, kManagedBy) != kOurs);
+  return found;
+}
+
+Status Keeper::write(const Found& found, const Credentials& credentials, Deadline deadline) {
+  const Object content =
+      Object(text::json::Object{{"ca.crt", text::base64(credentials.authorities)},
+                                {"ca.key", text::base64(credentials.authority_key)},
+                                {"tls.crt", text::base64(credentials.certificate)},
+                                {"tls.key", text::base64(credentials.key)}});
+  if (found.secret.is_null()) {
+    const Object secret = text::json::Object{
+        {"apiVersion", "v1"},
+        {"kind", "Secret"},
+        {"metadata",
+         text::json::Object{{"name", config_.secret},
+                            {"namespace", config_.ns},
+                            {"labels", text::json::Object{{std::string(kManagedBy), kOurs}}}}},
+        {"type", "kubernetes.io/tls"},
+        {"data", content}};
+    BATON_TRY(cluster_.create(secret, kube::DryRun::kNo, deadline));
+    return {};
+  }
+  Object secret = found.secret;
+  secret["data"] = content;
+  Object& labels = secret["metadata"]["labels"];
+  if (!labels.is_object()) labels = text::json::Object();
+  labels[kManagedBy] = kOurs;
+  BATON_TRY(cluster_.update(secret, kube::DryRun::kNo, deadline));
+  return {};
+}
+
+Status Keeper::trust_in(const kube::ObjectKey& key, const std::string& bundle, bool foreign,
+                        Deadline deadline) {
+  for (int attempt = 0;; ++attempt) {
+    auto object = cluster_.get(key, deadline);
+    if (!object) {
+      if (object.error().code() != Code::kNotFound) return std::move(object).error();
+      missing_.push_back(fmt::format("{} {}", key.type.kind, key.name));
+      return {};
+    }
+    if (foreign && !kube::annotation(*object, kCertManagerInjects).empty()) return {};
+    if (!set_bundles(*object, bundle)) return {};
+    const auto updated = cluster_.update(*object, kube::DryRun::kNo, deadline);
+    if (updated) {
+      ++announced_;
+      return {};
+    }
+    const bool again =
+        updated.error().code() == Code::kConflict && attempt < kube::kConflictRetries;
+    if (!again) return updated.error().with(kube::to_string(key));
+  }
+}
+
+Status Keeper::trust(const std::string& authorities, bool foreign, Deadline deadline) {
+  missing_.clear();
+  if (authorities.empty()) return {};  // a foreign Secret may have none: public authorities
+  const std::string bundle = text::base64(authorities);
+  for (const kube::ObjectKey& key : trusting()) {
+    BATON_TRY(trust_in(key, bundle, foreign, deadline));
+  }
+  if (const int objects = std::exchange(announced_, 0); objects > 0) {
+    log::info("webhook authority announced", {{"objects", objects}});
+  }
+  return {};
+}
+
+Result<Credentials> Keeper::pass(Deadline deadline) {
+  for (int attempt = 0;; ++attempt) {
+    BATON_TRY_ASSIGN(const Found found, read(deadline));
+    if (found.foreign) {
+      BATON_TRY(tls::check_pair(found.credentials.certificate, found.credentials.key, clock_.wall())
+                    .with(fmt::format("Secret {}/{}", config_.ns, config_.secret)));
+      BATON_TRY(trust(found.credentials.authorities, true, deadline));
+      return found.credentials;
+    }
+    // First the trust, then what needs it.
+    BATON_TRY(trust(found.credentials.authorities, false, deadline));
+    BATON_TRY_ASSIGN(const auto next, next_credentials(found.credentials, config_.names,
+                                                       Trust::kComplete, clock_.wall()));
+    if (!next) return found.credentials;
+    const Status written = write(found, *next, deadline);
+    if (written) {
+      log::info("webhook certificates renewed", {{"secret", config_.ns + "/" + config_.secret}});
+      BATON_TRY(trust(next->authorities, false, deadline));
+      return *next;
+    }
+    // Another replica was faster: take what it made.
+    const bool again =
+        written.error().code() == Code::kConflict && attempt < kube::kConflictRetries;
+    if (!again) {
+      return written.error().with(fmt::format("Secret {}/{}", config_.ns, config_.secret));
+    }
+  }
+}
+
+}  // namespace baton::webhook
