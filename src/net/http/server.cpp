@@ -14,6 +14,7 @@
 #include "base/async/watchdog.hpp"
 #include "base/core/assert.hpp"
 #include "base/core/log.hpp"
+#include "net/http/acceptor.hpp"
 #include "net/http/session.hpp"
 
 namespace baton::http {
@@ -23,25 +24,6 @@ namespace {
 constexpr Nanos kAcceptPause = Millis(50);  // after a failed accept (no descriptors left)
 constexpr Nanos kUnwindTime =
     std::chrono::seconds(10);  // from cancellation to the end of a handler
-
-Result<Tcp::endpoint> resolve_local(const Endpoint& at) {
-  std::string host = at.host == "localhost" ? "127.0.0.1" : at.host;
-  boost::system::error_code ec;
-  auto address = asio::ip::make_address(host, ec);
-  if (ec) return invalid(fmt::format("'{}' is not an IP address to listen on", at.host));
-  return Tcp::endpoint(address, at.port);
-}
-
-Error listen_error(const boost::system::error_code& ec, const Endpoint& at) {
-  std::string where = to_string(at);
-  if (ec == asio::error::address_in_use) {
-    return conflict(fmt::format("{} is in use by another process", where));
-  }
-  if (ec == asio::error::access_denied) {
-    return denied(fmt::format("listening on {} is not permitted", where));
-  }
-  return unavailable(fmt::format("listening on {}: {}", where, ec.message()));
-}
 
 }  // namespace
 
@@ -190,21 +172,14 @@ Server::Server(async::Loop& loop, const Clock& clock, Config config, Handler han
 Server::~Server() { stop({Mono()}); }
 
 Result<Endpoint> Server::listen(const Endpoint& at) {
-  BATON_TRY_ASSIGN(Tcp::endpoint local, resolve_local(at));
   auto listener = std::make_unique<std::list<Impl::Listener>>();
   Tcp::acceptor& acceptor = listener->emplace_back(impl_->loop.executor()).acceptor;
-  boost::system::error_code ec;
-  acceptor.open(local.protocol(), ec);
-  if (!ec) acceptor.set_option(Tcp::acceptor::reuse_address(true), ec);
-  if (!ec) acceptor.bind(local, ec);
-  if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
-  if (ec) return listen_error(ec, at);
-  Tcp::endpoint bound = acceptor.local_endpoint(ec);
+  BATON_TRY_ASSIGN(Endpoint bound, open_acceptor(acceptor, at));
   impl_->loop.post([impl = impl_.get(), added = std::move(listener)]() mutable {
     impl->listeners.splice(impl->listeners.end(), *added);
     impl->accept(impl->listeners.back());
   });
-  return Endpoint{bound.address().to_string(), bound.port()};
+  return bound;
 }
 
 void Server::stop(Deadline deadline) {

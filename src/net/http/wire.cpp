@@ -64,6 +64,26 @@ Outgoing::State Wire::write_tls(Outgoing& out) {
   }
 }
 
+Outgoing::State Wire::write(std::string_view bytes, std::size_t& taken) {
+  taken = 0;
+  if (tls_ != nullptr) {
+    const State state = tls_->write(bytes, taken);
+    if (state == State::kDone) return Outgoing::State::kDone;
+    return state == State::kWantWrite ? Outgoing::State::kBlocked : Outgoing::State::kBroken;
+  }
+  while (taken < bytes.size()) {
+    const ssize_t sent = ::send(socket_.native_handle(), bytes.data() + taken, bytes.size() - taken,
+                                MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) {
+      return errno == EAGAIN || errno == EWOULDBLOCK ? Outgoing::State::kBlocked
+                                                     : Outgoing::State::kBroken;
+    }
+    taken += static_cast<std::size_t>(sent);
+  }
+  return Outgoing::State::kDone;
+}
+
 void Wire::send_plain(std::string_view bytes) {
   [[maybe_unused]] const auto sent =
       ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -1,5 +1,5 @@
 #pragma once
-// A connection's socket, plain or with TLS over it. Internal to net/http.
+// A connection's socket, plain or with TLS over it. Internal to net.
 
 #include <memory>
 #include <span>
@@ -49,6 +49,8 @@ class Wire {
   Outgoing::State write(Outgoing& out) {
     return tls_ == nullptr ? out.write(socket_.native_handle()) : write_tls(out);
   }
+  // The same for bytes in one stretch; what is not taken must be offered again.
+  Outgoing::State write(std::string_view bytes, std::size_t& taken);
   // Bytes outside of TLS, if the kernel takes them.
   void send_plain(std::string_view bytes);
   // TLS's close_notify, if the kernel takes it.
