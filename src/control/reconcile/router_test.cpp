@@ -75,7 +75,7 @@ class RouterTest : public ::testing::Test {
   }
   // "True", "False reason: message", or "absent".
   std::string condition(std::string_view type) {
-    Conditions conditions(kube::Object(), Wall());
+    Conditions conditions{kube::Object(), Wall()};
     put_router_conditions(view(), conditions);
     const auto* found = conditions.find(type);
     if (found == nullptr) return "absent";
