@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -20,12 +21,16 @@
 #include "control/reconcile/reconciler.hpp"
 #include "net/http/server.hpp"
 #include "net/kube/in_cluster.hpp"
+#include "net/kube/leader_election.hpp"
 #include "net/kube/rest_cluster.hpp"
 
 namespace baton::cli {
 namespace {
 
 constexpr Nanos kDrain = std::chrono::seconds(5);
+constexpr Nanos kLook = Millis(200);  // how often the main thread looks after the others
+// The KServe controller's: while both are installed, only one of them writes.
+constexpr const char* kLease = "llminferenceservice-kserve-controller-manager";
 constexpr std::string_view kFooter =
     "The installation is described by the ConfigMap inferenceservice-config of the system "
     "namespace,\n"
@@ -35,13 +40,15 @@ constexpr std::string_view kFooter =
     "Example: baton controller --kubeconfig ~/.kube/config --system-namespace kserve\n"
     "Exit codes: 0 stopped by a signal, 2 a flag or kubeconfig is wrong, 3 the API server "
     "refuses,\n"
-    "4 no cluster is configured, 7 it cannot be reached.";
+    "4 no cluster is configured, 7 it cannot be reached or leadership was lost.";
 
 struct Options {
   std::string kubeconfig, context;
   std::string metrics = "0.0.0.0:8443";
   std::string health = "0.0.0.0:8081";
   int workers = 4;
+  bool leader_elect = false;
+  std::string leader_namespace;  // "": the system namespace
   reconcile::Installation installation;
 };
 
@@ -122,6 +129,54 @@ class Pages {
   http::Server health_;
 };
 
+// Reconciles while it leads, or from the start without an election. kUnavailable: it led and does
+// not any more; a fresh process contends again.
+Status lead(const Options& options, kube::Cluster& server, const Clock& clock, Random& random,
+            observe::Registry& registry, const StopSignal& stop, Pages& pages) {
+  reconcile::MeteredCluster cluster(server, registry);
+  std::atomic<bool> leads = !options.leader_elect;
+  std::atomic<bool> lost = false;
+  std::unique_ptr<kube::LeaderElection> election;
+  if (options.leader_elect) {
+    kube::Lease::Config lease;
+    const auto& system = options.installation.plan.system_namespace;
+    lease.ns = options.leader_namespace.empty() ? system : options.leader_namespace;
+    lease.name = kLease;
+    lease.identity = fmt::format("{}_{}", environment("HOSTNAME", "baton"), uuid4(random));
+    cluster.fence([&] { return election ? election->until() : Mono::min(); }, clock);
+    BATON_TRY_ASSIGN(election, kube::LeaderElection::start(std::move(lease), server, clock, random,
+                                                           {[&] { leads = true; },
+                                                            [&](const std::string& why) {
+                                                              cluster.stop_writing();
+                                                              log::warn("leads no more",
+                                                                        {{"why", why}});
+                                                              lost = true;
+                                                            }}));
+    fmt::print("standing by\n");
+    std::fflush(stdout);
+    pages.set_ready(true);  // one that waits to lead is as it should be
+  }
+  std::optional<reconcile::Reconciler> reconciler;
+  bool told = false;
+  while (!lost && !stop.wait_for(kLook, -1)) {
+    if (leads && !reconciler) {
+      pages.set_ready(false);
+      reconciler.emplace(reconcile::Reconciler::Deps{cluster, clock, registry},
+                         reconcile::Reconciler::Config{options.installation, options.workers});
+    }
+    if (told || !reconciler || !reconciler->synced()) continue;
+    pages.set_ready(true);
+    fmt::print("ready\n");
+    std::fflush(stdout);
+    told = true;
+  }
+  pages.set_ready(false);
+  cluster.stop_writing();
+  reconciler.reset();
+  if (lost) return unavailable("another controller may lead now; a restart contends again");
+  return {};
+}
+
 Status run(const Options& options) {
   const StopSignal stop;
   const SystemClock clock;
@@ -140,23 +195,9 @@ Status run(const Options& options) {
   loop.start();
   Pages pages(loop, clock, registry);
   BATON_TRY(pages.listen(options));
-  reconcile::MeteredCluster cluster(*server, registry);
-  {
-    reconcile::Reconciler reconciler({cluster, clock, registry},
-                                     {options.installation, options.workers});
-    bool told = false;
-    while (!stop.wait_for(Millis(200), -1)) {
-      if (told || !reconciler.synced()) continue;
-      pages.set_ready(true);
-      fmt::print("ready\n");
-      std::fflush(stdout);
-      told = true;
-    }
-    pages.set_ready(false);
-    cluster.stop_writing();
-  }
+  const auto done = lead(options, *server, clock, random, registry, stop, pages);
   pages.stop(Deadline::in(clock, kDrain));
-  return {};
+  return done;
 }
 
 }  // namespace
@@ -202,6 +243,11 @@ int run_controller(int argc, char** argv) {
   app.add_option("--health-probe-bind-address", options.health,
                  "HOST:PORT of /healthz and /readyz; 0 to not serve them")
       ->capture_default_str();
+  app.add_flag(
+      "--leader-elect", options.leader_elect,
+      "work only while holding the Lease " + std::string(kLease) + " (default: off, work at once)");
+  app.add_option("--leader-election-namespace", options.leader_namespace,
+                 "where that Lease is (default: the system namespace)");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
   const auto done = run(options);

@@ -20,9 +20,12 @@ R MeteredCluster::counted(std::string_view verb, R result) {
   return result;
 }
 
-Status MeteredCluster::may_write() const {
-  if (writing_) return {};
-  return cancelled("not written: another controller leads, or this one is stopping");
+Result<Deadline> MeteredCluster::write_by(Deadline deadline) const {
+  if (!writing_) return cancelled("not written: another controller leads, or this one is stopping");
+  if (!until_) return deadline;
+  const Deadline fence{until_()};
+  if (fence.passed(clock_->now())) return cancelled("not written: this controller does not lead");
+  return deadline.earlier(fence);
 }
 
 Result<kube::Object> MeteredCluster::get(const kube::ObjectKey& key, Deadline deadline) {
@@ -35,46 +38,46 @@ Result<kube::List> MeteredCluster::list(const kube::Query& query, Deadline deadl
 
 Result<kube::Object> MeteredCluster::create(const kube::Object& object, kube::DryRun dry_run,
                                             Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted(verb_of("create", dry_run), inner_.create(object, dry_run, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted(verb_of("create", dry_run), inner_.create(object, dry_run, by));
 }
 
 Result<kube::Object> MeteredCluster::update(const kube::Object& object, kube::DryRun dry_run,
                                             Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted(verb_of("update", dry_run), inner_.update(object, dry_run, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted(verb_of("update", dry_run), inner_.update(object, dry_run, by));
 }
 
 Result<kube::Object> MeteredCluster::update_status(const kube::Object& object, Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted("update-status", inner_.update_status(object, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted("update-status", inner_.update_status(object, by));
 }
 
 Result<kube::Object> MeteredCluster::patch(const kube::ObjectKey& key,
                                            const kube::Object& merge_patch, kube::DryRun dry_run,
                                            Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted(verb_of("patch", dry_run), inner_.patch(key, merge_patch, dry_run, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted(verb_of("patch", dry_run), inner_.patch(key, merge_patch, dry_run, by));
 }
 
 Result<kube::Object> MeteredCluster::create_subresource(const kube::ObjectKey& key,
                                                         std::string_view subresource,
                                                         const kube::Object& body,
                                                         Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted("create", inner_.create_subresource(key, subresource, body, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted("create", inner_.create_subresource(key, subresource, body, by));
 }
 
 Result<kube::Object> MeteredCluster::apply(const kube::Object& object, const kube::ApplyAs& as,
                                            Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted(verb_of("apply", as.dry_run), inner_.apply(object, as, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted(verb_of("apply", as.dry_run), inner_.apply(object, as, by));
 }
 
 Status MeteredCluster::remove(const kube::ObjectKey& key, const kube::Removal& how,
                               Deadline deadline) {
-  BATON_TRY(may_write());
-  return counted("delete", inner_.remove(key, how, deadline));
+  BATON_TRY_ASSIGN(const auto by, write_by(deadline));
+  return counted("delete", inner_.remove(key, how, by));
 }
 
 Result<std::unique_ptr<kube::Watch>> MeteredCluster::watch(const kube::Query& query,

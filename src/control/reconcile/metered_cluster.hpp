@@ -3,6 +3,7 @@
 // written any more once another controller leads.
 
 #include <atomic>
+#include <functional>
 
 #include "base/observe/metrics.hpp"
 #include "net/kube/cluster.hpp"
@@ -18,6 +19,11 @@ class MeteredCluster final : public kube::Cluster {
 
   // From now on every write is kCancelled; reads go on. Writes under way end as they end.
   void stop_writing() { writing_ = false; }
+  // No write is begun, or waited for, after `until()`. Before any other thread uses the cluster.
+  void fence(std::function<Mono()> until, const Clock& clock) {
+    until_ = std::move(until);
+    clock_ = &clock;
+  }
 
   Result<kube::Object> get(const kube::ObjectKey& key, Deadline deadline) override;
   Result<kube::List> list(const kube::Query& query, Deadline deadline) override;
@@ -39,12 +45,14 @@ class MeteredCluster final : public kube::Cluster {
  private:
   template <class R>
   R counted(std::string_view verb, R result);
-  // kCancelled after stop_writing().
-  Status may_write() const;
+  // The deadline of a write; kCancelled after stop_writing() or beyond the fence.
+  Result<Deadline> write_by(Deadline deadline) const;
 
   kube::Cluster& inner_;
   observe::Registry& registry_;
   std::atomic<bool> writing_ = true;
+  std::function<Mono()> until_;
+  const Clock* clock_ = nullptr;
 };
 
 }  // namespace baton::reconcile
