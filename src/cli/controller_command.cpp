@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,8 @@
 #include "cli/stop_signal.hpp"
 #include "control/reconcile/metered_cluster.hpp"
 #include "control/reconcile/reconciler.hpp"
+#include "control/webhook/server.hpp"
+#include "control/webhook/storage_migration.hpp"
 #include "net/http/server.hpp"
 #include "net/kube/in_cluster.hpp"
 #include "net/kube/leader_election.hpp"
@@ -28,6 +31,7 @@ namespace baton::cli {
 namespace {
 
 constexpr Nanos kDrain = std::chrono::seconds(5);
+constexpr Nanos kWebhookStart = std::chrono::seconds(60);
 constexpr Nanos kLook = Millis(200);  // how often the main thread looks after the others
 // The KServe controller's: while both are installed, only one of them writes.
 constexpr const char* kLease = "llminferenceservice-kserve-controller-manager";
@@ -47,6 +51,8 @@ struct Options {
   std::string metrics = "0.0.0.0:8443";
   std::string health = "0.0.0.0:8081";
   int workers = 4;
+  int webhook_port = 9443;
+  double migration_timeout = 1;  // hours
   bool leader_elect = false;
   std::string leader_namespace;  // "": the system namespace
   reconcile::Installation installation;
@@ -129,6 +135,36 @@ class Pages {
   http::Server health_;
 };
 
+// The installation's settings for the webhooks, which every replica serves: read at most every ten
+// seconds, and as they were when they cannot be read.
+class SettingsReader {
+ public:
+  SettingsReader(kube::Cluster& cluster, const Clock& clock, const reconcile::Installation& base)
+      : cluster_(cluster), clock_(clock), base_(base), settings_(base.plan) {}
+
+  plan::Settings get() {
+    const std::lock_guard lock(mutex_);
+    if (read_at_ && clock_.now() < *read_at_ + kFresh) return settings_;
+    read_at_ = clock_.now();
+    const auto map = cluster_.get({{"", "v1", "ConfigMap"},
+                                   base_.plan.system_namespace,
+                                   std::string(reconcile::kInstallationConfigMap)},
+                                  Deadline::in(clock_, kFresh));
+    if (!map) return settings_;
+    if (auto read = reconcile::read_installation(*map, base_)) settings_ = read->plan;
+    return settings_;
+  }
+
+ private:
+  static constexpr Nanos kFresh = std::chrono::seconds(10);
+  kube::Cluster& cluster_;
+  const Clock& clock_;
+  const reconcile::Installation& base_;
+  std::mutex mutex_;
+  plan::Settings settings_;
+  std::optional<Mono> read_at_;
+};
+
 // Reconciles while it leads, or from the start without an election. kUnavailable: it led and does
 // not any more; a fresh process contends again.
 Status lead(const Options& options, kube::Cluster& server, const Clock& clock, Random& random,
@@ -156,6 +192,7 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
     std::fflush(stdout);
     pages.set_ready(true);  // one that waits to lead is as it should be
   }
+  std::optional<webhook::StorageMigrator> migrator;
   std::optional<reconcile::Reconciler> reconciler;
   bool told = false;
   while (!lost && !stop.wait_for(kLook, -1)) {
@@ -163,6 +200,13 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
       pages.set_ready(false);
       reconciler.emplace(reconcile::Reconciler::Deps{cluster, clock, registry},
                          reconcile::Reconciler::Config{options.installation, options.workers});
+      if (options.migration_timeout > 0) {
+        migrator.emplace(
+            cluster, clock,
+            webhook::StorageMigrator::Config{
+                .budget = std::chrono::duration_cast<Nanos>(
+                    std::chrono::duration<double, std::ratio<3600>>(options.migration_timeout))});
+      }
     }
     if (told || !reconciler || !reconciler->synced()) continue;
     pages.set_ready(true);
@@ -172,6 +216,7 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
   }
   pages.set_ready(false);
   cluster.stop_writing();
+  migrator.reset();
   reconciler.reset();
   if (lost) return unavailable("another controller may lead now; a restart contends again");
   return {};
@@ -195,7 +240,26 @@ Status run(const Options& options) {
   loop.start();
   Pages pages(loop, clock, registry);
   BATON_TRY(pages.listen(options));
+  SettingsReader settings(*server, clock, options.installation);
+  std::unique_ptr<webhook::Server> hooks;
+  if (options.webhook_port > 0) {
+    webhook::Server::Config config;
+    config.listen.port = static_cast<std::uint16_t>(options.webhook_port);
+    config.ns = options.installation.plan.system_namespace;
+    config.cluster_domain = options.installation.plan.cluster_domain;
+    BATON_TRY_ASSIGN(hooks,
+                     webhook::Server::start({*server, clock, registry,
+                                             [&settings] {
+                                               webhook::Context context;
+                                               context.settings = settings.get();
+                                               return context;
+                                             }},
+                                            std::move(config), Deadline::in(clock, kWebhookStart)));
+    fmt::print("webhooks https://{}\n", http::to_string(hooks->address()));
+    std::fflush(stdout);
+  }
   const auto done = lead(options, *server, clock, random, registry, stop, pages);
+  if (hooks) hooks->stop(Deadline::in(clock, kDrain));
   pages.stop(Deadline::in(clock, kDrain));
   return done;
 }

@@ -1,98 +1,11 @@
-#include "control/reconcile/reconciler.hpp"
+#include "control/reconcile/testing.hpp"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <fstream>
-
-#include "base/text/yaml.hpp"
 #include "control/reconcile/apply.hpp"
-#include "control/reconcile/kinds.hpp"
-#include "net/kube/memory_cluster.hpp"
-#include "net/kube/object.hpp"
 
 namespace baton::reconcile {
 namespace {
 
 using ::testing::HasSubstr;
-
-kube::Object parse(const std::string& text) {
-  auto value = text::yaml::parse(text, "test");
-  EXPECT_TRUE(value) << value.error().message();
-  return value ? *value : kube::Object();
-}
-
-class ReconcileTest : public ::testing::Test {
- protected:
-  Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(20)); }
-  void create(const kube::Object& object) {
-    const auto made = cluster_.create(object, kube::DryRun::kNo, soon());
-    ASSERT_TRUE(made) << made.error().message();
-  }
-  void create_quickstart() {
-    create_gateway();
-    std::ifstream in(BATON_SOURCE_DIR "/examples/quickstart.yaml");
-    auto service = parse({std::istreambuf_iterator<char>(in), {}});
-    service["metadata"]["namespace"] = "default";
-    create(service);
-  }
-  kube::Object service() { return *cluster_.get({kService, "default", "storyteller"}, soon()); }
-  // A pass that knows everything that was written before it.
-  Status pass() {
-    catch_up();
-    return reconciler_.reconcile("default/storyteller");
-  }
-  void catch_up() {
-    ASSERT_TRUE(reconciler_.cache().wait_synced(soon()));
-    for (const auto& kind : followed_kinds()) {
-      const auto list = cluster_.list({kind.type, "", kind.labels}, soon());
-      for (const auto& item : list->items) {
-        ASSERT_TRUE(reconciler_.cache().has_seen(kube::written(item), soon()));
-      }
-      for (const auto& known : reconciler_.cache().list(kind.type, "")) {
-        const auto key = *kube::key_of(known->object);
-        if (!cluster_.get(key, soon())) {
-          ASSERT_TRUE(reconciler_.cache().has_seen(kube::removed(known->object), soon()));
-        }
-      }
-    }
-  }
-  // Passes until nothing changes any more.
-  void settle() {
-    for (int i = 0; i < 4; ++i) {
-      const auto done = pass();
-      EXPECT_TRUE(done) << done.error().message();
-    }
-  }
-  void create_gateway() {
-    create(parse(R"({apiVersion: gateway.networking.k8s.io/v1, kind: Gateway,
-      metadata: {name: kserve-ingress-gateway, namespace: kserve},
-      spec: {listeners: [{name: http, protocol: HTTP, port: 8080}]}})"));
-  }
-  kube::Object deployment(const std::string& name) {
-    auto got = cluster_.get({kDeployment, "default", name}, soon());
-    EXPECT_TRUE(got) << name;
-    return got ? *got : kube::Object();
-  }
-  void mark_available(const std::string& name, const char* truth) {
-    auto object = deployment(name);
-    object["status"]["availableReplicas"] = std::string_view(truth) == "True" ? 1 : 0;
-    kube::set_condition(object["status"]["conditions"],
-                        {"Available", truth, "MinimumReplicasUnavailable", "pod x: stuck", ""},
-                        clock_.wall());
-    ASSERT_TRUE(cluster_.update_status(object, soon()));
-  }
-  static std::string_view reason(const kube::Object& object, std::string_view condition) {
-    const auto* found = kube::find_condition(object, condition);
-    return found == nullptr ? "absent" : found->string_at({"reason"});
-  }
-
-  SystemClock clock_;
-  SeededRandom random_{5};
-  kube::MemoryCluster cluster_{clock_, random_};
-  observe::Registry registry_;
-  Reconciler reconciler_{{cluster_, clock_, registry_}, {Installation(), 0}};
-};
 
 TEST_F(ReconcileTest, MakesTheChildrenOfAPrefillDecodeServiceAndWaitsForThem) {
   create_quickstart();

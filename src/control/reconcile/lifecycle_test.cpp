@@ -1,0 +1,594 @@
+// What happens to a service over its life: edits, stops, configurations, deletion, faults.
+
+#include "control/reconcile/apply.hpp"
+#include "control/reconcile/config_pass.hpp"
+#include "control/reconcile/metered_cluster.hpp"
+#include "control/reconcile/references.hpp"
+#include "control/reconcile/testing.hpp"
+
+namespace baton::reconcile {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+class LifecycleTest : public ReconcileTest {
+ protected:
+  void edit(const std::function<void(kube::Object&)>& change) {
+    auto object = service();
+    change(object);
+    const auto written = cluster_.update(object, kube::DryRun::kNo, soon());
+    ASSERT_TRUE(written) << written.error().message();
+  }
+  void annotate(const char* key, const char* value) {
+    edit([&](kube::Object& o) { o["metadata"]["annotations"][key] = value; });
+  }
+  void create_config(const std::string& name, const std::string& spec) {
+    auto config = parse(
+        "{apiVersion: serving.kserve.io/v1alpha2, kind: LLMInferenceServiceConfig, "
+        "metadata: {namespace: default}}");
+    config["metadata"]["name"] = name;
+    config["spec"] = parse(spec);
+    create(config);
+  }
+  Status config_pass(const std::string& name) {
+    catch_up();
+    return reconciler_.reconcile("config:default/" + name);
+  }
+  kube::Object config(const std::string& name) {
+    return *cluster_.get({kServiceConfig, "default", name}, soon());
+  }
+  bool exists(const kube::Type& type, const std::string& name) {
+    return cluster_.get({type, type == kClusterRoleBinding ? "" : "default", name}, soon())
+        .has_value();
+  }
+  // Kinds of which the service still controls something.
+  std::vector<std::string> left() {
+    std::vector<std::string> out;
+    for (const auto& type : child_types()) {
+      for (const auto& item : cluster_.list({type, "", {}}, soon())->items) {
+        const bool binding = type == kClusterRoleBinding;
+        if (binding || kube::controller_uid(item) == kube::uid_of(service())) {
+          out.push_back(type.kind);
+        }
+      }
+    }
+    return out;
+  }
+  std::vector<std::string> events(const std::string& reason) {
+    std::vector<std::string> out;
+    for (const auto& event : cluster_.list({{"", "v1", "Event"}, "", {}}, soon())->items) {
+      if (event.string_at({"reason"}) == reason) out.emplace_back(event.string_at({"message"}));
+    }
+    return out;
+  }
+};
+
+TEST_F(LifecycleTest, LeavesReplicasAloneUnlessTheServiceSaysThem) {  // llmisvc:A02
+  create_quickstart();
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("replicas"); });
+  settle();
+  auto scaled = deployment("storyteller-kserve");
+  scaled["spec"]["replicas"] = 3;
+  ASSERT_TRUE(cluster_.update(scaled, kube::DryRun::kNo, soon()));
+  settle();
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 3);
+
+  edit([](kube::Object& o) { o["spec"]["replicas"] = 2; });  // llmisvc:A03
+  settle();
+  scaled = deployment("storyteller-kserve");
+  scaled["spec"]["replicas"] = 5;
+  ASSERT_TRUE(cluster_.update(scaled, kube::DryRun::kNo, soon()));
+  settle();
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 2);
+}
+
+TEST_F(LifecycleTest, RemovesPrefillWithItsConditions) {
+  create_quickstart();
+  settle();
+  EXPECT_EQ(reason(service(), "PrefillWorkloadReady"), "Progressing");
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("prefill"); });
+  settle();
+  EXPECT_FALSE(exists(kDeployment, "storyteller-kserve-prefill"));
+  EXPECT_EQ(reason(service(), "PrefillWorkloadReady"), "absent");
+  EXPECT_EQ(service().find_path({"status", "workloads", "prefill"}), nullptr);
+}
+
+TEST_F(LifecycleTest, MakesTheRouterPartsAsLongAsTheyAreAskedFor) {
+  create_quickstart();
+  settle();
+  EXPECT_TRUE(exists(kRoute, "storyteller-kserve-route"));
+  EXPECT_EQ(reason(service(), "SchedulerWorkloadReady"), "Progressing");
+  edit([](kube::Object& o) { o["spec"]["router"].if_object()->erase("scheduler"); });
+  settle();
+  EXPECT_EQ(reason(service(), "SchedulerWorkloadReady"), "absent");  // llmisvc:D19
+  EXPECT_EQ(reason(service(), "InferencePoolReady"), "absent");
+  EXPECT_FALSE(exists(kDeployment, "storyteller-kserve-router-scheduler"));
+  EXPECT_TRUE(cluster_.list({kClusterRoleBinding, "", {}}, soon())->items.empty());
+  EXPECT_TRUE(cluster_.list({kPool, "", {}}, soon())->items.empty());
+  EXPECT_TRUE(cluster_.list({kOldPool, "", {}}, soon())->items.empty());
+
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("router"); });
+  settle();
+  EXPECT_FALSE(exists(kRoute, "storyteller-kserve-route"));
+  EXPECT_EQ(reason(service(), "HTTPRoutesReady"), "absent");
+  EXPECT_EQ(service().find_path({"status", "router"}), nullptr);
+  EXPECT_EQ(service().string_at({"status", "url"}),
+            "http://storyteller-kserve-workload-svc.default.svc.cluster.local:8000");
+}
+
+TEST_F(LifecycleTest, HandsTheRouteOverToThoseReferredTo) {  // llmisvc:D05
+  create_quickstart();
+  settle();
+  ASSERT_TRUE(exists(kRoute, "storyteller-kserve-route"));
+  create(parse(R"({apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute,
+    metadata: {name: own, namespace: default},
+    spec: {parentRefs: [{name: kserve-ingress-gateway, namespace: kserve}]}})"));
+  edit([](kube::Object& o) {
+    o["spec"]["router"] = parse("{scheduler: {}, route: {http: {refs: [{name: own}]}}}");
+  });
+  settle();
+  EXPECT_FALSE(exists(kRoute, "storyteller-kserve-route"));
+  EXPECT_TRUE(exists(kRoute, "own"));
+  EXPECT_EQ(reason(service(), "HTTPRoutesReady"), "HTTPRoutesNotReady");
+  EXPECT_NE(service().find_path({"status", "router"}), nullptr);
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("router"); });
+  settle();
+  EXPECT_EQ(service().find_path({"status", "router"}), nullptr);
+}
+
+TEST_F(LifecycleTest, WaitsForAGatewayThatIsNotThereYet) {  // llmisvc:D08
+  create_quickstart();
+  for (const auto* ref : {"[{name: late, namespace: kserve}]", "[{name: late}]"}) {
+    edit([&](kube::Object& o) { o["spec"]["router"]["gateway"]["refs"] = parse(ref); });
+    Status last;
+    for (int i = 0; i < 4; ++i) last = pass();
+    EXPECT_FALSE(last);
+    EXPECT_EQ(reason(service(), "GatewaysReady"), "RefsInvalid");
+    EXPECT_EQ(reason(service(), "RouterReady"), "RefsInvalid");
+    const auto ns =
+        std::string_view(ref).find("kserve") == std::string_view::npos ? "default" : "kserve";
+    create(parse(std::string("{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: "
+                             "{name: late, namespace: ") +
+                 ns + "}, spec: {listeners: [{name: h, protocol: HTTP, port: 80}]}}"));
+    settle();
+    EXPECT_EQ(reason(service(), "GatewaysReady"), "GatewaysNotReady");
+  }
+  edit([](kube::Object& o) {
+    o["spec"]["router"] = parse("{scheduler: {}, route: {http: {refs: [{name: late}]}}}");
+  });
+  (void)pass();
+  EXPECT_EQ(reason(service(), "HTTPRoutesReady"), "RefsInvalid");
+  create(parse(R"({apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute,
+    metadata: {name: late, namespace: default},
+    spec: {parentRefs: [{name: kserve-ingress-gateway, namespace: kserve}]}})"));
+  settle();
+  EXPECT_EQ(reason(service(), "HTTPRoutesReady"), "HTTPRoutesNotReady");
+}
+
+TEST_F(LifecycleTest, StopsAndComesBack) {  // llmisvc:J01
+  create_quickstart();
+  settle();
+  const auto before = left();
+  annotate("serving.kserve.io/stop", "TRUE");
+  settle();
+  EXPECT_THAT(left(), IsEmpty());
+  for (const auto* type : {"MainWorkloadReady", "WorkerWorkloadReady", "PrefillWorkloadReady",
+                           "PrefillWorkerWorkloadReady", "SchedulerWorkloadReady", "TokenizerReady",
+                           "InferencePoolReady", "GatewaysReady", "HTTPRoutesReady",
+                           "WorkloadsReady", "RouterReady", "Ready"}) {
+    EXPECT_EQ(reason(service(), type), "Stopped") << type;
+  }
+  for (const auto* member : {"router", "addresses", "url", "workloads"}) {
+    EXPECT_EQ(service().find_path({"status", member}), nullptr) << member;
+  }
+  annotate("serving.kserve.io/stop", "false");
+  settle();
+  EXPECT_EQ(left(), before);
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing");
+}
+
+TEST_F(LifecycleTest, StopsAlsoWithoutItsConfigurationOrGateway) {  // llmisvc:J03
+  create_quickstart();
+  create_config("base", "{replicas: 3}");
+  edit([](kube::Object& o) { o["spec"]["baseRefs"] = parse("[{name: base}]"); });
+  settle();
+  const auto applied = *service().find_path({"status", "appliedConfigs"});
+  ASSERT_TRUE(cluster_.remove({kServiceConfig, "default", "base"}, {}, soon()));
+  ASSERT_TRUE(cluster_.remove({kGateway, "kserve", "kserve-ingress-gateway"}, {}, soon()));
+  annotate("serving.kserve.io/stop", "true");
+  settle();
+  EXPECT_THAT(left(), IsEmpty());
+  EXPECT_EQ(reason(service(), "PresetsCombined"), "Stopped");
+  EXPECT_THAT(
+      std::string(kube::find_condition(service(), "PresetsCombined")->string_at({"message"})),
+      HasSubstr("Service is stopped with warning: "));
+  EXPECT_EQ(*service().find_path({"status", "appliedConfigs"}), applied);  // llmisvc:B05
+  annotate("serving.kserve.io/stop", "false");
+  (void)pass();
+  EXPECT_EQ(reason(service(), "PresetsCombined"), "ConfigNotFound");
+  EXPECT_EQ(service().find_path({"status", "appliedConfigs"}), nullptr);
+  create_gateway();
+  create_config("base", "{replicas: 3}");
+  settle();
+  EXPECT_TRUE(exists(kDeployment, "storyteller-kserve"));
+}
+
+TEST_F(LifecycleTest, WaitsQuietlyForAConfigurationAndGoesOnWhenItComes) {  // llmisvc:B01
+  create_gateway();
+  create(parse(R"({apiVersion: serving.kserve.io/v1alpha2, kind: LLMInferenceService,
+    metadata: {name: storyteller, namespace: default},
+    spec: {model: {uri: "baton://storyteller", name: s}, baseRefs: [{name: late}]}})"));
+  settle();  // passes end well: nothing is repeated
+  EXPECT_EQ(reason(service(), "PresetsCombined"), "ConfigNotFound");
+  EXPECT_THAT(left(), IsEmpty());
+
+  create_config("late", "{replicas: 2}");  // llmisvc:B02
+  catch_up();
+  const auto made = reconciler_.cache().get({kServiceConfig, "default", "late"});
+  EXPECT_THAT(concerned(reconciler_.cache(), plan::Settings(), nullptr, made),
+              UnorderedElementsAre("default/storyteller"));
+  settle();
+  EXPECT_TRUE(kube::condition_is(service(), "PresetsCombined", "True"));
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 2);
+}
+
+TEST_F(LifecycleTest, AsksTheApiServerAboutTheMergedServiceOnce) {
+  create_quickstart();
+  settle();
+  EXPECT_EQ(troubled_.count["dry-run"], 1);
+  troubled_.trouble = [](std::string_view verb, const kube::Object& object) -> Status {
+    if (verb != "dry-run" || object.string_at({"kind"}) != kService.kind) return {};
+    return invalid("spec.replicas: Invalid value: -1");
+  };
+  edit([](kube::Object& o) { o["spec"]["replicas"] = 7; });
+  settle();  // terminal: nothing is repeated
+  EXPECT_EQ(reason(service(), "PresetsCombined"), "InvalidRenderedConfig");
+  const auto message =
+      std::string(kube::find_condition(service(), "PresetsCombined")->string_at({"message"}));
+  EXPECT_THAT(message, HasSubstr("dry-run validation failed after merging configs [Preset:"));
+  EXPECT_THAT(message, HasSubstr("spec.replicas: Invalid value: -1"));
+  EXPECT_EQ(reason(service(), "Ready"), "InvalidRenderedConfig");
+  EXPECT_NE(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 7);
+}
+
+TEST_F(LifecycleTest, TriesAgainWhenTheApiServerCannotSay) {  // llmisvc:B04
+  create_quickstart();
+  EXPECT_TRUE(pass());
+  troubled_.trouble = [](std::string_view verb, const kube::Object&) -> Status {
+    return verb == "dry-run" ? Status(timed_out("webhook does not answer")) : Status();
+  };
+  EXPECT_EQ(pass().error().code(), Code::kTimeout);
+  EXPECT_TRUE(kube::condition_is(service(), "PresetsCombined", "Unknown"));
+  EXPECT_EQ(reason(service(), "PresetsCombined"), "ValidationUnavailable");
+  troubled_.trouble = nullptr;
+  settle();
+  EXPECT_TRUE(kube::condition_is(service(), "PresetsCombined", "True"));
+}
+
+TEST_F(LifecycleTest, HoldsAConfigurationWhileItIsUsed) {  // llmisvc:B34
+  create_quickstart();
+  create_config("base", "{replicas: 3}");
+  create_config("lonely", "{replicas: 3}");
+  edit([](kube::Object& o) { o["spec"]["baseRefs"] = parse("[{name: base}]"); });
+  EXPECT_TRUE(config_pass("base"));
+  EXPECT_TRUE(config_pass("base"));
+  EXPECT_TRUE(config_pass("lonely"));
+  EXPECT_TRUE(config_pass("lonely"));
+  // llmisvc:B35
+  EXPECT_EQ(text::json::dump(*config("base").find_path({"metadata", "finalizers"})),
+            R"(["serving.kserve.io/llmisvcconfig-finalizer"])");
+  EXPECT_TRUE(kube::condition_is(config("base"), "Ready", "True"));
+  EXPECT_EQ(reason(config("base"), "ConfigInUse"), "InUse");
+  EXPECT_EQ(text::json::dump(*config("base").find_path({"status", "referencedBy"})),
+            R"([{"name":"storyteller","namespace":"default"}])");
+  EXPECT_EQ(reason(config("lonely"), "ConfigInUse"), "NotInUse");
+  EXPECT_EQ(config("lonely").find_path({"status", "referencedBy"}), nullptr);
+
+  for (const auto* name : {"base", "lonely"}) {
+    ASSERT_TRUE(cluster_.remove({kServiceConfig, "default", name}, {}, soon()));
+    EXPECT_TRUE(config_pass(name));
+  }
+  EXPECT_FALSE(exists(kServiceConfig, "lonely"));
+  EXPECT_EQ(reason(config("base"), "ConfigInUse"), "DeletionBlocked");
+  EXPECT_THAT(events("DeletionBlocked"), UnorderedElementsAre(HasSubstr("default/storyteller")));
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("baseRefs"); });
+  EXPECT_TRUE(config_pass("base"));
+  EXPECT_FALSE(exists(kServiceConfig, "base"));
+}
+
+TEST_F(LifecycleTest, TellsWhenItBecomesReadyAndWhenNot) {  // llmisvc:J10
+  create_quickstart();
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("router"); });
+  settle();
+  for (const auto* name : {"storyteller-kserve", "storyteller-kserve-prefill"}) {
+    mark_available(name, "True");
+  }
+  settle();
+  EXPECT_EQ(events("LLMInferenceServiceReady").size(), 1U);
+  EXPECT_THAT(events("LLMInferenceServiceNotReady"), IsEmpty());
+  mark_available("storyteller-kserve", "False");
+  settle();
+  EXPECT_THAT(events("LLMInferenceServiceNotReady"),
+              UnorderedElementsAre(HasSubstr("MainWorkloadReady")));
+  EXPECT_EQ(events("LLMInferenceServiceReady").size(), 1U);
+}
+
+TEST_F(LifecycleTest, LooksAgainWhenAPodsStartOrAddressesChangeOnly) {  // llmisvc:J11
+  create_quickstart();
+  catch_up();
+  const auto snapshot = [](const std::string& labels, const std::string& status,
+                           const char* kind = "Pod") {
+    return std::make_shared<const kube::Snapshot>(kube::Snapshot{
+        parse(std::string("{apiVersion: v1, kind: ") + kind + ", metadata: {name: p, namespace: " +
+              "default, labels: {" + labels + "}}, status: " + status + "}")});
+  };
+  const auto keys = [&](const kube::SnapshotPtr& before, const kube::SnapshotPtr& now) {
+    return concerned(reconciler_.cache(), plan::Settings(), before, now);
+  };
+  const std::string ours = "app.kubernetes.io/name: storyteller";
+  const auto plain = snapshot(ours, "{}");
+  EXPECT_THAT(keys(plain, snapshot(ours, "{podIPs: [{ip: 10.0.0.1}]}")),
+              UnorderedElementsAre("default/storyteller"));
+  EXPECT_THAT(keys(plain, snapshot(ours, "{initContainerStatuses: [{name: a, ready: true}]}")),
+              UnorderedElementsAre("default/storyteller"));
+  EXPECT_THAT(keys(plain, snapshot(ours, "{containerStatuses: [{name: a, ready: true}]}")),
+              IsEmpty());
+  EXPECT_THAT(keys(snapshot("", "{}"), snapshot("", "{podIPs: [{ip: 10.0.0.1}]}")), IsEmpty());
+  EXPECT_THAT(keys(snapshot("app.kubernetes.io/name: ''", "{}"),
+                   snapshot("app.kubernetes.io/name: ''", "{podIPs: [{ip: 10.0.0.1}]}")),
+              IsEmpty());
+  EXPECT_THAT(
+      keys(snapshot(ours, "{}", "Node"), snapshot(ours, "{podIPs: [{ip: 10.0.0.1}]}", "Node")),
+      IsEmpty());
+}
+
+TEST_F(LifecycleTest, LooksAtEveryServiceWhenTheInstallationChanges) {  // llmisvc:D13
+  create_quickstart();
+  catch_up();
+  const auto map = [](const char* value) {
+    return std::make_shared<const kube::Snapshot>(kube::Snapshot{parse(
+        std::string("{apiVersion: v1, kind: ConfigMap, metadata: {name: inferenceservice-config, "
+                    "namespace: kserve}, data: {ingress: '") +
+        value + "'}}")});
+  };
+  const auto& cache = reconciler_.cache();
+  EXPECT_THAT(concerned(cache, plan::Settings(), map("a"), map("b")),
+              UnorderedElementsAre("default/storyteller"));
+  EXPECT_THAT(concerned(cache, plan::Settings(), map("a"), map("a")), IsEmpty());
+}
+
+TEST_F(LifecycleTest, DeletingWhatIsGoneOrNotServedIsNoError) {  // llmisvc:J12
+  create_quickstart();
+  settle();
+  Ledger ledger;
+  const auto owner = service();
+  Applier applier({troubled_, reconciler_.cache(), ledger}, owner, soon(),
+                  [](std::string_view, const kube::Object&) { ADD_FAILURE(); });
+  EXPECT_TRUE(applier.remove(parse(
+      "{apiVersion: apps/v1, kind: Deployment, metadata: {name: never, namespace: default}}")));
+  EXPECT_TRUE(applier.remove(
+      parse("{apiVersion: no.such/v1, kind: Group, metadata: {name: x, namespace: default}}")));
+}
+
+TEST_F(LifecycleTest, RefusesToUpdateOrDeleteWhatItDoesNotControl) {  // llmisvc:J13
+  create_quickstart();
+  const auto foreign = parse(
+      "{apiVersion: apps/v1, kind: Deployment, metadata: {name: foreign, namespace: default}}");
+  create(foreign);
+  catch_up();
+  Ledger ledger;
+  const auto owner = service();
+  Applier applier({troubled_, reconciler_.cache(), ledger}, owner, soon(),
+                  [](std::string_view, const kube::Object&) { ADD_FAILURE(); });
+  EXPECT_THAT(applier.apply(foreign).error().message(), HasSubstr("not controlled by"));
+  EXPECT_THAT(applier.remove(foreign).error().message(), HasSubstr("not owned by"));
+  EXPECT_TRUE(exists(kDeployment, "foreign"));
+}
+
+// ---- faults
+
+TEST_F(LifecycleTest, ConvergesThroughAStormOfConflicts) {
+  create_quickstart();
+  int calls = 0;
+  troubled_.trouble = [&](std::string_view verb, const kube::Object&) -> Status {
+    return verb != "dry-run" && ++calls % 2 == 0 ? Status(conflict("was changed")) : Status();
+  };
+  for (int i = 0; i < 60; ++i) (void)pass();
+  troubled_.trouble = nullptr;
+  const auto list = left();
+  settle();
+  EXPECT_EQ(left(), list);
+  EXPECT_EQ(cluster_.list({kDeployment, "", {}}, soon())->items.size(), 3U);
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing");
+}
+
+TEST_F(LifecycleTest, MakesAgainWhatIsDeletedUnderneath) {
+  create_quickstart();
+  settle();
+  const auto list = left();
+  for (const auto& type : child_types()) {
+    for (const auto& item : cluster_.list({type, "", {}}, soon())->items) {
+      if (type == kClusterRoleBinding || kube::controller_uid(item) == kube::uid_of(service())) {
+        ASSERT_TRUE(cluster_.remove(*kube::key_of(item), {}, soon()));
+      }
+    }
+  }
+  settle();
+  EXPECT_EQ(left(), list);
+}
+
+TEST_F(LifecycleTest, RestoresWhatSomebodyChanged) {
+  create_quickstart();
+  settle();
+  auto changed = deployment("storyteller-kserve");
+  changed["spec"]["template"]["spec"]["containers"] = parse("[{name: main, image: other}]");
+  changed["metadata"]["labels"]["theirs"] = "1";
+  ASSERT_TRUE(cluster_.update(changed, kube::DryRun::kNo, soon()));
+  settle();
+  const auto restored = deployment("storyteller-kserve");
+  EXPECT_NE(restored.find_path({"spec", "template", "spec", "containers"}),
+            changed.find_path({"spec", "template", "spec", "containers"}));
+  EXPECT_NE(text::json::dump(restored).find("baton"), std::string::npos);
+  EXPECT_EQ(kube::label(restored, "theirs"), "1");
+}
+
+TEST_F(LifecycleTest, AFreshReconcilerWritesNothing) {
+  create_quickstart();
+  settle();
+  TroubledCluster counted(cluster_);
+  observe::Registry registry;
+  Reconciler fresh({counted, clock_, registry}, {Installation(), 0});
+  ASSERT_TRUE(fresh.cache().wait_synced(soon()));
+  EXPECT_TRUE(fresh.reconcile("default/storyteller"));
+  EXPECT_EQ(counted.writes(), 0);
+  EXPECT_GT(counted.count["dry-run"], 0);
+  const auto asked = counted.count["dry-run"] + counted.count["get"];
+  EXPECT_TRUE(fresh.reconcile("default/storyteller"));
+  EXPECT_EQ(counted.count["dry-run"] + counted.count["get"], asked);  // nor asks a second time
+}
+
+TEST_F(LifecycleTest, WritesOncePerObjectWithFinalizerAndStatus) {
+  create_quickstart();
+  settle();
+  const int children = static_cast<int>(left().size());
+  EXPECT_EQ(troubled_.count["create"], children);
+  EXPECT_EQ(troubled_.count["update"], 0);
+  EXPECT_EQ(troubled_.count["patch"], 1);
+  EXPECT_EQ(troubled_.count["status"], 1);
+}
+
+TEST_F(LifecycleTest, WritesNothingOnceAnotherLeads) {
+  create_quickstart();
+  observe::Registry registry;
+  MeteredCluster metered(troubled_, registry);
+  Reconciler reconciler({metered, clock_, registry}, {Installation(), 0});
+  ASSERT_TRUE(reconciler.cache().wait_synced(soon()));
+  EXPECT_TRUE(reconciler.reconcile("default/storyteller"));
+  const auto with_finalizer = service();
+  ASSERT_TRUE(reconciler.cache().has_seen(kube::written(with_finalizer), soon()));
+  // Leadership goes in the middle of a pass.
+  int before = 0;
+  troubled_.trouble = [&](std::string_view verb, const kube::Object&) -> Status {
+    if (verb == "create" && ++before == 3) metered.stop_writing();
+    return {};
+  };
+  EXPECT_EQ(reconciler.reconcile("default/storyteller").error().code(), Code::kCancelled);
+  EXPECT_EQ(troubled_.count["create"], 3);
+  EXPECT_EQ(troubled_.count["status"], 0);
+  // The next leader finishes it.
+  troubled_.trouble = nullptr;
+  settle();
+  EXPECT_EQ(cluster_.list({kDeployment, "", {}}, soon())->items.size(), 3U);
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing");
+}
+
+TEST_F(LifecycleTest, DoesNotActBeforeItSeesWhatItWrote) {
+  create_quickstart();
+  EXPECT_TRUE(pass());
+  EXPECT_TRUE(pass());
+  // At once, without waiting for the watch: nothing is made or written twice.
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(reconciler_.reconcile("default/storyteller"));
+  settle();
+  EXPECT_EQ(troubled_.count["create"], static_cast<int>(left().size()));
+  EXPECT_EQ(troubled_.count["status"], 1);
+  EXPECT_EQ(troubled_.count["delete"], 0);
+}
+
+// ---- certificates
+
+class CertificateTest : public LifecycleTest {
+ protected:
+  static std::vector<std::string> keys() { return {"certificates.kserve.io/expiration", "old"}; }
+  kube::Object frame() {
+    auto out = parse("{apiVersion: v1, kind: Secret, metadata: {name: certs, namespace: default}}");
+    out["metadata"]["ownerReferences"].push_back(kube::controller_reference(owner_));
+    return out;
+  }
+  kube::Object keep(const CertificateNames& names) {
+    catch_up();
+    Applier applier({troubled_, reconciler_.cache(), ledger_}, owner_, soon(),
+                    [](std::string_view, const kube::Object&) {});
+    const auto kept =
+        keeper_.keep(applier, frame(), names,
+                     reconciler_.cache().get({kSecret, "default", "certs"}), keys(), soon());
+    EXPECT_TRUE(kept) << kept.error().message();
+    return secret();
+  }
+  kube::Object secret() { return *cluster_.get({kSecret, "default", "certs"}, soon()); }
+  void SetUp() override {
+    create_quickstart();
+    owner_ = service();
+  }
+
+  kube::Object owner_;
+  Ledger ledger_;
+  SecretKeeper keeper_{troubled_, clock_};
+};
+
+TEST_F(CertificateTest, IsMadeAnewOnlyForAReason) {  // llmisvc:H15
+  const CertificateNames names{{"localhost"}, {"127.0.0.1"}};
+  const auto made = keep(names);
+  EXPECT_EQ(renewal_reason(made, names, keys(), clock_.wall()), "");
+  const auto reason = [&](const std::function<void(kube::Object&)>& change) {
+    auto object = made;
+    change(object);
+    return renewal_reason(object, names, keys(), clock_.wall());
+  };
+  EXPECT_THAT(reason([](kube::Object& o) {
+                o["metadata"]["annotations"][keys().front()] = "2020-01-01T00:00:00Z";
+              }),
+              HasSubstr("due"));
+  EXPECT_THAT(reason([](kube::Object& o) {
+                o["metadata"]["annotations"] = parse("{old: '2020-01-01T00:00:00Z'}");
+              }),
+              HasSubstr("due"));
+  EXPECT_NE(renewal_reason(made, names, {}, clock_.wall() + std::chrono::hours(24 * 365 * 13)), "");
+  for (const auto* key : {"tls.key", "tls.crt"}) {
+    EXPECT_NE(reason([&](kube::Object& o) { o["data"].if_object()->erase(key); }), "") << key;
+    EXPECT_NE(reason([&](kube::Object& o) { o["data"][key] = "bm8gUEVN"; }), "") << key;
+  }
+  EXPECT_NE(renewal_reason(made, {{"other"}, {}}, keys(), clock_.wall()), "");
+  EXPECT_NE(renewal_reason(made, {{}, {"10.0.0.1"}}, keys(), clock_.wall()), "");
+
+  // llmisvc:H16
+  EXPECT_EQ(renewal_reason(made, {{}, {"127.0.0.1"}}, keys(), clock_.wall()), "");
+  EXPECT_EQ(reason([](kube::Object& o) { o["data"].if_object()->erase("ca.crt"); }), "");
+  EXPECT_EQ(reason([](kube::Object& o) {
+              auto& map = o["metadata"]["annotations"];
+              map["old"] = map.string_at({keys().front()});
+              map.if_object()->erase(keys().front());
+            }),
+            "");
+}
+
+TEST_F(CertificateTest, StaysAsPodsComeAndGoAndCoversNewAddresses) {
+  const auto first = keep({{"localhost"}, {"10.0.0.1", "10.0.0.2"}});
+  EXPECT_EQ(keep({{"localhost"}, {"10.0.0.2"}}), first);
+  const auto second = keep({{"localhost"}, {"10.0.0.2", "10.0.0.3"}});
+  EXPECT_NE(second.string_at({"data", "tls.crt"}), first.string_at({"data", "tls.crt"}));
+  const int gets = troubled_.count["get"];
+  EXPECT_EQ(keep({{"localhost"}, {"10.0.0.2", "10.0.0.3"}}), second);
+  EXPECT_EQ(troubled_.count["get"], gets);
+}
+
+TEST_F(CertificateTest, LeavesOutWhatIsNoAddress) {
+  plan::Wish wish{};
+  wish.dns_names = {"localhost"};
+  wish.addresses = {"127.0.0.1"};
+  const auto snapshot = [](const std::string& text) {
+    return std::make_shared<const kube::Snapshot>(kube::Snapshot{parse(text)});
+  };
+  const auto names = certificate_names(
+      wish,
+      {snapshot("{status: {podIP: ''}}"), snapshot("{status: {podIP: 10.0.0.7}}"),
+       snapshot("{metadata: {labels: {app.kubernetes.io/component: "
+                "llminferenceservice-router-scheduler}}, status: {podIP: 10.0.0.8}}")},
+      {snapshot("{kind: Service, spec: {clusterIP: None}}"),
+       snapshot("{kind: Service, spec: {clusterIP: 10.96.0.1}}")});
+  EXPECT_THAT(names.ips, UnorderedElementsAre("10.0.0.7", "10.96.0.1", "127.0.0.1"));
+}
+
+}  // namespace
+}  // namespace baton::reconcile
