@@ -6,7 +6,9 @@
 // Engines and clients are scripted, in this process. Every answer is compared byte for byte, and
 // the engines count the legs: a run with one wrong answer gives no figure.
 // PEER_RELAY names a command that starts another relay. It gets LISTEN, PREFILL and DECODE
-// (127.0.0.1:port) in its environment; its whole process group is measured.
+// (127.0.0.1:port) in its environment; its whole process group is measured. Its load names the
+// prefill engine in x-prefiller-host-port, so that it may be a sidecar; our sidecar without the
+// gateway and one bare hop (which knows no prefill) take the same load in turns with it.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -229,7 +231,18 @@ void print_row(const Case& c, const Figures& f) {
              spread(f, "ratio", 2), median(f.at("requests_per_s")), median(f.at("p50_ms")));
 }
 
-// A relay of another make with the same engines and clients.
+// CPU us per request or token of one process that takes the load.
+double measure_alone(Stack& stack, const Case& c, const Listening& process, Outcome& outcome,
+                     Engines::Seen& seen) {
+  warm_up(stack, c, process.port());
+  const double before = process.cpu_seconds();
+  outcome = stack.clients.run(c.load, {process.port()});
+  seen = stack.engines.take_seen();
+  return (process.cpu_seconds() - before) * 1e6 / per(c);
+}
+
+// A relay of another make with the same engines and clients, in turns with our sidecar alone and
+// one bare hop. The peer's answers are counted, not required: it may write them otherwise.
 void measure_peer(Stack& stack, const Options& options, Value& results) {
   const char* command = std::getenv("PEER_RELAY");
   if (command == nullptr) {
@@ -238,20 +251,39 @@ void measure_peer(Stack& stack, const Options& options, Value& results) {
   }
   const auto port = free_port();
   const auto local = [](std::uint16_t p) { return fmt::format("127.0.0.1:{}", p); };
+  const auto prefill = local(stack.engines.prefill_port());
   const Listening peer({"/bin/sh", "-c", command}, port,
-                       {"LISTEN=" + local(port), "PREFILL=" + local(stack.engines.prefill_port()),
+                       {"LISTEN=" + local(port), "PREFILL=" + prefill,
                         "DECODE=" + local(stack.engines.decode_port())});
-  for (const Case& c : cases()) {
+  fmt::print("{:<31} {:>22} {:>24} {:>20} {:>20} {:>14}\n", "one process, CPU us", "our sidecar",
+             "peer", "one bare hop", "peer/ours", "peer's legs");
+  for (Case c : cases()) {
+    if (c.name.find(options.only) == std::string::npos) continue;
     Figures figures;
+    Outcome outcome;
+    Engines::Seen seen{};
     for (int i = 0; i < options.runs; ++i) {
-      warm_up(stack, c, port);
-      const double before = peer.cpu_seconds();
-      const auto outcome = stack.clients.run(c.load, {port});
-      figures["peer_us"].push_back((peer.cpu_seconds() - before) * 1e6 / per(c));
-      (void)stack.engines.take_seen();
-      figures["wrong"].push_back(static_cast<double>(outcome.wrong));
+      if (c.load.prefilled) c.load.prefiller = prefill;
+      const double ours = measure_alone(stack, c, stack.sidecar, outcome, seen);
+      check(c, outcome, seen, c.load.prefilled);
+      const double theirs = measure_alone(stack, c, peer, outcome, seen);
+      figures["ours_us"].push_back(ours);
+      figures["peer_us"].push_back(theirs);
+      figures["peer_ratio"].push_back(theirs / ours);
+      figures["peer_prefills"].push_back(static_cast<double>(seen.prefilled));
+      figures["peer_handed_over"].push_back(static_cast<double>(seen.handed_over));
+      figures["peer_answers_not_equal"].push_back(static_cast<double>(outcome.wrong));
+      Case plain = c;
+      plain.load.prefilled = false;
+      plain.load.prefiller.clear();
+      figures["floor_us"].push_back(measure_alone(stack, plain, *stack.far_hop, outcome, seen));
     }
-    fmt::print("peer  {:<31} {:>22}\n", c.name, spread(figures, "peer_us"));
+    fmt::print(
+        "{:<31} {:>22} {:>24} {:>20} {:>20} {:>14}\n", c.name, spread(figures, "ours_us"),
+        spread(figures, "peer_us"), spread(figures, "floor_us"), spread(figures, "peer_ratio"),
+        fmt::format("{:.0f}+{:.0f}/{}, {:.0f} differ", figures["peer_prefills"].back(),
+                    figures["peer_handed_over"].back(), c.load.prefilled ? c.load.requests : 0,
+                    figures["peer_answers_not_equal"].back()));
     Value row = to_json(figures);
     row["case"] = c.name;
     results["peer"].push_back(std::move(row));

@@ -58,6 +58,9 @@ Task<bool> Clients::ask(Run& run) {
     http::RequestHead head{"POST",
                            "/v1/chat/completions",
                            {{"Content-Type", "application/json"}, {"User-Agent", "bench"}}};
+    if (!run.load.prefiller.empty()) {
+      head.headers.add("x-prefiller-host-port", run.load.prefiller);
+    }
     const Deadline deadline = Deadline::in(clock_, kTimeout);
     auto answer = co_await client_.send({"127.0.0.1", run.targets[leg]}, head, body, deadline);
     if (!answer || answer->head().status != 200) co_return false;

@@ -5,7 +5,7 @@
 namespace baton::runtime {
 namespace {
 
-constexpr std::size_t kFrameBytes = std::size_t{512} << 10;
+constexpr std::size_t kFrameBytes = std::size_t{128} << 10;
 
 }  // namespace
 
