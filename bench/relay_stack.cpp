@@ -83,9 +83,11 @@ bool has(std::string_view text, std::string_view what) {
   return text.find(what) != std::string_view::npos;
 }
 
-// Where a sidecar puts what it adds; the prompt before it may be long.
-std::string_view tail(std::string_view text) {
-  return text.substr(text.size() - std::min<std::size_t>(text.size(), 300));
+// Whether a body says so where a sidecar puts what it adds: before or after a prompt, which may be
+// long.
+bool added(std::string_view body, std::string_view what) {
+  const auto edge = std::min<std::size_t>(body.size(), 300);
+  return has(body.substr(0, edge), what) || has(body.substr(body.size() - edge), what);
 }
 
 }  // namespace
@@ -181,7 +183,7 @@ Task<void> Engines::prefill(http::Exchange& exchange) {
     (void)co_await exchange.respond({200, {{"Content-Type", "text/plain"}}}, kMetrics);
     co_return;
   }
-  bool right = body && has(tail(*body), R"("do_remote_decode":true)");
+  bool right = body && added(*body, R"("do_remote_decode":true)");
   ++(right ? prefilled_ : wrong_);
   (void)co_await exchange.respond({200, {{"Content-Type", "application/json"}}}, kPrefilled);
 }
@@ -193,8 +195,8 @@ Task<void> Engines::decode(http::Exchange& exchange) {
     co_return;
   }
   std::string_view all = body ? std::string_view(*body) : "";
-  if (has(tail(all), "remote_engine_id")) ++handed_over_;
-  if (has(all.substr(0, 100), R"("stream":true)")) {
+  if (added(all, "remote_engine_id")) ++handed_over_;
+  if (added(all, R"("stream":true)")) {
     co_await stream(exchange);
     co_return;
   }
