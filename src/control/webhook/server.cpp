@@ -21,6 +21,7 @@ namespace baton::webhook {
 namespace {
 
 constexpr Nanos kLookEvery = std::chrono::minutes(1);
+constexpr Nanos kLookForMissing = std::chrono::seconds(5);  // objects not installed yet
 constexpr Nanos kTryAgain = std::chrono::seconds(1);
 constexpr Nanos kPassBudget = std::chrono::seconds(30);
 // API servers keep a few connections each; more than this are not theirs.
@@ -142,7 +143,7 @@ Status Server::Impl::open(const Credentials& credentials) {
 }
 
 void Server::Impl::keep() {
-  while (wait(kLookEvery)) {
+  while (wait(keeper.missing().empty() ? kLookEvery : kLookForMissing)) {
     const auto found = look();
     if (!found || *found == served) continue;
     const Status used =
