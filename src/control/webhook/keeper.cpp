@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <string_view>
 #include <utility>
 
@@ -43,27 +45,47 @@ std::string data(const Object& secret, std::string_view key) {
   return text::parse_base64(text).value_or("");
 }
 
-// Sets caBundle of a client config that is there; whether that changed it.
-bool set_bundle(Object* client_config, std::string_view bundle) {
-  if (client_config == nullptr || !client_config->is_object()) return false;
-  if (client_config->string_at({"caBundle"}) == bundle) return false;
-  (*client_config)["caBundle"] = bundle;
-  return true;
+// Every WebhookClientConfig in a webhook configuration or definition.
+std::vector<Object*> client_configs(Object& object) {
+  std::vector<Object*> out;
+  if (Object* hooks = object.find("webhooks"); hooks != nullptr && hooks->is_array()) {
+    for (Object& hook : *hooks->if_array()) out.push_back(hook.find("clientConfig"));
+  } else {
+    Object* at = &object;
+    for (const std::string_view key : {"spec", "conversion", "webhook", "clientConfig"}) {
+      at = at == nullptr ? nullptr : at->find(key);
+    }
+    out.push_back(at);
+  }
+  std::erase_if(out, [](const Object* one) { return one == nullptr || !one->is_object(); });
+  return out;
 }
 
+// "https://host:port/path" -> "host"; "" for anything else.
+std::string host_of(std::string_view url) {
+  constexpr std::string_view kScheme = "https://";
+  if (!url.starts_with(kScheme)) return "";
+  url.remove_prefix(kScheme.size());
+  url = url.substr(0, url.find('/'));
+  if (url.starts_with('[')) return std::string(url.substr(1, url.find(']') - 1));
+  return std::string(url.substr(0, url.find(':')));
+}
+
+bool is_address(const std::string& host) {
+  boost::system::error_code error;
+  (void)boost::asio::ip::make_address(host, error);
+  return !error;
+}
+
+// Sets caBundle wherever it is another; whether that changed anything.
 bool set_bundles(Object& object, std::string_view bundle) {
   bool changed = false;
-  if (Object* hooks = object.find("webhooks"); hooks != nullptr && hooks->is_array()) {
-    for (Object& hook : *hooks->if_array()) {
-      changed = set_bundle(hook.find("clientConfig"), bundle) || changed;
-    }
-    return changed;
+  for (Object* config : client_configs(object)) {
+    if (config->string_at({"caBundle"}) == bundle) continue;
+    (*config)["caBundle"] = bundle;
+    changed = true;
   }
-  Object* at = &object;
-  for (const std::string_view key : {"spec", "conversion", "webhook", "clientConfig"}) {
-    at = at == nullptr ? nullptr : at->find(key);
-  }
-  return set_bundle(at, bundle);
+  return changed;
 }
 
 }  // namespace
@@ -129,8 +151,9 @@ Status Keeper::trust_in(const kube::ObjectKey& key, const std::string& bundle, b
       missing_.push_back(fmt::format("{} {}", key.type.kind, key.name));
       return {};
     }
+    note_hosts(*object);
     if (foreign && !kube::annotation(*object, kCertManagerInjects).empty()) return {};
-    if (!set_bundles(*object, bundle)) return {};
+    if (bundle.empty() || !set_bundles(*object, bundle)) return {};
     const auto updated = cluster_.update(*object, kube::DryRun::kNo, deadline);
     if (updated) {
       ++announced_;
@@ -142,9 +165,25 @@ Status Keeper::trust_in(const kube::ObjectKey& key, const std::string& bundle, b
   }
 }
 
+void Keeper::note_hosts(Object& object) {
+  for (const Object* config : client_configs(object)) {
+    const std::string host = host_of(config->string_at({"url"}));
+    auto& known = is_address(host) ? called_.ips : called_.dns;
+    if (!host.empty() && std::ranges::find(known, host) == known.end()) known.push_back(host);
+  }
+}
+
+ServedNames Keeper::names() const {
+  ServedNames out = config_.names;
+  out.dns.insert(out.dns.end(), called_.dns.begin(), called_.dns.end());
+  out.ips.insert(out.ips.end(), called_.ips.begin(), called_.ips.end());
+  return out;
+}
+
+// Without authorities (nothing was made yet, or a foreign Secret's are public) nothing is written.
 Status Keeper::trust(const std::string& authorities, bool foreign, Deadline deadline) {
   missing_.clear();
-  if (authorities.empty()) return {};  // a foreign Secret may have none: public authorities
+  called_ = {};
   const std::string bundle = text::base64(authorities);
   for (const kube::ObjectKey& key : trusting()) {
     BATON_TRY(trust_in(key, bundle, foreign, deadline));
@@ -166,8 +205,8 @@ Result<Credentials> Keeper::pass(Deadline deadline) {
     }
     // First the trust, then what needs it.
     BATON_TRY(trust(found.credentials.authorities, false, deadline));
-    BATON_TRY_ASSIGN(const auto next, next_credentials(found.credentials, config_.names,
-                                                       Trust::kComplete, clock_.wall()));
+    BATON_TRY_ASSIGN(const auto next,
+                     next_credentials(found.credentials, names(), Trust::kComplete, clock_.wall()));
     if (!next) return found.credentials;
     const Status written = write(found, *next, deadline);
     if (written) {

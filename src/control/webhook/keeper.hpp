@@ -12,6 +12,9 @@ namespace baton::webhook {
 
 // One thread at a time; any number of processes may keep the same Secret.
 //
+// The certificate is for the configured names and for every host of a URL by which a webhook is
+// called (`baton crds --url`).
+//
 // A Secret that somebody else makes (cert-manager, or one without our label) is used as it is and
 // never written; caBundle is then its ca.crt, left alone where cert-manager injects it.
 class Keeper {
@@ -36,6 +39,8 @@ class Keeper {
   Result<Found> read(Deadline deadline);
   Status write(const Found& found, const Credentials& credentials, Deadline deadline);
   Status trust(const std::string& authorities, bool foreign, Deadline deadline);
+  void note_hosts(kube::Object& object);
+  ServedNames names() const;
   Status trust_in(const kube::ObjectKey& key, const std::string& bundle, bool foreign,
                   Deadline deadline);
 
@@ -43,7 +48,8 @@ class Keeper {
   const Clock& clock_;
   const Config config_;
   std::vector<std::string> missing_;
-  int announced_ = 0;  // objects told of the authorities since the last log line
+  ServedNames called_;  // hosts of URLs, as of the last look
+  int announced_ = 0;   // objects told of the authorities since the last log line
 };
 
 }  // namespace baton::webhook

@@ -26,12 +26,11 @@ Value yaml(std::string_view text) { return *text::yaml::parse(text, "test"); }
 class ServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const Value& one : api::crds({})) {
+    for (const Value& one : api::crds({.url = "https://127.0.0.1"})) {
       ASSERT_TRUE(cluster_.create(one, kube::DryRun::kNo, Deadline()));
     }
     auto started = Server::start({cluster_, kClock, registry_, [] { return Context(); }},
-                                 {.listen = {"127.0.0.1", 0}, .ips = {"127.0.0.1"}},
-                                 Deadline::in(kClock, kPatience));
+                                 {.listen = {"127.0.0.1", 0}}, Deadline::in(kClock, kPatience));
     ASSERT_TRUE(started) << started.error().message();
     server_ = *std::move(started);
   }
@@ -87,8 +86,7 @@ TEST_F(ServerTest, SaysWhatIsWrongWithARequest) {
 
 TEST_F(ServerTest, SharesItsCertificatesWithOtherReplicas) {
   auto second = Server::start({cluster_, kClock, registry_, [] { return Context(); }},
-                              {.listen = {"127.0.0.1", 0}, .ips = {"127.0.0.1"}},
-                              Deadline::in(kClock, kPatience));
+                              {.listen = {"127.0.0.1", 0}}, Deadline::in(kClock, kPatience));
   ASSERT_TRUE(second);
   const auto first = std::exchange(server_, *std::move(second));
   EXPECT_EQ(post("/convert", "{").head.status, 400);  // TLS stood
@@ -96,9 +94,8 @@ TEST_F(ServerTest, SharesItsCertificatesWithOtherReplicas) {
 
 TEST_F(ServerTest, GivesUpAtTheDeadlineWithTheReason) {
   ManualClock clock;
-  const auto started =
-      Server::start({cluster_, clock, registry_, [] { return Context(); }},
-                    {.listen = server_->address(), .ips = {"127.0.0.1"}}, Deadline{clock.now()});
+  const auto started = Server::start({cluster_, clock, registry_, [] { return Context(); }},
+                                     {.listen = server_->address()}, Deadline{clock.now()});
   // The clock is years away from that of the certificates: they are made anew, the port is taken.
   EXPECT_EQ(started.error().code(), Code::kConflict);
 }

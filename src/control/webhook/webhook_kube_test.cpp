@@ -16,7 +16,6 @@
 #include "base/text/yaml.hpp"
 #include "control/plan/presets.hpp"
 #include "control/webhook/configurations.hpp"
-#include "control/webhook/keeper.hpp"
 #include "control/webhook/server.hpp"
 #include "control/webhook/storage_migration.hpp"
 #include "formats/api/convert.hpp"
@@ -87,19 +86,14 @@ class WebhooksLive : public ::testing::Test {
 
   // Starts the server, puts definitions and configurations up, waits until they work.
   static void install(std::uint16_t port) {
-    auto started =
-        Server::start({*cluster, kClock, registry, [] { return Context(); }},
-                      {.listen = {"127.0.0.1", port}, .ns = *home, .ips = {"127.0.0.1"}}, soon());
+    auto started = Server::start({*cluster, kClock, registry, [] { return Context(); }},
+                                 {.listen = {"127.0.0.1", port}, .ns = *home}, soon());
     ASSERT_TRUE(started) << started.error().message();
     server = started->release();
     for (const Object& one : objects()) {
       const auto applied = cluster->apply(one, {.force = kube::Force::kYes}, soon());
       ASSERT_TRUE(applied) << applied.error().message();
     }
-    Keeper keeper(*cluster, kClock,
-                  {.ns = *home,
-                   .names = {{fmt::format("llmisvc-webhook-server-service.{}.svc", *home)}, {}}});
-    ASSERT_TRUE(keeper.pass(soon()));
     std::string last;
     const bool works = eventually([&] {
       const auto made = cluster->create(service(*home, "{model: {uri: 'hf://a/b'}}", "v1alpha1"),
