@@ -77,7 +77,7 @@ class Holders {
   // Of few: whether `other` is also few, and of the same slots in the same order.
   bool same_slots(Holders other) const { return ((bits_ ^ other.bits_) & ~kCounts) == 0; }
   // Neither none() nor few().
-  const HolderSet& set() const { return *reinterpret_cast<const HolderSet*>(bits_); }
+  const HolderSet& set() const { return *own(); }
 
   // Writer only; each gives the bits to store. `grace` takes a set that is replaced.
   std::uint32_t count(Slot slot) const;  // 0: does not hold it
@@ -122,7 +122,10 @@ class Holders {
   }
   std::uint32_t first_count() const { return static_cast<std::uint32_t>(bits_ >> 34) & kMaxCount; }
   std::uint32_t second_count() const { return static_cast<std::uint32_t>(bits_ >> 4) & kMaxCount; }
-  HolderSet* own() const { return reinterpret_cast<HolderSet*>(bits_); }
+  HolderSet* own() const {
+    // The point of the encoding. NOLINTNEXTLINE(performance-no-int-to-ptr)
+    return reinterpret_cast<HolderSet*>(bits_);
+  }
 
   std::uint64_t bits_;
 };
