@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration e2e-kube kube-binaries test-asan test-tsan fuzz bench clean help
+.PHONY: build demo test check lint tidy format unit integration e2e-kube kube-binaries test-asan test-tsan fuzz bench chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ bench: build ## figures as a table and JSON; PEER_… name peers to run beside
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench -j $(JOBS)
 	@tools/bench
+
+chart: build ## the Helm chart with this binary's definitions, in build/chart/baton
+	@tools/chart
 
 clean: ## removes build/
 	@rm -rf build

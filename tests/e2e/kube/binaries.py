@@ -48,7 +48,7 @@ def link_flags() -> str:
 
 
 def key() -> str:
-    recipe = {name: value for name, value in VERSIONS.items() if name != "go"}
+    recipe = {name: value for name, value in VERSIONS.items() if name not in ("go", "helm")}
     text = json.dumps(recipe, sort_keys=True) + MODULE_HEAD + link_flags() + MAIN.read_text()
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
