@@ -20,6 +20,7 @@
 #include "cli/stop_signal.hpp"
 #include "control/reconcile/metered_cluster.hpp"
 #include "control/reconcile/reconciler.hpp"
+#include "control/webhook/context_source.hpp"
 #include "control/webhook/server.hpp"
 #include "control/webhook/storage_migration.hpp"
 #include "net/http/server.hpp"
@@ -135,36 +136,6 @@ class Pages {
   http::Server health_;
 };
 
-// The installation's settings for the webhooks, which every replica serves: read at most every ten
-// seconds, and as they were when they cannot be read.
-class SettingsReader {
- public:
-  SettingsReader(kube::Cluster& cluster, const Clock& clock, const reconcile::Installation& base)
-      : cluster_(cluster), clock_(clock), base_(base), settings_(base.plan) {}
-
-  plan::Settings get() {
-    const std::lock_guard lock(mutex_);
-    if (read_at_ && clock_.now() < *read_at_ + kFresh) return settings_;
-    read_at_ = clock_.now();
-    const auto map = cluster_.get({{"", "v1", "ConfigMap"},
-                                   base_.plan.system_namespace,
-                                   std::string(reconcile::kInstallationConfigMap)},
-                                  Deadline::in(clock_, kFresh));
-    if (!map) return settings_;
-    if (auto read = reconcile::read_installation(*map, base_)) settings_ = read->plan;
-    return settings_;
-  }
-
- private:
-  static constexpr Nanos kFresh = std::chrono::seconds(10);
-  kube::Cluster& cluster_;
-  const Clock& clock_;
-  const reconcile::Installation& base_;
-  std::mutex mutex_;
-  plan::Settings settings_;
-  std::optional<Mono> read_at_;
-};
-
 // Reconciles while it leads, or from the start without an election. kUnavailable: it led and does
 // not any more; a fresh process contends again.
 Status lead(const Options& options, kube::Cluster& server, const Clock& clock, Random& random,
@@ -222,6 +193,16 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
   return {};
 }
 
+webhook::ContextSource::Config context_config(const Options& options) {
+  webhook::ContextSource::Config out;
+  out.ns = options.installation.plan.system_namespace;
+  out.config_map = reconcile::kInstallationConfigMap;
+  out.settings = options.installation.plan;
+  out.keep_well_known_configs =
+      environment("PREVENT_WELL_KNOWN_CONFIG_DELETION", "true") != "false";
+  return out;
+}
+
 Status run(const Options& options) {
   const StopSignal stop;
   const SystemClock clock;
@@ -240,21 +221,21 @@ Status run(const Options& options) {
   loop.start();
   Pages pages(loop, clock, registry);
   BATON_TRY(pages.listen(options));
-  SettingsReader settings(*server, clock, options.installation);
+  webhook::ContextSource settings(
+      *server, clock, context_config(options),
+      [&](const kube::Object& config_map) -> Result<plan::Settings> {
+        BATON_TRY_ASSIGN(auto read, reconcile::read_installation(config_map, options.installation));
+        return read.plan;
+      });
   std::unique_ptr<webhook::Server> hooks;
   if (options.webhook_port > 0) {
     webhook::Server::Config config;
     config.listen.port = static_cast<std::uint16_t>(options.webhook_port);
     config.ns = options.installation.plan.system_namespace;
     config.cluster_domain = options.installation.plan.cluster_domain;
-    BATON_TRY_ASSIGN(hooks,
-                     webhook::Server::start({*server, clock, registry,
-                                             [&settings] {
-                                               webhook::Context context;
-                                               context.settings = settings.get();
-                                               return context;
-                                             }},
-                                            std::move(config), Deadline::in(clock, kWebhookStart)));
+    BATON_TRY_ASSIGN(hooks, webhook::Server::start(
+                                {*server, clock, registry, [&settings] { return settings.get(); }},
+                                std::move(config), Deadline::in(clock, kWebhookStart)));
     fmt::print("webhooks https://{}\n", http::to_string(hooks->address()));
     std::fflush(stdout);
   }

@@ -29,9 +29,10 @@ constexpr std::size_t kMaxConnections = 256;
 constexpr std::size_t kMaxWaiting = 128;  // reviews
 
 Keeper::Config keeper_config(const Server::Config& config) {
+  ServedNames names{config.dns, config.ips};
   const std::string host = fmt::format("{}.{}.svc", config.service, config.ns);
-  return {
-      config.ns, config.secret, {{host, fmt::format("{}.{}", host, config.cluster_domain)}, {}}};
+  names.dns.insert(names.dns.begin(), {host, fmt::format("{}.{}", host, config.cluster_domain)});
+  return {config.ns, config.secret, std::move(names)};
 }
 
 http::Server::Config http_config(std::shared_ptr<const tls::ServerContext> tls) {

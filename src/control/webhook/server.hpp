@@ -34,6 +34,9 @@ class Server {
     std::string service = "llmisvc-webhook-server-service";
     std::string secret = "llmisvc-webhook-server-cert";
     std::string cluster_domain = "cluster.local";
+    // Further names and addresses the certificate is for, beside the hosts of URLs (keeper.hpp).
+    std::vector<std::string> dns = {};
+    std::vector<std::string> ips = {};
     std::size_t threads = 2;  // of the pool
   };
 

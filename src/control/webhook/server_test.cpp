@@ -5,6 +5,7 @@
 
 #include "base/text/base64.hpp"
 #include "base/text/yaml.hpp"
+#include "control/webhook/context_source.hpp"
 #include "control/webhook/local_models.hpp"
 #include "formats/api/crd.hpp"
 #include "net/http/blocking_client.hpp"
@@ -121,6 +122,43 @@ TEST(LocalModels, AreFollowedAndSwitchedByTheConfigMap) {
   EXPECT_FALSE(*uses_local_models(yaml(R"({data: {localModel: '{"enabled": false}'}})")));
   EXPECT_FALSE(*uses_local_models(yaml("{data: {}}")));
   EXPECT_FALSE(uses_local_models(yaml("{data: {localModel: '{'}}")));
+}
+
+TEST(ContextSource, KnowsTheInstallationOfTenSecondsAgo) {
+  const SystemClock real;
+  ManualClock clock;
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(real, random);
+  Value map = yaml(
+      R"({apiVersion: v1, kind: ConfigMap, metadata: {name: inferenceservice-config, namespace: )"
+      R"(kserve}, data: {prefix: a-, localModel: '{"enabled": true}'}})");
+  const auto read = [](const kube::Object& config_map) -> Result<plan::Settings> {
+    plan::Settings out;
+    out.config_prefix = config_map.string_at({"data", "prefix"});
+    if (out.config_prefix == "bad") return invalid("bad");
+    return out;
+  };
+  ContextSource source(cluster, clock, {}, read);
+  EXPECT_EQ(source.get().settings.config_prefix, "kserve-");
+  EXPECT_FALSE(source.get().local_models);
+
+  ASSERT_TRUE(cluster.create(map, kube::DryRun::kNo, Deadline()));
+  EXPECT_EQ(source.get().settings.config_prefix, "kserve-");
+  clock.advance(std::chrono::seconds(11));
+  EXPECT_EQ(source.get().settings.config_prefix, "a-");
+  EXPECT_TRUE(source.get().local_models);
+
+  map["data"] = yaml("{prefix: bad, localModel: '{'}");
+  ASSERT_TRUE(cluster.update(map, kube::DryRun::kNo, Deadline()));
+  clock.advance(std::chrono::seconds(11));
+  EXPECT_EQ(source.get().settings.config_prefix, "a-");
+  EXPECT_TRUE(source.get().local_models);
+
+  map["data"] = yaml("{prefix: b-}");
+  ASSERT_TRUE(cluster.update(map, kube::DryRun::kNo, Deadline()));
+  clock.advance(std::chrono::seconds(11));
+  EXPECT_EQ(source.get().settings.config_prefix, "b-");
+  EXPECT_FALSE(source.get().local_models);
 }
 
 }  // namespace
