@@ -144,6 +144,16 @@ Status run(const EngineOptions& o, const StopSignal& stop) {
   return {};
 }
 
+// Neither model nor server: the leader computes everything.
+Status wait_beside_the_leader(const StopSignal& stop) {
+  log::info("headless worker: parallelism is emulated, the leader computes alone",
+            {{"leader", from_environment("LWS_LEADER_ADDRESS").value_or("")},
+             {"worker", from_environment("LWS_WORKER_INDEX").value_or("")}});
+  const int signal = stop.wait();
+  log::info("the headless worker ends", {{"signal", signal}});
+  return {};
+}
+
 }  // namespace
 
 int run_engine(int argc, char** argv) {
@@ -154,7 +164,7 @@ int run_engine(int argc, char** argv) {
                  ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson, "engine");
   tell_without_effect((*options)->without_effect);
   const StopSignal stop;
-  const Status served = run(**options, stop);
+  const Status served = (*options)->headless ? wait_beside_the_leader(stop) : run(**options, stop);
   return served ? 0 : fail("engine", served.error());
 }
 

@@ -52,7 +52,7 @@ struct Raw {
   std::uint64_t seed = 0;
   double shutdown_timeout = 30;
   bool prefix_caching = true, chunked = true, details = false, id_headers = false,
-       force_usage = false, emulate = false;
+       force_usage = false, emulate = false, headless = false;
   bool has_seed = false;
 };
 
@@ -101,6 +101,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_flag("--enable-request-id-headers", raw.id_headers, "Answer with x-request-id");
   app.add_flag("--enable-force-include-usage", raw.force_usage, "Usage at the end of every stream");
   app.add_flag("--emulate-parallelism", raw.emulate, "Accept parallel sizes and serve alone");
+  app.add_flag("--headless", raw.headless,
+               "With --emulate-parallelism: wait beside the leader of a group, which serves alone");
 }
 
 // vLLM takes --max_model_len for --max-model-len.
@@ -394,6 +396,12 @@ Result<std::optional<EngineOptions>> parse_engine(std::vector<std::string> argum
   }
   raw.has_seed = app.count("--seed") > 0;
   BATON_TRY(sieve.check_parallel(raw.emulate));
+  if (raw.headless && !raw.emulate) {
+    return unsupported(
+        "--headless: a worker computes its share of a model that is spread over pods, which this "
+        "engine does not do; with --emulate-parallelism it waits beside its leader");
+  }
+  out.headless = raw.headless;
   BATON_TRY(finish(raw, environment, out));
   return std::optional(std::move(out));
 }

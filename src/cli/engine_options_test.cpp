@@ -122,6 +122,14 @@ TEST(EngineOptions, RefusesParallelSizesUnlessEmulated) {
             2u);
 }
 
+TEST(EngineOptions, MakesAWorkerWithoutServerWaitWhenParallelismIsEmulated) {
+  EXPECT_FALSE(options({"m"}).headless);
+  EXPECT_TRUE(options({"m", "--headless", "--emulate-parallelism", "--node-rank=1", "--nnodes=2"})
+                  .headless);
+  EXPECT_THAT(error({"m", "--headless"}),
+              HasSubstr("with --emulate-parallelism it waits beside its leader"));
+}
+
 TEST(EngineOptions, RefusesWhatItCannotHonour) {
   EXPECT_THAT(error({"m", "--enable-lora"}), HasSubstr("--enable-lora is not supported: LoRA"));
   EXPECT_THAT(error({"m", "--quantization", "fp8"}), HasSubstr("--quantization is not supported"));

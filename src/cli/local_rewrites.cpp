@@ -85,7 +85,11 @@ std::vector<std::string> local_rewrites(const plan::Plan& plan) {
     } else if (const Value* pod = child.find_path({"spec", "template", "spec"})) {
       add_pod(*pod, object, out);
     } else if (child.string_at({"kind"}) == "LeaderWorkerSet") {
-      out.push_back(object + ": is not run on one machine");
+      for (const std::string_view place : {"leaderTemplate", "workerTemplate"}) {
+        const Value* spec = child.find_path({"spec", "leaderWorkerTemplate", place, "spec"});
+        if (spec == nullptr) continue;
+        add_pod(*spec, fmt::format("{} {}", object, place.substr(0, 6)), out);
+      }
     }
   }
   return out;

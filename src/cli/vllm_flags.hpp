@@ -96,8 +96,6 @@ inline constexpr std::array kRefused = {
     Refused{"revision", "models are folders"},
     Refused{"hf-overrides", "config.json is used as it is"},
     Refused{"config", "flags come from the command line only"},
-    Refused{"headless",
-            "a worker without a server is part of multi-node serving, which is not built yet"},
     Refused{"otlp-traces-endpoint", "traces are not exported yet"},
     Refused{"allowed-origins", "no CORS headers are sent"},
     Refused{"root-path", "paths are served as they are"},

@@ -1,10 +1,12 @@
 """The manifests of the seed, unchanged, on this machine with the stand-in model."""
 import json
+import os
+import signal
 import subprocess
 
 import pytest
 
-from stack import BATON, ROOT, Stack, post
+from stack import BATON, ROOT, Stack, post, wait_until
 
 SEED = ROOT / "examples/seed"
 
@@ -29,6 +31,27 @@ def test_a_seed_manifest_serves_with_the_stand_in(name, model, prefill, decode):
         assert headers["x-baton-stand-in"] == "storyteller"
         if prefill:
             assert int(headers["x-baton-remote-tokens"]) > 0
+
+
+def test_seed_example_3_serves_with_its_prefill_group_of_two_pods():
+    with Stack("--stand-in", "storyteller", files=[SEED / "example3-llama2-70b-multinode-pd.yaml"], seconds=120) as stack:
+        pods = {p["name"]: p for p in stack.status()["pods"] if p["state"] == "Ready"}
+        group = "llama2-70b-multinode-pd-kserve-mn-prefill-0"
+        assert [p["role"] for p in pods.values()].count("decode") == 8
+        assert pods[group]["role"] == "prefill"
+        assert pods[group + "-1"]["role"] == ""
+
+        status, headers, text = post(f"{stack.url}/chat/completions", {
+            "model": "llama2-70b", "max_tokens": 20, "temperature": 0,
+            "messages": [{"role": "user", "content": "Write a story about a robot. " + "Take your time. " * 20}]})
+
+        assert status == 200, text
+        assert int(headers["x-baton-remote-tokens"]) > 0
+        # The worker does nothing, and the group stands or falls with it.
+        before = pods[group]["containers"][-1]["pid"]
+        os.kill(pods[group + "-1"]["containers"][-1]["pid"], signal.SIGKILL)
+        wait_until(lambda: any(p["name"] == group and p["state"] == "Ready" and p["containers"][-1]["pid"] != before
+                               for p in stack.status()["pods"]), "the leader to be replaced", 60)
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in SEED.glob("*.yaml") if "fragment" not in p.stem))

@@ -7,6 +7,7 @@
 
 #include "base/core/log.hpp"
 #include "control/local/deployment.hpp"
+#include "control/local/leader_worker_set.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::local {
@@ -41,13 +42,14 @@ bool is_picker(const kube::Object& deployment) {
   return kube::label(deployment, "app.kubernetes.io/component") == kPickerComponent;
 }
 
-// The Deployment that controls the pod, as a key; "" when none does.
+// The Deployment or LeaderWorkerSet that controls the pod, as a key; "" when none does.
 std::string owner_key(const kube::Object& pod) {
   const auto* refs = pod.find_path({"metadata", "ownerReferences"});
   if (refs == nullptr || refs->if_array() == nullptr) return "";
   for (const auto& ref : *refs->if_array()) {
-    if (ref.string_at({"kind"}) == "Deployment") {
-      return fmt::format("Deployment {}/{}", kube::namespace_of(pod), ref.string_at({"name"}));
+    const auto kind = ref.string_at({"kind"});
+    if (kind == kDeployment.kind || kind == kLeaderWorkerSet.kind) {
+      return fmt::format("{} {}/{}", kind, kube::namespace_of(pod), ref.string_at({"name"}));
     }
   }
   return "";
@@ -179,15 +181,20 @@ Status LocalControllers::sync_hosted(const kube::Object& deployment) {
 
 Status LocalControllers::sync_leader_worker_set(const kube::ObjectKey& key) {
   BATON_TRY_ASSIGN(const auto set, deps_.cluster.get(key, soon()));
-  const auto* before = set.find("status");
-  kube::Object status = before == nullptr ? kube::Object() : *before;
-  kube::set_condition(status["conditions"],
-                      {"Available", "False", "UnsupportedOnOneMachine",
-                       "groups of pods (spec.worker) are not run on one machine: remove worker, or "
-                       "use a cluster",
-                       ""},
-                      deps_.clock.wall());
-  return write_status(set, std::move(status));
+  if (kube::is_deleting(set)) return {};
+  BATON_TRY_ASSIGN(auto pods, list({kPod, key.ns, {}}));
+  std::erase_if(pods, [&](const kube::Object& pod) {
+    return kube::controller_uid(pod) != kube::uid_of(set);
+  });
+  const auto step = next_group_step(set, pods);
+  for (const auto& name : step.remove) {
+    BATON_TRY(deps_.cluster.remove({kPod, key.ns, name}, kube::Grace::kDefault, soon()));
+  }
+  for (const auto& pod : step.create) {
+    BATON_TRY_ASSIGN(auto made, deps_.cluster.create(pod, kube::DryRun::kNo, soon()));
+    pods.push_back(std::move(made));
+  }
+  return write_status(set, leader_worker_set_status(set, pods, deps_.clock.wall()));
 }
 
 Status LocalControllers::sync_gateways() {

@@ -1,5 +1,6 @@
 #pragma once
-// The controllers a single machine lacks: Deployments, and what a gateway's controller writes.
+// The controllers a single machine lacks: Deployments, LeaderWorkerSets, and what a gateway's
+// controller writes.
 
 #include <memory>
 #include <string>
@@ -30,7 +31,7 @@ enum class Scope : bool { kEverything, kGateways };
 //
 // * Deployment: pods directly (no ReplicaSet), rolled one at a time. A picker's Deployment gets no
 //   pod: the gateway hosts it, and it is available once the picker is synced.
-// * LeaderWorkerSet: condition Available False; they are not run on one machine.
+// * LeaderWorkerSet: groups of pods directly (no StatefulSets), leader and workers as processes.
 // * Gateway, HTTPRoute, InferencePool: accepted and programmed once the gateway serves. A Gateway
 //   that is named but not defined is made. A pool without a route belongs to `default_gateway`.
 class LocalControllers {

@@ -165,6 +165,26 @@ TEST_F(LocalTest, RunsADeploymentUpAndDownAndReportsIt) {
   EXPECT_TRUE(pods().empty());
 }
 
+TEST_F(LocalTest, RunsAGroupLeaderFirstAndRemovesItWithItsSet) {
+  start();
+  create(parse(R"({"apiVersion":"leaderworkerset.x-k8s.io/v1","kind":"LeaderWorkerSet",
+    "metadata":{"name":"set","namespace":"ns"},"spec":{"replicas":1,"leaderWorkerTemplate":{"size":2,
+    "workerTemplate":{"spec":{"containers":[{"name":"main","image":"x"}]}}}}})"));
+  await(kPod, [&] { return pods().size() == 1; });
+  auto leader = pods()[0];
+  EXPECT_EQ(kube::name_of(leader), "set-0");
+  leader["status"]["podIP"] = "127.77.0.5";
+  ASSERT_TRUE(cluster_.update_status(leader, soon()));
+  await(kPod, [&] { return pods().size() == 2; });
+  make_ready();
+  const kube::ObjectKey key{{"leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet"}, "ns", "set"};
+  await(key.type,
+        [&] { return kube::condition_is(*cluster_.get(key, soon()), "Available", "True"); });
+
+  ASSERT_TRUE(cluster_.remove(key, kube::Grace::kDefault, soon()));
+  EXPECT_TRUE(pods().empty());
+}
+
 TEST_F(LocalTest, RollsToANewTemplate) {
   start();
   create(kube::testing::deployment("ns", "web", 2));

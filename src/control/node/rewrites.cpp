@@ -178,6 +178,15 @@ class Rewriter {
     return {"--emulate-parallelism"};
   }
 
+  // Baton's engine sends no traces; one without them still serves.
+  void drop_tracing_flags() {
+    if (config_.engine != Engine::kBaton) return;
+    for (const auto* flag : {"otlp-traces-endpoint", "collect-detailed-traces"}) {
+      if (!remove_flag(launch_.argv, flag, Takes::kValue)) continue;
+      launch_.notes.push_back(fmt::format("--{} is left out: this engine sends no traces", flag));
+    }
+  }
+
   // Flags that describe the model a stand-in replaces say nothing about the stand-in.
   void drop_model_flags() {
     for (const auto* flag : {"dtype", "quantization", "kv-cache-dtype", "max-model-len",
@@ -190,6 +199,7 @@ class Rewriter {
 
   void engine() {
     if (launch_.argv.size() < 2 || launch_.argv[1] != "serve") return;
+    drop_tracing_flags();
     if (config_.emulates_accelerators()) {
       drop_model_flags();
       stand_in_model();
@@ -214,6 +224,7 @@ class Rewriter {
   }
 
   void script() {
+    drop_tracing_flags();
     if (config_.emulates_accelerators()) drop_model_flags();
     std::string extra = launch_.env.get(kExtraArgs);
     for (const auto& word : engine_extras()) append_word(extra, word);

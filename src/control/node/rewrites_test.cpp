@@ -130,6 +130,18 @@ TEST_F(Rewrites, TellsAForeignVllmWhereToListen) {
   EXPECT_THAT(preset->argv, Contains("exec vllm serve /state/pods/ns_p/volumes/m"));
 }
 
+TEST_F(Rewrites, LeavesTracingToAnEngineThatSendsTraces) {
+  const std::string traced = R"({"name":"main","image":"x","command":["vllm","serve","/mnt/models"],
+    "args":["--otlp-traces-endpoint","http://c:4317","--collect-detailed-traces=all","--port=1"]})";
+  const auto ours = launch(traced);
+  EXPECT_THAT(ours->argv,
+              ElementsAre("/state/bin/vllm", "serve", "/state/pods/ns_p/volumes/m", "--port=1"));
+  EXPECT_THAT(ours->notes,
+              Contains("--otlp-traces-endpoint is left out: this engine sends no traces"));
+  config_.engine = Engine::kVllm;
+  EXPECT_THAT(launch(traced)->argv, Contains("--otlp-traces-endpoint"));
+}
+
 TEST_F(Rewrites, PutsTheStandInWhereAModelIsNamedOrMissing) {
   config_.stand_in = "/models-here/storyteller";
   const auto named = launch(R"({"name":"main","image":"x","command":["vllm","serve","granite-8b"],

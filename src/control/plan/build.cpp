@@ -1,5 +1,7 @@
 #include "control/plan/build.hpp"
 
+#include <fmt/format.h>
+
 #include "control/plan/child_name.hpp"
 #include "control/plan/objects.hpp"
 #include "formats/api/convert.hpp"
@@ -42,6 +44,13 @@ const Value* Build::live(std::string_view kind, std::string_view object_name) co
 }
 
 bool Workload::is_multi_node() const { return get(spec, {"worker"}) != nullptr; }
+
+std::string workload_name(const Build& build, const Workload& workload) {
+  return build.child(fmt::format("-kserve{}{}", workload.is_multi_node() ? "-mn" : "",
+                                 workload.is_prefill() ? "-prefill" : ""));
+}
+
+std::string PodPlace::pointer() const { return fmt::format("{}/{}", workload.pointer, place); }
 
 Workload main_workload(const Build& build) {
   return {build.spec(), "/spec", build.split() == Split::kYes ? "decode" : "both"};

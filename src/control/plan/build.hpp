@@ -40,11 +40,29 @@ struct Workload {
   bool is_multi_node() const;
 };
 
+// "<name>-kserve", "-kserve-prefill", "-kserve-mn", "-kserve-mn-prefill".
+std::string workload_name(const Build& build, const Workload& workload);
+
 Workload main_workload(const Build& build);
 std::optional<Workload> prefill_workload(const Build& build);
 
-// The pod spec of `place` ("template" or "worker") ready to run: model, TLS, command, tiers.
-Result<Value> pod_spec(Build& build, const Workload& workload, std::string_view place);
+// The ServiceAccount of pods; accounts.hpp says how it is found.
+struct Account {
+  std::string name;  // "": the namespace's default
+  bool is_ours = false;
+};
+
+// One of the pod specs of a workload.
+struct PodPlace {
+  const Workload& workload;
+  std::string_view place;  // "template", "worker"
+  Account account;
+  const Value* live = nullptr;  // the pod spec as the cluster has it, or null
+  std::string pointer() const;  // "/spec/prefill/template"
+};
+
+// The pod spec, ready to run: images, account, model, command line, tiers, devices, tracing.
+Result<Value> pod_spec(Build& build, const PodPlace& place);
 // Whether it has an init container of the routing sidecar's name.
 bool has_routing_sidecar(const Value& pod);
 
@@ -61,10 +79,25 @@ void add_picker(Build& build);
 Status add_route(Build& build);
 void warn_of_useless_fields(Build& build);
 
+// The ResourceClaimTemplate that annotations serving.kserve.io/exp-dra-… ask for, if they do.
+void add_device_template(Build& build);
+
+// The value of the label baton.dev/revision: equal for pods that can read each other's KV.
+std::string kv_revision(const Build& build);
+
 // The steps of pod_spec.
-Status attach_model(Build& build, const Workload& workload, Value& pod);
-void fix_engine_command(Build& build, const Workload& workload, std::string_view place, Value& pod);
+void choose_engine_image(const Build& build, Value& container);
+void fit_sidecar(const Build& build, Value& pod);
+void fix_engine_command(Build& build, const PodPlace& place, Value& pod);
 void remove_tls_volume(Value& pod);
 void attach_kv_tiers(const Workload& workload, Value& pod);
+void claim_devices(Build& build, const PodPlace& place, Value& pod);
+void trace_engine(const Build& build, const Workload& workload, Value& pod);
+
+// Variables that tell an OpenTelemetry SDK where traces go; what the container sets itself stays.
+// `otel_name`: "inference-scheduler", "inference-server-decode" …
+void add_tracing_env(const Build& build, std::string_view otel_name, Value& container);
+// Whether a word of the list is the flag, alone or with "=value".
+bool has_flag(const Value& container, std::string_view list, std::string_view flag);
 
 }  // namespace baton::plan

@@ -8,6 +8,7 @@
 #include "base/core/nearest.hpp"
 #include "control/plan/child_name.hpp"
 #include "control/plan/labels.hpp"
+#include "control/plan/lora.hpp"
 #include "control/plan/merge.hpp"
 #include "control/plan/objects.hpp"
 #include "control/plan/presets.hpp"
@@ -315,6 +316,7 @@ Result<Combined> combine(Value service, const ServiceView& observed, Stage& stag
   api::set_defaults(service);
   fill_scheduler(service);
   BATON_TRY(render(service, observed.settings));
+  BATON_TRY(lora_adapters(*service.find("spec")));
   fill_route(service);
   if (const Value* ref = get(service, {"spec", "router", "scheduler", "config", "ref"})) {
     std::string_view key = ref->string_at({"key"});

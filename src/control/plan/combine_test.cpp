@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include "control/plan/child_name.hpp"
 #include "control/plan/combine.hpp"
+#include "control/plan/md5.hpp"
 #include "control/plan/presets.hpp"
 #include "control/plan/render.hpp"
 #include "control/plan/testing.hpp"
@@ -13,6 +15,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::vector<std::string> args_of(std::string_view spec) {
   return strings(main_of(planned(spec), "s-kserve"), "args");
@@ -38,7 +41,6 @@ TEST(Presets, AreSelectedByTheShapeOfTheSpec) {
       ElementsAre("config-llm-template"));
 }
 
-// B30
 TEST(Presets, AllExistAndHaveASpec) {
   EXPECT_EQ(preset_names().size(), 12U);
   for (const std::string_view name : preset_names()) {
@@ -47,7 +49,6 @@ TEST(Presets, AllExistAndHaveASpec) {
   EXPECT_EQ(preset_spec("config-llm-nothing"), nullptr);
 }
 
-// B01
 TEST(BaseRefs, ThatAreMissingAreNamedWithTheCandidates) {
   ServiceView v = view("{baseRefs: [{name: tamplate}]}");
   v.configs.push_back(config("template", "{}"));
@@ -60,7 +61,7 @@ TEST(BaseRefs, ThatAreMissingAreNamedWithTheCandidates) {
             "'template'?); there are: template");
 }
 
-// B06, B17: later refs win over earlier ones, the service over all; its own namespace is looked in
+// Later refs win over earlier ones, the service over all; its own namespace is looked in
 // first.
 TEST(BaseRefs, AreMergedInOrder) {
   ServiceView v = view("{baseRefs: [{name: a}, {name: b}], labels: {z: service}}");
@@ -119,8 +120,10 @@ TEST(Pins, AreWhatTheStatusLacks) {
 
   for (const auto& [key, name] : pins) v.service["status"]["annotations"][key] = name;
   v.settings.config_prefix = "kserve-v2-";
-  v.configs.push_back(config("kserve-config-llm-template", "{labels: {which: pinned}}"));
-  v.configs.push_back(config("kserve-v2-config-llm-template", "{labels: {which: new}}"));
+  v.configs.push_back(
+      config("kserve-config-llm-template", "{template: {}, labels: {which: pinned}}"));
+  v.configs.push_back(
+      config("kserve-v2-config-llm-template", "{template: {}, labels: {which: new}}"));
   EXPECT_TRUE(planned(v).pins.empty());
   EXPECT_EQ(planned(v).merged.string_at({"spec", "labels", "which"}), "pinned");
 
@@ -158,8 +161,47 @@ TEST(Attempt, NamesTheStageThatFailedAndKeepsWhatCameBefore) {
   EXPECT_EQ(stored.failure->stage, Stage::kMultiNode);
 }
 
-// B20
+// llmisvc:B17
+TEST(BaseRefs, ChainUpToWholeServices) {
+  ServiceView v =
+      view("{baseRefs: [{name: router}, {name: scheduler}, {name: nodes}, {name: last}]}");
+  v.configs = {config("router", "{router: {route: {}, gateway: {}}, replicas: 2}"),
+               config("scheduler", "{router: {scheduler: {}}, replicas: 3}"),
+               config("nodes", "{worker: {}, parallelism: {data: 4, dataLocal: 2}, replicas: 4}"),
+               config("last", "{replicas: 5, parallelism: {tensor: 2}}")};
+  const Plan p = planned(v);
+  EXPECT_FALSE(child(p, "HTTPRoute", "s-kserve-route").is_null());
+  EXPECT_FALSE(child(p, "Deployment", "s-kserve-router-scheduler").is_null());
+  const Value set = child(p, "LeaderWorkerSet", "s-kserve-mn");
+  EXPECT_EQ(*set.find_path({"spec", "replicas"}), Value(5));
+  EXPECT_EQ(*p.merged.find_path({"spec", "parallelism"}),
+            yaml("{data: 4, dataLocal: 2, tensor: 2}"));
+}
+
+// llmisvc:B08
+TEST(Pins, AreNeitherWrittenNorReadWithoutVersioning) {
+  ServiceView v = view("{}");
+  v.settings.pin_configs = false;
+  v.service["status"] = yaml("{annotations: {serving.kserve.io/config-llm-template: old}}");
+  EXPECT_TRUE(planned(v).pins.empty());
+  EXPECT_THAT(planned(v).applied_configs, ElementsAre("Preset:kserve/kserve-config-llm-template"));
+}
+
+// llmisvc:B20
 TEST(Templates, AreReplacedEverywhereInStringsOfTheSpec) {
+  ServiceView v = view(
+      "{baseRefs: [{name: a}], labels: {x: '{{ .Spec.Model.Name }}'}, router: {route: {http: "
+      "{spec: "
+      "{rules: [{matches: [{path: {value: '/{{ .Spec.Model.Name }}/{{ .Spec.Model.Name "
+      "}}'}}]}]}}}}}");
+  v.configs.push_back(config("a", "{annotations: {y: 'for {{ .Spec.Model.Name }}'}}"));
+  const Value merged = planned(v).merged;
+  EXPECT_EQ(merged.string_at({"spec", "labels", "x"}), "m");
+  EXPECT_EQ(merged.string_at({"spec", "annotations", "y"}), "for m");
+  EXPECT_EQ(
+      text::json::dump(*merged.find_path({"spec", "router", "route", "http", "spec", "rules"})),
+      R"([{"matches":[{"path":{"value":"/m/m"}}]}])");
+
   EXPECT_THAT(args_of(with_args("'{{ .Spec.Model.Name }}-{{ .Name }}.{{ .Namespace }}', plain, '{{ "
                                 "if false }}x{{ end }}'")),
               ElementsAre("m-s.ns", "plain"));
@@ -186,12 +228,20 @@ TEST(Templates, SeeTheMergedSpec) {
               Contains("--tensor-parallel-size=4"));
 }
 
-// B21
+// llmisvc:B21
 TEST(Templates, MakeChildNames) {
+  ServiceView v = view(with_args("'{{ ChildName .ObjectMeta.Name `-kserve-route` }}'"));
+  const std::string long_name(60, 'n');
+  v.service["metadata"]["name"] = long_name;
+  const std::string expected = child_name(long_name, "-kserve-route");
+  EXPECT_LE(expected.size(), 63U);
+  EXPECT_EQ(expected, std::string(18, 'n') + md5_hex(long_name) + "-kserve-route");
+  EXPECT_THAT(strings(main_of(planned(v), child_name(long_name, "-kserve")), "args"),
+              ElementsAre(expected));
   EXPECT_THAT(args_of(with_args("'{{ ChildName .ObjectMeta.Name `-x` }}'")), ElementsAre("s-x"));
 }
 
-// B22
+// llmisvc:B22
 TEST(Templates, ThatAreWrongAreNamedWithTheirPlace) {
   EXPECT_EQ(refusal(view(with_args("ok, '{{ .Spec.Prefill.Replicas }}'"))),
             "/spec/template/containers/0/args/1: line 1, column 4: .Spec.Prefill is not set, so it "
@@ -204,29 +254,46 @@ TEST(Templates, ThatAreWrongAreNamedWithTheirPlace) {
   EXPECT_THAT(args_of(with_args("'{{ or .Spec.Replicas 7 }}'")), ElementsAre("7"));
 }
 
-// B23
+// llmisvc:B23
 TEST(Templates, SeeTheIngressGatewayButNoCredentials) {
   EXPECT_THAT(args_of(with_args("'{{ .GlobalConfig.IngressGatewayName }}'")),
               ElementsAre("kserve-ingress-gateway"));
-  EXPECT_THAT(refusal(view(with_args("'{{ .GlobalConfig.StorageConfig }}'"))),
-              HasSubstr("no field"));
+  for (const std::string_view field : {"StorageConfig", "CredentialConfig"}) {
+    EXPECT_THAT(refusal(view(with_args("'{{ .GlobalConfig." + std::string(field) + " }}'"))),
+                HasSubstr("no field"));
+  }
 }
 
-// B25
+// llmisvc:B25
 TEST(Templates, DeriveTheShutdownTimeoutFromTheGracePeriod) {
-  const auto timeout = [](std::string_view pod) {
-    const Plan p = planned("{template: " + std::string(pod) + "}");
-    for (const std::string& word : strings(main_of(p, "s-kserve"), "command")) {
+  const auto timeout = [](const Value& pod) {
+    for (const std::string& word : strings(container(pod, "containers", "main"), "command")) {
       if (word.starts_with("--shutdown-timeout=")) return word.substr(19);
     }
     return std::string();
   };
-  EXPECT_EQ(timeout("{}"), "40");
-  EXPECT_EQ(timeout("{terminationGracePeriodSeconds: 120}"), "100");
-  EXPECT_EQ(timeout("{terminationGracePeriodSeconds: 10}"), "0");
+  const auto timeouts = [&](std::string_view pods) {
+    const std::string text(pods);
+    const Plan one = planned("{template: " + text + ", prefill: {template: " + text + "}}");
+    const Plan many = planned("{template: " + text + ", worker: " + text +
+                              ", parallelism: {pipeline: 2}, prefill: {template: " + text +
+                              ", worker: " + text + ", parallelism: {data: 2, dataLocal: 1}}}");
+    std::vector<std::string> out{timeout(pod(one, "s-kserve")),
+                                 timeout(pod(one, "s-kserve-prefill"))};
+    for (const std::string_view set : {"s-kserve-mn", "s-kserve-mn-prefill"}) {
+      for (const std::string_view place : {"leaderTemplate", "workerTemplate"}) {
+        out.push_back(timeout(*child(many, "LeaderWorkerSet", set)
+                                   .find_path({"spec", "leaderWorkerTemplate", place, "spec"})));
+      }
+    }
+    return out;
+  };
+  EXPECT_THAT(timeouts("{}"), ::testing::Each("40"));
+  EXPECT_THAT(timeouts("{terminationGracePeriodSeconds: 120}"), ::testing::Each("100"));
+  EXPECT_THAT(timeouts("{terminationGracePeriodSeconds: 10}"), ::testing::Each("0"));
 }
 
-// B26
+// llmisvc:B26
 TEST(Offloading, BecomesAConnector) {
   EXPECT_EQ(kv_transfer_json(Value(), ""), "");
   EXPECT_EQ(
@@ -240,6 +307,17 @@ TEST(Offloading, BecomesAConnector) {
       R"({"kv_connector":"OffloadingConnector","kv_connector_extra_config":{"cpu_bytes_to_use":1000,)"
       R"("eviction_policy":"arc","secondary_tiers":[{"root_dir":"/mnt/kv-cache-1","type":"fs"}],)"
       R"("spec_name":"TieringOffloadingSpec"},"kv_role":"kv_both"})");
+  EXPECT_EQ(
+      kv_transfer_json(
+          yaml("{cpu: 1k, evictionPolicy: lru, secondary: [{fileSystem: {pvc: {ref: {name: "
+               "c}}}}, {fileSystem: {emptyDir: {}}}]}"),
+          ""),
+      R"({"kv_connector":"OffloadingConnector","kv_connector_extra_config":{"cpu_bytes_to_use":1000,)"
+      R"("eviction_policy":"lru","secondary_tiers":[{"root_dir":"/mnt/kv-cache-0","type":"fs"},)"
+      R"({"root_dir":"/mnt/kv-cache-1","type":"fs"}],"spec_name":"TieringOffloadingSpec"},)"
+      R"("kv_role":"kv_both"})");
+  EXPECT_THAT(strings(main_of(planned("{}"), "s-kserve"), "command"),
+              Not(Contains(::testing::StartsWith("--kv-transfer-config"))));
   EXPECT_THAT(
       kv_transfer_json(yaml("{cpu: 1k}"), "kv_producer"),
       HasSubstr(

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/plan/build.hpp"
+#include "control/plan/command_words.hpp"
 #include "control/plan/objects.hpp"
 #include "control/plan/presets.hpp"
 #include "control/plan/render.hpp"
@@ -17,41 +18,9 @@
 namespace baton::plan {
 namespace {
 
-using text::json::Array;
-
 constexpr std::string_view kModelPath = "/mnt/models";
 constexpr std::string_view kConnector = "--kv-transfer-config";
 constexpr std::string_view kBehindSidecar = "8001";
-
-std::vector<std::string> words(const Value& container, std::string_view key) {
-  std::vector<std::string> out;
-  const Value* list = container.find(key);
-  if (list == nullptr || !list->is_array()) return out;
-  for (const Value& item : *list->if_array()) {
-    if (item.is_string()) out.push_back(*item.if_string());
-  }
-  return out;
-}
-
-void set_words(Value& container, std::string_view key, const std::vector<std::string>& words) {
-  container[key] = Array(words.begin(), words.end());
-}
-
-// vLLM takes dashes and underscores alike.
-bool mentions(std::string_view text, std::string_view flag) {
-  std::string plain(text);
-  for (char& c : plain) c = c == '_' ? '-' : c;
-  return plain.contains(flag);
-}
-
-bool mentions(const std::vector<std::string>& words, std::string_view flag) {
-  return std::ranges::any_of(words, [&](const std::string& w) { return mentions(w, flag); });
-}
-
-bool env_mentions(const Value& container, std::string_view flag) {
-  const Value* variable = named(container.find("env"), "VLLM_ADDITIONAL_ARGS");
-  return variable != nullptr && mentions(variable->string_at({"value"}), flag);
-}
 
 bool is_vllm_serve(const std::vector<std::string>& command) {
   if (command.size() < 2 || command[1] != "serve") return false;
@@ -64,16 +33,31 @@ struct Place {
   const Workload& workload;
   std::string pointer;  // of the pod
   std::string command_pointer() const { return pointer + "/containers/main/command"; }
+  Value offloading() const {
+    const Value* found = get(workload.spec, {"kvCacheOffloading"});
+    return found == nullptr ? Value() : *found;
+  }
+  // Of the transfer between prefill and decode; "" when one pod does both.
+  std::string_view role() const {
+    if (build.split() == Split::kNo) return "";
+    return workload.is_prefill() ? "kv_producer" : "kv_consumer";
+  }
+  void warn_of_lost_offloading() const {
+    if (offloading().is_null()) return;
+    build.warn(workload.pointer + "/kvCacheOffloading",
+               "has no effect: the container names a KV connector of its own");
+  }
 };
 
 // The preset's connector gives way to one in the arguments.
-void yield_connector(Value& main, std::vector<std::string> command) {
+void yield_connector(const Place& at, Value& main, std::vector<std::string> command) {
   if (!mentions(words(main, "args"), "kv-transfer-config") &&
       !env_mentions(main, "kv-transfer-config")) {
     return;
   }
   std::erase_if(command, [](const std::string& w) { return w.starts_with(kConnector); });
   set_words(main, "command", command);
+  at.warn_of_lost_offloading();
 }
 
 void add_model_path(const Place& at, Value& main, std::vector<std::string>& command) {
@@ -96,23 +80,31 @@ void add_model_path(const Place& at, Value& main, std::vector<std::string>& comm
   set_words(main, "command", command);
 }
 
+// What the preset's command would have said of KV: the transfer to or from the other role, and the
+// tiers below the GPU's memory.
 void add_connector(const Place& at, Value& main, const std::vector<std::string>& command) {
+  const std::string json = kv_transfer_json(at.offloading(), at.role());
+  if (json.empty()) return;
   std::vector<std::string> args = words(main, "args");
   if (mentions(command, "kv-transfer-config") || mentions(args, "kv-transfer-config") ||
       env_mentions(main, "kv-transfer-config")) {
+    at.warn_of_lost_offloading();
     return;
   }
   if (!is_vllm_serve(command)) {
     at.build.warn(at.command_pointer(),
-                  "replaces the preset's and names no KV connector: prefill results would never "
-                  "reach decode");
+                  at.role().empty()
+                      ? "replaces the preset's and names no KV connector: kvCacheOffloading has no "
+                        "effect"
+                      : "replaces the preset's and names no KV connector: prefill results would "
+                        "never reach decode");
     return;
   }
-  const std::string_view role = at.workload.is_prefill() ? "kv_producer" : "kv_consumer";
-  args.push_back(fmt::format("{}={}", kConnector, kv_transfer_json(Value(), role)));
+  args.push_back(fmt::format("{}={}", kConnector, json));
   set_words(main, "args", args);
   at.build.warn(at.command_pointer(),
-                "replaces the preset's and names no KV connector: NixlConnector added");
+                fmt::format("replaces the preset's and names no KV connector: {} added",
+                            at.role().empty() ? "OffloadingConnector" : "NixlConnector"));
 }
 
 bool names_flag(const Value& main, const std::vector<std::string>& command, std::string_view flag) {
@@ -121,20 +113,6 @@ bool names_flag(const Value& main, const std::vector<std::string>& command, std:
   };
   return std::ranges::any_of(command, is_flag) ||
          std::ranges::any_of(words(main, "args"), is_flag) || env_mentions(main, flag);
-}
-
-// The value of `--flag=value` or `--flag value` among command and args, "" when it is not there.
-std::string flag_value(const Value& main, const std::vector<std::string>& command,
-                       std::string_view flag) {
-  std::vector<std::string> all = command;
-  for (std::string& word : words(main, "args")) all.push_back(std::move(word));
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (all[i] == flag) return i + 1 < all.size() ? all[i + 1] : "";
-    if (all[i].starts_with(flag) && all[i].substr(flag.size()).starts_with('=')) {
-      return all[i].substr(flag.size() + 1);
-    }
-  }
-  return "";
 }
 
 // vLLM by itself serves the path as the model's name, on port 8000: the sidecar's.
@@ -149,7 +127,7 @@ void add_identity(const Place& at, Value& main, const std::vector<std::string>& 
   if (port == kBehindSidecar && !names_flag(main, command, "--port")) {
     added.push_back(fmt::format("--port={}", port));
   }
-  const std::string wanted = flag_value(main, command, "--port");
+  const std::string wanted = flag_value(all_words(main), "--port");
   if (!wanted.empty() && wanted != port) {
     at.build.warn(
         at.command_pointer(),
@@ -192,21 +170,20 @@ void warn_of_lost_parallelism(const Place& at, const Value& main,
 
 }  // namespace
 
-void fix_engine_command(Build& build, const Workload& workload, std::string_view place,
-                        Value& pod) {
+void fix_engine_command(Build& build, const PodPlace& place, Value& pod) {
   Value* main = named(pod.find("containers"), "main");
   if (main == nullptr) return;
-  const Place at{build, workload, fmt::format("{}/{}", workload.pointer, place)};
+  const Place at{build, place.workload, place.pointer()};
   std::vector<std::string> command = words(*main, "command");
   if (command.size() > 2 && command[2] == engine_script()) {
-    yield_connector(*main, std::move(command));
+    yield_connector(at, *main, std::move(command));
     return;
   }
   if (is_vllm_serve(command)) {
     add_model_path(at, *main, command);
     add_identity(at, *main, command, has_routing_sidecar(pod) ? kBehindSidecar : "8000");
   }
-  if (build.split() == Split::kYes) add_connector(at, *main, command);
+  add_connector(at, *main, command);
   warn_of_lost_parallelism(at, *main, command);
 }
 

@@ -54,8 +54,12 @@ TEST_F(EngineScript, PassesPresetFlagsAsTheyStandAndUserArgumentsThroughTheShell
                           "--x", "y z", "--w"));
 }
 
-// B27
+// llmisvc:B27
 TEST_F(EngineScript, LeavesJsonWhole) {
+  const auto offloading = text::json::parse(
+      R"({"cpu":"1Gi","evictionPolicy":"arc","secondary":[{"fileSystem":{"emptyDir":{}}}]})");
+  const std::string tiers = "--kv-transfer-config=" + kv_transfer_json(*offloading, "");
+  EXPECT_THAT(run("0.30.0", "'" + tiers + "' --"), ElementsAre("serve", "/mnt/models", tiers));
   const std::string json = kv_transfer_json(Value(), "kv_producer");
   EXPECT_THAT(
       run("0.30.0", "'--kv-transfer-config=" + json + "' -- --a '" + json + "' '--b=" + json + "'"),
@@ -91,6 +95,11 @@ TEST_F(EngineScript, WorksOutRanksAndAddressesOfAGroup) {
                   "LWS_LEADER_ADDRESS=127.0.0.1 LWS_WORKER_INDEX=3 VLLM_API_SERVER_COUNT=4"),
               ElementsAre("serve", "/mnt/models", "--data-parallel-address=127.0.0.1",
                           "--data-parallel-start-rank=6", "--api-server-count=4"));
+
+  // An address is not looked up: it may have no name.
+  EXPECT_THAT(run("0.30.0", "--master-addr=LWS_LEADER_ADDRESS --",
+                  "LWS_LEADER_ADDRESS=127.77.250.250 DP_ADDRESS_RESOLVE_ATTEMPTS=0"),
+              ElementsAre("serve", "/mnt/models", "--master-addr=127.77.250.250"));
 
   EXPECT_THAT(run("0.30.0", "--node-rank=0 --node-rank=LWS_WORKER_INDEX --", "LWS_WORKER_INDEX=3"),
               ElementsAre("serve", "/mnt/models", "--node-rank=0", "--node-rank=3"));

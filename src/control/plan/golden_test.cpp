@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -66,8 +68,8 @@ std::string printed(const Plan& plan) {
 }
 
 struct Case {
-  const char* name;
-  const char* file;
+  std::string name;
+  std::string file;
 };
 
 class Golden : public testing::TestWithParam<Case> {};
@@ -108,6 +110,23 @@ INSTANTIATE_TEST_SUITE_P(
       std::erase(name, '-');
       return name;
     });
+
+// Every sample has its golden plan, called as it is.
+std::vector<Case> samples() {
+  std::vector<Case> out;
+  for (const auto& entry : std::filesystem::directory_iterator(kRoot + "/examples/kserve")) {
+    if (entry.path().extension() != ".yaml") continue;
+    out.push_back({entry.path().stem(), "examples/kserve/" + entry.path().filename().string()});
+  }
+  std::ranges::sort(out, {}, &Case::name);
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Samples, Golden, testing::ValuesIn(samples()), [](const auto& info) {
+  std::string name = info.param.name;
+  std::erase(name, '-');
+  return name;
+});
 
 }  // namespace
 }  // namespace baton::plan

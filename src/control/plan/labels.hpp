@@ -15,6 +15,10 @@ inline constexpr std::string_view kName = "app.kubernetes.io/name";
 inline constexpr std::string_view kPartOf = "app.kubernetes.io/part-of";
 inline constexpr std::string_view kWorkload = "kserve.io/component";
 inline constexpr std::string_view kRole = "llm-d.ai/role";
+// Equal on prefill and decode pods of which one can read the other's KV blocks: model, engine
+// images and what decides the shape of a block (revision.cpp). A picker must not pair pods that
+// differ.
+inline constexpr std::string_view kRevision = "baton.dev/revision";
 
 // component, name, part-of.
 Value component_labels(std::string_view service, std::string_view component);

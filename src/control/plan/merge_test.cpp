@@ -13,14 +13,14 @@ std::string merged(std::string_view base, std::string_view over) {
   return dump(merge(*text::yaml::parse(base, "base"), *text::yaml::parse(over, "over")));
 }
 
-// B09
+// llmisvc:B09
 TEST(Merge, MergesContainersByNameAndKeepsWhatIsNotSet) {
   EXPECT_EQ(merged("containers: [{name: main, image: a, tty: true}]",
                    "containers: [{name: main, image: b}]"),
             R"({"containers":[{"name":"main","image":"b","tty":true}]})");
 }
 
-// B10
+// llmisvc:B10
 TEST(Merge, PutsNewContainersFirstAndKeepsTheBaseUnderEmptyLists) {
   EXPECT_EQ(merged("containers: [{name: main}]", "containers: [{name: sidecar}]"),
             R"({"containers":[{"name":"sidecar"},{"name":"main"}]})");
@@ -30,20 +30,23 @@ TEST(Merge, PutsNewContainersFirstAndKeepsTheBaseUnderEmptyLists) {
             R"({"containers":[{"name":"main"}]})");
 }
 
-// B11
+// llmisvc:B11
 TEST(Merge, MergesResourceMapsPerKey) {
   EXPECT_EQ(merged("resources: {requests: {cpu: 1, memory: 1Gi}}",
                    "resources: {requests: {cpu: 2}, limits: {cpu: 4}}"),
             R"({"resources":{"requests":{"cpu":2,"memory":"1Gi"},"limits":{"cpu":4}}})");
+  EXPECT_EQ(merged("resources: {requests: {cpu: 1}}", "resources: {limits: {cpu: 4}}"),
+            R"({"resources":{"requests":{"cpu":1},"limits":{"cpu":4}}})");
 }
 
-// B12
+// llmisvc:B12
 TEST(Merge, ReplacesCommandAndArgs) {
   EXPECT_EQ(merged("{command: [a, b], args: [c]}", "{command: [d]}"),
             R"({"command":["d"],"args":["c"]})");
+  EXPECT_EQ(merged("{args: [a, b]}", "{args: [c]}"), R"({"args":["c"]})");
 }
 
-// B13
+// llmisvc:B13
 TEST(Merge, KeepsTheOrderOfEnvironmentVariablesInTheBase) {
   EXPECT_EQ(
       merged("env: [{name: A, value: '1'}, {name: B, value: '1'}]",
@@ -54,11 +57,11 @@ TEST(Merge, KeepsTheOrderOfEnvironmentVariablesInTheBase) {
             R"({"env":[{"name":"A","value":"2"},{"name":"B","value":"2"}]})");
 }
 
-// B14, better than upstream, where false is lost.
+// Better than upstream, where false is lost (B14).
 TEST(Merge, LetsFalseAndZeroOverride) {
   EXPECT_EQ(merged("parallelism: {expert: true}", "parallelism: {expert: false}"),
             R"({"parallelism":{"expert":false}})");
-  // B15
+  // llmisvc:B15
   EXPECT_EQ(merged("replicas: 3", "replicas: 0"), R"({"replicas":0})");
 }
 
@@ -67,7 +70,7 @@ TEST(Merge, TreatsEmptyStringsAsUnset) {
             R"({"model":{"uri":"hf://a/b","name":"x"}})");
 }
 
-// B16
+// llmisvc:B16
 TEST(Merge, ReplacesListsWithoutAMergeKey) {
   EXPECT_EQ(merged("adapters: [{name: a}]", "adapters: [{name: b}]"),
             R"({"adapters":[{"name":"b"}]})");
@@ -75,7 +78,6 @@ TEST(Merge, ReplacesListsWithoutAMergeKey) {
             R"({"rules":[{"name":"c"}]})");
 }
 
-// B18
 TEST(Merge, UnitesPoolLabels) {
   EXPECT_EQ(merged("selector: {matchLabels: {a: '1'}}", "selector: {matchLabels: {b: '2'}}"),
             R"({"selector":{"matchLabels":{"a":"1","b":"2"}}})");

@@ -52,6 +52,7 @@ Value pod_metadata(const Build& build, const Workload& workload, Value labels) {
       if (key != kModelRouting) metadata[map][key] = value;
     }
   }
+  metadata["labels"][kRevision] = kv_revision(build);
   return metadata;
 }
 

@@ -27,7 +27,45 @@ struct Settings {
   std::string model_routing_header = "X-Gateway-Model-Name";
   bool enable_tls = false;
   std::string cluster_domain = "cluster.local";
-  std::string storage_initializer_image = "kserve/storage-initializer:v0.20.0";
+  // How a model gets into a pod (key storageInitializer).
+  struct Storage {
+    std::string image = "kserve/storage-initializer:v0.20.0";
+    std::string cpu_request = "100m", cpu_limit = "1";
+    std::string memory_request = "100Mi", memory_limit = "1Gi";
+    // A ConfigMap of the system namespace with certificate authorities, "" for none.
+    std::string ca_bundle_config_map;
+    std::string ca_bundle_mount_path = "/etc/ssl/custom-certs";
+    // What oci:// means: a container of the image beside the engine, or an image volume. kFetch is
+    // refused where a service uses it.
+    enum class Oci : std::uint8_t { kOff, kModelcar, kNative, kFetch };
+    Oci oci = Oci::kModelcar;
+    std::string modelcar_cpu = "10m", modelcar_memory = "15Mi";
+    std::optional<std::int64_t> modelcar_uid;
+  };
+  Storage storage;
+  // How Secrets of known shapes are recognised, and what they leave out (key credentials).
+  struct Credentials {
+    std::string s3_access_key_id_name = "awsAccessKeyID";
+    std::string s3_secret_access_key_name = "awsSecretAccessKey";
+    std::string s3_endpoint, s3_use_https, s3_region, s3_verify_ssl, s3_use_virtual_bucket,
+        s3_use_accelerate, s3_use_anonymous_credential, s3_ca_bundle, s3_ca_bundle_config_map;
+    std::string gcs_file_name = "gcloud-application-credentials.json";
+    // With this annotation a service names the one Secret to use.
+    std::string secret_annotation = "serving.kserve.io/storageSecretName";
+  };
+  Credentials credentials;
+  // Images of containers for which nobody names one. Baton's engine computes on CPUs: pods that ask
+  // for an accelerator get vLLM.
+  std::string accelerator_engine_image = "llm-d/llm-d-cuda:v0.9.0";
+  std::string cpu_engine_image = "baton/baton:v0.1.0";
+  std::string sidecar_image = "baton/baton:v0.1.0";
+  // Which generation of flags the sidecar of the presets gets: "0.3.0", "0.10.0"; "" for Baton's.
+  std::string sidecar_version;
+  // Annotations of a certificate Secret that tell when to renew it: the first is written, any is
+  // read (scheduler.expirationAnnotations).
+  std::vector<std::string> expiration_annotations = {"certificates.kserve.io/expiration"};
+  // The scheme that addresses prefer (ingress.urlScheme): "http", "https" or "".
+  std::string url_scheme;
   // The x-k8s InferencePool API is served beside v1: both pools are made.
   bool serves_x_pools = true;
   // What a service gets that names no picker configuration: the October 2025 description's, or the
@@ -56,6 +94,12 @@ struct Settings {
 Settings::ModelRouting model_routing_of(std::string_view text);
 // Pods run the upstream picker instead of Baton's.
 void use_upstream_picker(Settings& settings);
+// The same for engines on CPUs and for the sidecar.
+void use_upstream_engine_and_sidecar(Settings& settings);
+
+// `base` with what the ConfigMap inferenceservice-config says (controller reference 2.1). Keys that
+// are not about LLMInferenceServices are skipped. kInvalid: "inferenceservice-config: <key>: …".
+Result<Settings> read_settings(const Value& config_map, Settings base);
 
 struct ServiceView {
   Value service;                   // LLMInferenceService, either version, as read
@@ -65,7 +109,8 @@ struct ServiceView {
   // ServiceAccounts of its namespace. Unset where there is no API server to ask: then no account
   // counts as missing.
   std::optional<std::vector<Value>> accounts;
-  // Secrets of its namespace. Only which keys and annotations they have matters; values may be cut.
+  // Secrets of its namespace. What matters: annotations, which keys there are, and the values of
+  // S3 settings (S3_ENDPOINT, AWS_DEFAULT_REGION …); credentials are never read.
   std::vector<Value> secrets;
   std::vector<Value> peers;     // the other LLMInferenceServices of its namespace, with status
   std::vector<Value> gateways;  // those that spec.router.gateway.refs name, if they exist
@@ -100,10 +145,15 @@ const std::vector<ChildKind>& child_kinds();
 
 // Something that needs I/O or a clock: reconcile fulfils it.
 struct Wish {
-  enum class Kind : std::uint8_t { kTlsSecret };
+  enum class Kind : std::uint8_t {
+    kTlsSecret,     // a certificate for dns_names and addresses
+    kSharedObject,  // `object`, which belongs to the namespace and not to one service: made or
+                    // brought up to date, never owned, never removed
+  };
   Kind kind;
   std::string ns, name;
   std::vector<std::string> dns_names, addresses;
+  Value object = {};
 };
 
 struct Plan {

@@ -4,6 +4,7 @@
 
 #include "control/plan/build.hpp"
 #include "control/plan/objects.hpp"
+#include "control/plan/storage.hpp"
 
 namespace baton::plan {
 namespace {
@@ -20,13 +21,6 @@ void erase_named(Value& in, std::string_view list, std::string_view name) {
   std::erase_if(*found->if_array(),
                 [&](const Value& item) { return item.string_at({"name"}) == name; });
   if (found->if_array()->empty()) in.if_object()->erase(list);
-}
-
-void name_the_pool(const Build& build, Value& pod) {
-  Value* sidecar = named(pod.find("initContainers"), kSidecar);
-  if (sidecar == nullptr || get(build.spec(), {"router"}) == nullptr) return;
-  add_named((*sidecar)["env"],
-            Object{{"name", "INFERENCE_POOL_NAME"}, {"value", pool_name(build.service)}});
 }
 
 Value tier_volume(const Value& file_system, std::string_view name) {
@@ -80,15 +74,26 @@ void attach_kv_tiers(const Workload& workload, Value& pod) {
   }
 }
 
-Result<Value> pod_spec(Build& build, const Workload& workload, std::string_view place) {
-  const Value* merged = get(workload.spec, {place});
-  Value pod = merged == nullptr ? Value(Object()) : *merged;  // the presets may be replaced
+Result<Value> pod_spec(Build& build, const PodPlace& place) {
+  Value pod = *place.workload.spec.find(place.place);
+  if (named(pod.find("containers"), "main") == nullptr) {
+    build.warn(place.pointer() + "/containers",
+               "has no container 'main': model, devices and tracing reach none of the others");
+  }
+  if (!place.account.name.empty()) pod["serviceAccountName"] = place.account.name;
   // Without TLS nothing makes the Secret.
   if (!build.settings().enable_tls) remove_tls_volume(pod);
-  fix_engine_command(build, workload, place, pod);
-  BATON_TRY(attach_model(build, workload, pod));
-  attach_kv_tiers(workload, pod);
-  name_the_pool(build, pod);
+  if (Value* main = named(pod.find("containers"), "main")) choose_engine_image(build, *main);
+  fit_sidecar(build, pod);
+  fix_engine_command(build, place, pod);
+  const ModelTarget model{.pointer = place.pointer(),
+                          .account = place.account,
+                          .live = place.live,
+                          .with_adapters = true};
+  BATON_TRY(attach_model(build, model, pod));
+  attach_kv_tiers(place.workload, pod);
+  claim_devices(build, place, pod);
+  trace_engine(build, place.workload, pod);
   return pod;
 }
 

@@ -14,4 +14,10 @@ void use_upstream_picker(Settings& settings) {
   settings.picker_version = "0.10.0";
 }
 
+void use_upstream_engine_and_sidecar(Settings& settings) {
+  settings.cpu_engine_image = settings.accelerator_engine_image;
+  settings.sidecar_image = "llm-d/llm-d-router-disagg-sidecar:v0.10.0";
+  settings.sidecar_version = "0.10.0";
+}
+
 }  // namespace baton::plan

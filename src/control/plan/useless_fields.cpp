@@ -25,15 +25,38 @@ void warn_if_set(Build& build, const Value& in, std::initializer_list<std::strin
   build.warn(std::move(pointer), std::string(why));
 }
 
-// Annotations that ask for what is not there yet.
-void warn_of_annotations(Build& build) {
-  const Value* annotations = get(build.service, {"metadata", "annotations"});
-  if (annotations == nullptr || !annotations->is_object()) return;
-  for (const auto& [key, value] : *annotations->if_object()) {
-    if (!key.starts_with("serving.kserve.io/exp-dra-")) continue;
-    build.warn(text::json::pointer("/metadata/annotations", key),
-               "has no effect: not implemented yet");
+// What says how something is done that is not asked for.
+void warn_of_model(Build& build) {
+  const Value& spec = build.spec();
+  const Value* adapters = get(spec, {"model", "lora", "adapters"});
+  const bool adapted =
+      adapters != nullptr && adapters->is_array() && !adapters->if_array()->empty();
+  if (!adapted) {
+    for (const std::string_view field : {"maxRank", "maxAdapters", "maxCpuAdapters"}) {
+      warn_if_set(build, spec, {"model", "lora", field}, "/spec",
+                  "has no effect without /spec/model/lora/adapters");
+    }
   }
+  const Value* confidential = get(spec, {"model", "confidential", "enabled"});
+  const bool wanted = confidential != nullptr && *confidential == Value(true);
+  if (!wanted) {
+    warn_if_set(build, spec, {"model", "confidential", "resourceId"}, "/spec",
+                "has no effect unless confidential.enabled is true");
+  }
+  const Value* enabled = get(spec, {"storageInitializer", "enabled"});
+  if (wanted && enabled != nullptr && *enabled == Value(false)) {
+    build.warn("/spec/model/confidential",
+               "has no effect: with storageInitializer.enabled false nothing is downloaded");
+  } else if (wanted && adapted) {
+    build.warn("/spec/model/confidential",
+               "has no effect beside adapters: the initializer decrypts single downloads only");
+  }
+}
+
+void warn_of_tracing(Build& build) {
+  if (get(build.spec(), {"tracing"}) == nullptr) return;
+  if (!build.spec().string_at({"tracing", "exporterEndpoint"}).empty()) return;
+  build.warn("/spec/tracing", "has no effect on engines without exporterEndpoint");
 }
 
 }  // namespace
@@ -57,11 +80,10 @@ void warn_of_useless_fields(Build& build) {
   }
   warn_if_set(build, spec, {"router", "route", "group"}, "/spec", kLater);
   warn_if_set(build, spec, {"router", "scheduler", "tokenizer"}, "/spec", kLater);
-  warn_if_set(build, spec, {"tracing"}, "/spec", kLater);
-  warn_if_set(build, spec, {"model", "lora", "adapters"}, "/spec", kLater);
   warn_if_set(build, spec, {"scaling"}, "/spec", kLater);
   if (prefill) warn_if_set(build, prefill->spec, {"scaling"}, prefill->pointer, kLater);
-  warn_of_annotations(build);
+  warn_of_model(build);
+  warn_of_tracing(build);
   const std::string_view criticality = build.service.string_at(
       {"metadata", "annotations", "internal.serving.kserve.io/model-criticality"});
   if (!criticality.empty()) {

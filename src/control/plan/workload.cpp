@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "control/plan/accounts.hpp"
 #include "control/plan/build.hpp"
 #include "control/plan/objects.hpp"
 #include "formats/api/validate.hpp"
@@ -44,27 +45,6 @@ Value sidecar_rules() {
              {"verbs", read}}};
 }
 
-struct Account {
-  std::string name;
-  bool is_ours;
-};
-
-// The account the user names for any of the pods, else ours.
-Account account(std::initializer_list<const Value*> pods, std::string ours) {
-  for (const Value* pod : pods) {
-    if (pod == nullptr) continue;
-    const std::string_view users = pod->string_at({"serviceAccountName"});
-    if (!users.empty()) return {std::string(users), false};
-  }
-  return {std::move(ours), true};
-}
-
-void add_account(Build& build, const Account& account) {
-  if (!account.is_ours) return;
-  build.add(object("v1", "ServiceAccount", build.ns, account.name,
-                   component_labels(build.name, "llminferenceservice-workload")));
-}
-
 void add_sidecar_role(Build& build, const Account& account, std::string_view stem) {
   const Value labels = component_labels(build.name, "llminferenceservice-workload");
   const std::string role_name = build.child(fmt::format("{}-role", stem));
@@ -82,7 +62,7 @@ void add_sidecar_role(Build& build, const Account& account, std::string_view ste
 
 Value rollout(const Value& workload, bool fill_defaults) {
   const Value* strategy = get(workload, {"rolloutStrategy"});
-  if (strategy == nullptr) return {};
+  if (strategy == nullptr || *strategy == Value(Object())) return {};
   Object out;
   const auto take = [&](std::string_view key, Value fallback) {
     if (const Value* value = get(*strategy, {key})) {
@@ -99,7 +79,7 @@ Value rollout(const Value& workload, bool fill_defaults) {
 // ---- one pod per replica ----
 
 Value deployment(const Build& build, const Workload& workload, Value pod) {
-  const std::string name = build.child(workload.is_prefill() ? "-kserve-prefill" : "-kserve");
+  const std::string name = workload_name(build, workload);
   const std::string component =
       fmt::format("llminferenceservice-workload{}", workload.is_prefill() ? "-prefill" : "");
   Value out = object("apps/v1", "Deployment", build.ns, name,
@@ -129,7 +109,7 @@ struct Group {
 
 Value leader_worker_set(const Build& build, const Workload& workload, Group pods) {
   const std::string_view suffix = workload.is_prefill() ? "-prefill" : "";
-  const std::string name = build.child(fmt::format("-kserve-mn{}", suffix));
+  const std::string name = workload_name(build, workload);
   const std::string leader = fmt::format("llminferenceservice-workload-leader{}", suffix);
   const std::string worker = fmt::format("llminferenceservice-workload-worker{}", suffix);
   const bool led = !pods.leader.is_null();
@@ -166,20 +146,38 @@ Value leader_worker_set(const Build& build, const Workload& workload, Group pods
   return out;
 }
 
+// The pod spec of a live group, or null.
+const Value* live_pod(const Build& build, const Workload& workload, std::string_view member) {
+  const Value* live = build.live("LeaderWorkerSet", workload_name(build, workload));
+  return live == nullptr ? nullptr : get(*live, {"spec", "leaderWorkerTemplate", member, "spec"});
+}
+
 Result<Value> planned_group(Build& build, const Workload& workload, const Account& account) {
   Group pods;
   if (get(workload.spec, {"template"}) != nullptr) {
-    BATON_TRY_ASSIGN(pods.leader, pod_spec(build, workload, "template"));
-    pods.leader["serviceAccountName"] = account.name;
+    BATON_TRY_ASSIGN(pods.leader, pod_spec(build, {workload, "template", account,
+                                                   live_pod(build, workload, "leaderTemplate")}));
   }
-  BATON_TRY_ASSIGN(pods.worker, pod_spec(build, workload, "worker"));
-  pods.worker["serviceAccountName"] = account.name;
+  BATON_TRY_ASSIGN(pods.worker, pod_spec(build, {workload, "worker", account,
+                                                 live_pod(build, workload, "workerTemplate")}));
   return leader_worker_set(build, workload, std::move(pods));
 }
 
-Account group_account(const Build& build, const Workload& workload) {
-  return account({get(workload.spec, {"template"}), get(workload.spec, {"worker"})},
-                 build.child(workload.is_prefill() ? "-kserve-mn-prefill" : "-kserve-mn"));
+// One account for leader and workers.
+Result<Account> group_account(Build& build, const Workload& workload) {
+  const Value* leader = get(workload.spec, {"template"});
+  const Value* worker = get(workload.spec, {"worker"});
+  Account out = named_or_ours({leader, worker}, workload_name(build, workload));
+  if (out.is_ours) return out;
+  const bool by_leader = leader != nullptr && leader->string_at({"serviceAccountName"}) == out.name;
+  BATON_TRY(check_account(
+      build, out, fmt::format("{}/{}", workload.pointer, by_leader ? "template" : "worker")));
+  const std::string_view workers = worker->string_at({"serviceAccountName"});
+  if (!workers.empty() && workers != out.name) {
+    build.warn(workload.pointer + "/worker/serviceAccountName",
+               fmt::format("has no effect: workers run as {}, as their leader does", out.name));
+  }
+  return out;
 }
 
 bool any_sidecar(const Workload& workload) {
@@ -196,15 +194,16 @@ Status add_multi_node(Build& build) {
   const Workload main = main_workload(build);
   const auto prefill = prefill_workload(build);
   std::vector<Value> sets;
+  add_device_template(build);
   if (main.is_multi_node()) {
-    const Account owner = group_account(build, main);
+    BATON_TRY_ASSIGN(const Account owner, group_account(build, main));
     add_account(build, owner);
     if (any_sidecar(main)) add_sidecar_role(build, owner, "-kserve-mn");
     BATON_TRY_ASSIGN(Value set, planned_group(build, main, owner));
     sets.push_back(std::move(set));
   }
   if (prefill && prefill->is_multi_node()) {
-    const Account owner = group_account(build, *prefill);
+    BATON_TRY_ASSIGN(const Account owner, group_account(build, *prefill));
     add_account(build, owner);
     BATON_TRY_ASSIGN(Value set, planned_group(build, *prefill, owner));
     sets.push_back(std::move(set));
@@ -213,22 +212,38 @@ Status add_multi_node(Build& build) {
   return {};
 }
 
-Status add_single_node(Build& build) {
-  const Workload main = main_workload(build);
-  if (!main.is_multi_node()) {
-    BATON_TRY_ASSIGN(Value pod, pod_spec(build, main, "template"));
-    if (has_routing_sidecar(pod)) {
-      const Account owner = account({&pod}, build.child("-kserve"));
-      add_account(build, owner);
-      add_sidecar_role(build, owner, "-kserve");
-      pod["serviceAccountName"] = owner.name;
-    }
-    build.add(deployment(build, main, std::move(pod)));
+namespace {
+
+Status add_deployment(Build& build, const Workload& workload) {
+  const Value* pod = get(workload.spec, {"template"});
+  if (pod == nullptr) {
+    return invalid(
+        fmt::format("{}/template: is missing: no preset and no baseRef has one", workload.pointer));
   }
-  const auto prefill = prefill_workload(build);
-  if (prefill && !prefill->is_multi_node()) {
-    BATON_TRY_ASSIGN(Value pod, pod_spec(build, *prefill, "template"));
-    build.add(deployment(build, *prefill, std::move(pod)));
+  // Without a sidecar the user's account, or the namespace's default, will do.
+  const bool ours = has_routing_sidecar(*pod) && !workload.is_prefill();
+  Account account = named_or_ours({pod}, ours ? workload_name(build, workload) : "");
+  account.is_ours = account.is_ours && ours;
+  BATON_TRY(check_account(build, account, workload.pointer + "/template"));
+  if (ours) {
+    add_account(build, account);
+    add_sidecar_role(build, account, "-kserve");
+  }
+  const Value* live = build.live("Deployment", workload_name(build, workload));
+  if (live != nullptr) live = get(*live, {"spec", "template", "spec"});
+  BATON_TRY_ASSIGN(Value planned, pod_spec(build, {workload, "template", account, live}));
+  build.add(deployment(build, workload, std::move(planned)));
+  return {};
+}
+
+}  // namespace
+
+Status add_single_node(Build& build) {
+  if (const Workload main = main_workload(build); !main.is_multi_node()) {
+    BATON_TRY(add_deployment(build, main));
+  }
+  if (const auto prefill = prefill_workload(build); prefill && !prefill->is_multi_node()) {
+    BATON_TRY(add_deployment(build, *prefill));
   }
   return {};
 }

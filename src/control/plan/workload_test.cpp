@@ -1,4 +1,4 @@
-// Engine pods: topologies, labels, accounts, storage, command lines.
+// Engine pods: topologies, labels, accounts, command lines.
 
 #include <gmock/gmock.h>
 
@@ -20,7 +20,7 @@ std::string at(const Value& in, std::initializer_list<std::string_view> path) {
   return found == nullptr ? "" : dump(*found);
 }
 
-// A01
+// llmisvc:A01
 TEST(Workload, IsADeploymentWithTheModelAndAServiceBothOwnedByTheService) {
   ServiceView v = view("{baseRefs: [{name: base}]}");
   v.configs.push_back(config("base", "{template: {containers: [{name: main, image: x}]}}"));
@@ -30,6 +30,9 @@ TEST(Workload, IsADeploymentWithTheModelAndAServiceBothOwnedByTheService) {
   const Value deployment = child(p, "Deployment", "s-kserve");
   EXPECT_EQ(main_of(p, "s-kserve").string_at({"image"}), "x");
   EXPECT_EQ(
+      main_of(p, "s-kserve").find("volumeMounts")->if_array()->back().string_at({"mountPath"}),
+      "/mnt/models");
+  EXPECT_EQ(
       at(deployment, {"metadata", "ownerReferences"}),
       R"([{"apiVersion":"serving.kserve.io/v1alpha2","kind":"LLMInferenceService","name":"s",)"
       R"("uid":"u-1","controller":true,"blockOwnerDeletion":true}])");
@@ -38,7 +41,7 @@ TEST(Workload, IsADeploymentWithTheModelAndAServiceBothOwnedByTheService) {
               ElementsAre("Preset:kserve/kserve-config-llm-template", "UserRef:ns/base"));
 }
 
-// A02, A03, A15
+// llmisvc:A02 llmisvc:A03 llmisvc:A15
 TEST(Workload, KeepsTheLiveNumberOfReplicasUnlessTheSpecSaysOne) {
   ServiceView v = view("{}");
   v.children.push_back(yaml("{kind: Deployment, metadata: {name: s-kserve}, spec: {replicas: 3}}"));
@@ -48,39 +51,67 @@ TEST(Workload, KeepsTheLiveNumberOfReplicasUnlessTheSpecSaysOne) {
   EXPECT_EQ(at(child(planned(v), "Deployment", "s-kserve"), {"spec", "replicas"}), "2");
 
   EXPECT_EQ(at(child(planned("{}"), "Deployment", "s-kserve"), {"spec", "replicas"}), "");
+
+  ServiceView group = view("{worker: {}, parallelism: {pipeline: 2}}");
+  group.children.push_back(
+      yaml("{kind: LeaderWorkerSet, metadata: {name: s-kserve-mn}, spec: {replicas: 3}}"));
+  EXPECT_EQ(at(child(planned(group), "LeaderWorkerSet", "s-kserve-mn"), {"spec", "replicas"}), "3");
+  group.service["spec"]["replicas"] = 2;
+  EXPECT_EQ(at(child(planned(group), "LeaderWorkerSet", "s-kserve-mn"), {"spec", "replicas"}), "2");
 }
 
-// A04, A06
+// llmisvc:A04 llmisvc:A06
 TEST(Workload, HandsDownOnlyKnownLabelsAndAnnotations) {
   ServiceView v = view("{}");
   v.service["metadata"]["labels"] = yaml("{kueue.x-k8s.io/queue-name: q, mine: x}");
-  v.service["metadata"]["annotations"] =
-      yaml("{prometheus.io/scrape: 'true', kubectl.kubernetes.io/last-applied-configuration: z}");
+  v.service["metadata"]["annotations"] = yaml(
+      "{prometheus.io/scrape: 'true', kueue.x-k8s.io/a: b, internal.serving.kserve.io/c: d, "
+      "kubectl.kubernetes.io/last-applied-configuration: z}");
 
   const Value d = child(planned(v), "Deployment", "s-kserve");
 
-  EXPECT_EQ(d.string_at({"metadata", "labels", "kueue.x-k8s.io/queue-name"}), "q");
-  EXPECT_EQ(d.string_at({"spec", "template", "metadata", "labels", "kueue.x-k8s.io/queue-name"}),
-            "q");
-  EXPECT_EQ(d.find_path({"spec", "template", "metadata", "labels", "mine"}), nullptr);
-  EXPECT_EQ(at(d, {"spec", "template", "metadata", "annotations"}),
-            R"({"prometheus.io/scrape":"true"})");
+  for (const Value* metadata :
+       {d.find("metadata"), d.find_path({"spec", "template", "metadata"})}) {
+    EXPECT_EQ(metadata->string_at({"labels", "kueue.x-k8s.io/queue-name"}), "q");
+    EXPECT_EQ(metadata->find_path({"labels", "mine"}), nullptr);
+    EXPECT_EQ(*metadata->find("annotations"),
+              yaml("{prometheus.io/scrape: 'true', kueue.x-k8s.io/a: b}"));
+  }
 }
 
-// A05, A07
+// llmisvc:A05
+TEST(Workload, KeepsTheModelRoutingAnnotationAwayFromPods) {
+  constexpr std::string_view kKey = "serving.kserve.io/model-based-routing-enabled";
+  const Plan one = planned("{annotations: {note: b}}");
+  EXPECT_EQ(one.merged.string_at({"spec", "annotations", kKey}), "true");
+  EXPECT_EQ(
+      at(child(one, "Deployment", "s-kserve"), {"spec", "template", "metadata", "annotations"}),
+      R"({"note":"b"})");
+  const Plan many = planned("{annotations: {note: b}, worker: {}, parallelism: {pipeline: 2}}");
+  for (const std::string_view place : {"leaderTemplate", "workerTemplate"}) {
+    EXPECT_EQ(at(child(many, "LeaderWorkerSet", "s-kserve-mn"),
+                 {"spec", "leaderWorkerTemplate", place, "metadata", "annotations"}),
+              R"({"note":"b"})");
+  }
+}
+
+// llmisvc:A07
 TEST(Workload, PutsSpecLabelsOnPodsAndTheServiceButNeverIntoSelectors) {
   const Plan p = planned("{labels: {team: a}, annotations: {note: b}}");
   const Value d = child(p, "Deployment", "s-kserve");
   const Value s = child(p, "Service", "s-kserve-workload-svc");
 
   EXPECT_EQ(d.string_at({"spec", "template", "metadata", "labels", "team"}), "a");
-  EXPECT_EQ(at(d, {"spec", "template", "metadata", "annotations"}), R"({"note":"b"})");
+  EXPECT_EQ(d.string_at({"spec", "template", "metadata", "annotations", "note"}), "b");
   EXPECT_EQ(
       at(d, {"spec", "selector", "matchLabels"}),
       R"({"app.kubernetes.io/component":"llminferenceservice-workload","app.kubernetes.io/name":"s",)"
       R"("app.kubernetes.io/part-of":"llminferenceservice","kserve.io/component":"workload"})");
   EXPECT_EQ(s.string_at({"metadata", "labels", "team"}), "a");
-  EXPECT_EQ(s.find_path({"spec", "selector", "team"}), nullptr);
+  EXPECT_EQ(s.string_at({"metadata", "annotations", "note"}), "b");
+  EXPECT_EQ(
+      *s.find_path({"spec", "selector"}),
+      *child(planned("{}"), "Service", "s-kserve-workload-svc").find_path({"spec", "selector"}));
 }
 
 // The catch-all Service upstream can hit prefill pods.
@@ -93,7 +124,7 @@ TEST(Workload, ServiceNeverSelectsPrefillPods) {
             "both");
 }
 
-// A08, A13
+// llmisvc:A08 llmisvc:A13
 TEST(Workload, OfSeveralPodsIsALeaderWorkerSet) {
   const Plan p = planned("{replicas: 2, worker: {}, parallelism: {data: 4, dataLocal: 2}}");
   const Value lws = child(p, "LeaderWorkerSet", "s-kserve-mn");
@@ -104,14 +135,19 @@ TEST(Workload, OfSeveralPodsIsALeaderWorkerSet) {
   EXPECT_EQ(lws.string_at({"spec", "leaderWorkerTemplate", "leaderTemplate", "metadata", "labels",
                            "llm-d.ai/role"}),
             "both");
-  EXPECT_EQ(lws.find_path({"spec", "leaderWorkerTemplate", "workerTemplate", "metadata", "labels",
-                           "llm-d.ai/role"}),
-            nullptr);
+  for (const std::string_view key : {"llm-d.ai/role", "kserve.io/component"}) {
+    EXPECT_NE(lws.find_path(
+                  {"spec", "leaderWorkerTemplate", "leaderTemplate", "metadata", "labels", key}),
+              nullptr);
+    EXPECT_EQ(lws.find_path(
+                  {"spec", "leaderWorkerTemplate", "workerTemplate", "metadata", "labels", key}),
+              nullptr);
+  }
   EXPECT_EQ(lws.find_path({"spec", "leaderWorkerTemplate", "subGroupPolicy"}), nullptr);
   EXPECT_FALSE(child(p, "ServiceAccount", "s-kserve-mn").is_null());
 }
 
-// A09, A10
+// llmisvc:A09 llmisvc:A10
 TEST(Workload, SplitOverSeveralPodsHasTwoSetsAndASidecarOnTheLeader) {
   const Plan p = planned(
       "{worker: {}, parallelism: {data: 4, dataLocal: 2}, prefill: {worker: {}, parallelism: "
@@ -128,8 +164,13 @@ TEST(Workload, SplitOverSeveralPodsHasTwoSetsAndASidecarOnTheLeader) {
       decode.find_path({"spec", "leaderWorkerTemplate", "workerTemplate", "spec"});
   EXPECT_FALSE(container(*leader, "initContainers", "llm-d-routing-sidecar").is_null());
   EXPECT_TRUE(container(*worker, "initContainers", "llm-d-routing-sidecar").is_null());
-  EXPECT_FALSE(child(p, "Role", "s-kserve-mn-role").is_null());
-  EXPECT_FALSE(child(p, "RoleBinding", "s-kserve-mn-rb").is_null());
+  EXPECT_FALSE(child(p, "ServiceAccount", "s-kserve-mn").is_null());
+  EXPECT_EQ(*child(p, "Role", "s-kserve-mn-role").find("rules"),
+            yaml("[{apiGroups: [''], resources: [pods], verbs: [get, list, watch]}, {apiGroups: "
+                 "[inference.networking.k8s.io, inference.networking.x-k8s.io], resources: "
+                 "[inferencepools], verbs: [get, list, watch]}]"));
+  EXPECT_EQ(child(p, "RoleBinding", "s-kserve-mn-rb").string_at({"roleRef", "name"}),
+            "s-kserve-mn-role");
   EXPECT_THAT(strings(container(*worker, "containers", "main"), "command"),
               Contains("--data-parallel-start-rank=LWS_WORKER_INDEX*2"));
 }
@@ -147,48 +188,125 @@ TEST(Workload, SplitsALargeModelByPipelineStages) {
   EXPECT_THAT(command, Contains("--headless"));
 }
 
-// A17, A18
+// llmisvc:A17 llmisvc:A18
 TEST(Workload, RollsOutAsTold) {
-  EXPECT_EQ(at(child(planned("{}"), "Deployment", "s-kserve"), {"spec", "strategy"}), "");
-  EXPECT_EQ(
-      at(child(planned("{rolloutStrategy: {}}"), "Deployment", "s-kserve"), {"spec", "strategy"}),
-      "");
-  EXPECT_EQ(at(child(planned("{rolloutStrategy: {maxSurge: 50%}}"), "Deployment", "s-kserve"),
-               {"spec", "strategy"}),
+  const auto strategy = [](std::string_view rollout) {
+    const Plan p = planned("{" + std::string(rollout) + "}");
+    return at(child(p, "Deployment", "s-kserve"), {"spec", "strategy"});
+  };
+  EXPECT_EQ(strategy(""), "");
+  EXPECT_EQ(strategy("rolloutStrategy: {}"), "");
+  EXPECT_EQ(strategy("rolloutStrategy: {maxSurge: 50%}"),
             R"({"type":"RollingUpdate","rollingUpdate":{"maxSurge":"50%"}})");
+  EXPECT_EQ(strategy("rolloutStrategy: {maxUnavailable: 1}"),
+            R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1}})");
+  EXPECT_EQ(strategy("rolloutStrategy: {maxUnavailable: 0, maxSurge: 2}"),
+            R"({"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":0,"maxSurge":2}})");
+
+  const auto rolling = [](std::string_view rollout) {
+    const Plan p =
+        planned("{worker: {}, parallelism: {pipeline: 2}, " + std::string(rollout) + "}");
+    return at(child(p, "LeaderWorkerSet", "s-kserve-mn"), {"spec", "rolloutStrategy"});
+  };
+  EXPECT_EQ(rolling("replicas: 1"), R"({"type":"RollingUpdate"})");
+  EXPECT_EQ(rolling("rolloutStrategy: {}"), R"({"type":"RollingUpdate"})");
   EXPECT_EQ(
-      at(child(
-             planned(
-                 "{worker: {}, parallelism: {pipeline: 2}, rolloutStrategy: {maxUnavailable: 2}}"),
-             "LeaderWorkerSet", "s-kserve-mn"),
-         {"spec", "rolloutStrategy"}),
+      rolling("rolloutStrategy: {maxUnavailable: 2}"),
       R"({"type":"RollingUpdate","rollingUpdateConfiguration":{"maxUnavailable":2,"maxSurge":0}})");
+  EXPECT_EQ(
+      rolling("rolloutStrategy: {maxSurge: 1}"),
+      R"({"type":"RollingUpdate","rollingUpdateConfiguration":{"maxUnavailable":1,"maxSurge":1}})");
 }
 
-// A20, A21, A22
-TEST(Workload, UsesTheAccountTheUserNamesAndMakesOneForTheSidecarOtherwise) {
+// llmisvc:A20 llmisvc:A21
+TEST(Accounts, AreTheUsersWhereOneIsNamed) {
   const Plan own = planned("{prefill: {}, template: {serviceAccountName: mine}}");
   EXPECT_TRUE(child(own, "ServiceAccount", "s-kserve").is_null());
   EXPECT_EQ(pod(own, "s-kserve").string_at({"serviceAccountName"}), "mine");
+  EXPECT_FALSE(child(own, "Role", "s-kserve-role").is_null());
   EXPECT_EQ(at(child(own, "RoleBinding", "s-kserve-rb"), {"subjects"}),
             R"([{"kind":"ServiceAccount","name":"mine","namespace":"ns"}])");
 
   const Plan split = planned("{prefill: {}}");
+  EXPECT_FALSE(child(split, "ServiceAccount", "s-kserve").is_null());
   EXPECT_EQ(pod(split, "s-kserve").string_at({"serviceAccountName"}), "s-kserve");
+  EXPECT_EQ(pod(split, "s-kserve-prefill").find("serviceAccountName"), nullptr);
 
   const Plan plain = planned("{}");
   EXPECT_TRUE(child(plain, "ServiceAccount", "s-kserve").is_null());
   EXPECT_TRUE(child(plain, "Role", "s-kserve-role").is_null());
+
+  const Plan group = planned(
+      "{worker: {serviceAccountName: workers}, template: {serviceAccountName: leaders}, "
+      "parallelism: {pipeline: 2}}");
+  EXPECT_TRUE(child(group, "ServiceAccount", "s-kserve-mn").is_null());
+  for (const std::string_view place : {"leaderTemplate", "workerTemplate"}) {
+    EXPECT_EQ(child(group, "LeaderWorkerSet", "s-kserve-mn")
+                  .string_at({"spec", "leaderWorkerTemplate", place, "spec", "serviceAccountName"}),
+              "leaders");
+  }
+  EXPECT_THAT(warnings(group), Contains(HasSubstr("workers run as leaders")));
 }
 
-// B31
+// llmisvc:A19
+TEST(Accounts, OfOursHaveThePullSecretsOfTheDefaultOne) {
+  ServiceView v = view(
+      "{worker: {}, parallelism: {pipeline: 2}, prefill: {worker: {}, parallelism: {pipeline: "
+      "2}}}");
+  ServiceView single = view("{prefill: {}}");
+  v.accounts = {
+      yaml("{metadata: {name: default, namespace: ns}, imagePullSecrets: [{name: pull}], "
+           "secrets: [{name: hub}]}")};
+  v.secrets = {yaml("{metadata: {name: hub, namespace: ns}, data: {}}")};
+  single.accounts = v.accounts;
+  single.secrets = v.secrets;
+  for (const auto& [seen, name] :
+       {std::pair(&v, "s-kserve-mn"), std::pair(&v, "s-kserve-mn-prefill"),
+        std::pair(&single, "s-kserve")}) {
+    const Value made = child(planned(*seen), "ServiceAccount", name);
+    EXPECT_EQ(at(made, {"imagePullSecrets"}), R"([{"name":"pull"}])") << name;
+    EXPECT_EQ(at(made, {"secrets"}), R"([{"name":"hub"}])") << name;
+  }
+  single.accounts = {yaml("{metadata: {name: default, namespace: ns}}")};
+  EXPECT_EQ(child(planned(single), "ServiceAccount", "s-kserve").find("imagePullSecrets"), nullptr);
+}
+
+// llmisvc:A23
+TEST(Accounts, ThatAreNotThereAreAnErrorOfTheirWorkload) {
+  const auto failure = [](std::string_view spec) {
+    ServiceView v = view(spec);
+    v.accounts.emplace();
+    const Attempt tried = attempt(v);
+    return tried.failure
+               ? std::string(reason(tried.failure->stage)) + ": " + tried.failure->error.message()
+               : "";
+  };
+  EXPECT_THAT(failure("{template: {serviceAccountName: gone}}"),
+              StartsWith("ReconcileSingleNodeWorkloadError: "
+                         "/spec/template/serviceAccountName: failed to fetch existing "
+                         "ServiceAccount ns/gone"));
+  EXPECT_THAT(failure("{prefill: {template: {serviceAccountName: gone}}}"),
+              HasSubstr("/spec/prefill/template/serviceAccountName: "));
+  EXPECT_THAT(failure("{worker: {serviceAccountName: gone}, parallelism: {pipeline: 2}}"),
+              StartsWith("ReconcileMultiNodeWorkloadError: /spec/worker/serviceAccountName: "));
+  EXPECT_EQ(failure("{prefill: {}}"), "");
+  // Nobody to ask.
+  EXPECT_EQ(refusal(view("{template: {serviceAccountName: gone}}")), "accepted");
+}
+
+// llmisvc:B31
 TEST(Command, CarriesTheTensorParallelSize) {
   const Plan p = planned("{parallelism: {tensor: 4}, prefill: {parallelism: {tensor: 2}}}");
   EXPECT_THAT(strings(main_of(p, "s-kserve"), "command"), Contains("--tensor-parallel-size=4"));
   EXPECT_THAT(strings(main_of(p, "s-kserve-prefill"), "command"),
               Contains("--tensor-parallel-size=2"));
-  EXPECT_THAT(strings(main_of(planned("{}"), "s-kserve"), "command"),
-              Not(Contains(HasSubstr("tensor-parallel"))));
+  EXPECT_THAT(strings(main_of(planned("{parallelism: {tensor: 4}}"), "s-kserve"), "command"),
+              Contains("--tensor-parallel-size=4"));
+  const Plan none = planned("{prefill: {}}");
+  for (const Value& main : {main_of(planned("{}"), "s-kserve"), main_of(none, "s-kserve"),
+                            main_of(none, "s-kserve-prefill")}) {
+    EXPECT_THAT(strings(main, "command"), Not(Contains(HasSubstr("tensor-parallel"))));
+  }
 }
 
 // Upstream's presets let P/D run without any transfer of KV.
@@ -259,6 +377,21 @@ TEST(Command, StaysBehindTheSidecar) {
               Contains(HasSubstr("listens on 8000, but port 8001 of the pod is what is asked")));
 }
 
+TEST(Command, ThatReplacesThePresetsGetsTheOffloadingConnectorToo) {
+  const Plan p = planned(
+      "{kvCacheOffloading: {cpu: 1k}, template: {containers: [{name: main, command: [vllm, "
+      "serve]}]}}");
+  EXPECT_THAT(
+      strings(main_of(p, "s-kserve"), "args"),
+      Contains(StartsWith(R"(--kv-transfer-config={"kv_connector":"OffloadingConnector")")));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("OffloadingConnector added")));
+
+  const Plan own = planned(
+      "{kvCacheOffloading: {cpu: 1k}, template: {containers: [{name: main, args: "
+      "[--kv-transfer-config, x]}]}}");
+  EXPECT_THAT(warnings(own), ElementsAre(HasSubstr("/spec/kvCacheOffloading: has no effect")));
+}
+
 TEST(Command, OfAnotherProgramIsLeftAloneWithAWarning) {
   const Plan p = planned(
       "{prefill: {}, template: {containers: [{name: main, command: [python3, serve.py]}]}}");
@@ -285,7 +418,7 @@ TEST(Sidecar, FallsBackWhenPrefillFailsAndKnowsItsPool) {
   EXPECT_THAT(strings(sidecar, "command"), Contains("--inference-pool=ns/s-inference-pool"));
 }
 
-// B24, H14
+// llmisvc:B24
 TEST(Tls, TurnsOnFlagsProbesVolumesAndTheWishForACertificate) {
   ServiceView v = view("{prefill: {}, router: {route: {}, scheduler: {}}}");
   const Plan off = planned(v);
@@ -318,102 +451,7 @@ TEST(Tls, TurnsOnFlagsProbesVolumesAndTheWishForACertificate) {
   EXPECT_THAT(strings(main_of(off, "s-kserve-router-scheduler"), "command"), Not(Contains("")));
 }
 
-// H01
-TEST(Storage, MountsAClaimReadOnly) {
-  const Plan p = planned("{model: {uri: 'pvc://claim/a/b', name: m}}");
-  const Value main = main_of(p, "s-kserve");
-
-  EXPECT_EQ(
-      dump(main.find("volumeMounts")->if_array()->back()),
-      R"({"mountPath":"/mnt/models","name":"kserve-pvc-source","readOnly":true,"subPath":"a/b"})");
-  EXPECT_EQ(pod(p, "s-kserve").find("initContainers"), nullptr);
-}
-
-// H03. baton:// and file:// are fetched the same way: by the node that runs the pod.
-TEST(Storage, FetchesIntoASharedFolderBeforeTheEngineStarts) {
-  for (const std::string uri : {"hf://a/b", "s3://a/b", "baton://storyteller", "file:///srv/m"}) {
-    const Plan p = planned("{model: {uri: '" + uri + "', name: m}}");
-    const Value init = container(pod(p, "s-kserve"), "initContainers", "storage-initializer");
-    EXPECT_THAT(strings(init, "args"), ElementsAre(uri, "/mnt/models"));
-    EXPECT_EQ(dump(*init.find("volumeMounts")),
-              R"([{"mountPath":"/mnt/models","name":"kserve-provision-location"}])");
-    EXPECT_EQ(dump(main_of(p, "s-kserve").find("volumeMounts")->if_array()->back()),
-              R"({"mountPath":"/mnt/models","name":"kserve-provision-location","readOnly":true})");
-  }
-}
-
-TEST(Storage, RefusesOtherSchemes) {
-  EXPECT_THAT(refusal(view("{model: {uri: 'ftp://a', name: m}}")),
-              HasSubstr("/spec/model/uri: unsupported scheme 'ftp'"));
-  EXPECT_THAT(refusal(view("{model: {uri: models, name: m}}")),
-              HasSubstr("/spec/model/uri: expected scheme://"));
-}
-
-// H02
-TEST(Storage, MountsAnImageOrStandsOneBesideTheEngine) {
-  const Plan native = planned("{model: {uri: 'oci+native://reg/m:1', name: m}}");
-  EXPECT_EQ(
-      at(*named(pod(native, "s-kserve").find("volumes"), "mnt-models"), {"image", "reference"}),
-      "\"reg/m:1\"");
-
-  const Plan car = planned("{model: {uri: 'oci://reg/m:1', name: m}}");
-  EXPECT_EQ(container(pod(car, "s-kserve"), "containers", "modelcar").string_at({"image"}),
-            "reg/m:1");
-  EXPECT_EQ(at(pod(car, "s-kserve"), {"shareProcessNamespace"}), "true");
-}
-
-// H05
-TEST(Storage, StaysAwayWhenTheInitializerIsDisabled) {
-  const Plan p = planned("{storageInitializer: {enabled: false}}");
-  EXPECT_EQ(pod(p, "s-kserve").find("initContainers"), nullptr);
-  EXPECT_EQ(named(pod(p, "s-kserve").find("volumes"), "kserve-provision-location"), nullptr);
-}
-
-// H06
-TEST(Storage, TakesOverWhatTheUserSaysOfTheInitializerExceptWhatItRuns) {
-  const Plan p = planned(
-      "{template: {initContainers: [{name: storage-initializer, image: mine, args: [x], env: "
-      "[{name: A, value: b}]}]}}");
-  const Value init = container(pod(p, "s-kserve"), "initContainers", "storage-initializer");
-
-  EXPECT_EQ(init.string_at({"image"}), "mine");
-  EXPECT_THAT(strings(init, "args"), ElementsAre("hf://a/b", "/mnt/models"));
-  EXPECT_NE(named(init.find("env"), "A"), nullptr);
-  EXPECT_NE(named(init.find("env"), "HF_HUB_ENABLE_HF_TRANSFER"), nullptr);
-  EXPECT_THAT(warnings(p),
-              Contains(HasSubstr("the command and args of storage-initializer have no effect")));
-}
-
-// H10
-TEST(Storage, TellsTheInitializerOfConfidentialModels) {
-  const Plan p = planned(
-      "{model: {uri: 'hf://a/b', name: m, confidential: {enabled: true, resourceId: "
-      "'kbs:///a/b/c'}}}");
-  const Value init = container(pod(p, "s-kserve"), "initContainers", "storage-initializer");
-  EXPECT_EQ(named(init.find("env"), "CONFIDENTIAL_RESOURCE_ID")->string_at({"value"}),
-            "kbs:///a/b/c");
-}
-
-// H13
-TEST(Storage, GivesEachTierOfOffloadedKvItsVolume) {
-  const Plan p = planned(
-      "{kvCacheOffloading: {cpu: 1Gi, secondary: [{fileSystem: {emptyDir: {size: 5Gi}}}, "
-      "{fileSystem: {pvc: {ref: "
-      "{name: c, path: d}}}}, {fileSystem: {pvc: {spec: {storageClassName: x}}}}]}}");
-  const Value spec = pod(p, "s-kserve");
-
-  EXPECT_EQ(at(*named(spec.find("volumes"), "kv-cache-secondary-0"), {"emptyDir"}),
-            R"({"sizeLimit":"5Gi"})");
-  EXPECT_EQ(at(*named(spec.find("volumes"), "kv-cache-secondary-1"), {"persistentVolumeClaim"}),
-            R"({"claimName":"c"})");
-  EXPECT_EQ(at(*named(spec.find("volumes"), "kv-cache-secondary-2"),
-               {"ephemeral", "volumeClaimTemplate", "spec"}),
-            R"({"storageClassName":"x"})");
-  EXPECT_EQ(at(main_of(p, "s-kserve"), {"resources", "requests"}),
-            R"({"ephemeral-storage":"5Gi"})");
-}
-
-// A14
+// llmisvc:A14
 TEST(Workload, GivesWorkersTheLabelsWhenThereIsNoLeader) {
   ServiceView v =
       view("{worker: {containers: [{name: main, image: x}]}, parallelism: {pipeline: 2}}");
@@ -449,11 +487,20 @@ TEST(UselessFields, AreWarnedOf) {
       ElementsAre(HasSubstr("/spec/router/ingress/refs: "),
                   HasSubstr("/spec/router/gateway/refs: ")));
   EXPECT_THAT(warnings(planned("{tracing: {}, replica: 2}")),
-              ElementsAre(HasSubstr("/spec/replica: unknown field"), HasSubstr("/spec/tracing: ")));
-  ServiceView device = view("{}");
-  device.service["metadata"]["annotations"] = yaml("{serving.kserve.io/exp-dra-device-class: a.b}");
-  EXPECT_THAT(warnings(planned(device)),
-              ElementsAre(HasSubstr("exp-dra-device-class: has no effect")));
+              ElementsAre(HasSubstr("/spec/replica: unknown field")));
+  EXPECT_THAT(
+      warnings(planned("{model: {uri: 'hf://a/b', name: m, lora: {maxRank: 8}, confidential: "
+                       "{enabled: false, resourceId: 'kbs:///a/b/c'}}}")),
+      ElementsAre(HasSubstr("/spec/model/lora/maxRank: "),
+                  HasSubstr("/spec/model/confidential/resourceId: ")));
+  EXPECT_THAT(
+      warnings(planned("{model: {uri: 'hf://a/b', name: m, lora: {adapters: [{name: x, uri: "
+                       "'hf://c/d'}]}, confidential: {enabled: true}}}")),
+      ElementsAre(HasSubstr("/spec/model/confidential: ")));
+  EXPECT_THAT(warnings(planned("{template: {containers: [{name: other}]}}")), IsEmpty());
+  ServiceView bare = view("{template: {containers: [{name: other}]}}");
+  bare.configs.push_back(config("kserve-config-llm-template", "{labels: {a: b}}"));
+  EXPECT_THAT(warnings(planned(bare)), ElementsAre(HasSubstr("has no container 'main'")));
 }
 
 TEST(Stopped, LeavesNothing) {

@@ -20,6 +20,10 @@ at_least() {
 
 # ZMQ binds to addresses only, and the leader's name may resolve a little later than we start.
 leader_address() {
+  [[ ! ${LWS_LEADER_ADDRESS:-} =~ ^[0-9.]+$|: ]] || {
+    echo "$LWS_LEADER_ADDRESS"
+    return
+  }
   for _ in $(seq "${DP_ADDRESS_RESOLVE_ATTEMPTS:-30}"); do
     found=$(getent hosts "${LWS_LEADER_ADDRESS:-}" | awk 'NR == 1 { print $1 }')
     [ -z "$found" ] || break

@@ -1,0 +1,29 @@
+#pragma once
+// Command, args and VLLM_ADDITIONAL_ARGS of an engine container, as vLLM will read them.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/text/json.hpp"
+
+namespace baton::plan {
+
+// The strings of a list of the container: "command", "args".
+std::vector<std::string> words(const text::json::Value& container, std::string_view list);
+void set_words(text::json::Value& container, std::string_view list,
+               const std::vector<std::string>& words);
+
+// Whether `flag` is in the text, dashes and underscores being the same to vLLM.
+bool mentions(std::string_view text, std::string_view flag);
+bool mentions(const std::vector<std::string>& words, std::string_view flag);
+// The same for the variable VLLM_ADDITIONAL_ARGS.
+bool env_mentions(const text::json::Value& container, std::string_view flag);
+
+// Command, then VLLM_ADDITIONAL_ARGS (split at blanks), then args: the order in which vLLM gets
+// them from a preset, where the last one wins.
+std::vector<std::string> all_words(const text::json::Value& container);
+// The value of the last `--flag=value` or `--flag value`, "" when there is none.
+std::string flag_value(const std::vector<std::string>& words, std::string_view flag);
+
+}  // namespace baton::plan
