@@ -173,6 +173,11 @@ void use_secret_named(Build& build, std::string_view name, std::string_view said
 
 }  // namespace
 
+bool reads_secret_value(std::string_view key) {
+  return key == kEndpoint || key == kUseHttps ||
+         std::ranges::find(kS3Others, key, &S3Setting::variable) != std::end(kS3Others);
+}
+
 void add_credentials(Build& build, const Account& account, Value& container, Value& pod) {
   if (!build.observed.accounts) return;
   // An account of ours has the default's Secrets, but none of its annotations.

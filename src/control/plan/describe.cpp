@@ -199,7 +199,11 @@ std::string describe(const Plan& plan) {
   std::vector<Branch> branches;
   for (const std::string& config : plan.applied_configs) branches.push_back({"from " + config, {}});
   for (const Wish& wish : plan.wishes) {
-    branches.push_back({fmt::format("Secret {}  certificate, made when it runs", wish.name), {}});
+    branches.push_back({wish.kind == Wish::Kind::kCaBundle
+                            ? fmt::format("ConfigMap {}  copy of {}, shared by the namespace",
+                                          wish.name, wish.source)
+                            : fmt::format("Secret {}  certificate, made when it runs", wish.name),
+                        {}});
   }
   for (const Value& child : plan.children) branches.push_back(branch(child));
   for (std::size_t i = 0; i < branches.size(); ++i) {

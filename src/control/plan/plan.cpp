@@ -30,8 +30,21 @@ Wish tls_secret(const Build& build) {
   return wish;
 }
 
+// Initializers outside the system namespace cannot mount its ConfigMap.
+void wish_for_ca_bundle(Build& build) {
+  const std::string& source = build.settings().storage.ca_bundle_config_map;
+  if (source.empty() || build.ns == build.settings().system_namespace) return;
+  build.out.wishes.push_back({.kind = Wish::Kind::kCaBundle,
+                              .ns = build.ns,
+                              .name = "global-ca-bundle",
+                              .dns_names = {},
+                              .addresses = {},
+                              .source = source});
+}
+
 // In the order in which upstream reconciles them.
 Status add_children(Build& build, Stage& stage) {
+  wish_for_ca_bundle(build);
   if (build.settings().enable_tls) build.out.wishes.push_back(tls_secret(build));
   stage = Stage::kMultiNode;
   BATON_TRY(add_multi_node(build));

@@ -101,6 +101,10 @@ void use_upstream_engine_and_sidecar(Settings& settings);
 // are not about LLMInferenceServices are skipped. kInvalid: "inferenceservice-config: <key>: …".
 Result<Settings> read_settings(const Value& config_map, Settings base);
 
+// Whether the value of that key of a Secret is read (a setting such as S3_ENDPOINT); of all others
+// only their being there.
+bool reads_secret_value(std::string_view key);
+
 struct ServiceView {
   Value service;                   // LLMInferenceService, either version, as read
   std::vector<Value> configs;      // LLMInferenceServiceConfigs of its namespace and the system's
@@ -146,14 +150,15 @@ const std::vector<ChildKind>& child_kinds();
 // Something that needs I/O or a clock: reconcile fulfils it.
 struct Wish {
   enum class Kind : std::uint8_t {
-    kTlsSecret,     // a certificate for dns_names and addresses
-    kSharedObject,  // `object`, which belongs to the namespace and not to one service: made or
-                    // brought up to date, never owned, never removed
+    kTlsSecret,  // a certificate for dns_names and addresses
+    // A copy of ConfigMap `source` of the system namespace. It belongs to the namespace, not to one
+    // service: brought up to date, never owned, never removed.
+    kCaBundle,
   };
   Kind kind;
   std::string ns, name;
   std::vector<std::string> dns_names, addresses;
-  Value object = {};
+  std::string source = {};
 };
 
 struct Plan {

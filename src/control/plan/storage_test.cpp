@@ -172,6 +172,10 @@ TEST(Storage, FetchesFromObjectStores) {
             R"({"name":"global-ca-bundle"})");
   EXPECT_EQ(dump(mount_of(initializer(bundled), "cabundle-cert")),
             R"({"mountPath":"/etc/ssl/custom-certs","name":"cabundle-cert","readOnly":true})");
+  ASSERT_EQ(bundled.wishes.size(), 1U);
+  EXPECT_EQ(bundled.wishes[0].kind, Wish::Kind::kCaBundle);
+  EXPECT_EQ(bundled.wishes[0].source, "authorities");
+  EXPECT_EQ(bundled.wishes[0].name, "global-ca-bundle");
   v.settings.storage.ca_bundle_config_map.clear();
 
   // A key, with where to use it said by annotation, by the Secret's data and by the installation.

@@ -21,7 +21,7 @@ struct Installation {
 };
 
 // `base` with what the ConfigMap says; other programs' keys are passed over.
-// kInvalid: /data/<key>: what is wrong with it.
+// kInvalid: inferenceservice-config: <key>: what is wrong with it.
 Result<Installation> read_installation(const kube::Object& config_map, Installation base);
 
 }  // namespace baton::reconcile

@@ -61,7 +61,10 @@ Object trim_config_map(const Object& object) {
 Object trim_secret(const Object& object) {
   Object out = with_annotations(object);
   if (const auto* data = object.find("data"); data != nullptr && data->if_object() != nullptr) {
-    for (const auto& entry : *data->if_object()) out["data"][entry.key] = "";
+    for (const auto& entry : *data->if_object()) {
+      out["data"][entry.key] =
+          plan::reads_secret_value(entry.key) ? entry.value : Object(std::string());
+    }
   }
   return out;
 }
@@ -81,13 +84,16 @@ Object trim_core_service(const Object& object) {
   return out;
 }
 
-// Of a pod template: names and images; of the picker's also its flags, which a plan may keep.
+// Of a pod template: names and images; of the picker's also its flags, which a plan may keep; of
+// init containers their variables.
 Object trim_pod_spec(const Object& pod, bool with_flags) {
   Object out = text::json::Object{};
   const Names kept =
       with_flags ? Names{"name", "image", "command", "args"} : Names{"name", "image"};
-  for (const auto* list : {"containers", "initContainers"}) {
-    if (has(pod, {list})) out[list] = only_each(items(pod, {list}), kept);
+  if (has(pod, {"containers"})) out["containers"] = only_each(items(pod, {"containers"}), kept);
+  // A live storage initializer's variables are looked at.
+  if (has(pod, {"initContainers"})) {
+    out["initContainers"] = only_each(items(pod, {"initContainers"}), {"name", "image", "env"});
   }
   return out;
 }

@@ -223,7 +223,9 @@ std::optional<StepFailure> ServicePass::remove_unplanned(Applier& applier, const
   for (const auto& child : plan.children) {
     wanted.emplace(kube::type_of(child), kube::name_of(child));
   }
-  for (const auto& wish : plan.wishes) wanted.emplace(kSecret, wish.name);
+  for (const auto& wish : plan.wishes) {
+    if (wish.kind == plan::Wish::Kind::kTlsSecret) wanted.emplace(kSecret, wish.name);
+  }
   for (const auto& child : seen.children) {
     const auto step = reconcile::step_of(child->object);
     if (step >= limit) continue;
@@ -286,6 +288,27 @@ std::optional<StepFailure> ServicePass::apply(const Observation& seen, const pla
   return failure;
 }
 
+// The copy is the namespace's: other services use it too, so it has no owner and stays.
+Status ServicePass::copy_ca_bundle(const plan::Wish& wish, const std::string& system) {
+  BATON_TRY_ASSIGN(const auto source,
+                   deps_.cluster.get({kConfigMap, system, wish.source}, deadline_));
+  Object copy;
+  copy["apiVersion"] = "v1";
+  copy["kind"] = "ConfigMap";
+  copy["metadata"]["name"] = wish.name;
+  copy["metadata"]["namespace"] = wish.ns;
+  copy["data"] = has(source, {"data"}) ? *source.find("data") : Object(text::json::Object{});
+  const auto live = deps_.cluster.get({kConfigMap, wish.ns, wish.name}, deadline_);
+  if (!live && live.error().code() != Code::kNotFound) return live.error();
+  if (!live) {
+    BATON_TRY(deps_.cluster.create(copy, kube::DryRun::kNo, deadline_));
+  } else if (!has(*live, {"data"}) || *live->find("data") != *copy.find("data")) {
+    copy["metadata"]["resourceVersion"] = live->string_at({"metadata", "resourceVersion"});
+    BATON_TRY(deps_.cluster.update(copy, kube::DryRun::kNo, deadline_));
+  }
+  return {};
+}
+
 Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan::Wish& wish) {
   switch (wish.kind) {
     case plan::Wish::Kind::kTlsSecret: {
@@ -310,6 +333,8 @@ Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan
       }
       return {};
     }
+    case plan::Wish::Kind::kCaBundle:
+      return copy_ca_bundle(wish, seen.installation.plan.system_namespace);
   }
   return {};
 }

@@ -50,6 +50,7 @@ class ServicePass {
   std::optional<StepFailure> remove_unplanned(Applier& applier, const Observation& seen,
                                               const plan::Plan& plan, Step limit);
   Status fulfil(Applier& applier, const Observation& seen, const plan::Wish& wish);
+  Status copy_ca_bundle(const plan::Wish& wish, const std::string& system);
   RouterView router_view(const Observation& seen, const kube::Object& merged) const;
   Status write_status(const kube::Object& service, const Outcome& outcome);
   void tell(const kube::Object& before, const kube::Object& after, const Outcome& outcome);
