@@ -122,7 +122,8 @@ TEST(Groups, TellTheirPodsWhoTheyAre) {
   const std::string leaders =
       R"([{"name":"LWS_LEADER_ADDRESS","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}},)"
       R"({"name":"LWS_GROUP_SIZE","value":"2"},{"name":"LWS_WORKER_INDEX","value":"0"})";
-  EXPECT_EQ(env(leader, "containers"), leaders + R"-(,{"name":"A","value":"$(LWS_WORKER_INDEX)"}])-");
+  EXPECT_EQ(env(leader, "containers"),
+            leaders + R"-(,{"name":"A","value":"$(LWS_WORKER_INDEX)"}])-");
   EXPECT_EQ(env(leader, "initContainers"), leaders + "]");
 }
 
