@@ -188,7 +188,7 @@ TEST(UsageFix, SetsTheCachedTokensOfABody) {
   EXPECT_EQ(with_cached_tokens("nonsense", 7), std::nullopt);
 }
 
-// Scenario 28: however the stream is cut.
+// sidecar:28 however the stream is cut.
 TEST(UsageFix, SetsTheCachedTokensOfAStreamWhereverItIsCut) {
   std::string stream =
       "data: {\"choices\":[]}\n\n: \"usage\" comment\n\ndata: {\"usage\":{\"a\":1}}\r\n\r\n"

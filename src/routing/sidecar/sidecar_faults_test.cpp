@@ -39,7 +39,7 @@ TEST_F(SidecarFaults, DecodesLocallyUnderFallback) {
   EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_fallbacks_total{reason="prefill"} 1)"));
 }
 
-// Scenario 52.
+// sidecar:52
 TEST_F(SidecarFaults, TreatsAPrefillThatBreaksOffAsFailed) {
   prefill_.script({.body = "{\"half", .manner = Manner::kBreakOff});
   start();
@@ -153,7 +153,7 @@ TEST_F(SidecarFaults, SaysThatTheDecodeEngineIsNotReady) {
                         "is running and the port configuration is correct."));
 }
 
-// Scenario 47: during prefill.
+// sidecar:47 during prefill.
 TEST_F(SidecarFaults, CancelsThePrefillOfAClientThatLeaves) {
   prefill_.script({.manner = Manner::kHang});
   start();
@@ -187,7 +187,7 @@ TEST_F(SidecarFaults, GivesTheLeaseBackWhenTheClientLeavesBeforeDecode) {
   }));
 }
 
-// Scenario 47: during decode. Scenario 51: the engine is held back by a client that does not read.
+// sidecar:47 during decode. sidecar:51 the engine is held back by a client that does not read.
 TEST_F(SidecarFaults, HoldsTheEngineBackAndCancelsItWhenTheClientLeaves) {
   prefill_.script(prefilled());
   decode_.script({.headers = {{"Content-Type", "text/event-stream"}}, .manner = Manner::kFlood});
@@ -206,7 +206,7 @@ TEST_F(SidecarFaults, HoldsTheEngineBackAndCancelsItWhenTheClientLeaves) {
   EXPECT_TRUE(eventually([&] { return decode_.connections() == 0; }));
 }
 
-// Scenario 55.
+// sidecar:55
 TEST_F(SidecarFaults, DrainsRunningStreams) {
   prefill_.script(prefilled());
   decode_.script({.body = "data: 1\n\ndata: 2\n\n",
@@ -227,7 +227,7 @@ TEST_F(SidecarFaults, DrainsRunningStreams) {
   EXPECT_TRUE(got.ends_with("0\r\n\r\n")) << got;
 }
 
-// Scenario 56.
+// sidecar:56
 TEST_F(SidecarFaults, UsesFreshConnectionsAfterAnEngineBrokeOff) {
   prefill_.script({.body = "{", .manner = Manner::kBreakOff});
   prefill_.script(prefilled());
