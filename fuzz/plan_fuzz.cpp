@@ -6,6 +6,7 @@
 #include <string>
 
 #include "control/plan/describe.hpp"
+#include "control/plan/group.hpp"
 #include "control/plan/plan.hpp"
 #include "formats/api/manifests.hpp"
 
@@ -17,7 +18,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   baton::plan::ServiceView view;
   for (const auto& config : manifests->configs) view.configs.push_back(config.object);
   for (const auto& map : manifests->config_maps) view.config_maps.push_back(map.object);
+  if (size % 3 == 0) baton::plan::use_upstream_picker(view.settings);
   for (const auto& service : manifests->services) {
+    // Whatever the others are, they are its peers.
+    view.peers.clear();
+    for (const auto& other : manifests->services) {
+      view.peers.push_back(baton::plan::as_if_running(other.object));
+    }
     view.service = service.object;
     view.settings.enable_tls = size % 2 == 1;
     const auto planned = baton::plan::plan(view);

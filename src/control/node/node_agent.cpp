@@ -196,9 +196,7 @@ void NodeAgent::let_go(const std::string& key, const kube::Object& pod) {
     return;  // on_end brings it here again
   }
   release(key);
-  kube::Removal how(kube::Grace::kNone);
-  how.uid = kube::uid_of(pod);
-  const auto removed = deps_.cluster.remove(pod_key(key), how, soon());
+  const auto removed = deps_.cluster.remove(pod_key(key), kube::Grace::kNone, soon());
   if (!removed && removed.error().code() != Code::kNotFound) queue_.retry(key);
 }
 

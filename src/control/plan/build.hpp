@@ -75,9 +75,15 @@ void hand_down(const Build& build, Handed kind, Value& metadata);
 Status add_multi_node(Build& build);
 Status add_single_node(Build& build);
 void add_workload_service(Build& build);
-void add_picker(Build& build);
+Status add_scaling(Build& build);
+Status add_picker(Build& build);
 Status add_route(Build& build);
 void warn_of_useless_fields(Build& build);
+void warn_of_useless_router_fields(Build& build);
+
+// spec.router.scheduler.pool.spec.targets, the October 2025 form, as one flat pool. kInvalid:
+// targets that select nothing in common, or have several ports.
+Status flatten_pool_targets(Value& service, std::vector<Warning>& warnings);
 
 // The ResourceClaimTemplate that annotations serving.kserve.io/exp-dra-… ask for, if they do.
 void add_device_template(Build& build);

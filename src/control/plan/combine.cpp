@@ -11,6 +11,7 @@
 #include "control/plan/lora.hpp"
 #include "control/plan/merge.hpp"
 #include "control/plan/objects.hpp"
+#include "control/plan/picker_config.hpp"
 #include "control/plan/presets.hpp"
 #include "control/plan/render.hpp"
 #include "formats/api/convert.hpp"
@@ -75,8 +76,13 @@ class Lookup {
     return missing("LLMInferenceServiceConfig", name, pointer, observed_.configs);
   }
 
-  Result<std::string> picker_text(std::string_view name, std::string_view key,
-                                  std::string_view pointer) const {
+  // What scheduler.config.ref of the spec leads to. Contract: it is there.
+  Result<std::string> picker_text(const Value& spec) const {
+    constexpr std::string_view kPointer = "/spec/router/scheduler/config/ref";
+    const Value& ref = *spec.find_path({"router", "scheduler", "config", "ref"});
+    const std::string_view name = ref.string_at({"name"});
+    std::string_view key = ref.string_at({"key"});
+    if (key.empty()) key = kDefaultConfigKey;
     std::vector<std::string> places{ns_};
     if (name.starts_with(kSharedPickerConfigs)) {
       places.push_back(observed_.settings.system_namespace);
@@ -87,10 +93,10 @@ class Lookup {
         const std::string_view text = map.string_at({"data", key});
         if (!text.empty()) return std::string(text);
         return not_found(
-            fmt::format("{}: ConfigMap {}/{} has no key '{}'", pointer, ns, name, key));
+            fmt::format("{}: ConfigMap {}/{} has no key '{}'", kPointer, ns, name, key));
       }
     }
-    return missing("ConfigMap", name, pointer, observed_.config_maps);
+    return missing("ConfigMap", name, kPointer, observed_.config_maps);
   }
 
  private:
@@ -243,7 +249,13 @@ Result<std::vector<Source>> sources(Value& service, const Lookup& lookup,
   settle_model_name(service, from_refs);
 
   std::vector<Source> all;
-  for (const std::string& preset : presets_for(resolved)) {
+  // Which plugins it lists decides about presets. What is wrong with a reference is said where it
+  // is followed.
+  std::optional<std::string> referred;
+  if (has(resolved, {"router", "scheduler", "config", "ref"})) {
+    if (auto text = lookup.picker_text(resolved)) referred = *std::move(text);
+  }
+  for (const std::string& preset : presets_for(resolved, given_picker_config(resolved, referred))) {
     const std::string name = full_name(service, preset, settings);
     BATON_TRY_ASSIGN(Config config, lookup.config(name, "/spec"));
     all.push_back({"Preset", name, std::move(config)});
@@ -272,11 +284,15 @@ std::span<const std::string_view> well_known_configs() {
   return kAll;
 }
 
-std::vector<std::string> presets_for(const Value& spec) {
+std::vector<std::string> presets_for(const Value& spec, std::string_view picker_config) {
   std::vector<std::string> out;
   const bool split = has(spec, {"prefill"});
   if (has(spec, {"router", "scheduler"}) && !has(spec, {"router", "scheduler", "pool", "ref"})) {
     out.emplace_back("config-llm-scheduler");
+    if (wants_tokenizer(spec, picker_config)) out.emplace_back("config-llm-tokenizer");
+    if (wants_latency_predictor(picker_config)) {
+      out.emplace_back("config-llm-scheduler-latency-predictor");
+    }
   }
   const Value* route_refs = get(spec, {"router", "route", "http", "refs"});
   const bool own_routes =
@@ -318,11 +334,8 @@ Result<Combined> combine(Value service, const ServiceView& observed, Stage& stag
   BATON_TRY(render(service, observed.settings));
   BATON_TRY(lora_adapters(*service.find("spec")));
   fill_route(service);
-  if (const Value* ref = get(service, {"spec", "router", "scheduler", "config", "ref"})) {
-    std::string_view key = ref->string_at({"key"});
-    if (key.empty()) key = kDefaultConfigKey;
-    BATON_TRY_ASSIGN(out.picker_text, lookup.picker_text(ref->string_at({"name"}), key,
-                                                         "/spec/router/scheduler/config/ref"));
+  if (get(service, {"spec", "router", "scheduler", "config", "ref"}) != nullptr) {
+    BATON_TRY_ASSIGN(out.picker_text, lookup.picker_text(*service.find("spec")));
   }
   out.service = std::move(service);
   return out;

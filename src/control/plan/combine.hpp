@@ -25,7 +25,8 @@ struct Combined {
 Result<Combined> combine(Value service, const ServiceView& observed, Stage& stage);
 
 // The names, without prefix, of the presets that a spec of this shape gets, in merge order.
-std::vector<std::string> presets_for(const Value& spec);
+// `picker_config`: what given_picker_config() says of it.
+std::vector<std::string> presets_for(const Value& spec, std::string_view picker_config = "");
 
 // All well-known configurations, without prefix, in merge order (controller reference 2.2).
 std::span<const std::string_view> well_known_configs();

@@ -11,6 +11,7 @@
 
 #include "base/text/yaml.hpp"
 #include "control/plan/describe.hpp"
+#include "control/plan/group.hpp"
 #include "control/plan/plan.hpp"
 #include "control/plan/presets.hpp"
 
@@ -31,9 +32,14 @@ std::string read(const std::string& file) {
 
 ServiceView view_of(const std::string& file) {
   ServiceView view;
+  view.settings.prometheus.url = "https://prometheus.monitoring:9090";
   for (auto& document : *text::yaml::parse_all(read(kRoot + "/" + file), file)) {
     if (document.value.string_at({"kind"}) == "LLMInferenceService") {
-      view.service = std::move(document.value);
+      if (view.service.is_null()) {
+        view.service = std::move(document.value);
+      } else {
+        view.peers.push_back(as_if_running(std::move(document.value)));
+      }
     } else {
       view.configs.push_back(std::move(document.value));
     }

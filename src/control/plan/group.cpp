@@ -93,11 +93,6 @@ bool is_private(const Value& rule, const Value& self) {
   });
 }
 
-Value at(const Value& object, std::initializer_list<std::string_view> path) {
-  const Value* found = get(object, path);
-  return found == nullptr ? Value() : *found;
-}
-
 }  // namespace
 
 std::string_view group_of(const Value& service) {
@@ -141,13 +136,16 @@ bool is_routable(const Value& service) {
   return true;
 }
 
-bool changes_traffic(const Value& before, const Value& after) {
-  return at(before, {"spec", "router"}) != at(after, {"spec", "router"}) ||
-         at(before, {"spec", "model"}) != at(after, {"spec", "model"}) ||
-         at(before, {"spec", "baseRefs"}) != at(after, {"spec", "baseRefs"}) ||
-         is_stopped(before) != is_stopped(after) ||
-         is_terminating(before) != is_terminating(after) ||
-         is_routable(before) != is_routable(after) || model_names(before) != model_names(after);
+Value as_if_running(Value service) {
+  if (get(service, {"status"}) != nullptr) return service;
+  Value status = Object{{"conditions", Array{Object{{"type", "RouterReady"}, {"status", "True"}}}},
+                        {"workloads", Object{{"primary", Object{{"readyReplicas", 1}}}}}};
+  const Value* scheduler = get(service, {"spec", "router", "scheduler"});
+  if (scheduler != nullptr && get(*scheduler, {"pool", "ref"}) == nullptr) {
+    status["router"]["scheduler"]["inferencePool"]["name"] = pool_name(service);
+  }
+  service["status"] = std::move(status);
+  return service;
 }
 
 Group traffic_group(const GroupView& view) {
@@ -190,23 +188,6 @@ void split_traffic(const Group& group, const Value& self, Value& route_spec) {
                             [&](const Value& backend) { return is_own(backend, self); });
     if (ours && !is_private(rule, self)) rule["backendRefs"] = backends;
   }
-}
-
-std::vector<std::string> still_routing_to(const Value& service, const std::vector<Value>& routes) {
-  std::vector<std::string> out;
-  for (const Value& route : routes) {
-    if (namespace_of(route) != namespace_of(service)) continue;
-    if (get(route, {"metadata", "deletionTimestamp"}) != nullptr) continue;
-    if (name_of(route) == child_name(name_of(service), "-kserve-route")) continue;
-    const bool found =
-        std::ranges::any_of(items(route.find_path({"spec", "rules"})), [&](const Value& rule) {
-          return std::ranges::any_of(items(rule.find("backendRefs")), [&](const Value& backend) {
-            return is_own(backend, service);
-          });
-        });
-    if (found) out.push_back(name_of(route));
-  }
-  return out;
 }
 
 }  // namespace baton::plan

@@ -22,9 +22,9 @@ std::string_view group_of(const Value& service);
 // Whether a peer can be sent traffic: RouterReady, and a ready replica of each workload it has.
 bool is_routable(const Value& service);
 
-// Whether what the members of its group must know of a service has changed: group, weight, router,
-// model, baseRefs, stop, the start of its deletion, routability, the names in its status.
-bool changes_traffic(const Value& before, const Value& after);
+// The service with a status as if it ran, when it has none: for plans of files, where no cluster
+// tells which members of a group are up.
+Value as_if_running(Value service);
 
 struct GroupView {
   const Value& self;  // merged; always a member
@@ -39,9 +39,5 @@ Group traffic_group(const GroupView& view);
 // Rules that send something to the service's own pool or Service, outside the service's own path
 // /<namespace>/<name>, get the members that are not stopped as their backends.
 void split_traffic(const Group& group, const Value& self, Value& route_spec);
-
-// Those of `routes` (of members that are not being deleted), by name, that still send traffic to
-// the service: its deletion waits for them.
-std::vector<std::string> still_routing_to(const Value& service, const std::vector<Value>& routes);
 
 }  // namespace baton::plan

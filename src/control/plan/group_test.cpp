@@ -199,38 +199,5 @@ TEST(Group, LeavesOutWhatCannotAnswerExceptTheServiceItself) {
   EXPECT_THAT(members(with({})), ElementsAre("s:90"));
 }
 
-TEST(Traffic, ChangesWithWhatMembersMustKnowOfEachOther) {
-  const Value before = peer("p", 1);
-  const auto changed = [&](auto&& change) {
-    Value after = before;
-    change(after);
-    return changes_traffic(before, after);
-  };
-  EXPECT_FALSE(changed([](Value& v) { v["spec"]["replicas"] = 3; }));
-  EXPECT_FALSE(changed([](Value& v) { v["metadata"]["labels"] = yaml("{a: b}"); }));
-  EXPECT_FALSE(changed([](Value& v) { v["status"]["workloads"]["primary"]["readyReplicas"] = 9; }));
-  EXPECT_TRUE(changed([](Value& v) { v["spec"]["router"]["route"]["weight"] = 2; }));
-  EXPECT_TRUE(changed([](Value& v) { v["spec"]["router"]["route"]["group"] = "h"; }));
-  EXPECT_TRUE(changed([](Value& v) { v["spec"]["model"]["name"] = "x"; }));
-  EXPECT_TRUE(changed([](Value& v) { v["spec"]["baseRefs"] = yaml("[{name: x}]"); }));
-  EXPECT_TRUE(changed(
-      [](Value& v) { v["metadata"]["annotations"] = yaml("{serving.kserve.io/stop: 'true'}"); }));
-  EXPECT_TRUE(changed([](Value& v) { v["metadata"]["deletionTimestamp"] = "now"; }));
-  EXPECT_TRUE(changed([](Value& v) { v["status"]["workloads"]["prefill"]["readyReplicas"] = 0; }));
-  EXPECT_TRUE(changed(
-      [](Value& v) { v["status"]["addresses"].push_back(yaml("{models: [{name: tuned}]}")); }));
-}
-
-TEST(Deletion, WaitsForTheRoutesThatStillSendTraffic) {
-  const Plan p = with({peer("canary", 10)});
-  const Value mine = child(p, "HTTPRoute", "s-kserve-route");
-  EXPECT_THAT(still_routing_to(peer("canary", 10), {mine}), ElementsAre("s-kserve-route"));
-  EXPECT_THAT(still_routing_to(view(kMine).service, {mine}), IsEmpty());
-  EXPECT_THAT(still_routing_to(peer("gone", 10), {mine}), IsEmpty());
-  Value going = mine;
-  going["metadata"]["deletionTimestamp"] = "now";
-  EXPECT_THAT(still_routing_to(peer("canary", 10), {going}), IsEmpty());
-}
-
 }  // namespace
 }  // namespace baton::plan

@@ -1,14 +1,18 @@
-// The endpoint picker and the pool it picks from.
+// The endpoint picker's Deployment and Service, and the pools it picks from.
+
+#include "control/plan/picker.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
-#include "base/text/yaml.hpp"
-#include "control/plan/build.hpp"
-#include "control/plan/child_name.hpp"
 #include "control/plan/objects.hpp"
-#include "control/plan/presets.hpp"
+#include "control/plan/picker_config.hpp"
+#include "control/plan/picker_document.hpp"
+#include "control/plan/picker_flags.hpp"
+#include "control/plan/picker_migrations.hpp"
+#include "control/plan/storage.hpp"
 #include "formats/api/convert.hpp"
 
 namespace baton::plan {
@@ -18,127 +22,89 @@ using text::json::Array;
 using text::json::Object;
 
 constexpr std::string_view kComponentName = "llminferenceservice-router-scheduler";
-constexpr std::string_view kRbac = "rbac.authorization.k8s.io";
-
-Value labels(const Build& build) { return component_labels(build.name, kComponentName); }
+constexpr std::string_view kVersion = "app.kubernetes.io/version";
+constexpr std::string_view kPointer = "/spec/router/scheduler";
 
 const Value& scheduler(const Build& build) {
   return *build.spec().find_path({"router", "scheduler"});
 }
 
-Value rule(Array groups, Array resources, Array verbs) {
-  return Object{{"apiGroups", std::move(groups)},
-                {"resources", std::move(resources)},
-                {"verbs", std::move(verbs)}};
-}
-
-Value role_rules() {
-  const Array read{"get", "list", "watch"};
-  const std::string_view v1 = "inference.networking.k8s.io";
-  const std::string_view x = "inference.networking.x-k8s.io";
-  return Array{rule({""}, {"pods"}, read),
-               rule({v1, x}, {"inferencepools", "inferenceobjectives", "inferencemodels"}, read),
-               rule({x}, {"inferencemodelrewrites", "inferencepoolimports"}, read),
-               rule({"llm-d.ai"}, {"inferenceobjectives", "inferencemodelrewrites"}, read),
-               rule({"discovery.k8s.io"}, {"endpointslices"}, read),
-               rule({"coordination.k8s.io"}, {"leases"},
-                    {"get", "list", "watch", "create", "update", "patch", "delete"})};
-}
-
-Value binding(std::string_view kind, std::string_view ns, std::string_view name, Value labels) {
-  return object("rbac.authorization.k8s.io/v1", kind, ns, name, std::move(labels));
-}
-
-void add_rbac(Build& build, std::string_view account, bool is_ours) {
-  if (is_ours) build.add(object("v1", "ServiceAccount", build.ns, account, labels(build)));
-  const Value subjects =
-      Array{Object{{"kind", "ServiceAccount"}, {"name", account}, {"namespace", build.ns}}};
-
-  // Cluster-scoped, so nobody's child: whoever deletes the service deletes it.
-  Value cluster =
-      binding("ClusterRoleBinding", "",
-              child_name(build.ns, fmt::format("-{}-epp-auth-rb", build.name)), labels(build));
-  cluster["roleRef"] =
-      Object{{"apiGroup", kRbac}, {"kind", "ClusterRole"}, {"name", "system:auth-delegator"}};
-  cluster["subjects"] = subjects;
-  build.out.children.push_back(std::move(cluster));
-
-  const std::string role_name = build.child("-epp-role");
-  Value role = binding("Role", build.ns, role_name, labels(build));
-  role["rules"] = role_rules();
-  build.add(std::move(role));
-  Value bound = binding("RoleBinding", build.ns, build.child("-epp-rb"), labels(build));
-  bound["roleRef"] = Object{{"apiGroup", kRbac}, {"kind", "Role"}, {"name", role_name}};
-  bound["subjects"] = subjects;
-  build.add(std::move(bound));
-}
-
-// "--config-text", "-configFile" …
-bool is_config_flag(std::string_view word) {
-  word = word.substr(0, word.find('='));
-  if (word.starts_with("--")) word.remove_prefix(1);
-  return word == "-config-text" || word == "-configText" || word == "-config-file" ||
-         word == "-configFile";
-}
-
-bool has_word(const Value& container, auto&& wanted) {
-  for (const std::string_view list : {"command", "args"}) {
-    const Value* words = container.find(list);
-    if (words == nullptr || !words->is_array()) continue;
-    for (const Value& word : *words->if_array()) {
-      if (word.is_string() && wanted(*word.if_string())) return true;
-    }
+Value pod_metadata_of(const Build& build) {
+  Value metadata = Object{{"labels", picker_labels(build)}};
+  for (const std::string_view map : {"labels", "annotations"}) {
+    const Value* from = get(scheduler(build), {map});
+    if (from == nullptr) continue;
+    for (const auto& [key, value] : *from->if_object()) metadata[map][key] = value;
   }
-  return false;
+  // What the program's configuration is written for; a user's own word counts.
+  if (metadata.string_at({"annotations", kVersion}).empty() &&
+      !build.settings().picker_version.empty()) {
+    metadata["annotations"][kVersion] = build.settings().picker_version;
+  }
+  return metadata;
 }
 
-bool is_leader_election(std::string_view word) {
-  return word.starts_with("--ha-enable-leader-election") ||
-         word.starts_with("-ha-enable-leader-election");
+void warn_of_version(Build& build, std::string_view image, Version version) {
+  const std::string_view name = image.substr(image.rfind('/') + 1);
+  const bool upstream = name.contains("endpoint-picker") || name.contains("inference-scheduler");
+  if (!upstream || version != Version{}) return;
+  build.warn(fmt::format("{}/template/containers", kPointer),
+             fmt::format("{} is an upstream endpoint picker of unknown version: say it in "
+                         "scheduler.annotations[{}], so that its configuration is written for it",
+                         image, kVersion));
 }
 
-// What the user says is passed on as it is; nothing said gets the default for this shape.
-std::string config_text(const Build& build) {
-  if (build.picker_text) return *build.picker_text;
-  if (const Value* given = get(scheduler(build), {"config", "inline"})) {
-    return text::yaml::dump(*given);
-  }
-  const bool seed = build.settings().picker_default == Settings::PickerDefault::kSeed;
-  return std::string(picker_text(fmt::format("{}-{}.yaml", seed ? "seed" : "current",
-                                             build.split() == Split::kYes ? "pd" : "single")));
+void trace(const Build& build, Value& main) {
+  if (get(build.spec(), {"tracing"}) == nullptr) return;
+  if (!has_flag(main, "tracing")) main["args"].push_back("--tracing=true");
+  add_tracing_env(build, "inference-scheduler", main);
 }
 
-void add_arguments(const Build& build, Value& main) {
-  Array args;
-  if (const Value* present = main.find("args"); present != nullptr && present->is_array()) {
-    args = *present->if_array();
+Result<std::string_view> complete_main(Build& build, Version version, Value& pod) {
+  Value* main = named(pod.find("containers"), "main");
+  if (main == nullptr) {
+    build.warn(fmt::format("{}/template/containers", kPointer),
+               "no container is called main: no configuration is added");
+    return kFromService;
   }
-  const Value* replicas = get(scheduler(build), {"replicas"});
-  if (replicas != nullptr && replicas->if_int().value_or(1) > 1 &&
-      !has_word(main, is_leader_election)) {
-    args.emplace_back("--ha-enable-leader-election");
-  }
-  const bool given = build.picker_text || get(scheduler(build), {"config", "inline"}) != nullptr;
-  if (given || !has_word(main, is_config_flag)) {
-    args.emplace_back("--config-text");
-    args.emplace_back(config_text(build));
-  }
-  main["args"] = std::move(args);
+  if (main->string_at({"image"}).empty()) (*main)["image"] = build.settings().picker_image;
+  warn_of_version(build, main->string_at({"image"}), version);
+  const std::string url = tokenizer_url(build);
+  const std::string_view origin = add_picker_arguments(build, version, url, *main);
+  trace(build, *main);
+  BATON_TRY(use_tokenizer_sidecar(pod).with(kPointer));
+  BATON_TRY(migrate_picker(pod, version, url).with(kPointer));
+  return origin;
 }
 
-Value deployment(const Build& build) {
+// A tokenizer container beside the picker, as it was before there were tokenizer pods.
+Status give_tokenizer_its_files(Build& build, std::string_view deployment_name, Value& pod) {
+  if (named(pod.find("containers"), "tokenizer") == nullptr) return {};
+  const Value* live = build.live("Deployment", deployment_name);
+  const std::string_view account = pod.string_at({"serviceAccountName"});
+  return attach_model(build,
+                      {.container = "tokenizer",
+                       .path = "/mnt/models/base",
+                       .pointer = fmt::format("{}/template", kPointer),
+                       .account = {std::string(account), account == build.child("-epp-sa")},
+                       .live = live == nullptr ? nullptr : get(*live, {"spec", "template", "spec"}),
+                       .only_tokenizer = true},
+                      pod);
+}
+
+Result<Value> deployment(Build& build) {
   Value pod = *scheduler(build).find("template");
   if (!build.settings().enable_tls) remove_tls_volume(pod);
-  if (Value* main = named(pod.find("containers"), "main")) add_arguments(build, *main);
+  Value metadata = pod_metadata_of(build);
+  BATON_TRY_ASSIGN(const Version version,
+                   parse_version(metadata.string_at({"annotations", kVersion}))
+                       .with(fmt::format("{}/annotations/app.kubernetes.io~1version", kPointer)));
+  BATON_TRY_ASSIGN(const std::string_view origin, complete_main(build, version, pod));
 
   const std::string name = build.child("-kserve-router-scheduler");
-  Value out = object("apps/v1", "Deployment", build.ns, name, labels(build));
-  Value metadata = Object{{"labels", labels(build)}};
-  for (const std::string_view map : {"labels", "annotations"}) {
-    if (const Value* from = get(scheduler(build), {map})) {
-      for (const auto& [key, value] : *from->if_object()) metadata[map][key] = value;
-    }
-  }
+  BATON_TRY(give_tokenizer_its_files(build, name, pod));
+  Value out = object("apps/v1", "Deployment", build.ns, name, picker_labels(build));
+  out["metadata"]["annotations"][kConfigOrigin] = origin;
   Value spec;
   const Value* replicas = get(scheduler(build), {"replicas"});
   if (replicas == nullptr) {
@@ -146,7 +112,7 @@ Value deployment(const Build& build) {
     replicas = live == nullptr ? nullptr : get(*live, {"spec", "replicas"});
   }
   if (replicas != nullptr) spec["replicas"] = *replicas;
-  spec["selector"] = Object{{"matchLabels", labels(build)}};
+  spec["selector"] = Object{{"matchLabels", picker_labels(build)}};
   spec["strategy"] = Object{{"type", "Recreate"}};
   spec["template"] = Object{{"metadata", std::move(metadata)}, {"spec", std::move(pod)}};
   out["spec"] = std::move(spec);
@@ -159,46 +125,62 @@ Value service(const Build& build) {
   const std::string fallback = build.child("-epp-service");
   if (name.empty()) name = fallback;
   Array ports;
-  const Value* containers = get(scheduler(build), {"template", "containers"});
-  if (containers != nullptr && containers->is_array()) {
-    for (const Value& container : *containers->if_array()) {
-      const Value* open = get(container, {"ports"});
-      if (open == nullptr || !open->is_array()) continue;
-      for (const Value& port : *open->if_array()) {
-        const std::string_view label = port.string_at({"name"});
-        const Value* number = port.find("containerPort");
-        if (std::ranges::find(kPorts, label) == std::end(kPorts) || number == nullptr) continue;
-        ports.push_back(
-            Object{{"name", label}, {"protocol", "TCP"}, {"port", *number}, {"targetPort", label}});
-      }
+  for (const Value& container : items(get(scheduler(build), {"template", "containers"}))) {
+    for (const Value& port : items(get(container, {"ports"}))) {
+      const std::string_view label = port.string_at({"name"});
+      const Value* number = port.find("containerPort");
+      if (std::ranges::find(kPorts, label) == std::end(kPorts) || number == nullptr) continue;
+      ports.push_back(
+          Object{{"name", label}, {"protocol", "TCP"}, {"port", *number}, {"targetPort", label}});
     }
   }
   std::ranges::sort(ports, {}, [](const Value& port) { return port.string_at({"name"}); });
-  Value out = object("v1", "Service", build.ns, name, labels(build));
-  out["spec"] = Object{{"selector", labels(build)}, {"ports", std::move(ports)}};
+  Value out = object("v1", "Service", build.ns, name, picker_labels(build));
+  out["spec"] = Object{{"selector", picker_labels(build)}, {"ports", std::move(ports)}};
   return out;
 }
 
-}  // namespace
-
-void add_picker(Build& build) {
-  if (get(build.spec(), {"router", "scheduler", "template"}) == nullptr) return;
-  if (get(scheduler(build), {"pool", "ref"}) != nullptr) return;
-  const std::string_view account = scheduler(build).string_at({"template", "serviceAccountName"});
-  add_rbac(build, account, account == build.child("-epp-sa"));
-  build.add(deployment(build));
-  build.add(service(build));
-
-  const Value& spec = *scheduler(build).find_path({"pool", "spec"});
+void add_pools(Build& build) {
+  const Value* given = get(scheduler(build), {"pool", "spec"});
+  const Value spec = given == nullptr ? Value(Object()) : *given;
   Value pool = object("inference.networking.k8s.io/v1", "InferencePool", build.ns,
-                      build.child("-inference-pool"), labels(build));
+                      build.child("-inference-pool"), picker_labels(build));
   pool["spec"] = spec;
   build.add(std::move(pool));
   if (!build.settings().serves_x_pools) return;
   Value x_pool = object("inference.networking.x-k8s.io/v1alpha2", "InferencePool", build.ns,
-                        build.child("-inference-pool"), labels(build));
+                        build.child("-inference-pool"), picker_labels(build));
   x_pool["spec"] = api::pool_spec_to_x(spec);
   build.add(std::move(x_pool));
+}
+
+void warn_of_deprecated_plugin(Build& build) {
+  constexpr std::string_view kOld = "precise-prefix-cache-scorer";
+  if (!has_plugin(given_picker_config(build.spec(), build.picker_text), kOld)) return;
+  build.out.warnings.push_back(
+      {fmt::format("{}/config", kPointer),
+       fmt::format("plugin {} is deprecated: use token-producer, precise-prefix-cache-producer and "
+                   "prefix-cache-scorer",
+                   kOld),
+       "DeprecatedPlugin"});
+}
+
+}  // namespace
+
+Value picker_labels(const Build& build) { return component_labels(build.name, kComponentName); }
+
+Status add_picker(Build& build) {
+  if (get(build.spec(), {"router", "scheduler"}) == nullptr) return {};
+  if (get(scheduler(build), {"pool", "ref"}) != nullptr) return {};
+  BATON_TRY(add_tokenizer(build));
+  if (get(scheduler(build), {"template"}) == nullptr) return {};
+  BATON_TRY(add_picker_account(build));
+  BATON_TRY_ASSIGN(Value picker, deployment(build));
+  build.add(std::move(picker));
+  build.add(service(build));
+  add_pools(build);
+  warn_of_deprecated_plugin(build);
+  return {};
 }
 
 }  // namespace baton::plan

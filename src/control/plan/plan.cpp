@@ -9,6 +9,7 @@
 #include "control/plan/build.hpp"
 #include "control/plan/combine.hpp"
 #include "control/plan/objects.hpp"
+#include "control/plan/picker.hpp"
 #include "formats/api/convert.hpp"
 #include "formats/api/validate.hpp"
 
@@ -26,6 +27,7 @@ Wish tls_secret(const Build& build) {
   const std::string_view picker =
       build.spec().string_at({"router", "scheduler", "pool", "spec", "endpointPickerRef", "name"});
   if (!picker.empty()) both(wish.dns_names, picker);
+  if (!tokenizer_url(build).empty()) both(wish.dns_names, build.child("-tokenizer"));
   wish.addresses.emplace_back("127.0.0.1");
   return wish;
 }
@@ -52,8 +54,10 @@ Status add_children(Build& build, Stage& stage) {
   BATON_TRY(add_single_node(build));
   stage = Stage::kWorkloadService;
   add_workload_service(build);
+  stage = Stage::kScaling;
+  BATON_TRY(add_scaling(build));
   stage = Stage::kScheduler;
-  add_picker(build);
+  BATON_TRY(add_picker(build));
   stage = Stage::kRoute;
   return add_route(build);
 }
@@ -68,6 +72,7 @@ Status fill(const ServiceView& observed, Plan& out, Stage& stage) {
   out.merged = observed.service;
   BATON_TRY_ASSIGN(Value service, api::to_v1alpha2(observed.service));
   BATON_TRY(refuse(api::check_identity(service)));
+  BATON_TRY(flatten_pool_targets(service, out.warnings));
   api::set_defaults(service);
   out.merged = service;
   const api::Findings written = api::validate(service, api::Completeness::kPartial);

@@ -62,26 +62,11 @@ void warn_of_tracing(Build& build) {
 }  // namespace
 
 void warn_of_useless_fields(Build& build) {
-  static constexpr std::string_view kLater = "has no effect: not implemented yet";
-  const Value& spec = build.spec();
   const auto prefill = prefill_workload(build);
   warn_of_parallelism(build, main_workload(build));
   if (prefill) warn_of_parallelism(build, *prefill);
 
-  const bool routed = get(spec, {"router", "route"}) != nullptr;
-  if (get(spec, {"router", "scheduler"}) != nullptr && !routed) {
-    build.warn("/spec/router/scheduler",
-               "without /spec/router/route no gateway asks the picker; add `route: {}`");
-  }
-  warn_if_set(build, spec, {"router", "ingress", "refs"}, "/spec", kLater);
-  if (!routed) {
-    warn_if_set(build, spec, {"router", "gateway", "refs"}, "/spec",
-                "has no effect without /spec/router/route");
-  }
-  warn_if_set(build, spec, {"router", "route", "group"}, "/spec", kLater);
-  warn_if_set(build, spec, {"router", "scheduler", "tokenizer"}, "/spec", kLater);
-  warn_if_set(build, spec, {"scaling"}, "/spec", kLater);
-  if (prefill) warn_if_set(build, prefill->spec, {"scaling"}, prefill->pointer, kLater);
+  warn_of_useless_router_fields(build);
   warn_of_model(build);
   warn_of_tracing(build);
   const std::string_view criticality = build.service.string_at(
