@@ -9,6 +9,7 @@
 
 #include "cli/quickstart.hpp"
 #include "cli/text_file.hpp"
+#include "control/plan/group.hpp"
 #include "net/kube/object.hpp"
 #include "routing/schedule/scheduler.hpp"
 #include "routing/watch/topology.hpp"
@@ -20,6 +21,11 @@ namespace {
 constexpr std::array<std::string_view, 8> kClusterScoped = {
     "Namespace",        "ClusterRole",  "ClusterRoleBinding", "CustomResourceDefinition",
     "PersistentVolume", "StorageClass", "GatewayClass",       "Node"};
+
+std::string_view namespace_of(const text::json::Value& object) {
+  const auto ns = object.string_at({"metadata", "namespace"});
+  return ns.empty() ? std::string_view("default") : ns;
+}
 
 Result<api::Source> read_source(const std::string& file) {
   if (file == "-") {
@@ -56,9 +62,19 @@ Result<std::vector<plan::Plan>> plan_manifests(const api::Manifests& manifests,
   view.configs = objects_of(manifests.configs);
   view.config_maps = objects_of(manifests.config_maps);
   view.settings = settings;
+  for (const auto& map : manifests.config_maps) {
+    if (map.object.string_at({"metadata", "name"}) != "inferenceservice-config") continue;
+    BATON_TRY_ASSIGN(view.settings, plan::read_settings(map.object, settings).with(map.where));
+  }
   std::vector<plan::Plan> plans;
   for (const auto& service : manifests.services) {
     view.service = service.object;
+    view.peers.clear();
+    for (const auto& other : manifests.services) {
+      if (&other != &service && namespace_of(other.object) == namespace_of(service.object)) {
+        view.peers.push_back(plan::as_if_running(other.object));
+      }
+    }
     BATON_TRY_ASSIGN(auto planned, plan::plan(view).with(service.where));
     plans.push_back(std::move(planned));
   }

@@ -92,8 +92,15 @@ int run_plan(int argc, char** argv) {
   app.add_option("--system-namespace", settings.system_namespace,
                  "where shared LLMInferenceServiceConfigs live")
       ->capture_default_str();
+  bool upstream = false;
+  app.add_flag("--upstream-images", upstream,
+               "plan with upstream's picker, sidecar and engine instead of Baton's");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
+  if (upstream) {
+    plan::use_upstream_picker(settings);
+    plan::use_upstream_engine_and_sidecar(settings);
+  }
 
   const auto manifests = read_manifest_files(files);
   if (!manifests) return fail("plan", manifests.error());

@@ -1,9 +1,11 @@
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
-from programs import ROOT, Stack
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="session")
@@ -21,20 +23,6 @@ def own_plane(tmp_path):
         yield plane
 
 
-@pytest.fixture(scope="session")
-def stack(plane, tmp_path_factory):
-    """The node agent and a gateway on the shared control plane; pods may run any program."""
-    with Stack(plane, tmp_path_factory.mktemp("stack"), "--allow-exec") as stack:
-        yield stack
-
-
-@pytest.fixture
-def own_stack(own_plane, tmp_path):
-    own_plane.install("gateway", "inference")
-    with Stack(own_plane, tmp_path / "stack") as stack:
-        yield stack
-
-
 @pytest.fixture
 def namespace(plane, request):
     name = "t-" + request.node.name.replace("_", "-").removeprefix("test-").split("[")[0][:50].rstrip("-")
@@ -50,9 +38,8 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for name in ("plane", "own_plane", "stack", "own_stack"):
-            if name in item.funcargs:
-                report.sections.append((name, item.funcargs[name].tails()))
+        for plane in {item.funcargs.get(name) for name in ("plane", "own_plane")} - {None}:
+            report.sections.append(("control plane", plane.tails()))
 
 
 def pytest_sessionstart():
