@@ -4,22 +4,23 @@
 #include <string_view>
 
 #include "net/kube/cluster.hpp"
+#include "net/kube/event_recorder.hpp"
 
 namespace baton::reconcile {
 
-enum class EventType : bool { kNormal, kWarning };
+using kube::EventType;
 
-// Repeats of an event raise its count: there are as many Event objects as different messages.
-// Failures are logged; an event is never a reason to stop.
+// Repeats of an event raise its count, many alike become one series, and no service can flood the
+// server (net/kube/event_correlator.hpp); every one of them is logged.
 class Recorder {
  public:
-  Recorder(kube::Cluster& cluster, const Clock& clock) : cluster_(cluster), clock_(clock) {}
+  Recorder(kube::Cluster& cluster, const Clock& clock)
+      : events_(cluster, clock, "llminferenceservice-controller") {}
   void record(const kube::Object& about, EventType type, std::string_view reason,
               std::string_view message);
 
  private:
-  kube::Cluster& cluster_;
-  const Clock& clock_;
+  kube::EventRecorder events_;
 };
 
 }  // namespace baton::reconcile

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "net/kube/follower.hpp"
+#include "net/kube/modify.hpp"
 #include "net/kube/object.hpp"
 #include "net/kube/testing/conformance.hpp"
 #include "net/kube/work_queue.hpp"
@@ -128,6 +129,36 @@ TEST_F(MemoryClusterTest, ServesAFollowerThroughExpiry) {
   EXPECT_TRUE(changed.wait_for(lock, std::chrono::seconds(10), [&] {
     return seen.size() >= 299 && (!seen.contains("m7") || seen["m7"] == "gone");
   }));
+}
+
+TEST_F(MemoryClusterTest, ModifiesWhatOthersChangeInBetween) {
+  ASSERT_TRUE(cluster_.create(config_map("ns", "shared"), DryRun::kNo, soon()));
+  const ObjectKey key{kConfigMap, "ns", "shared"};
+  int runs = 0;
+  const auto add_mine = [&](Object& o) -> Status {
+    if (++runs < 3) {  // somebody else is faster, twice
+      Object other = *cluster_.get(key, soon());
+      other["data"]["theirs"] = std::to_string(runs);
+      EXPECT_TRUE(cluster_.update(other, DryRun::kNo, soon()));
+    }
+    o["data"]["mine"] = "yes";
+    return {};
+  };
+  const auto made = modify(cluster_, key, Part::kObject, add_mine, soon());
+  ASSERT_TRUE(made);
+  EXPECT_EQ(runs, 3);
+  EXPECT_EQ(made->string_at({"data", "theirs"}), "2");
+  EXPECT_EQ(made->string_at({"data", "mine"}), "yes");
+
+  const auto set_status = [](Object& o) -> Status {
+    o["status"]["phase"] = "done";
+    return {};
+  };
+  EXPECT_EQ(
+      modify(cluster_, key, Part::kStatus, set_status, soon())->string_at({"status", "phase"}),
+      "done");
+  const auto refuse = [](Object&) -> Status { return denied("not mine"); };
+  EXPECT_EQ(modify(cluster_, key, Part::kObject, refuse, soon()).error().code(), Code::kDenied);
 }
 
 TEST(ObjectText, MovesTheTransitionTimeOnlyWhenTheStatusChanges) {
