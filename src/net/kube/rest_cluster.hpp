@@ -56,6 +56,7 @@ class RestCluster final : public Cluster {
   Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                        Deadline deadline) override;
 
+  const Access& access() const { return api_->access(); }
   // Where objects go that name no namespace.
   const std::string& default_namespace() const { return api_->access().ns; }
 
