@@ -141,7 +141,9 @@ class Admission {
   }
 
   Verdict checked_service(const Value& object, const Value& before) const {
-    api::Findings found = api::check_identity(object);
+    api::Findings found;
+    // A name cannot be changed: what was stored before we came stays as it is.
+    if (!before.is_object()) add(found, api::check_identity(object));
     add(found, api::validate(object, api::Completeness::kPartial));
     if (at_.api_version == api::kOldApiVersion) add(found, api::validate_v1alpha1(object));
     if (before.is_object()) add(found, api::validate_update(before, object));

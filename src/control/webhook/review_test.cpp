@@ -172,6 +172,14 @@ TEST(Validating, ComparesWithThePredecessor) {
   EXPECT_TRUE(allowed(response(kValidate, review("CREATE", after))));
 }
 
+TEST(Validating, RefusesANameThatNoServiceCanHaveWhenItIsNew) {
+  Value dotted = service("{model: {uri: 'hf://a/b'}}");
+  dotted["metadata"]["name"] = "llama-3.1";
+
+  EXPECT_THAT(fields(response(kValidate, review("CREATE", dotted))), ElementsAre("metadata.name"));
+  EXPECT_TRUE(allowed(response(kValidate, review("UPDATE", dotted, dotted))));
+}
+
 // llmisvc:C21
 TEST(Validating, LeavesObjectsAloneThatAreBeingDeleted) {
   Value going = service("{model: {uri: 'hf://a/b'}, replicas: -1}");

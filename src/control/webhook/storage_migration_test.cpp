@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "base/text/yaml.hpp"
 #include "formats/api/crd.hpp"
 #include "net/kube/memory_cluster.hpp"
@@ -131,10 +133,11 @@ TEST(Migration, WaitsForADefinitionThatStoresTheNewVersion) {
 
 TEST_F(MigrationTest, IsDoneByAThreadOfItsOwn) {
   const SystemClock real;
-  {
-    const StorageMigrator migrator(cluster_, real, {});
-  }
+  const StorageMigrator migrator(cluster_, real, {});
+  const Deadline patience = Deadline::in(real, std::chrono::seconds(30));
+  while (stored(1) != R"(["v1alpha2"])" && !patience.passed(real.now())) std::this_thread::yield();
   EXPECT_EQ(stored(0), R"(["v1alpha2"])");
+  EXPECT_EQ(stored(1), R"(["v1alpha2"])");
 }
 
 }  // namespace

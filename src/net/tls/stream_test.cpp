@@ -285,6 +285,20 @@ TEST_F(StreamTest, KeepsTheOldCertificateWhenTheNewOneIsBroken) {
   EXPECT_TRUE(pair.shake());
 }
 
+TEST_F(StreamTest, TakesAPairThatLivesInNoFile) {
+  const Credentials next = Credentials::make("next", kClock);
+  const auto server = open_server(mine_.server(), kClock);
+
+  ASSERT_TRUE(
+      server->use(Source::of_text(next.pair.certificate_pem), Source::of_text(next.pair.key_pem)));
+  EXPECT_TRUE(Pair(*server, *open_client(next.client(), kClock)).shake());
+
+  // One that does not belong together leaves everything as it was.
+  EXPECT_FALSE(
+      server->use(Source::of_text(next.pair.certificate_pem), Source::of_text(mine_.pair.key_pem)));
+  EXPECT_TRUE(Pair(*server, *open_client(next.client(), kClock)).shake());
+}
+
 TEST_F(StreamTest, ReloadsByItselfWhenAFileChanges) {
   const PairFiles files;
   files.write(mine_.pair);
