@@ -22,6 +22,7 @@ int run_engine(int argc, char** argv);
 int run_plan(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_gateway(int argc, char** argv);
+int run_node(int argc, char** argv);
 int run_sidecar(int argc, char** argv);
 
 namespace {
@@ -54,6 +55,7 @@ std::span<const Command> commands() {
       Command{"controller", "keep the services of a Kubernetes cluster", run_controller},
       Command{"crds", "print the custom resource definitions", run_crds},
       Command{"gateway", "the HTTP front door with the picker inside", run_gateway},
+      Command{"node", "for tests: run a local API server's pods as processes", run_node},
       Command{"sidecar", "stand before a decode engine, run the prefill leg first", run_sidecar},
   };
   return kCommands;

@@ -1,10 +1,11 @@
-// `baton gateway`: the front door alone, before a fixed set of engines.
+// `baton gateway`: the front door alone, before a fixed set of engines or the pods of a cluster.
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
+#include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
@@ -29,6 +31,7 @@ struct Options {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;
   std::string endpoints;
+  ClusterOptions cluster;
   std::string config_file;
   std::string api_key_file;
   double request_timeout = 600;
@@ -64,14 +67,24 @@ Result<gateway::Config> config_of(const Options& options) {
 
 Status run(const Options& options) {
   const StopSignal stop;
-  BATON_TRY_ASSIGN(auto topology, topology_of(options));
   BATON_TRY_ASSIGN(auto config, config_of(options));
   const SystemClock clock;
   SystemRandom random;
   observe::Registry registry;
   async::Loop loop("gateway");
+  std::unique_ptr<kube::Cluster> cluster;  // outlives the gateway, which follows it
+  std::optional<gateway::Gateway> made;
+  const gateway::Gateway::Deps deps{loop, clock, random, registry};
+  if (options.endpoints.empty()) {
+    BATON_TRY_ASSIGN(const auto access, access_of(options.cluster));
+    BATON_TRY_ASSIGN(cluster, open_cluster(access, clock, random));
+    made.emplace(deps, std::move(config), *cluster);
+  } else {
+    BATON_TRY_ASSIGN(auto topology, topology_of(options));
+    made.emplace(deps, std::move(config), std::move(topology));
+  }
+  auto& gateway = *made;
   loop.start();
-  gateway::Gateway gateway({loop, clock, random, registry}, std::move(config), std::move(topology));
   BATON_TRY_ASSIGN(const auto bound, gateway.start());
   fmt::print("ready http://{}/v1\n", http::to_string(bound));
   std::fflush(stdout);
@@ -84,13 +97,19 @@ Status run(const Options& options) {
 
 int run_gateway(int argc, char** argv) {
   Options options;
-  CLI::App app("The HTTP front door with the picker inside, before a fixed set of engines",
-               "gateway");
-  app.add_option("--endpoints", options.endpoints,
-                 "YAML file: services with their model names and pods (name, address, role)")
-      ->required();
+  CLI::App app(
+      "The HTTP front door with the picker inside, before the pods of a cluster or a fixed set of "
+      "engines",
+      "gateway");
+  auto* endpoints = app.add_option(
+      "--endpoints", options.endpoints,
+      "YAML file: services with their model names and pods (name, address, role); without it the "
+      "LLMInferenceServices, pools and pods of the cluster are followed");
+  add_cluster_flags(app, options.cluster)->excludes(endpoints);
   app.add_option("--config-file", options.config_file,
-                 "EndpointPickerConfig for every service (default: least loaded, then prefix)");
+                 "EndpointPickerConfig for every service of --endpoints (default: least loaded, "
+                 "then prefix); in a cluster each service has its own")
+      ->needs(endpoints);
   app.add_option("--host", options.host, "address to listen on")->capture_default_str();
   app.add_option("--port", options.port, "port to listen on; 0 picks one")->capture_default_str();
   app.add_option("--api-key-file", options.api_key_file,

@@ -7,15 +7,14 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "base/async/file_watch.hpp"
 #include "base/core/log.hpp"
 #include "cli/command.hpp"
 #include "cli/manifest_files.hpp"
+#include "cli/node_options.hpp"
 #include "cli/screen.hpp"
 #include "cli/serve_stack.hpp"
 #include "cli/serve_view.hpp"
@@ -23,7 +22,6 @@
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
 #include "control/node/models.hpp"
-#include "control/plan/presets.hpp"
 #include "net/kube/follower.hpp"
 #include "net/kube/object.hpp"
 #include "routing/gateway/api_keys.hpp"
@@ -61,67 +59,13 @@ class Wake {
 };
 
 struct Options {
-  std::vector<std::string> files, model_dirs;
-  std::string host = "127.0.0.1", state_dir, stand_in, engine = "baton", api_key_file;
-  std::string mounts = "auto";
+  std::vector<std::string> files;
+  std::string host = "127.0.0.1", state_dir, api_key_file;
+  NodeOptions node;
   std::uint16_t port = 8080;
   double request_timeout = 600;
-  bool allow_exec = false;
   bool proof_headers = true;
 };
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-// Where baton://NAME is looked for: $BATON_MODELS_DIR, else beside the binary or above it.
-std::vector<std::string> models_dirs(const fs::path& binary) {
-  std::vector<std::string> out;
-  std::istringstream given(environment("BATON_MODELS_DIR"));
-  for (std::string dir; std::getline(given, dir, ':');) {
-    if (!dir.empty()) out.push_back(fs::absolute(dir).string());
-  }
-  if (!out.empty()) return out;
-  const fs::path folder = binary.parent_path();
-  for (const auto* relative : {"../models", "../share/baton/models", "../../models",
-                               "../../../models", "../../../../models"}) {
-    const auto candidate = (folder / relative).lexically_normal();
-    if (fs::is_directory(candidate)) out.push_back(candidate.string());
-  }
-  if (out.empty()) out.push_back((folder / "../share/baton/models").lexically_normal().string());
-  return out;
-}
-
-Result<node::Config> node_config(const Options& options, const std::string& state_dir) {
-  node::Config config;
-  std::error_code error;
-  const fs::path binary = fs::read_symlink("/proc/self/exe", error);
-  if (error) return internal("reading /proc/self/exe: " + error.message());
-  config.state_dir = state_dir;
-  config.baton = binary.string();
-  config.path = environment("PATH");
-  if (config.path.empty()) config.path = "/usr/local/bin:/usr/bin:/bin";
-  config.models_dirs = models_dirs(binary);
-  for (const auto& dir : options.model_dirs)
-    config.model_dirs.push_back(fs::absolute(dir).string());
-  config.hf_home = environment("HF_HOME");
-  if (config.hf_home.empty() && !environment("HOME").empty()) {
-    config.hf_home = environment("HOME") + "/.cache/huggingface";
-  }
-  config.engine = options.engine == "vllm" ? node::Engine::kVllm : node::Engine::kBaton;
-  config.allow_exec = node::AllowExec(options.allow_exec);
-  config.is_shipped_script = [](std::string_view text) { return text == plan::engine_script(); };
-  config.mounts = options.mounts == "namespace" ? node::Mounts::kNamespace
-                  : options.mounts == "rewrite" ? node::Mounts::kRewrite
-                                                : node::Mounts::kAuto;
-  config.gpus = node::count_gpus();
-  if (!options.stand_in.empty()) {
-    BATON_TRY_ASSIGN(config.stand_in,
-                     node::find_model("baton://" + options.stand_in, config).with("--stand-in"));
-  }
-  return config;
-}
 
 Result<gateway::Config> gateway_config(const Options& options) {
   gateway::Config config;
@@ -130,7 +74,7 @@ Result<gateway::Config> gateway_config(const Options& options) {
       std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(options.request_timeout));
   config.proof_headers =
       options.proof_headers ? gateway::ProofHeaders::kOn : gateway::ProofHeaders::kOff;
-  config.stand_in = options.stand_in;
+  config.stand_in = options.node.stand_in;
   if (!options.api_key_file.empty()) {
     BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
     BATON_TRY_ASSIGN(config.api_keys, gateway::read_api_keys(text, options.api_key_file));
@@ -194,7 +138,7 @@ class Serve {
     BATON_TRY_ASSIGN(const auto stack,
                      ServeStack::start(clock_, {std::move(gateway), node_, settings_}));
     header_.url = fmt::format("http://{}/v1", http::to_string(stack->listening_at()));
-    header_.stand_in = options_.stand_in;
+    header_.stand_in = options_.node.stand_in;
     ManifestSync sync(stack->cluster(), clock_);
     BATON_TRY(sync.apply(manifests));
     const Wake changed;
@@ -290,7 +234,7 @@ Status serve(Options options) {
     BATON_TRY_ASSIGN(options.state_dir, default_state_dir(options.port));
   }
   BATON_TRY_ASSIGN(const auto state, StateDir::open(options.state_dir));
-  BATON_TRY_ASSIGN(auto node, node_config(options, state->path()));
+  BATON_TRY_ASSIGN(auto node, node_config(options.node, state->path()));
   plan::Settings settings;
   settings.emulate_accelerators = node.emulates_accelerators();
   if (node.emulates_accelerators()) {
@@ -312,20 +256,7 @@ int run_serve(int argc, char** argv) {
   app.add_option("--port", options.port, "port of the gateway; 0 picks one")->capture_default_str();
   app.add_option("--state-dir", options.state_dir,
                  "folder for pods and logs (default: $XDG_STATE_HOME/baton/<port>)");
-  app.add_option("--stand-in", options.stand_in,
-                 "replace every model by this built-in one and emulate accelerators");
-  app.add_option("--engine", options.engine, "what `vllm` means: baton, or vllm from PATH")
-      ->check(CLI::IsMember({"baton", "vllm"}))
-      ->capture_default_str();
-  app.add_flag("--allow-exec", options.allow_exec,
-               "run any program and script that a manifest names");
-  app.add_option("--mounts", options.mounts,
-                 "how containers see their mount paths: namespace (private mounts), rewrite (paths "
-                 "in command, args and environment are replaced), auto (namespace where permitted)")
-      ->check(CLI::IsMember({"auto", "namespace", "rewrite"}))
-      ->capture_default_str();
-  app.add_option("--model-dir", options.model_dirs,
-                 "folder with models for hf:// (DIR/ORG/NAME or DIR/NAME)");
+  add_node_flags(app, options.node);
   app.add_option("--api-key-file", options.api_key_file,
                  "keys that clients must present as Bearer, one a line");
   app.add_flag(

@@ -236,7 +236,7 @@ Status read_behaviour(const Flags& flags, sidecar::Config& config) {
     return invalid(fmt::format("--prefill-failure-policy={}: relay, fallback or strict{}", policy,
                                did_you_mean(policy, kNames)));
   }
-  config.policy = *parsed;
+  config.tactics.policy = *parsed;
   auto timeout = to_duration(flags.get("request-timeout"));
   if (!timeout || *timeout < Millis(1)) {
     return invalid(fmt::format("--request-timeout={}: a duration such as 600s or 1m30s",

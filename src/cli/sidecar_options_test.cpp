@@ -34,7 +34,7 @@ TEST(SidecarOptions, HaveLlmdsDefaults) {
 
   EXPECT_EQ(http::to_string(o.listen), "0.0.0.0:8000");
   EXPECT_EQ(http::to_string(o.config.decoder), "localhost:8200");
-  EXPECT_EQ(o.config.policy, sidecar::Policy::kRelay);
+  EXPECT_EQ(o.config.tactics.policy, sidecar::Policy::kRelay);
   EXPECT_EQ(o.config.request_timeout, std::chrono::seconds(600));
   EXPECT_FALSE(o.metrics);
 }
@@ -68,9 +68,9 @@ TEST(SidecarOptions, LetFlagsBeatTheEnvironment) {
 
   EXPECT_EQ(from_environment.listen.host, "127.77.1.2");
   EXPECT_EQ(from_environment.config.decoder.host, "127.77.1.2");
-  EXPECT_EQ(from_environment.config.policy, sidecar::Policy::kFallback);
+  EXPECT_EQ(from_environment.config.tactics.policy, sidecar::Policy::kFallback);
   EXPECT_EQ(from_flags.listen.host, "1.2.3.4");
-  EXPECT_EQ(from_flags.config.policy, sidecar::Policy::kStrict);
+  EXPECT_EQ(from_flags.config.tactics.policy, sidecar::Policy::kStrict);
 }
 
 TEST(SidecarOptions, RefuseWhatTheyCannotDoInOneSentence) {

@@ -196,7 +196,9 @@ void NodeAgent::let_go(const std::string& key, const kube::Object& pod) {
     return;  // on_end brings it here again
   }
   release(key);
-  const auto removed = deps_.cluster.remove(pod_key(key), kube::Grace::kNone, soon());
+  kube::Removal how(kube::Grace::kNone);
+  how.uid = kube::uid_of(pod);
+  const auto removed = deps_.cluster.remove(pod_key(key), how, soon());
   if (!removed && removed.error().code() != Code::kNotFound) queue_.retry(key);
 }
 

@@ -38,6 +38,7 @@ Task<Status> Connection::handshake() {
 
 Task<void> Connection::run() {
   in_.resize(kReadBytes);
+  running_ = true;
   start_read();
   schedule_flush();
   while (!gone_) co_await changed_.wait();
@@ -85,7 +86,7 @@ void Connection::on_read(const boost::system::error_code& ec, std::size_t size) 
 }
 
 void Connection::schedule_flush() {
-  if (flush_posted_ || writing_ || gone_) return;
+  if (!running_ || flush_posted_ || writing_ || gone_) return;
   flush_posted_ = true;
   asio::post(wire_.socket().get_executor(), [this] { flush(); });
 }

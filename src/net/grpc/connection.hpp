@@ -78,6 +78,7 @@ class Connection : public http2::Events {
   std::size_t out_at_ = 0;  // of out_: sent
   std::string reason_;
   int waiting_writers_ = 0;
+  bool running_ = false;  // run() has begun: before that there is nothing to send on
   bool reading_ = false;
   bool writing_ = false;  // waits for the socket to take more
   bool flush_posted_ = false;

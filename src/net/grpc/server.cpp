@@ -83,7 +83,9 @@ struct Server::Impl {
   void begin(Shard& shard, Tcp::socket socket);
   Task<void> serve(ServerConnection& connection);
   void end(Shard& shard, std::list<ServerConnection>::iterator at);
+  // Contract: announce() has counted it.
   void on_each(void (ServerConnection::*what)());
+  bool announce();
   void begin_stop();
   void check_ended();
   bool wait_ended(Deadline deadline);
@@ -102,9 +104,10 @@ struct Server::Impl {
   bool retrying = false;
   bool stopping = false;
 
-  std::mutex mutex;  // guards ended
+  std::mutex mutex;  // guards ended, pending
   std::condition_variable changed;
   bool ended = false;
+  std::size_t pending = 0;  // of on_each: not done yet
 };
 
 Shard& Server::Impl::least_busy() {
@@ -177,8 +180,9 @@ Task<void> Server::Impl::serve(ServerConnection& connection) {
 
 void Server::Impl::end(Shard& shard, std::list<ServerConnection>::iterator at) {
   shard.connections.erase(at);
-  --shard.open;
-  shards.front().loop.post([this] {
+  // Counted down where the end of all is looked at, so that none of this comes after it.
+  shards.front().loop.post([this, &shard] {
+    --shard.open;
     if (stopping) return check_ended();
     accept();
   });
@@ -186,11 +190,26 @@ void Server::Impl::end(Shard& shard, std::list<ServerConnection>::iterator at) {
 
 void Server::Impl::on_each(void (ServerConnection::*what)()) {
   for (Shard& shard : shards) {
-    shard.loop.post([&shard, what] {
+    shard.loop.post([this, &shard, what] {
       shard.stopping = true;
       for (ServerConnection& connection : shard.connections) (connection.*what)();
+      shards.front().loop.post([this] {
+        {
+          const std::lock_guard lock(mutex);
+          --pending;
+        }
+        check_ended();
+      });
     });
   }
+}
+
+// False: all has ended already.
+bool Server::Impl::announce() {
+  const std::lock_guard lock(mutex);
+  if (ended) return false;
+  pending += shards.size();
+  return true;
 }
 
 void Server::Impl::begin_stop() {
@@ -198,13 +217,13 @@ void Server::Impl::begin_stop() {
   boost::system::error_code ignored;
   acceptor.close(ignored);
   retry.cancel();
-  on_each(&ServerConnection::drain);
-  check_ended();
+  if (announce()) on_each(&ServerConnection::drain);
 }
 
 void Server::Impl::check_ended() {
   if (!stopping || accepting || retrying || open() > 0) return;
   const std::lock_guard lock(mutex);
+  if (pending > 0) return;
   ended = true;
   changed.notify_all();
 }
@@ -249,6 +268,7 @@ void Server::stop(Deadline deadline) {
   async::Loop& first = impl.shards.front().loop;
   first.post([&impl] { impl.begin_stop(); });
   if (impl.wait_ended(deadline)) return;
+  if (!impl.announce()) return;
   impl.on_each(&ServerConnection::abort);
   const bool unwound = impl.wait_ended({std::chrono::steady_clock::now() + kUnwindTime});
   BATON_ASSERT(unwound && "a handler ignores its cancellation");

@@ -281,7 +281,8 @@ Task<Sent<std::unique_ptr<Connection>>> Client::Impl::connect(Endpoint to, Deadl
 }
 
 Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
-                                  std::span<const std::string_view> body, Deadline deadline) {
+                                  std::span<const std::string_view> body, Deadline deadline,
+                                  Resend resend) {
   Impl& impl = *impl_;
   auto executor = co_await asio::this_coro::executor;
   if (!impl.pool) impl.pool = std::make_shared<Pool>(executor);
@@ -308,7 +309,11 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
     if (answered) break;
     bool stale =
         connection->kept && answered.error().kind == Failure::Kind::kLost && connection->in.empty();
-    if (!stale) co_return std::unexpected(std::move(answered).error());
+    if (!stale || resend == Resend::kNever) {
+      Failure why = std::move(answered).error();
+      why.kept = stale;
+      co_return std::unexpected(std::move(why));
+    }
     connection = nullptr;  // closed while idle: once more, on a connection of our own
   }
   co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool,

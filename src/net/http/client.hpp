@@ -25,6 +25,7 @@ struct Failure {
   };
   Kind kind;
   Error error;
+  bool kept = false;  // kLost on a kept connection before any byte of an answer
 };
 template <class T>
 using Sent = std::expected<T, Failure>;
@@ -51,6 +52,10 @@ class Response {
   std::unique_ptr<Impl> impl_;
 };
 
+// Whether a request may be sent a second time when a kept connection gave no answer: it may have
+// been closed before, or the peer may have begun to act on the request.
+enum class Resend : bool { kNever, kOnFresh };
+
 // Confined to the loop that awaits on it; outlives its calls. Bounds: idle connections per
 // endpoint, head size.
 class Client {
@@ -67,9 +72,11 @@ class Client {
 
   // Sends the head (Host is set when absent, Content-Length always) and the body pieces in one
   // writev, and returns when the answer's head has arrived. A kept connection that turns out to be
-  // closed before any byte of the answer is replaced by a fresh one once. Cancelling closes.
+  // closed before any byte of the answer is replaced by a fresh one once, unless `resend` forbids
+  // it. Cancelling closes.
   Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head,
-                            std::span<const std::string_view> body, Deadline deadline);
+                            std::span<const std::string_view> body, Deadline deadline,
+                            Resend resend = Resend::kOnFresh);
 
  private:
   struct Impl;

@@ -90,7 +90,7 @@ Task<bool> Session::secure() {
   } else if (expired_) {
     deps_.handshakes.failed(peer_, "the TLS handshake took too long");
   } else if (ec != asio::error::operation_aborted && !tls.silent()) {
-    deps_.handshakes.failed(peer_, tls.error().message());
+    deps_.handshakes.failed(peer_, wire_.reason(ec));
   }
   if (tls.spoken_to_in_http()) wire_.send_plain(kSpeakTls);
   co_return false;
@@ -356,6 +356,12 @@ Task<Status> Session::send(std::span<const std::string_view> pieces) {
       co_return cancelled("the client does not read its answer");
     }
   }
+}
+
+void Session::wake() {
+  readable_.notify();
+  boost::system::error_code ignored;
+  if (phase_ == Phase::kHandshake) wire_.socket().cancel(ignored);
 }
 
 void Session::start_read() {

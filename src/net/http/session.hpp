@@ -36,8 +36,8 @@ class Session final : public Exchange {
   Task<void> run();
   // The slot that run() is spawned with.
   asio::cancellation_signal& signal() { return signal_; }
-  // Lets an idle session see that the server stops.
-  void wake() { readable_.notify(); }
+  // Lets an idle session see that the server stops; ends a handshake.
+  void wake();
   void cancel() { signal_.emit(asio::cancellation_type::terminal); }
 
   const RequestHead& head() const override { return head_; }

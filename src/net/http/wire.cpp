@@ -97,7 +97,7 @@ bool Wire::quiet() {
 }
 
 std::string Wire::reason(const boost::system::error_code& ec) const {
-  if (tls_ != nullptr && ec == broken()) return tls_->error().message();
+  if (tls_ != nullptr && tls_->broken()) return tls_->error().message();
   return ec.message();
 }
 

@@ -196,7 +196,7 @@ std::string Stream::reason(unsigned long code) const {
   return fmt::format("TLS: {}", text == nullptr ? "broken" : text);
 }
 
-Stream::State Stream::broken() {
+Stream::State Stream::fail() {
   if (!error_) {
     const auto code = ERR_get_error();
     plain_http_ = !established_ && ERR_GET_LIB(code) == ERR_LIB_SSL &&
@@ -217,7 +217,7 @@ Stream::State Stream::after(int result) {
     case SSL_ERROR_ZERO_RETURN:
       return State::kEnd;
     default:
-      return broken();
+      return fail();
   }
 }
 
@@ -225,7 +225,7 @@ Stream::State Stream::handshake() {
   if (error_) return State::kBroken;
   ERR_clear_error();
   State state = after(SSL_do_handshake(owned_->ssl()));
-  if (state == State::kEnd) state = broken();
+  if (state == State::kEnd) state = fail();
   established_ = state == State::kDone;
   return state;
 }

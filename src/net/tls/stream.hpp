@@ -47,7 +47,9 @@ class Stream {
   // Says close_notify, if the connection is in a state to; never waits.
   void shutdown();
 
+  // Contract: kBroken came.
   const Error& error() const { return *error_; }
+  bool broken() const { return error_.has_value(); }
   std::string_view alpn() const;     // "" when none was agreed on
   std::string_view version() const;  // "TLSv1.3"
   bool resumed() const;
@@ -66,7 +68,7 @@ class Stream {
   explicit Stream(std::unique_ptr<Owned> owned);
   // What a call of the library that did not succeed means.
   State after(int result);
-  State broken();
+  State fail();
   std::string reason(unsigned long code) const;
   std::string doubt_about(const x509_store_ctx_st& context) const;
 

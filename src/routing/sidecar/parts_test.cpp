@@ -30,6 +30,28 @@ TEST(PrefillCandidates, ComeFromOneListOrSeveralFields) {
   EXPECT_EQ(prefill_candidates({{"X-Prefiller-URL", "http://a:1"}}), Strings({"a:1"}));
 }
 
+TEST(Trial, TakesOtherHostsBeforeOtherPortsAndNothingTwice) {
+  using Endpoints = std::vector<http::Endpoint>;
+  EXPECT_EQ(in_order_of_trial({{"a", 1}, {"a", 2}, {"b", 1}, {"a", 1}, {"b", 2}}),
+            (Endpoints{{"a", 1}, {"b", 1}, {"a", 2}, {"b", 2}}));
+  Endpoints many;
+  for (std::uint16_t port = 1; port < 100; ++port) many.push_back({"a", port});
+  EXPECT_EQ(in_order_of_trial(many).size(), kMaxCandidates);
+}
+
+TEST(ClientLimit, IsClampedToOurOwn) {
+  auto limit = [](std::string value) {
+    return client_limit({{std::string(kTimeoutHeader), std::move(value)}}, Millis(500));
+  };
+  EXPECT_EQ(*client_limit({}, Millis(500)), std::nullopt);
+  EXPECT_EQ(**limit("20"), Millis(20));
+  EXPECT_EQ(**limit("501"), Millis(500));
+  EXPECT_EQ(**limit("99999999999999999999999"), Millis(500));
+  for (const char* wrong : {"", "0", "-1", "1.5", "10s", " 1", "0x10"}) {
+    EXPECT_FALSE(limit(wrong)) << wrong;
+  }
+}
+
 TEST(GenerationApi, IsKnownByMethodAndPath) {
   EXPECT_EQ(generation_api({"POST", "/v1/chat/completions?x", {}}), Api::kChat);
   EXPECT_EQ(generation_api({"POST", "/v1/completions", {}}), Api::kChat);
@@ -166,7 +188,7 @@ TEST(UsageFix, SetsTheCachedTokensOfABody) {
   EXPECT_EQ(with_cached_tokens("nonsense", 7), std::nullopt);
 }
 
-// Scenario 28: however the stream is cut.
+// sidecar:28 however the stream is cut.
 TEST(UsageFix, SetsTheCachedTokensOfAStreamWhereverItIsCut) {
   std::string stream =
       "data: {\"choices\":[]}\n\n: \"usage\" comment\n\ndata: {\"usage\":{\"a\":1}}\r\n\r\n"

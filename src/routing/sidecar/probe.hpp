@@ -21,14 +21,39 @@ class Probe {
   void request_done(Outcome outcome) { request(name(outcome)); }
   void request_passed_through() { request("pass_through"); }
   void prefill_took(Nanos time) { prefill_seconds_.observe(seconds(time)); }
-  // `reason`: prefill, no-kv, decode.
+  // `reason`: prefill, no-kv, decode, lease.
   void fell_back(std::string_view reason) {
     registry_
         .counter("baton_sidecar_fallbacks_total", "Prompts computed by the decode engine instead.",
                  {{"reason", std::string(reason)}})
         .add();
   }
-  // `reason`: allowlist, json, target.
+  // `result`: answered, unusable, broken, refused, lost, timeout, open (not tried).
+  void prefill_attempted(std::string_view result) {
+    registry_
+        .counter("baton_sidecar_prefill_attempts_total",
+                 "Prefill engines asked, or skipped because they kept failing.",
+                 {{"result", std::string(result)}})
+        .add();
+  }
+  // Prefilled again, since decode could not have pulled within the lease, or may have begun to.
+  // `reason`: lease, lost.
+  void prefilled_again(std::string_view reason) {
+    registry_
+        .counter(
+            "baton_sidecar_prefills_repeated_total",
+            "Prefills whose KV was not used: too little of its lease was left, or its handover "
+            "may have been used.",
+            {{"reason", std::string(reason)}})
+        .add();
+  }
+  void fallback_denied() {
+    registry_
+        .counter("baton_sidecar_fallbacks_denied_total",
+                 "Failed prefills that the decode engine had no budget to replace.")
+        .add();
+  }
+  // `reason`: allowlist, json, target, timeout.
   void refused(std::string_view reason) {
     registry_
         .counter("baton_sidecar_refusals_total", "Requests refused before any leg.",

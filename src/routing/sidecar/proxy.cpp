@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
 
+#include "base/async/finish_by.hpp"
 #include "base/text/json.hpp"
 #include "routing/sidecar/relay.hpp"
 
@@ -26,8 +28,28 @@ Leg leg_of(const http::Failure& failure) {
     case http::Failure::Kind::kTimeout:
       return {Leg::Kind::kTimeout, 0};
     default:
-      return {Leg::Kind::kLost, 0};
+      return {.kind = Leg::Kind::kLost, .status = 0, .kept = failure.kept};
   }
+}
+
+std::string_view label(Leg::Kind kind) {
+  switch (kind) {
+    case Leg::Kind::kAnswered:
+      return "answered";
+    case Leg::Kind::kUnusable:
+      return "unusable";
+    case Leg::Kind::kBroken:
+      return "broken";
+    case Leg::Kind::kRefused:
+      return "refused";
+    case Leg::Kind::kLost:
+      return "lost";
+    case Leg::Kind::kTimeout:
+      return "timeout";
+    case Leg::Kind::kOpen:
+      return "open";
+  }
+  return "";
 }
 
 // How many prompt tokens the prefill engine says it dealt with; nullopt when it does not tell.
@@ -50,10 +72,12 @@ struct Proxy::Call {
   Api api;
   std::string body;
   Deadline deadline;
+  bool hurried;  // the client's own limit is the deadline
   Transaction transaction;
-  http::RequestHead head;                   // as both legs send it
-  std::optional<openai::BodyIndex> index;   // when two legs are wanted
-  std::optional<http::Endpoint> prefiller;  // of the prefill leg
+  http::RequestHead head;                    // as both legs send it
+  std::optional<openai::BodyIndex> index{};  // when two legs are wanted
+  std::vector<http::Endpoint> prefillers{};  // in the order of trial
+  bool budget_taken = false;
   std::string_view no_prefill = "not-requested";
   std::string error{};  // of the last failed leg
 
@@ -62,6 +86,8 @@ struct Proxy::Call {
   std::optional<Nanos> prefill_time{};
   Handover handover{};
   std::optional<http::Response> answer{};  // of the decode leg
+
+  const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
 };
 
 // However the request ends, also by cancellation: the lease goes back, the outcome is counted.
@@ -71,7 +97,34 @@ struct Proxy::Closing {
   ~Closing() {
     if (call.transaction.state() != State::kDone) call.transaction.on_client_gone();
     proxy.give_back(call);
+    if (call.budget_taken) proxy.budget_.give();
     proxy.deps_.probe.request_done(call.transaction.outcome());
+  }
+};
+
+// Unwound without an end, the client left: nothing is known of the engine then.
+struct Proxy::Attempt {
+  Proxy& proxy;
+  const Call& call;
+  Breaker::Pass pass;
+  bool told = false;
+
+  void tell(const Leg& leg) {
+    told = true;
+    Breaker& breaker = proxy.breakers_.of(call.prefiller());
+    Mono now = proxy.deps_.clock.now();
+    if (leg.kind == Leg::Kind::kTimeout && call.hurried) return breaker.on_abandoned(pass, now);
+    bool away = leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost ||
+                leg.kind == Leg::Kind::kTimeout || leg.kind == Leg::Kind::kBroken ||
+                (leg.kind == Leg::Kind::kAnswered && leg.status >= 502 && leg.status <= 504);
+    if (away) {
+      breaker.on_failure(pass, now);
+    } else {
+      breaker.on_success();
+    }
+  }
+  ~Attempt() {
+    if (!told) proxy.breakers_.of(call.prefiller()).on_abandoned(pass, proxy.deps_.clock.now());
   }
 };
 
@@ -79,6 +132,8 @@ Proxy::Proxy(const Deps& deps, Config config)
     : deps_(deps),
       config_(std::move(config)),
       connector_(nixlv2()),
+      breakers_(config_.breaker),
+      budget_(config_.fallback_share, config_.decode_capacity),
       client_(deps.clock, {.idle_per_endpoint = config_.idle_connections}),
       releases_(deps.loop.executor()) {
   if (!config_.allowlist_file.empty()) allowlist_.emplace(config_.allowlist_file);
@@ -115,9 +170,9 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, std::string body) {
   std::array<std::string_view, 1> pieces = {body};
   auto answer = co_await client_.send(config_.decoder, head, pieces, deadline);
   if (!answer) {
-    Transaction alone(config_.policy);
-    (void)alone.begin(false);
-    (void)alone.on_decode(leg_of(answer.error()));
+    Transaction alone(config_.tactics, deadline);
+    (void)alone.begin(0, deps_.clock.now());
+    (void)alone.on_decode(leg_of(answer.error()), deps_.clock.now());
     bool refused = answer.error().kind == http::Failure::Kind::kRefused;
     co_await respond_error(exchange, alone.status(),
                            refused ? kNotReady : answer.error().error.message(), "decode");
@@ -125,45 +180,60 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, std::string body) {
   }
   http::ResponseHead out = answer->head();
   http::remove_hop_by_hop(out.headers);
-  co_await relay(exchange, std::move(out), *answer, deadline);
+  (void)co_await relay(exchange, std::move(out), *answer, deadline);
 }
 
 Task<void> Proxy::generate(http::Exchange& exchange, Api api, std::string body) {
+  auto limit = client_limit(exchange.head().headers, config_.request_timeout);
+  if (!limit) {
+    deps_.probe.refused("timeout");
+    co_await respond_error(exchange, 400, limit.error().message(), "sidecar");
+    co_return;
+  }
+  Deadline deadline = Deadline::in(deps_.clock, limit->value_or(config_.request_timeout));
   Call call{exchange,
             api,
             std::move(body),
-            Deadline::in(deps_.clock, config_.request_timeout),
-            Transaction(config_.policy),
-            forwarded(exchange.head(), exchange.peer()),
-            std::nullopt,
-            std::nullopt};
+            deadline,
+            limit->has_value(),
+            Transaction(config_.tactics, deadline),
+            forwarded(exchange.head(), exchange.peer())};
   bool admitted = co_await admit(call);
   if (!admitted) co_return;
   Closing closing{*this, call};
   co_await run(call);
-  call.transaction.on_sent();
 }
 
-// Chooses the prefill engine and decides whether there is one. False: refused, and answered.
+// Chooses the prefill engines and decides whether there are any. False: refused, and answered.
 Task<bool> Proxy::admit(Call& call) {
   std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
   if (candidates.empty()) co_return true;
-  std::size_t chosen = config_.sample_prefillers ? deps_.random.below(candidates.size()) : 0;
-  const std::string& text = candidates[chosen];
-  std::optional<http::Endpoint> target = http::parse_endpoint(text);
-  if (allowlist_ && (!target || !allowlist_->allows(*target))) {
-    deps_.probe.refused("allowlist");
+  if (config_.sample_prefillers) {
+    std::ranges::rotate(
+        candidates,
+        candidates.begin() + static_cast<std::ptrdiff_t>(deps_.random.below(candidates.size())));
+  }
+  std::vector<http::Endpoint> targets;
+  for (const std::string& text : candidates) {
+    std::optional<http::Endpoint> target = http::parse_endpoint(text);
+    bool allowed = !allowlist_ || (target && allowlist_->allows(*target));
+    if (target && allowed) {
+      targets.push_back(*std::move(target));
+    } else {
+      deps_.probe.refused(allowed ? "target" : "allowlist");
+    }
+  }
+  if (targets.empty() && allowlist_) {
     http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
     head.headers.add("x-baton-error-hop", "sidecar");
     (void)co_await call.exchange.respond(
         std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
     co_return false;
   }
-  if (!target) {
-    deps_.probe.refused("target");
-    co_await respond_error(call.exchange, 502,
-                           fmt::format("{}: '{}' is not host:port", kPrefillerHeader, text),
-                           "sidecar");
+  if (targets.empty()) {
+    co_await respond_error(
+        call.exchange, 502,
+        fmt::format("{}: '{}' is not host:port", kPrefillerHeader, candidates.front()), "sidecar");
     co_return false;
   }
   auto index = openai::BodyIndex::scan(call.body, connector_.nested_member(call.api));
@@ -178,21 +248,29 @@ Task<bool> Proxy::admit(Call& call) {
     co_return true;
   }
   call.index = *std::move(index);
-  call.prefiller = std::move(target);
+  call.prefillers = in_order_of_trial(targets);
   call.head.headers.add("x-request-id", uuid4(deps_.random));
   call.head.headers.remove("Accept-Encoding");  // both answers are read here
   co_return true;
 }
 
 Task<void> Proxy::run(Call& call) {
-  Action action = call.transaction.begin(call.prefiller.has_value());
-  if (action == Action::kPrefill) {
-    Action next = co_await prefill_leg(call);
-    action = next;
-  }
-  while (action == Action::kDecode || action == Action::kDecodeLocally) {
-    Action next = co_await decode_leg(call, action);
-    action = next;
+  Transaction& t = call.transaction;
+  Action action = t.begin(call.prefillers.size(), deps_.clock.now());
+  for (;;) {
+    if (action == Action::kPrefill) {
+      Action next = co_await prefill_leg(call);
+      action = next;
+    } else if (action == Action::kWait) {
+      co_await async::sleep_until(t.wait_until());
+      action = t.on_waited(deps_.clock.now());
+    } else if (action == Action::kDecode || action == Action::kDecodeLocally) {
+      Action next = co_await decode_leg(call, action);
+      action = next;
+    } else {
+      break;
+    }
+    action = budgeted(call, action);
   }
   if (action == Action::kRelayPrefill) {
     co_await relay_prefill(call);
@@ -203,43 +281,72 @@ Task<void> Proxy::run(Call& call) {
   }
 }
 
+Action Proxy::budgeted(Call& call, Action action) {
+  bool due = action == Action::kDecodeLocally && call.transaction.wants_budget();
+  if (!due || call.budget_taken) return action;
+  call.budget_taken = budget_.take();
+  if (call.budget_taken) return action;
+  deps_.probe.fallback_denied();
+  call.error = fmt::format(
+      "the prefill failed ({}), and the decode engine already computes {} prompts in place of "
+      "others",
+      call.error, budget_.used());
+  return call.transaction.on_no_budget();
+}
+
 Task<Action> Proxy::prefill_leg(Call& call) {
+  give_back(call);  // of an earlier attempt
   Mono begin = deps_.clock.now();
-  Deadline deadline = call.deadline;
-  if (config_.policy == Policy::kFallback) {  // a prefill that hangs leaves time to do without it
-    deadline = deadline.earlier({begin + deadline.left(begin) / 2});
+  std::optional<Breaker::Pass> pass = breakers_.of(call.prefiller()).admit(begin);
+  Leg leg{.kind = Leg::Kind::kOpen};
+  if (pass) {
+    Attempt attempt{*this, call, *pass};
+    Leg made = co_await attempt_prefill(call);
+    leg = made;
+    attempt.tell(leg);
+    call.prefill_time = deps_.clock.now() - begin;
+    deps_.probe.prefill_took(*call.prefill_time);
+  } else if (call.error.empty()) {
+    call.error = fmt::format("the prefill engine at {} keeps failing and is left alone for now",
+                             http::to_string(call.prefiller()));
   }
-  std::vector<openai::Edit> edits = connector_.prefill_edits(call.api, *call.index);
-  openai::Spliced body = call.index->splice(edits);
-  auto sent = co_await client_.send(*call.prefiller, call.head, body.pieces, deadline);
-  Leg leg;
-  if (sent) {
-    auto whole = co_await sent->read_all(kMaxAnswer, deadline);
-    if (whole) {
-      call.prefill_head = sent->head();
-      call.prefill_body = *std::move(whole);
-      leg = read_prefill(call);
-    } else {
-      leg = leg_of(whole.error());
-      call.error = whole.error().error.message();
-    }
-  } else {
-    leg = leg_of(sent.error());
-    call.error = sent.error().error.message();
-  }
-  call.prefill_time = deps_.clock.now() - begin;
-  deps_.probe.prefill_took(*call.prefill_time);
-  Action next = call.transaction.on_prefill(leg);
+  deps_.probe.prefill_attempted(label(leg.kind));
+  Action next = call.transaction.on_prefill(leg, deps_.clock.now());
   if (next == Action::kDecodeLocally) {
     deps_.probe.fell_back(leg.kind == Leg::Kind::kUnusable ? "no-kv" : "prefill");
   }
   co_return next;
 }
 
+Task<Leg> Proxy::attempt_prefill(Call& call) {
+  Deadline deadline = call.transaction.leg_deadline(deps_.clock.now());
+  std::vector<openai::Edit> edits = connector_.prefill_edits(call.api, *call.index);
+  openai::Spliced body = call.index->splice(edits);
+  auto sent = co_await client_.send(call.prefiller(), call.head, body.pieces, deadline);
+  if (!sent) {
+    call.error = sent.error().error.message();
+    co_return leg_of(sent.error());
+  }
+  Mono granted = deps_.clock.now();
+  auto whole = co_await sent->read_all(kMaxAnswer, deadline);
+  if (!whole) {
+    call.error = whole.error().error.message();
+    co_return leg_of(whole.error());
+  }
+  call.prefill_head = sent->head();
+  call.prefill_body = *std::move(whole);
+  Leg leg = read_prefill(call);
+  leg.granted = granted;
+  co_return leg;
+}
+
 // What a complete prefill answer amounts to.
 Leg Proxy::read_prefill(Call& call) const {
   int status = call.prefill_head.status;
-  if (status < 200 || status >= 300) return {.kind = Leg::Kind::kAnswered, .status = status};
+  if (status < 200 || status >= 300) {
+    call.error = fmt::format("the prefill engine answered {}", status);
+    return {.kind = Leg::Kind::kAnswered, .status = status};
+  }
   Result<Handover> handover = connector_.read_prefill_answer(call.prefill_body);
   if (!handover) {
     bool broken = handover.error().code() == Code::kInvalid;
@@ -253,7 +360,19 @@ Leg Proxy::read_prefill(Call& call) const {
 
 Task<Action> Proxy::decode_leg(Call& call, Action action) {
   bool pull = action == Action::kDecode;
-  if (!pull) give_back(call);
+  if (pull) {
+    Action agreed = call.transaction.on_dispatch(deps_.clock.now());
+    if (agreed != Action::kDecode) {
+      call.error = call.transaction.status() == 504
+                       ? "the deadline passed between prefill and decode"
+                       : "too little of the lease on the prefilled KV was left";
+      if (agreed == Action::kPrefill) deps_.probe.prefilled_again("lease");
+      if (agreed == Action::kDecodeLocally) deps_.probe.fell_back("lease");
+      co_return agreed;
+    }
+  } else {
+    give_back(call);
+  }
   openai::Spliced spliced;
   std::vector<std::string_view> pieces = {call.body};
   if (call.index) {
@@ -261,7 +380,9 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     spliced = call.index->splice(edits);
     pieces = spliced.pieces;
   }
-  auto sent = co_await client_.send(config_.decoder, call.head, pieces, call.deadline);
+  // A handover is never sent twice: by then the engine may have pulled, or the KV may be gone.
+  auto sent = co_await client_.send(config_.decoder, call.head, pieces, call.deadline,
+                                    pull ? http::Resend::kNever : http::Resend::kOnFresh);
   Leg leg;
   if (sent) {
     leg.status = sent->head().status;
@@ -272,7 +393,8 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     call.error =
         leg.kind == Leg::Kind::kRefused ? std::string(kNotReady) : sent.error().error.message();
   }
-  Action next = call.transaction.on_decode(leg);
+  Action next = call.transaction.on_decode(leg, deps_.clock.now());
+  if (next == Action::kPrefill) deps_.probe.prefilled_again("lost");
   if (next == Action::kDecodeLocally) {
     call.answer.reset();
     deps_.probe.fell_back("decode");
@@ -284,19 +406,23 @@ Task<void> Proxy::relay_prefill(Call& call) {
   http::ResponseHead head = std::move(call.prefill_head);
   http::remove_hop_by_hop(head.headers);
   head.headers.set("x-baton-error-hop", "prefill");
-  head.headers.set("x-baton-prefill", http::to_string(*call.prefiller));
+  head.headers.set("x-baton-prefill", http::to_string(call.prefiller()));
   (void)co_await call.exchange.respond(std::move(head), call.prefill_body);
+  call.transaction.on_sent();
 }
 
 // How the prompt was prefilled, as far as it is known.
 void Proxy::add_proof(const Call& call, http::Headers& into) const {
   const Transaction& t = call.transaction;
-  if (!call.prefiller || t.fell_back()) {
+  if (t.attempts() > 1) {
+    into.set("x-baton-prefill-attempts", std::to_string(t.attempts()));
+  }
+  if (call.prefillers.empty() || t.fell_back()) {
     into.set("x-baton-prefill",
              fmt::format("none; reason={}", t.fell_back() ? "fallback" : call.no_prefill));
     return;
   }
-  into.set("x-baton-prefill", http::to_string(*call.prefiller));
+  into.set("x-baton-prefill", http::to_string(call.prefiller()));
   auto tokens = told_tokens(call.prefill_head.headers);
   if (tokens) into.set("x-baton-prefill-tokens", std::to_string(*tokens));
   into.add("Server-Timing", fmt::format("prefill;dur={:.1f}", millis(*call.prefill_time)));
@@ -308,18 +434,22 @@ Task<void> Proxy::stream(Call& call) {
   add_proof(call, head.headers);
   bool good = head.status >= 200 && head.status < 300;
   if (!good) head.headers.set("x-baton-error-hop", "decode");
-  if (good && call.prefiller && !call.transaction.fell_back()) {
-    co_await relay_with_usage(call.exchange, std::move(head), *call.answer, call.deadline,
-                              call.handover.cached_tokens);
+  Relayed relayed = Relayed::kWhole;
+  if (good && !call.prefillers.empty() && !call.transaction.fell_back()) {
+    relayed = co_await relay_with_usage(call.exchange, std::move(head), *call.answer, call.deadline,
+                                        call.handover.cached_tokens);
   } else {
-    co_await relay(call.exchange, std::move(head), *call.answer, call.deadline);
+    relayed = co_await relay(call.exchange, std::move(head), *call.answer, call.deadline);
   }
+  if (relayed == Relayed::kWhole) call.transaction.on_sent();
+  if (relayed == Relayed::kEngineBroke) call.transaction.on_broken();
 }
 
 Task<void> Proxy::fail(Call& call) {
   bool prefill = call.transaction.outcome() == Outcome::kPrefillFailed;
   co_await respond_error(call.exchange, call.transaction.status(), call.error,
                          prefill ? "prefill" : "decode");
+  call.transaction.on_sent();
 }
 
 // The KV that the prefill engine keeps for us will not be pulled: tell it.
@@ -333,7 +463,7 @@ void Proxy::give_back(Call& call) {
   using text::json::Object;
   std::string body = text::json::dump(Object{{"remote_request_id", call.handover.request_id},
                                              {"lease_token", call.handover.lease_token}});
-  releases_.spawn(release(*call.prefiller, std::move(body)));
+  releases_.spawn(release(call.prefiller(), std::move(body)));
 }
 
 Task<void> Proxy::release(http::Endpoint to, std::string body) {

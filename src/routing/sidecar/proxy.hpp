@@ -9,7 +9,9 @@
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
 #include "routing/sidecar/allowlist.hpp"
+#include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/connector.hpp"
+#include "routing/sidecar/fallback_budget.hpp"
 #include "routing/sidecar/probe.hpp"
 #include "routing/sidecar/sidecar.hpp"
 #include "routing/sidecar/transaction.hpp"
@@ -34,12 +36,15 @@ class Proxy {
  private:
   struct Call;     // one generation request
   struct Closing;  // what is due however it ends
+  struct Attempt;  // of one prefill, told to its breaker
 
   Task<void> pass_through(http::Exchange& exchange, std::string body);
   Task<void> generate(http::Exchange& exchange, Api api, std::string body);
   Task<bool> admit(Call& call);
   Task<void> run(Call& call);
   Task<Action> prefill_leg(Call& call);
+  Task<Leg> attempt_prefill(Call& call);
+  Action budgeted(Call& call, Action action);
   Task<Action> decode_leg(Call& call, Action action);
   Task<void> relay_prefill(Call& call);
   Task<void> stream(Call& call);
@@ -53,6 +58,8 @@ class Proxy {
   Config config_;
   const Connector& connector_;
   std::optional<Allowlist> allowlist_;
+  Breakers breakers_;
+  FallbackBudget budget_;
   http::Client client_;
   async::TaskGroup releases_;
 };

@@ -27,65 +27,67 @@ bool has_type(const http::ResponseHead& head, std::string_view type) {
 }
 
 // Reads the rest, changes it, answers in one write.
-Task<void> relay_whole(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                       Deadline deadline, std::optional<std::int64_t> cached_tokens) {
+Task<Relayed> relay_whole(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                          Deadline deadline, std::optional<std::int64_t> cached_tokens) {
   auto body = co_await answer.read_all(kMaxAnswer, deadline);
   if (!body) {
     co_await respond_error(exchange, body.error().kind == http::Failure::Kind::kTimeout ? 504 : 502,
                            body.error().error.message(), "decode");
-    co_return;
+    co_return Relayed::kEngineBroke;
   }
   std::optional<std::string> fixed;
   if (cached_tokens) fixed = with_cached_tokens(*body, *cached_tokens);
-  (void)co_await exchange.respond(std::move(head), fixed ? *fixed : *body);
+  Status sent = co_await exchange.respond(std::move(head), fixed ? *fixed : *body);
+  co_return sent ? Relayed::kWhole : Relayed::kClientGone;
 }
 
 }  // namespace
 
-Task<void> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                 Deadline deadline) {
+Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                    Deadline deadline) {
   auto length = content_length(head);
   bool to_head = exchange.head().method == "HEAD";
   if (length && *length <= kOneWrite && !to_head) {
-    co_await relay_whole(exchange, std::move(head), answer, deadline, std::nullopt);
-    co_return;
+    Relayed whole = co_await relay_whole(exchange, std::move(head), answer, deadline, std::nullopt);
+    co_return whole;
   }
   Status sent = co_await exchange.start(std::move(head));
   while (sent) {
     auto piece = co_await answer.read_some(deadline);
-    if (!piece) co_return;
+    if (!piece) co_return Relayed::kEngineBroke;
     if (piece->empty()) break;
-    Status written = co_await exchange.write(*piece);
-    if (!written) co_return;
+    sent = co_await exchange.write(*piece);
   }
-  if (sent) (void)co_await exchange.finish();
+  if (sent) sent = co_await exchange.finish();
+  co_return sent ? Relayed::kWhole : Relayed::kClientGone;
 }
 
-Task<void> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
-                            http::Response& answer, Deadline deadline, std::int64_t cached_tokens) {
+Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
+                               http::Response& answer, Deadline deadline,
+                               std::int64_t cached_tokens) {
   if (has_type(head, "application/json")) {
-    co_await relay_whole(exchange, std::move(head), answer, deadline, cached_tokens);
-    co_return;
+    Relayed whole =
+        co_await relay_whole(exchange, std::move(head), answer, deadline, cached_tokens);
+    co_return whole;
   }
   if (!has_type(head, "text/event-stream")) {
-    co_await relay(exchange, std::move(head), answer, deadline);
-    co_return;
+    Relayed whole = co_await relay(exchange, std::move(head), answer, deadline);
+    co_return whole;
   }
   head.headers.remove("Content-Length");
   StreamUsageFix fix(cached_tokens);
   Status sent = co_await exchange.start(std::move(head));
   while (sent) {
     auto piece = co_await answer.read_some(deadline);
-    if (!piece) co_return;
+    if (!piece) co_return Relayed::kEngineBroke;
     if (piece->empty()) break;
     auto lines = fix.feed(*piece);
-    if (!lines) co_return;
-    Status written = co_await exchange.write(*lines);
-    if (!written) co_return;
+    if (!lines) co_return Relayed::kEngineBroke;
+    sent = co_await exchange.write(*lines);
   }
-  if (!sent) co_return;
-  Status written = co_await exchange.write(fix.finish());
-  if (written) (void)co_await exchange.finish();
+  if (sent) sent = co_await exchange.write(fix.finish());
+  if (sent) sent = co_await exchange.finish();
+  co_return sent ? Relayed::kWhole : Relayed::kClientGone;
 }
 
 Task<void> respond_error(http::Exchange& exchange, int status, std::string_view message,

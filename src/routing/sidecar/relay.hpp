@@ -12,13 +12,16 @@ namespace baton::sidecar {
 
 inline constexpr std::size_t kMaxAnswer = 64 << 20;  // of an answer that is read whole
 
+enum class Relayed : std::uint8_t { kWhole, kEngineBroke, kClientGone };
+
 // Sends the answer on as it arrives, head first. Short answers of known length go out in one
 // write. An engine that breaks off breaks the client's connection too, without a clean end.
-Task<void> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                 Deadline deadline);
+Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                    Deadline deadline);
 // The same with the number of cached prompt tokens put right.
-Task<void> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
-                            http::Response& answer, Deadline deadline, std::int64_t cached_tokens);
+Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
+                               http::Response& answer, Deadline deadline,
+                               std::int64_t cached_tokens);
 
 // An error of the sidecar's own. `hop`: prefill, decode or sidecar.
 Task<void> respond_error(http::Exchange& exchange, int status, std::string_view message,

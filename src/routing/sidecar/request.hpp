@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
 #include "formats/openai/splice.hpp"
 #include "net/http/message.hpp"
 
@@ -17,6 +19,9 @@ inline constexpr std::string_view kPrefillerHeader = "x-prefiller-host-port";
 inline constexpr std::string_view kOldPrefillerHeader = "x-prefiller-url";
 inline constexpr std::string_view kEncoderHeader = "x-encoder-hosts-ports";
 inline constexpr std::string_view kKvSourceHeader = "x-kv-cache-source-host-port";
+// The client's patience in milliseconds (Envoy's header for the same carries this suffix too).
+inline constexpr std::string_view kTimeoutHeader = "x-request-timeout-ms";
+inline constexpr std::size_t kMaxCandidates = 8;  // of one request; more are not tried
 
 // How an API names its token limits.
 enum class Api : std::uint8_t { kChat, kResponses, kGenerate };
@@ -26,6 +31,14 @@ std::optional<Api> generation_api(const http::RequestHead& head);
 
 // The prefill endpoints that the picker offers, as text without scheme and spaces.
 std::vector<std::string> prefill_candidates(const http::Headers& headers);
+
+// The endpoints in the order in which they are tried: as they came, each once, but hosts that were
+// not tried yet before other ports of those that were. At most kMaxCandidates.
+std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>& candidates);
+
+// How long the client waits, at most `longest`; nullopt: it does not say. kInvalid: not a positive
+// number.
+Result<std::optional<Nanos>> client_limit(const http::Headers& headers, Nanos longest);
 
 // What travels to an engine: without hop-by-hop and routing fields, the client's address appended
 // to X-Forwarded-For. `peer` is "ip:port".

@@ -12,17 +12,21 @@
 #include "base/core/result.hpp"
 #include "base/observe/metrics.hpp"
 #include "net/http/message.hpp"
+#include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/transaction.hpp"
 
 namespace baton::sidecar {
 
 struct Config {
   http::Endpoint decoder{"localhost", 8200};
-  Policy policy = Policy::kRelay;
-  Nanos request_timeout = std::chrono::seconds(600);  // both legs together
-  std::string allowlist_file{};                       // empty: every prefill endpoint is allowed
-  bool sample_prefillers = false;                     // a random candidate instead of the first
-  std::size_t idle_connections = 1024;                // per engine
+  Tactics tactics{};
+  Nanos request_timeout = std::chrono::seconds(600);  // both legs together; a client may say less
+  BreakerSettings breaker{};                          // of each prefill engine
+  double fallback_share = 0.5;                        // of decode_capacity
+  std::size_t decode_capacity = 256;    // requests that the decode engine runs at once
+  std::string allowlist_file{};         // empty: every prefill endpoint is allowed
+  bool sample_prefillers = false;       // a random candidate instead of the first
+  std::size_t idle_connections = 1024;  // per engine
 };
 
 // Confined to its loop, except where stated.

@@ -12,7 +12,6 @@ using ::testing::Not;
 
 using SidecarFaults = SidecarTest;
 
-// Scenario 23.
 TEST_F(SidecarFaults, RelaysAFailedPrefillVerbatim) {
   prefill_.script({.status = 500, .body = "{\"no\": 1e400}", .headers = {{"X-Why", "because"}}});
   start();
@@ -29,7 +28,7 @@ TEST_F(SidecarFaults, RelaysAFailedPrefillVerbatim) {
 TEST_F(SidecarFaults, DecodesLocallyUnderFallback) {
   prefill_.script({.status = 503, .body = "busy"});
   decode_.script(decoded());
-  start({.policy = Policy::kFallback});
+  start({.tactics = {.policy = Policy::kFallback}});
 
   Got got = chat(R"({"kv_transfer_params":{"from":"client"},"a":1})");
 
@@ -40,7 +39,7 @@ TEST_F(SidecarFaults, DecodesLocallyUnderFallback) {
   EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_fallbacks_total{reason="prefill"} 1)"));
 }
 
-// Scenario 52.
+// sidecar:52
 TEST_F(SidecarFaults, TreatsAPrefillThatBreaksOffAsFailed) {
   prefill_.script({.body = "{\"half", .manner = Manner::kBreakOff});
   start();
@@ -77,7 +76,7 @@ TEST_F(SidecarFaults, DecodesLocallyWhenThePrefillHandsNothingOver) {
 
 TEST_F(SidecarFaults, RefusesAPrefillWithoutKvUnderStrict) {
   prefill_.script(prefilled("null"));
-  start({.policy = Policy::kStrict});
+  start({.tactics = {.policy = Policy::kStrict}});
 
   Got got = chat();
 
@@ -99,7 +98,7 @@ TEST_F(SidecarFaults, EndsBothLegsAtOneDeadline) {
 TEST_F(SidecarFaults, EndsBothHangingLegsUnderFallbackToo) {
   prefill_.script({.manner = Manner::kHang});
   decode_.script({.manner = Manner::kHang});
-  start({.policy = Policy::kFallback, .request_timeout = Millis(80)});
+  start({.tactics = {.policy = Policy::kFallback}, .request_timeout = Millis(80)});
 
   Got got = chat();
 
@@ -112,7 +111,7 @@ TEST_F(SidecarFaults, DecodesAgainWithoutKvAndGivesTheLeaseBack) {
   prefill_.script(prefilled());
   decode_.script({.status = 500, .body = "no such blocks"});
   decode_.script(decoded());
-  start({.policy = Policy::kFallback});
+  start({.tactics = {.policy = Policy::kFallback}});
 
   Got got = chat(R"({"a":1})");
 
@@ -154,7 +153,7 @@ TEST_F(SidecarFaults, SaysThatTheDecodeEngineIsNotReady) {
                         "is running and the port configuration is correct."));
 }
 
-// Scenario 47: during prefill.
+// sidecar:47 during prefill.
 TEST_F(SidecarFaults, CancelsThePrefillOfAClientThatLeaves) {
   prefill_.script({.manner = Manner::kHang});
   start();
@@ -188,7 +187,7 @@ TEST_F(SidecarFaults, GivesTheLeaseBackWhenTheClientLeavesBeforeDecode) {
   }));
 }
 
-// Scenario 47: during decode. Scenario 51: the engine is held back by a client that does not read.
+// sidecar:47 during decode. sidecar:51 the engine is held back by a client that does not read.
 TEST_F(SidecarFaults, HoldsTheEngineBackAndCancelsItWhenTheClientLeaves) {
   prefill_.script(prefilled());
   decode_.script({.headers = {{"Content-Type", "text/event-stream"}}, .manner = Manner::kFlood});
@@ -207,7 +206,7 @@ TEST_F(SidecarFaults, HoldsTheEngineBackAndCancelsItWhenTheClientLeaves) {
   EXPECT_TRUE(eventually([&] { return decode_.connections() == 0; }));
 }
 
-// Scenario 55.
+// sidecar:55
 TEST_F(SidecarFaults, DrainsRunningStreams) {
   prefill_.script(prefilled());
   decode_.script({.body = "data: 1\n\ndata: 2\n\n",
@@ -228,7 +227,7 @@ TEST_F(SidecarFaults, DrainsRunningStreams) {
   EXPECT_TRUE(got.ends_with("0\r\n\r\n")) << got;
 }
 
-// Scenario 56.
+// sidecar:56
 TEST_F(SidecarFaults, UsesFreshConnectionsAfterAnEngineBrokeOff) {
   prefill_.script({.body = "{", .manner = Manner::kBreakOff});
   prefill_.script(prefilled());
@@ -239,6 +238,146 @@ TEST_F(SidecarFaults, UsesFreshConnectionsAfterAnEngineBrokeOff) {
   EXPECT_EQ(chat().status, 200);
   EXPECT_EQ(chat().status, 200);
   EXPECT_EQ(decode_.connections(), 1U);
+}
+
+// sidecar:22
+TEST_F(SidecarFaults, RetriesAPrefillThatMayPass) {
+  start({.tactics = {.retries = 1, .backoff = Millis(1)}});
+  for (int status : {502, 503, 504}) {
+    prefill_.replace({{.status = status, .body = "busy"}, prefilled()});
+    decode_.replace({decoded()});
+    std::size_t before = prefill_.calls();
+
+    Got got = chat();
+
+    EXPECT_EQ(got.status, 200) << status;
+    EXPECT_EQ(header(got, "x-baton-prefill-attempts"), "2");
+    EXPECT_EQ(prefill_.calls() - before, 2U);
+  }
+}
+
+// sidecar:23
+TEST_F(SidecarFaults, RelaysTheLastStatusWhenNoRetryIsLeft) {
+  struct Case {
+    int retries;
+    std::vector<int> statuses;
+    std::size_t calls;
+    int status;
+  };
+  for (const Case& c : {Case{0, {503}, 1, 503}, Case{2, {502, 503, 504}, 3, 504},
+                        Case{2, {500}, 1, 500}, Case{2, {503, 500}, 2, 500}}) {
+    sidecar_.reset();
+    start({.tactics = {.retries = c.retries, .backoff = Millis(1)}});
+    std::vector<Answer> answers;
+    for (int status : c.statuses) answers.push_back({.status = status, .body = "no"});
+    prefill_.replace(answers);
+    std::size_t before = prefill_.calls();
+
+    Got got = chat();
+
+    EXPECT_EQ(got.status, c.status);
+    EXPECT_EQ(got.body, "no");
+    EXPECT_EQ(prefill_.calls() - before, c.calls);
+    EXPECT_EQ(decode_.calls(), 0U);
+  }
+}
+
+TEST_F(SidecarFaults, AsksAnotherPrefillEngineAndThenLeavesTheFirstAlone) {
+  other_.script(prefilled());
+  decode_.script(decoded());
+  start(
+      {.breaker = {
+           .failures = 2, .pause = std::chrono::hours(1), .longest_pause = std::chrono::hours(1)}});
+  http::RequestHead head = chat_head();
+  head.headers.set("x-prefiller-host-port",
+                   http::to_string(prefill_.endpoint()) + "," + http::to_string(other_.endpoint()));
+  prefill_.stop();
+
+  for (int i = 0; i < 3; ++i) {
+    Got got = get(head, "{}");
+    EXPECT_EQ(got.status, 200);
+    EXPECT_EQ(header(got, "x-baton-prefill"), http::to_string(other_.endpoint()));
+  }
+
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefill_attempts_total{result="refused"} 2)"));
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefill_attempts_total{result="open"} 1)"));
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefill_attempts_total{result="answered"} 3)"));
+}
+
+TEST_F(SidecarFaults, SaysThatEveryPrefillEngineIsLeftAlone) {
+  start(
+      {.breaker = {
+           .failures = 1, .pause = std::chrono::hours(1), .longest_pause = std::chrono::hours(1)}});
+  prefill_.stop();
+
+  EXPECT_EQ(chat().status, 502);
+  Got got = chat();
+
+  EXPECT_EQ(got.status, 503);
+  EXPECT_THAT(got.body, HasSubstr("keeps failing and is left alone for now"));
+}
+
+TEST_F(SidecarFaults, DoesNotBlameAnEngineForAnImpatientClient) {
+  start(
+      {.breaker = {
+           .failures = 1, .pause = std::chrono::hours(1), .longest_pause = std::chrono::hours(1)}});
+  prefill_.replace({{.manner = Manner::kHang}, prefilled()});
+  decode_.script(decoded());
+  http::RequestHead hurried = chat_head();
+  hurried.headers.add("x-request-timeout-ms", "20");
+
+  EXPECT_EQ(get(hurried, "{}").status, 504);
+  EXPECT_EQ(chat().status, 200);
+  hurried.headers.set("x-request-timeout-ms", "soon");
+  EXPECT_EQ(get(hurried, "{}").status, 400);
+}
+
+TEST_F(SidecarFaults, GivesUpOnASlowPrefillEngineForAnother) {
+  prefill_.script({.manner = Manner::kHang});
+  other_.script(prefilled());
+  decode_.script(decoded());
+  start({.tactics = {.prefill_timeout = Millis(30)}});
+  http::RequestHead head = chat_head();
+  head.headers.set("x-prefiller-host-port",
+                   http::to_string(prefill_.endpoint()) + "," + http::to_string(other_.endpoint()));
+
+  EXPECT_EQ(get(head, "{}").status, 200);
+  EXPECT_TRUE(eventually([&] { return prefill_.cancelled == 1; }));
+}
+
+TEST_F(SidecarFaults, NeverDecodesOnALeaseThatIsAboutToEnd) {
+  prefill_.script(prefilled());
+  decode_.script(decoded());
+  start({.tactics = {.lease = Millis(10), .lease_margin = Millis(20)}});
+
+  Got got = chat();
+
+  EXPECT_EQ(got.status, 200);
+  EXPECT_THAT(decode_.request(0).body, Not(HasSubstr("kv_transfer_params")));
+  EXPECT_EQ(decode_.calls(), 1U);
+  EXPECT_TRUE(eventually([&] { return prefill_.calls() == 4; }));  // two prefills, two releases
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefills_repeated_total{reason="lease"} 1)"));
+  EXPECT_THAT(metrics(), HasSubstr(R"(fallbacks_total{reason="lease"} 1)"));
+}
+
+TEST_F(SidecarFaults, FallsBackOnlyWithinItsBudget) {
+  decode_.script({.body = "data: 1\n\ndata: 2\n\n",
+                  .headers = {{"Content-Type", "text/event-stream"}},
+                  .manner = Manner::kStream});
+  start({.tactics = {.policy = Policy::kFallback}, .fallback_share = 0.01, .decode_capacity = 10});
+  prefill_.stop();
+  Raw client(at_);
+  client.send(raw_chat("{}"));
+  ASSERT_TRUE(eventually([&] { return decode_.calls() == 1; }));
+
+  Got denied = chat();
+  decode_.go_on = true;
+  EXPECT_TRUE(client.read_until("0\r\n\r\n").ends_with("0\r\n\r\n"));
+
+  EXPECT_EQ(denied.status, 503);
+  EXPECT_EQ(header(denied, "x-baton-error-hop"), "prefill");
+  EXPECT_THAT(denied.body, HasSubstr("already computes 1 prompts in place of others"));
+  EXPECT_TRUE(eventually([&] { return chat().status == 200; }));
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ TEST_F(SidecarTest, AnswersHealthItself) {
   EXPECT_EQ(get({"GET", "/health", {}}).status, 200);
 }
 
-// Scenarios 3, 12, 14, 15, 19, 49.
+// sidecar:3 sidecar:12 sidecar:15 sidecar:49
 TEST_F(SidecarTest, RunsPrefillThenDecode) {
   prefill_.script(prefilled());
   decode_.script(decoded());
@@ -56,6 +56,8 @@ TEST_F(SidecarTest, RunsPrefillThenDecode) {
 
   EXPECT_EQ(got.status, 200);
   EXPECT_EQ(got.body, R"({"id":"d","usage":{"prompt_tokens_details":{"cached_tokens":7}}})");
+  EXPECT_EQ(prefill_.calls(), 1U);
+  EXPECT_EQ(decode_.calls(), 1U);
   ScriptedEngine::Request first = prefill_.request(0);
   ScriptedEngine::Request second = decode_.request(0);
   EXPECT_THAT(first.body, StartsWith(R"({"model":"m","seed":9007199254740993,"max_tokens":1,)"));
@@ -92,7 +94,7 @@ TEST_F(SidecarTest, StreamsWithTheUsagePutRight) {
               StartsWith(R"({"stream":true,"stream_options":{"include_usage":true},)"));
 }
 
-// Scenario 48, and a body of 1 MB.
+// sidecar:48 and a body of 1 MB.
 TEST_F(SidecarTest, PutsTheUsageRightInLargeBodies) {
   prefill_.script(prefilled());
   std::string text(300'000, 'y');
@@ -106,7 +108,7 @@ TEST_F(SidecarTest, PutsTheUsageRightInLargeBodies) {
   EXPECT_GT(decode_.request(0).body.size(), 1U << 20);
 }
 
-// Scenario 54, sidecar reference 20.
+// sidecar:54 and reference 20.
 TEST_F(SidecarTest, DialsOnlyAllowedEndpoints) {
   auto path =
       std::filesystem::temp_directory_path() / ("baton-sidecar-" + std::to_string(::getpid()));
@@ -149,7 +151,7 @@ TEST_F(SidecarTest, RefusesABodyThatIsNoJson) {
   EXPECT_THAT(got.body, HasSubstr("invalid JSON: at byte 5: expected a value"));
 }
 
-// Scenario 50.
+// sidecar:50
 TEST_F(SidecarTest, AsksEnginesForPlainTextOnly) {
   prefill_.script(prefilled());
   decode_.script(decoded());
@@ -163,7 +165,7 @@ TEST_F(SidecarTest, AsksEnginesForPlainTextOnly) {
   EXPECT_FALSE(decode_.request(0).head.headers.has("Accept-Encoding"));
 }
 
-// Scenario 53.
+// sidecar:53
 TEST_F(SidecarTest, KeepsTheClientsRequestIdFirst) {
   prefill_.script(prefilled());
   decode_.script(decoded());

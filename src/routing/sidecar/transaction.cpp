@@ -16,6 +16,13 @@ bool blames_client(const Leg& leg) {
          leg.status != 404 && leg.status != 408 && leg.status != 429;
 }
 
+// The same host may do better in a moment (llm-d: 502, 503, 504, and no connection is a 502).
+bool may_pass(const Leg& leg) {
+  if (leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost) return true;
+  return leg.kind == Leg::Kind::kAnswered &&
+         (leg.status == 502 || leg.status == 503 || leg.status == 504);
+}
+
 // After a successful prefill the request is known to be good, so these may come from the KV.
 bool blames_kv(const Leg& leg) {
   if (leg.kind == Leg::Kind::kLost) return true;
@@ -30,6 +37,18 @@ std::optional<Policy> parse_policy(std::string_view name) {
   if (name == "fallback") return Policy::kFallback;
   if (name == "strict") return Policy::kStrict;
   return std::nullopt;
+}
+
+std::string_view name(Policy policy) {
+  switch (policy) {
+    case Policy::kRelay:
+      return "relay";
+    case Policy::kFallback:
+      return "fallback";
+    case Policy::kStrict:
+      return "strict";
+  }
+  return "";
 }
 
 std::string_view name(Outcome outcome) {
@@ -50,10 +69,39 @@ std::string_view name(Outcome outcome) {
   return "";
 }
 
-Action Transaction::begin(bool prefill) {
+void Transaction::open_prefill_phase(Mono now) {
+  first_round_ = true;
+  again_.clear();
+  failure_.reset();
+  prefill_deadline_ = deadline_;
+  if (tactics_.policy == Policy::kFallback) {  // prefills that hang leave time to do without
+    prefill_deadline_ = {now + deadline_.left(now) / 2};
+  }
+}
+
+bool Transaction::time_for_prefill(Mono now) const { return !prefill_deadline_.passed(now); }
+
+Deadline Transaction::leg_deadline(Mono now) const {
+  if (state_ != State::kPrefilling) return deadline_;
+  if (tactics_.prefill_timeout == Nanos()) return prefill_deadline_;
+  return prefill_deadline_.earlier({now + tactics_.prefill_timeout});
+}
+
+Action Transaction::start_prefill(std::size_t candidate) {
+  candidate_ = candidate;
+  state_ = State::kPrefilling;
+  return Action::kPrefill;
+}
+
+Action Transaction::begin(std::size_t candidates, Mono now) {
   BATON_ASSERT(state_ == State::kReading);
-  state_ = prefill ? State::kPrefilling : State::kDecoding;
-  return prefill ? Action::kPrefill : Action::kDecodeLocally;
+  candidates_ = candidates;
+  if (candidates == 0) {
+    state_ = State::kDecoding;
+    return Action::kDecodeLocally;
+  }
+  open_prefill_phase(now);
+  return start_prefill(0);
 }
 
 Action Transaction::fail(int status, bool prefill_hop) {
@@ -70,32 +118,101 @@ Action Transaction::decode_locally() {
   return Action::kDecodeLocally;
 }
 
-Action Transaction::on_prefill(const Leg& leg) {
+Action Transaction::on_prefill(const Leg& leg, Mono now) {
   BATON_ASSERT(state_ == State::kPrefilling);
+  if (leg.kind != Leg::Kind::kOpen) ++attempts_;
   if (success(leg)) {
     state_ = State::kDecoding;
     prefilled_ = lease_ = true;
+    spent_ = false;
+    lease_ends_ = leg.granted + tactics_.lease;
     return Action::kDecode;
   }
-  bool fallback = policy_ == Policy::kFallback;
-  if (leg.kind == Leg::Kind::kUnusable && policy_ != Policy::kStrict) return decode_locally();
-  if (fallback && !blames_client(leg)) return decode_locally();
-  if (leg.kind != Leg::Kind::kAnswered) {
-    return fail(leg.kind == Leg::Kind::kTimeout ? 504 : 502, true);
+  if (leg.kind == Leg::Kind::kOpen) {
+    std::erase(again_, candidate_);
+  } else {
+    failure_ = leg;
+    if (leg.kind == Leg::Kind::kUnusable || blames_client(leg)) return settle_prefill();
+    std::erase(again_, candidate_);
+    if (may_pass(leg)) again_.push_back(candidate_);
+    if (!first_round_ && !may_pass(leg)) return settle_prefill();
+  }
+  return next_attempt(now);
+}
+
+// Another host, then the same ones again, then the policy.
+Action Transaction::next_attempt(Mono now) {
+  if (!time_for_prefill(now)) return settle_prefill();
+  if (first_round_ && candidate_ + 1 < candidates_) return start_prefill(candidate_ + 1);
+  first_round_ = false;
+  bool room = retries_ < tactics_.retries && !again_.empty();
+  if (!room || prefill_deadline_.left(now) <= tactics_.backoff) return settle_prefill();
+  ++retries_;
+  wait_until_ = now + tactics_.backoff;
+  state_ = State::kWaiting;
+  return Action::kWait;
+}
+
+Action Transaction::on_waited(Mono now) {
+  BATON_ASSERT(state_ == State::kWaiting);
+  if (!time_for_prefill(now)) return settle_prefill();
+  return start_prefill(again_.front());  // a new failure moves it to the end
+}
+
+// No attempt is left: the policy decides.
+Action Transaction::settle_prefill() {
+  if (failure_ && failure_->kind == Leg::Kind::kUnusable) {
+    return tactics_.policy == Policy::kStrict ? fail(502, true) : decode_locally();
+  }
+  if (tactics_.policy == Policy::kFallback && !(failure_ && blames_client(*failure_))) {
+    return decode_locally();
+  }
+  if (!failure_) return fail(503, true);
+  if (failure_->kind != Leg::Kind::kAnswered) {
+    return fail(failure_->kind == Leg::Kind::kTimeout ? 504 : 502, true);
   }
   state_ = State::kRelaying;
   prefill_failed_ = true;
   return Action::kRelayPrefill;
 }
 
-Action Transaction::on_decode(const Leg& leg) {
-  BATON_ASSERT(state_ == State::kDecoding);
+// The handover must not be used (again). Once, another one is fetched; then one does without.
+Action Transaction::prefill_again(Mono now) {
+  prefilled_ = spent_ = false;
+  if (!again_used_) {
+    again_used_ = true;
+    open_prefill_phase(now);
+    if (time_for_prefill(now)) return start_prefill(candidate_);
+  }
+  return tactics_.policy == Policy::kStrict ? fail(502, true) : decode_locally();
+}
+
+Action Transaction::on_dispatch(Mono now) {
+  BATON_ASSERT(state_ == State::kDecoding && prefilled_ && !spent_);
+  if (deadline_.passed(now)) return fail(504, false);
+  if (lease_ends_ - now < tactics_.lease_margin) return prefill_again(now);
+  spent_ = true;
+  return Action::kDecode;
+}
+
+Action Transaction::on_decode(const Leg& leg, Mono now) {
+  BATON_ASSERT(state_ == State::kDecoding && prefilled_ == spent_);
   if (success(leg)) {
     if (leg.pulled) lease_ = false;
     state_ = State::kStreaming;
     return Action::kStream;
   }
-  if (prefilled_ && policy_ == Policy::kFallback && blames_kv(leg)) return decode_locally();
+  if (prefilled_) {
+    // Perhaps it was only the connection; perhaps the engine has begun to pull.
+    if (leg.kind == Leg::Kind::kLost && leg.kept && !again_used_ && !deadline_.passed(now)) {
+      return prefill_again(now);
+    }
+    bool fallback = tactics_.policy == Policy::kFallback && !deadline_.passed(now);
+    if (fallback && blames_kv(leg)) {
+      spent_ = false;
+      return decode_locally();
+    }
+  }
   switch (leg.kind) {
     case Leg::Kind::kRefused:
       return fail(503, false);
@@ -111,7 +228,18 @@ Action Transaction::on_decode(const Leg& leg) {
   return Action::kStream;
 }
 
+Action Transaction::on_no_budget() {
+  BATON_ASSERT(state_ == State::kDecoding && wants_budget());
+  fell_back_ = false;
+  return fail(503, true);
+}
+
 void Transaction::on_sent() { state_ = State::kDone; }
+
+void Transaction::on_broken() {
+  state_ = State::kDone;
+  decode_failed_ = true;
+}
 
 void Transaction::on_client_gone() {
   state_ = State::kDone;

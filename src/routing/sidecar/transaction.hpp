@@ -1,20 +1,28 @@
 #pragma once
 // One request over two legs, as a state machine without I/O: what happened goes in, what is due
-// comes out.
+// comes out. Time is an argument.
 //
-//   reading --> prefilling --> decoding --> streaming --> done
-//      |            |  \          |  ^
-//      |            |   \         |  | once, without the handover (fallback)
-//      |            |    \        +--+
-//      |            |     +-> relaying the prefill failure ----> done
-//      +------------+-------> failing with an answer of ours --> done
+//   reading --> prefilling <--> waiting (same host again)
+//      |          |  |  ^  \
+//      |          |  |  |   +-> relaying the prefill failure ----> done
+//      |          |  |  | lease too short, or the handover may have been spent: once
+//      |          |  v  |
+//      |          | decoding --> streaming ---------------------> done
+//      |          |   |  ^
+//      |          |   +--+ once, without the handover (fallback)
+//      +----------+-----------> failing with an answer of ours --> done
 //
 // The client may leave in every state. While the prefill engine holds KV that nobody has pulled,
-// owes_release() is true.
+// owes_release() is true. A handover is dispatched at most once, and never with less than
+// Settings::lease_margin of its lease left.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
 
 namespace baton::sidecar {
 
@@ -25,10 +33,22 @@ enum class Policy : std::uint8_t {
   kStrict,    // its answer goes to the client; a success without KV is an error
 };
 std::optional<Policy> parse_policy(std::string_view name);
+std::string_view name(Policy policy);
+
+// How every transaction of a sidecar goes about it.
+struct Tactics {
+  Policy policy = Policy::kRelay;
+  int retries = 0;                         // on the same host, of all candidates together
+  Nanos backoff = Millis(200);             // before each of them
+  Nanos prefill_timeout = {};              // of one attempt; 0: as long as the request
+  Nanos lease = std::chrono::seconds(30);  // from a prefill answer on (vLLM: kv_lease_duration)
+  Nanos lease_margin = std::chrono::seconds(5);  // what decode needs to begin its pull
+};
 
 enum class State : std::uint8_t {
   kReading,
   kPrefilling,
+  kWaiting,
   kRelaying,
   kDecoding,
   kStreaming,
@@ -45,17 +65,21 @@ struct Leg {
     kRefused,   // no connection
     kLost,      // broken before the answer was complete (prefill) or had begun (decode)
     kTimeout,
+    kOpen,  // prefill: not tried, its circuit breaker is open
   };
   Kind kind = Kind::kAnswered;
   int status = 200;    // kAnswered
   bool pulled = true;  // decode: a success took the handed-over KV, as far as the engine tells
+  Mono granted{};      // prefill: when its answer began to arrive, no earlier than the lease
+  bool kept = false;   // kLost: on a kept connection, which the engine may have closed before
 };
 
 enum class Action : std::uint8_t {
-  kPrefill,
-  kDecode,         // with the handover
-  kDecodeLocally,  // without
-  kRelayPrefill,   // the prefill engine's answer, verbatim
+  kPrefill,        // at candidate(), until leg_deadline()
+  kWait,           // until wait_until(), then on_waited()
+  kDecode,         // with the handover, if on_dispatch() agrees
+  kDecodeLocally,  // without; when wants_budget(), only if there is some
+  kRelayPrefill,   // the prefill engine's last answer, verbatim
   kStream,         // the decode engine's answer, verbatim
   kFail,           // an answer of ours with status()
 };
@@ -73,30 +97,62 @@ std::string_view name(Outcome outcome);
 
 class Transaction {
  public:
-  explicit Transaction(Policy policy) : policy_(policy) {}
+  Transaction(const Tactics& tactics, Deadline deadline)
+      : tactics_(tactics), deadline_(deadline), prefill_deadline_(deadline) {}
 
-  // The request is read; `prefill`: two legs are wanted and allowed.
-  Action begin(bool prefill);
-  Action on_prefill(const Leg& leg);
-  Action on_decode(const Leg& leg);
-  // The answer has been sent, or the client is gone.
+  // The request is read. `candidates`: how many prefill engines may be asked, best first; with none
+  // there is one leg.
+  Action begin(std::size_t candidates, Mono now);
+  Action on_prefill(const Leg& leg, Mono now);
+  Action on_waited(Mono now);
+  // Right before decode is sent with the handover: kDecode, or something else is due now.
+  Action on_dispatch(Mono now);
+  Action on_decode(const Leg& leg, Mono now);
+  // There is no budget to compute this prompt on the decode engine.
+  Action on_no_budget();
+  // The answer has been sent, has broken off, or the client is gone.
   void on_sent();
+  void on_broken();
   void on_client_gone();
 
   State state() const { return state_; }
+  std::size_t candidate() const { return candidate_; }
+  Deadline leg_deadline(Mono now) const;  // of the leg that is due
+  Mono wait_until() const { return wait_until_; }
   int status() const { return status_; }  // of kFail
+  bool wants_budget() const { return fell_back_ && tactics_.policy == Policy::kFallback; }
   bool owes_release() const { return lease_; }
   // The KV was pulled, or given back.
   void on_released() { lease_ = false; }
   bool fell_back() const { return fell_back_; }
+  std::size_t attempts() const { return attempts_; }  // of prefill, those not tried left out
   Outcome outcome() const;
 
  private:
+  Action start_prefill(std::size_t candidate);
+  Action next_attempt(Mono now);
+  Action prefill_again(Mono now);
+  Action settle_prefill();
   Action fail(int status, bool prefill_hop);
   Action decode_locally();
+  bool time_for_prefill(Mono now) const;
+  void open_prefill_phase(Mono now);
 
-  Policy policy_;
+  Tactics tactics_;
+  Deadline deadline_;
+  Deadline prefill_deadline_;
   State state_ = State::kReading;
+  std::size_t candidates_ = 0;
+  std::size_t candidate_ = 0;
+  std::size_t attempts_ = 0;
+  bool first_round_ = true;         // each candidate once
+  std::vector<std::size_t> again_;  // candidates whose failure may pass
+  int retries_ = 0;
+  Mono wait_until_{};
+  std::optional<Leg> failure_;  // the last of an attempt that was made
+  Mono lease_ends_{};
+  bool spent_ = false;  // the handover was dispatched
+  bool again_used_ = false;
   int status_ = 0;
   bool lease_ = false;
   bool prefilled_ = false;  // decode runs, or ran, on the handover

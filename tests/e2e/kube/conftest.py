@@ -1,11 +1,9 @@
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
-
-ROOT = Path(__file__).resolve().parents[3]
+from programs import ROOT, Stack
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +21,20 @@ def own_plane(tmp_path):
         yield plane
 
 
+@pytest.fixture(scope="session")
+def stack(plane, tmp_path_factory):
+    """The node agent and a gateway on the shared control plane; pods may run any program."""
+    with Stack(plane, tmp_path_factory.mktemp("stack"), "--allow-exec") as stack:
+        yield stack
+
+
+@pytest.fixture
+def own_stack(own_plane, tmp_path):
+    own_plane.install("gateway", "inference")
+    with Stack(own_plane, tmp_path / "stack") as stack:
+        yield stack
+
+
 @pytest.fixture
 def namespace(plane, request):
     name = "t-" + request.node.name.replace("_", "-").removeprefix("test-").split("[")[0][:50].rstrip("-")
@@ -38,8 +50,9 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for plane in {item.funcargs.get(name) for name in ("plane", "own_plane")} - {None}:
-            report.sections.append(("control plane", plane.tails()))
+        for name in ("plane", "own_plane", "stack", "own_stack"):
+            if name in item.funcargs:
+                report.sections.append((name, item.funcargs[name].tails()))
 
 
 def pytest_sessionstart():

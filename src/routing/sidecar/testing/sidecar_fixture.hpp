@@ -54,6 +54,11 @@ class ScriptedEngine {
     std::lock_guard lock(mutex_);
     script_.push_back(std::move(answer));
   }
+  // From now on these, the last one for all further requests.
+  void replace(std::vector<Answer> answers) {
+    std::lock_guard lock(mutex_);
+    script_.assign(answers.begin(), answers.end());
+  }
   std::size_t calls() const {
     std::lock_guard lock(mutex_);
     return requests_.size();
@@ -160,10 +165,11 @@ struct Got {
 
 class SidecarTest : public ::testing::Test {
  protected:
-  SidecarTest() : prefill_(loop_), decode_(loop_) {}
+  SidecarTest() : prefill_(loop_), other_(loop_), decode_(loop_) {}
   ~SidecarTest() override {
     if (sidecar_) sidecar_->stop({Mono()});
     prefill_.stop();
+    other_.stop();
     decode_.stop();
     loop_.stop();
   }
@@ -172,7 +178,7 @@ class SidecarTest : public ::testing::Test {
     if (config.decoder.port == 8200) config.decoder = decode_.endpoint();
     sidecar_ = std::make_unique<Sidecar>(loop_, kClock, random_, registry_, config);
     at_ = *sidecar_->listen({"127.0.0.1", 0});
-    loop_.start();
+    if (!loop_.running()) loop_.start();
   }
 
   Task<Got> fetch(http::RequestHead head, std::string body) {
@@ -212,6 +218,7 @@ class SidecarTest : public ::testing::Test {
   observe::Registry registry_;
   http::Client client_{kClock, {}};
   ScriptedEngine prefill_;
+  ScriptedEngine other_;
   ScriptedEngine decode_;
   std::unique_ptr<Sidecar> sidecar_;
   http::Endpoint at_;
