@@ -36,7 +36,9 @@ std::vector<GatewayRef> refs_of(const Array& list, std::string_view ns) {
 
 void add(kube::Object& conditions, std::string type, std::int64_t generation, Wall now) {
   const std::string name = type;
-  kube::set_condition(conditions, {std::move(type), "True", name, "", ""}, now);
+  // The API demands a message.
+  kube::set_condition(conditions, {std::move(type), "True", name, "the gateway serves it", ""},
+                      now);
   for (auto& condition : *conditions.if_array()) {
     if (condition.string_at({"type"}) == name) condition["observedGeneration"] = generation;
   }

@@ -94,7 +94,11 @@ void LocalControllers::work() {
     if (done) {
       queue_.forget(*key);
     } else if (done.error().code() != Code::kNotFound) {
-      log::debug("local controller repeats", {{"key", *key}, {"error", done.error().message()}});
+      // What the server refuses will not pass by waiting: somebody should know.
+      const bool refused =
+          done.error().code() == Code::kInvalid || done.error().code() == Code::kDenied;
+      log::write(refused ? log::Level::kWarn : log::Level::kDebug, "local controller repeats",
+                 {{"key", *key}, {"error", done.error().message()}});
       queue_.retry(*key);
     }
     queue_.done(*key);

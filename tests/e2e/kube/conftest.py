@@ -50,7 +50,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for name in ("plane", "own_plane", "stack", "own_stack"):
+        for name in ("plane", "own_plane", "stack", "own_stack", "serving"):
             if name in item.funcargs:
                 report.sections.append((name, item.funcargs[name].tails()))
 

@@ -1,6 +1,7 @@
 """Our programs beside the control plane: the node agent that runs its pods, the gateway before them."""
 import json
 import os
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -24,6 +25,7 @@ class Stack:
 
     def __init__(self, plane, folder: Path, *node_arguments):
         self.plane, self.folder = plane, folder
+        self.controller: Part | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
@@ -33,21 +35,37 @@ class Stack:
         self.node = program("node", ["node", "--kubeconfig", plane.admin, "--state-dir", folder / "node", "--gateway-port", self.port,
                                      *node_arguments], folder)  # fmt: skip
 
+    def add_controller(self):
+        """`baton controller`, with the definitions it needs."""
+        definitions = self.folder / "crds.yaml"
+        definitions.write_text(subprocess.run([BATON, "crds", "--webhooks", "--url", "https://127.0.0.1:9443"], capture_output=True, text=True, check=True).stdout)
+        self.plane.install_definitions(definitions)
+        if not self.plane.exists("namespace", "kserve"):
+            self.plane.kubectl("create", "namespace", "kserve")
+        self.controller = program("controller", [
+            "controller", "--kubeconfig", self.plane.admin, "--system-namespace", "kserve",
+            "--metrics-bind-address", f"127.0.0.1:{free_port()}", "--health-probe-bind-address", f"127.0.0.1:{free_port()}",
+        ], self.folder)  # fmt: skip
+
     def __enter__(self):
         try:
             self.gateway.start()
             self.node.start()
+            if self.controller:
+                self.controller.start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
+        if self.controller:
+            self.controller.stop()
         self.node.stop()
         self.gateway.stop()
 
     def tails(self) -> str:
-        return "\n".join(part.tail() for part in (self.gateway, self.node))
+        return "\n".join(part.tail() for part in (self.gateway, self.node, self.controller) if part)
 
     def container_log(self, namespace: str, pod: str, container: str) -> str:
         file = self.folder / "node/logs" / namespace / pod / f"{container}.log"

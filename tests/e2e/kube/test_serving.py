@@ -1,0 +1,105 @@
+"""From `kubectl apply` to tokens and back to nothing: controller, workload controllers, pods as processes, gateway."""
+import json
+
+import pytest
+from control_plane import ControlPlane
+from part import NotReady, wait_until
+from programs import ROOT, Stack, processes_of, wait_ready_pods
+
+SEED = ROOT / "examples/seed"
+PROMPT = "Write a story about a robot. " + "Take your time. " * 20
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """The whole of it, every model replaced by the stand-in; namespaces and gateway as the seed's manifests name them. On a control plane of
+    its own: a node binds every pod that it sees."""
+    folder = tmp_path_factory.mktemp("serving")
+    with ControlPlane(folder / "plane") as plane:
+        plane.install("gateway", "inference", "lws")
+        yield from serve_on(plane, folder)
+
+
+def serve_on(plane, folder):
+    stack = Stack(plane, folder, "--stand-in", "storyteller")
+    for name in ("llm-serving", "istio-system"):
+        plane.kubectl("create", "namespace", name)
+    plane.apply({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "my-gateway", "namespace": "istio-system"},
+        "spec": {"gatewayClassName": "baton", "listeners": [{"name": "http", "protocol": "HTTP", "port": stack.port,
+                                                             "allowedRoutes": {"namespaces": {"from": "All"}}}]},
+    })  # fmt: skip
+    stack.add_controller()
+    with stack:
+        yield stack
+
+
+def condition(service: dict, kind: str) -> str:
+    return next((c["status"] for c in service.get("status", {}).get("conditions", []) if c["type"] == kind), "")
+
+
+def wait_ready(plane, name: str, namespace: str) -> dict:
+    def ready():
+        service = plane.get("llminferenceservice", name, "-n", namespace)
+        fresh = service.get("status", {}).get("observedGeneration") == service["metadata"]["generation"]
+        return service if fresh and condition(service, "Ready") == "True" else None
+
+    try:
+        return wait_until(ready, f"{namespace}/{name} Ready", 90, step=0.2)
+    except NotReady as error:
+        status = plane.get("llminferenceservice", name, "-n", namespace).get("status")
+        raise NotReady(f"{error}\n{json.dumps(status, indent=1)}") from None
+
+
+def children(plane, namespace: str) -> list[str]:
+    """All objects of the namespace that are not the namespace's own."""
+    kinds = "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,inferencepools,httproutes"
+    items = plane.get(kinds, "-n", namespace)["items"]
+    own = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+    return [f"{item['kind']} {item['metadata']['name']}" for item in items if (item["kind"], item["metadata"]["name"]) not in own]
+
+
+def test_a_seed_manifest_serves_scales_changes_and_leaves_nothing(serving):
+    plane, namespace, name = serving.plane, "llm-serving", "llama2-7b-disaggregated"
+    workload = f"app.kubernetes.io/name={name},kserve.io/component=workload"
+    prefill, decode = f"{workload},llm-d.ai/role=prefill", f"{workload},llm-d.ai/role=decode"
+
+    plane.kubectl("apply", "-f", SEED / "example1-llama2-7b-disaggregated.yaml")
+    service = wait_ready(plane, name, namespace)
+    wait_ready_pods(plane, namespace, 2, prefill)
+    wait_ready_pods(plane, namespace, 4, decode)
+
+    # What a person sees.
+    line = plane.kubectl("get", "llmisvc", "-n", namespace, "--no-headers").split()
+    url = service["status"]["url"]
+    assert line[:3] == [name, url, "True"], line
+    status, headers, body = serving.chat("llama2-7b", PROMPT, url=f"{url}/v1")
+    assert status == 200, body
+    assert body["choices"][0]["message"]["content"]
+    assert int(headers["x-baton-remote-tokens"]) > 0  # the prompt was computed by a prefill pod
+
+    # Each side scales without the other.
+    plane.kubectl("patch", "llmisvc", name, "-n", namespace, "--type=merge", "-p", json.dumps({"spec": {"replicas": 2}}))
+    wait_ready_pods(plane, namespace, 2, decode)
+    wait_ready_pods(plane, namespace, 2, prefill)
+    plane.kubectl("patch", "llmisvc", name, "-n", namespace, "--type=merge", "-p", json.dumps({"spec": {"prefill": {"replicas": 1}}}))
+    wait_ready_pods(plane, namespace, 1, prefill)
+    before = {pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, decode)}
+
+    # An update rolls the decode pods, and it serves after that.
+    change = [{"op": "add", "path": "/spec/template/containers/0/env", "value": [{"name": "CHANGED", "value": "yes"}]}]
+    plane.kubectl("patch", "llmisvc", name, "-n", namespace, "--type=json", "-p", json.dumps(change))
+    wait_until(lambda: before.isdisjoint(pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, decode)), "new decode pods", 120)
+    wait_ready(plane, name, namespace)
+    assert serving.chat("llama2-7b", PROMPT, url=f"{url}/v1")[0] == 200
+
+    # Deleted, nothing is left: no object, no process.
+    plane.kubectl("delete", "llmisvc", name, "-n", namespace)
+    wait_until(lambda: not children(plane, namespace), "no children", 60, step=0.2)
+    assert processes_of(serving.folder / "node" / "pods" / namespace) == []
+
+    def unknown():
+        status, _, body = serving.chat("llama2-7b", PROMPT)
+        return status == 404 or (status == 503 and "no service is known" in body)
+
+    wait_until(unknown, "the model unknown to the gateway")
