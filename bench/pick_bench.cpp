@@ -18,12 +18,12 @@
 #include "base/core/random.hpp"
 #include "base/text/json.hpp"
 #include "formats/openai/prompt_text.hpp"
-#include "routing/gateway/service_pool.hpp"
+#include "routing/pick/service_pool.hpp"
 
 namespace baton {
 namespace {
 
-using gateway::ServicePool;
+using pick::ServicePool;
 
 constexpr std::string_view kPicker = R"(
 apiVersion: inference.networking.x-k8s.io/v1alpha1

@@ -10,10 +10,9 @@
 #include "base/async/task_group.hpp"
 #include "base/core/log.hpp"
 #include "base/text/json.hpp"
-#include "formats/openai/answer_text.hpp"
 #include "formats/openai/error_body.hpp"
-#include "formats/openai/splice.hpp"
 #include "routing/gateway/api_keys.hpp"
+#include "routing/pick/learner.hpp"
 
 namespace baton::gateway {
 namespace {
@@ -41,10 +40,6 @@ std::optional<openai::Api> api_of(std::string_view path) {
   return std::nullopt;
 }
 
-bool is_event_stream(const http::ResponseHead& head) {
-  return head.headers.get("content-type").value_or("").starts_with("text/event-stream");
-}
-
 std::uint64_t number(const http::Headers& headers, std::string_view name) {
   const auto text = headers.get(name).value_or("");
   std::uint64_t value = 0;
@@ -52,25 +47,12 @@ std::uint64_t number(const http::Headers& headers, std::string_view name) {
   return value;
 }
 
-// A sidecar that says nothing of it did as it was asked.
-bool used_prefill(const http::ResponseHead& head) {
-  return !head.headers.get("x-baton-prefill").value_or("").starts_with("none");
-}
-
 void count(const ServicePool::Picked& picked, const http::ResponseHead& head) {
   ++picked.decode_tally->requests;
   picked.decode_tally->kv_bytes += number(head.headers, "x-baton-kv-bytes");
-  if (picked.prefill_tally != nullptr && used_prefill(head)) ++picked.prefill_tally->requests;
-}
-
-// The reader has found the body to be JSON; what the stricter scan refuses goes on as it is,
-// without the member being understood by anyone.
-void remove_transfer_params(std::string& body) {
-  const auto scanned = openai::BodyIndex::scan(body);
-  if (!scanned) return;
-  const std::array<openai::Edit, 1> edits = {
-      openai::Edit{.key = "kv_transfer_params", .value = {}}};
-  body = scanned->splice(edits).join();
+  if (picked.prefill_tally != nullptr && pick::used_prefill(head.headers.get("x-baton-prefill"))) {
+    ++picked.prefill_tally->requests;
+  }
 }
 
 // A client that is gone needs no answer.
@@ -96,55 +78,6 @@ struct Front::Work {
   Nanos reading = {};  // spent on the prompt
   ServicePool::Picked picked = {};
   Outgoing out = {};
-};
-
-// Tells the index what the pods hold, and counts tokens, while the answer passes by.
-class Front::Learner {
- public:
-  explicit Learner(Work& work) : work_(work) {}
-
-  void begin(const http::ResponseHead& head) {
-    answer_.emplace(
-        work_.api, is_event_stream(head) ? openai::AnswerForm::kEvents : openai::AnswerForm::kJson);
-    if (!work_.chain) return;
-    const auto& route = work_.picked.route;
-    const bool prefilled = route.prefill && used_prefill(head);
-    work_.pool->remember(route.decode, work_.chain->blocks(),
-                         prefilled ? &*route.prefill : nullptr);
-    known_ = work_.chain->blocks().size();
-    work_.chain->append(openai::answer_mark(work_.api));
-  }
-
-  void feed(std::string_view piece) {
-    learn(answer_->feed(piece));
-    count();
-  }
-
-  void finish() {
-    learn(answer_->finish());
-    count();
-  }
-
- private:
-  void learn(std::string_view text) {
-    if (!work_.chain) return;
-    work_.chain->append(text);
-    const auto blocks = work_.chain->blocks();
-    if (blocks.size() == known_) return;
-    work_.pool->remember(work_.picked.route.decode, blocks.subspan(known_));
-    known_ = blocks.size();
-  }
-
-  void count() {
-    const auto tokens = std::max(counted_, answer_->tokens());
-    work_.picked.decode_tally->tokens += tokens - counted_;
-    counted_ = tokens;
-  }
-
-  Work& work_;
-  std::optional<openai::AnswerText> answer_;
-  std::size_t known_ = 0;  // blocks of the chain that the index has
-  std::uint64_t counted_ = 0;
 };
 
 Front::Front(Deps deps, const Config& config)
@@ -353,7 +286,7 @@ Task<bool> Front::read(Work& work) {
   work.chain = work.pool->chain(prompt->model);
   if (work.chain) work.chain->append(prompt->text);
   if (prompt->has_transfer_params) {
-    remove_transfer_params(work.body);
+    pick::remove_transfer_params(work.body);
     deps_.probe.transfer_params_removed();
   }
   work.reading = deps_.clock.now() - started;
@@ -427,11 +360,24 @@ Task<void> Front::relay(Work& work, http::Response response) {
   work.picked.prefill.release();
   deps_.probe.first_byte(deps_.clock.now() - exchange.arrived());
   count(work.picked, response.head());
-  Learner learner(work);
   auto head = incoming_head(response.head(), route, config_.proof_headers);
   if (!config_.stand_in.empty()) head.headers.set("x-baton-stand-in", config_.stand_in);
   if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
-  if (good) learner.begin(response.head());
+  std::optional<pick::Learner> learner;
+  const auto learn = [&](pick::Learner::Learned news) {
+    work.picked.decode_tally->tokens += news.tokens;
+    if (!news.blocks.empty()) work.pool->remember(route.decode, news.blocks);
+  };
+  if (good) {
+    const auto& told = response.head().headers;
+    const bool prefilled = route.prefill && pick::used_prefill(told.get("x-baton-prefill"));
+    if (work.chain) {
+      work.pool->remember(route.decode, work.chain->blocks(),
+                          prefilled ? &*route.prefill : nullptr);
+    }
+    learner.emplace(work.api, pick::answer_form(told.get("content-type")),
+                    work.chain ? &*work.chain : nullptr);
+  }
   const auto begun = co_await exchange.start(std::move(head));
   if (!begun) co_return;
   for (;;) {
@@ -442,11 +388,11 @@ Task<void> Front::relay(Work& work, http::Response response) {
     }
     if (piece->empty()) break;
     // Before the write: the client may send its next turn as soon as it has the last piece.
-    if (good) learner.feed(*piece);
+    if (learner) learn(learner->feed(*piece));
     const auto written = co_await exchange.write(*piece);
     if (!written) co_return;
   }
-  if (good) learner.finish();
+  if (learner) learn(learner->finish());
   const auto finished = co_await exchange.finish();
   if (!finished) co_return;
 }

@@ -17,10 +17,13 @@
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
 #include "routing/gateway/gateway.hpp"
+#include "routing/gateway/heads.hpp"
 #include "routing/gateway/probe.hpp"
-#include "routing/gateway/service_pool.hpp"
+#include "routing/pick/service_pool.hpp"
 
 namespace baton::gateway {
+
+using pick::ServicePool;
 
 // Confined to the loop.
 class Front {
@@ -45,7 +48,6 @@ class Front {
 
  private:
   struct Work;  // one inference request on its way
-  class Learner;
 
   // Where a path leads: an API of all services, or of the one whose /namespace/name it starts with.
   struct Place {

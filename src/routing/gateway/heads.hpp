@@ -7,19 +7,13 @@
 
 #include "base/core/clock.hpp"
 #include "net/http/message.hpp"
-#include "routing/schedule/decision.hpp"
+#include "routing/pick/service_pool.hpp"
 
 namespace baton::gateway {
 
 enum class ProofHeaders : bool;
 
-// Where a request goes.
-struct Route {
-  schedule::Endpoint decode;
-  std::optional<schedule::Endpoint> prefill;
-  schedule::NoPrefill no_prefill = schedule::NoPrefill::kNotRequested;
-  Nanos pick = {};
-};
+using pick::Route;
 
 struct Outgoing {
   http::RequestHead head;

@@ -19,8 +19,9 @@ struct Request {
   std::size_t block_bytes = 64;
   std::uint32_t prompt_blocks = 0;  // whole blocks of it that were hashed
   std::span<const std::uint32_t> matched =
-      {};                              // by slot: leading blocks it holds; empty: none known
-  std::optional<Index> excluded = {};  // an endpoint that just refused a connection
+      {};                                     // by slot: leading blocks it holds; empty: none known
+  std::optional<Index> excluded = {};         // an endpoint that just refused a connection
+  const std::vector<Index>* among = nullptr;  // only these, ascending; null: all
 };
 
 enum class NoPrefill : std::uint8_t {

@@ -71,8 +71,12 @@ class Scheduler::Runner final : public ProfileRunner {
 
  private:
   void filter(const Profile& profile, ProfileRun& result) const {
-    result.candidates.resize(context_.snapshot.size());
-    std::iota(result.candidates.begin(), result.candidates.end(), Index{0});
+    if (const auto* among = context_.request.among) {
+      result.candidates = *among;
+    } else {
+      result.candidates.resize(context_.snapshot.size());
+      std::iota(result.candidates.begin(), result.candidates.end(), Index{0});
+    }
     if (const auto excluded = context_.request.excluded) std::erase(result.candidates, *excluded);
     for (const auto* each : profile.filters) {
       if (result.candidates.empty()) return;

@@ -8,9 +8,9 @@
 #include "base/text/json.hpp"
 #include "formats/openai/answer_text.hpp"
 #include "formats/openai/prompt_text.hpp"
-#include "routing/gateway/service_pool.hpp"
+#include "routing/pick/service_pool.hpp"
 
-namespace baton::gateway {
+namespace baton::pick {
 namespace {
 
 using openai::Api;
@@ -199,4 +199,4 @@ TEST(Conversation, APodThatLeftIsForgotten) {
 }
 
 }  // namespace
-}  // namespace baton::gateway
+}  // namespace baton::pick

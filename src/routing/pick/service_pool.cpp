@@ -1,11 +1,11 @@
-#include "routing/gateway/service_pool.hpp"
+#include "routing/pick/service_pool.hpp"
 
 #include <algorithm>
 #include <array>
 
 #include "base/core/log.hpp"
 
-namespace baton::gateway {
+namespace baton::pick {
 namespace {
 
 Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
@@ -66,7 +66,7 @@ std::optional<index::PrefixChain> ServicePool::chain(std::string_view model) con
 Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& random) {
   if (broken_) return unavailable(broken_->message());
   const auto& snapshot = pool_.snapshot();
-  schedule::Request request{.prompt_bytes = ask.prompt_bytes};
+  schedule::Request request{.prompt_bytes = ask.prompt_bytes, .among = ask.among};
   if (ask.chain != nullptr && index_) {
     index_->match(ask.chain->blocks(), matched_);
     request.block_bytes = ask.chain->block_bytes();
@@ -76,7 +76,7 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   for (schedule::Index i = 0; ask.refused && i < snapshot.size(); ++i) {
     if (same((*snapshot.endpoints)[i], *ask.refused)) request.excluded = i;
   }
-  BATON_TRY_ASSIGN(const auto decision, scheduler_->schedule(request, snapshot, now, random));
+  BATON_TRY_ASSIGN(auto decision, scheduler_->schedule(request, snapshot, now, random));
   if (log::enabled(log::Level::kDebug)) {
     log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
   }
@@ -90,6 +90,8 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     picked.prefill = {snapshot.reservations, picked.route.prefill->slot};
     picked.prefill_tally = tally(*picked.route.prefill);
   }
+  picked.endpoints = snapshot.endpoints;
+  picked.decision = std::move(decision);
   return picked;
 }
 
@@ -124,4 +126,4 @@ std::shared_ptr<PodTally> ServicePool::tally(const schedule::Endpoint& endpoint)
   return tally;
 }
 
-}  // namespace baton::gateway
+}  // namespace baton::pick

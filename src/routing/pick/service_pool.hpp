@@ -1,5 +1,6 @@
 #pragma once
-// One service behind the gateway: its picker, its prefix index, its pods.
+// One pool of pods, behind the gateway or an endpoint picker: its picker, its prefix index, its
+// pods.
 
 #include <cstdint>
 #include <map>
@@ -12,23 +13,32 @@
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
-#include "routing/gateway/heads.hpp"
 #include "routing/index/prefix_chain.hpp"
 #include "routing/index/prefix_index.hpp"
+#include "routing/schedule/decision.hpp"
 #include "routing/schedule/scheduler.hpp"
 #include "routing/watch/pool.hpp"
 #include "routing/watch/topology.hpp"
 
-namespace baton::gateway {
+namespace baton::pick {
 
-// What one pod did; confined to the loop. Shared: an answer may outlive its pod.
+// Where a request goes.
+struct Route {
+  schedule::Endpoint decode;
+  std::optional<schedule::Endpoint> prefill;
+  schedule::NoPrefill no_prefill = schedule::NoPrefill::kNotRequested;
+  Nanos pick = {};
+};
+
+// What one pod did; confined like its pool. Shared: an answer may outlive its pod.
 struct PodTally {
   std::uint64_t requests = 0, tokens = 0, kv_bytes = 0;
   std::uint64_t tokens_before = 0;  // at the last tick
   double tokens_per_second = 0;
 };
 
-// Confined to the gateway's loop. Shared (std::shared_ptr): a request may outlive its service.
+// Confined to one thread, or guarded by its owner. Shared (std::shared_ptr): a request may outlive
+// its service.
 class ServicePool {
  public:
   explicit ServicePool(const watch::Service& service);
@@ -48,11 +58,14 @@ class ServicePool {
     Route route;
     schedule::Reservation decode, prefill;
     std::shared_ptr<PodTally> decode_tally, prefill_tally;  // the latter null without prefill
+    schedule::Decision decision;                            // its indexes are into `endpoints`
+    std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;
   };
   struct Ask {
     const index::PrefixChain* chain = nullptr;
     std::size_t prompt_bytes = 0;
-    std::optional<schedule::Endpoint> refused;  // leave this one out
+    std::optional<schedule::Endpoint> refused = {};       // leave this one out
+    const std::vector<schedule::Index>* among = nullptr;  // of endpoints(), ascending; null: all
   };
   // kUnavailable: no pod can serve it, or the picker's configuration is wrong.
   Result<Picked> pick(const Ask& ask, Mono now, Random& random);
@@ -70,6 +83,7 @@ class ServicePool {
 
   std::shared_ptr<PodTally> tally(const schedule::Endpoint& endpoint);
   const std::vector<schedule::Endpoint>& endpoints() const { return *pool_.snapshot().endpoints; }
+  const schedule::Snapshot& snapshot() const { return pool_.snapshot(); }
 
  private:
   watch::Service service_;
@@ -81,4 +95,4 @@ class ServicePool {
   std::vector<std::uint32_t> matched_;  // by slot, scratch of pick()
 };
 
-}  // namespace baton::gateway
+}  // namespace baton::pick

@@ -1,0 +1,79 @@
+#include <gtest/gtest.h>
+
+#include "routing/pick/learner.hpp"
+#include "routing/pick/usage.hpp"
+
+namespace baton::pick {
+namespace {
+
+Usage scan(std::string_view body, std::size_t step) {
+  UsageScan scan;
+  while (!body.empty()) {
+    scan.feed(body.substr(0, step));
+    body.remove_prefix(std::min(step, body.size()));
+  }
+  return scan.usage();
+}
+
+TEST(UsageScan, ReadsAReportWhereverTheBodyIsCut) {
+  constexpr std::string_view kEvents =
+      "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":{\"}}],\"usage\":null}\n\n"
+      "data: {\"choices\":[],\"usage\": {\"prompt_tokens\":7,\"completion_tokens\":3,"
+      "\"prompt_tokens_details\":{\"cached_tokens\":5}}}\n\ndata: [DONE]\n\n";
+  for (std::size_t step = 1; step <= kEvents.size(); ++step) {
+    const auto usage = scan(kEvents, step);
+    EXPECT_EQ(usage.prompt, 7) << step;
+    EXPECT_EQ(usage.completion, 3) << step;
+    EXPECT_EQ(usage.cached, 5) << step;
+  }
+}
+
+TEST(UsageScan, MergesReportsMemberByMember) {  // epp:X058
+  const auto usage = scan(
+      "event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9,"
+      "\"cache_read_input_tokens\":4,\"output_tokens\":1}}}\n\n"
+      "event: message_delta\ndata: {\"usage\":{\"output_tokens\":12}}\n\n",
+      40);
+  EXPECT_EQ(usage.prompt, 9);
+  EXPECT_EQ(usage.cached, 4);
+  EXPECT_EQ(usage.completion, 12);
+}
+
+TEST(UsageScan, CoercesStringsAndPassesOverNonsense) {  // epp:X059
+  const auto usage = scan(
+      R"({"usage":{"prompt_tokens":"12","completion_tokens":[1],"prompt_tokens_details":7}})", 9);
+  EXPECT_EQ(usage.prompt, 12);
+  EXPECT_FALSE(usage.completion);
+  EXPECT_FALSE(usage.cached);
+  EXPECT_FALSE(scan(R"({"usage":{"prompt_tokens":-1}} "usage" "usage":{)", 3).prompt);
+}
+
+TEST(UsageScan, SkipsAReportOverItsBound) {
+  const std::string padding(kMaxUsageBytes, 'x');
+  const auto usage = scan("{\"usage\":{\"a\":\"" + padding + "\",\"prompt_tokens\":1}}", 100);
+  EXPECT_FALSE(usage.prompt);
+}
+
+TEST(Learner, TellsBlocksAndTokensAsTheAnswerPasses) {
+  index::PrefixChain chain("m", 8, 100);
+  chain.append("0123456789");
+  Learner learner(openai::Api::kChat, openai::AnswerForm::kEvents, &chain);
+  const auto first = learner.feed(
+      "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"0123456789abcdef\"}}]}\n\n");
+  EXPECT_EQ(first.tokens, 1);
+  EXPECT_GE(first.blocks.size(), 2);
+  const auto rest = learner.finish();
+  EXPECT_EQ(rest.tokens, 0);
+  EXPECT_TRUE(rest.blocks.empty());
+  EXPECT_EQ(first.blocks.size() + 1, chain.blocks().size());
+}
+
+TEST(TransferParams, AreTakenOutOfABodyThatIsElseUntouched) {
+  std::string body = R"({ "kv_transfer_params":{"a":1}, "prompt":"x"})";
+  remove_transfer_params(body);
+  EXPECT_EQ(body.find("kv_transfer"), std::string::npos);
+  EXPECT_NE(body.find(R"("prompt":"x")"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace baton::pick
