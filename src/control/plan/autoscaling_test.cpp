@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "control/plan/describe.hpp"
 #include "control/plan/testing.hpp"
 
 namespace baton::plan {
@@ -133,6 +134,12 @@ TEST(Scaling, TargetsEachWorkloadByItsKind) {
   const Value set =
       child(planned(scaled("{" + keda + group + "}")), "ScaledObject", "s-kserve-keda");
   EXPECT_EQ(set.string_at({"spec", "scaleTargetRef", "apiVersion"}), "leaderworkerset.x-k8s.io/v1");
+}
+
+TEST(Scaling, IsShownWithItsBounds) {
+  EXPECT_THAT(
+      describe(planned("{scaling: {maxReplicas: 2, wva: {hpa: {}}}}")),
+      HasSubstr("HorizontalPodAutoscaler s-kserve-hpa  1 to 2 replicas of Deployment s-kserve"));
 }
 
 TEST(Scaling, IsOneObjectOrNone) {

@@ -156,6 +156,30 @@ void add_pool(Branch& out, const Value& child) {
       "pods " + labels_text(labels != nullptr ? labels : child.find_path({"spec", "selector"})));
 }
 
+// "InferencePool a", and with weights when traffic is split.
+std::string backends_of(const Value& rule) {
+  const Array& backends = items(rule.find("backendRefs"));
+  std::vector<std::string> out;
+  for (const Value& backend : backends) {
+    const Value* weight = backend.find("weight");
+    out.push_back(fmt::format("{} {}", backend.string_at({"kind"}), backend.string_at({"name"})));
+    if (backends.size() > 1 && weight != nullptr) {
+      out.back() += fmt::format(" ({})", text::json::dump(*weight));
+    }
+  }
+  return out.empty() ? "nothing" : fmt::format("{}", fmt::join(out, ", "));
+}
+
+void add_scaler(Branch& out, const Value& child, std::string_view least, std::string_view most) {
+  const Value* from = child.find_path({"spec", least});
+  const Value* to = child.find_path({"spec", most});
+  if (from == nullptr || to == nullptr) return;
+  out.title +=
+      fmt::format("  {} to {} replicas of {} {}", text::json::dump(*from), text::json::dump(*to),
+                  child.string_at({"spec", "scaleTargetRef", "kind"}),
+                  child.string_at({"spec", "scaleTargetRef", "name"}));
+}
+
 void add_route(Branch& out, const Value& child) {
   for (const Value& parent : items(child.find_path({"spec", "parentRefs"}))) {
     out.lines.push_back(
@@ -166,15 +190,12 @@ void add_route(Branch& out, const Value& child) {
   }
   for (const Value& rule : items(child.find_path({"spec", "rules"}))) {
     const Array& matches = items(rule.find("matches"));
-    const Array& backends = items(rule.find("backendRefs"));
     const std::string_view path = matches.empty() ? "" : matches[0].string_at({"path", "value"});
     const bool by_header = !matches.empty() && matches[0].find("headers") != nullptr;
     out.lines.push_back(
         fmt::format("{}{}{} -> {}", path.empty() ? "/" : path, by_header ? " by model header" : "",
                     matches.size() > 1 ? fmt::format(" and {} more", matches.size() - 1) : "",
-                    backends.empty() ? "nothing"
-                                     : fmt::format("{} {}", backends[0].string_at({"kind"}),
-                                                   backends[0].string_at({"name"}))));
+                    backends_of(rule)));
   }
 }
 
@@ -186,6 +207,8 @@ Branch branch(const Value& child) {
   if (kind == "Service") add_service(out, child);
   if (kind == "InferencePool") add_pool(out, child);
   if (kind == "HTTPRoute") add_route(out, child);
+  if (kind == "HorizontalPodAutoscaler") add_scaler(out, child, "minReplicas", "maxReplicas");
+  if (kind == "ScaledObject") add_scaler(out, child, "minReplicaCount", "maxReplicaCount");
   return out;
 }
 

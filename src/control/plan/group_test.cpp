@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "control/plan/describe.hpp"
 #include "control/plan/testing.hpp"
 
 namespace baton::plan {
@@ -102,6 +103,12 @@ TEST(Group, SplitsTheTrafficOfTheModelAndLeavesTheServicesOwnPaths) {
     return dump(*(*route.find_path({"spec", "rules"})->if_array())[4].find("backendRefs"));
   };
   EXPECT_EQ(split_of(theirs), split_of(ours));
+}
+
+TEST(Group, IsShownWithItsWeights) {
+  EXPECT_THAT(describe(with({peer("canary", 10)})),
+              HasSubstr("/publishers/ns/models/m -> InferencePool canary-inference-pool (10), "
+                        "InferencePool s-inference-pool (90)"));
 }
 
 TEST(Group, SendsToTheServiceOfMembersWithoutAPool) {
