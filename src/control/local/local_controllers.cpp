@@ -153,16 +153,10 @@ Status LocalControllers::sync_deployment(const kube::ObjectKey& key) {
   return write_status(deployment, deployment_status(deployment, pods, deps_.clock.wall()));
 }
 
-// A picker: the gateway in this process does its work.
+// A picker: the gateway in this process does its work. Only the status says so: what its owner
+// applies is not touched, or the two would never agree.
 Status LocalControllers::sync_hosted(const kube::Object& deployment) {
-  constexpr std::string_view kAnnotation = "baton.dev/hosted-by";
   BATON_TRY_ASSIGN(const auto key, kube::key_of(deployment));
-  if (kube::annotation(deployment, kAnnotation).empty()) {
-    kube::Object patch;
-    patch["metadata"]["annotations"][kAnnotation] = "gateway";
-    BATON_TRY(deps_.cluster.patch(key, patch, kube::DryRun::kNo, soon()));
-    return {};  // the change brings it here again
-  }
   const auto* wanted = deployment.find_path({"spec", "replicas"});
   const auto replicas = wanted == nullptr ? 1 : wanted->if_int().value_or(1);
   const bool synced =

@@ -217,7 +217,10 @@ TEST_F(LocalTest, MarksThePickersDeploymentAvailableOnceTheGatewaysPickerIsSynce
   gateway_.synced = true;
   await(kDeployment,
         [&] { return kube::condition_is(*cluster_.get(key, soon()), "Available", "True"); });
-  EXPECT_EQ(kube::annotation(*cluster_.get(key, soon()), "baton.dev/hosted-by"), "gateway");
+  const auto hosted = *cluster_.get(key, soon());
+  EXPECT_EQ(kube::find_condition(hosted, "Available")->string_at({"reason"}), "HostedByGateway");
+  // What the controller that owns it applies stays as it is.
+  EXPECT_EQ(hosted.find_path({"metadata", "annotations"}), nullptr);
 }
 
 TEST_F(LocalTest, AcceptsRoutesAndPoolsAndMakesNamedGatewaysOnceTheGatewayServes) {
