@@ -288,6 +288,14 @@ int run_controller(int argc, char** argv) {
   app.add_option("--health-probe-bind-address", options.health,
                  "HOST:PORT of /healthz and /readyz; 0 to not serve them")
       ->capture_default_str();
+  app.add_option("--webhook-port", options.webhook_port,
+                 "port of the webhooks, with a certificate of their own; 0 to not serve them")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--storage-migration-timeout", options.migration_timeout,
+                 "hours in which stored v1alpha1 objects are rewritten; 0 to leave them")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_flag(
       "--leader-elect", options.leader_elect,
       "work only while holding the Lease " + std::string(kLease) + " (default: off, work at once)");

@@ -75,12 +75,12 @@ std::uint64_t digest_of_content(const Object& object) {
     }
     for (const auto& [member, content] : *value.if_object()) {
       if (std::ranges::find(kServerKept, member) != kServerKept.end()) continue;
-      fnv.put(member);
       if (member == "annotations" && content.if_object() != nullptr) {
         fnv.annotations(*content.if_object());
-      } else {
-        fnv.value(content);
+        continue;
       }
+      fnv.put(member);
+      fnv.value(content);
     }
   }
   return fnv.state();
