@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration e2e-kube kube-binaries test-asan test-tsan fuzz bench chart clean help
+.PHONY: build demo test check lint tidy format unit integration e2e-kube kube-binaries test-asan test-tsan fuzz bench bench-controller chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ fuzz: ## every fuzz target for FUZZ_SECONDS
 	@cmake --preset fuzz >/dev/null
 	@cmake --build build/fuzz -j $(JOBS) --target fuzzers
 	@tools/fuzz $(FUZZ_SECONDS)
+
+bench-controller: build kube-binaries ## the controller on a real API server; SERVICES=100
+	@BATON=$(abspath build/baton) tests/e2e/kube/in_namespace $$(tools/test-python) bench/controller/burst.py $(or $(SERVICES),100)
 
 bench: build ## figures as a table and JSON; PEER_… name peers to run beside
 	@tools/install-deps build test

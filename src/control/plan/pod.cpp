@@ -23,6 +23,26 @@ void erase_named(Value& in, std::string_view list, std::string_view name) {
   if (found->if_array()->empty()) in.if_object()->erase(list);
 }
 
+// Devices cannot be overcommitted: an API server refuses a request without the same limit
+// (https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#extended-resources).
+void limit_devices(Value& pod) {
+  for (const std::string_view list : {"initContainers", "containers"}) {
+    Value* containers = pod.find(list);
+    if (containers == nullptr || !containers->is_array()) continue;
+    for (Value& container : *containers->if_array()) {
+      const Value* found = get(container, {"resources", "requests"});
+      if (found == nullptr || !found->is_object()) continue;
+      const Value requests = *found;
+      for (const auto& [name, amount] : *requests.if_object()) {
+        const bool device =
+            name.find('/') != std::string::npos && !name.starts_with("kubernetes.io/");
+        if (!device || get(container, {"resources", "limits", name}) != nullptr) continue;
+        container["resources"]["limits"][name] = amount;
+      }
+    }
+  }
+}
+
 Value tier_volume(const Value& file_system, std::string_view name) {
   if (const Value* empty = get(file_system, {"emptyDir"})) {
     Object dir;
@@ -94,6 +114,7 @@ Result<Value> pod_spec(Build& build, const PodPlace& place) {
   attach_kv_tiers(place.workload, pod);
   claim_devices(build, place, pod);
   trace_engine(build, place.workload, pod);
+  limit_devices(pod);
   return pod;
 }
 

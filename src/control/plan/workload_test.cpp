@@ -511,5 +511,16 @@ TEST(Stopped, LeavesNothing) {
   EXPECT_FALSE(p.applied_configs.empty());
 }
 
+TEST(Workload, LimitsDevicesThatAreOnlyRequested) {
+  const Plan made = planned(
+      "template: {containers: [{name: main, resources: {requests: {nvidia.com/gpu: '4', cpu: "
+      "2}}}]}");
+  const Value deployment = child(made, "Deployment", "s-kserve");
+  const Value& containers = *deployment.find_path({"spec", "template", "spec", "containers"});
+  const Value& main = *named(&containers, "main");
+  EXPECT_EQ(main.string_at({"resources", "limits", "nvidia.com/gpu"}), "4");
+  EXPECT_EQ(get(main, {"resources", "limits", "cpu"}), nullptr);
+}
+
 }  // namespace
 }  // namespace baton::plan

@@ -8,6 +8,11 @@ namespace {
 std::string_view verb_of(std::string_view verb, kube::DryRun dry_run) {
   return dry_run == kube::DryRun::kYes ? std::string_view("dry-run") : verb;
 }
+
+// Events tell of the others and are counted apart.
+std::string_view verb_of(std::string_view verb, kube::DryRun dry_run, const kube::Object& object) {
+  return object.string_at({"kind"}) == "Event" ? std::string_view("event") : verb_of(verb, dry_run);
+}
 }  // namespace
 
 template <class R>
@@ -39,13 +44,13 @@ Result<kube::List> MeteredCluster::list(const kube::Query& query, Deadline deadl
 Result<kube::Object> MeteredCluster::create(const kube::Object& object, kube::DryRun dry_run,
                                             Deadline deadline) {
   BATON_TRY_ASSIGN(const auto by, write_by(deadline));
-  return counted(verb_of("create", dry_run), inner_.create(object, dry_run, by));
+  return counted(verb_of("create", dry_run, object), inner_.create(object, dry_run, by));
 }
 
 Result<kube::Object> MeteredCluster::update(const kube::Object& object, kube::DryRun dry_run,
                                             Deadline deadline) {
   BATON_TRY_ASSIGN(const auto by, write_by(deadline));
-  return counted(verb_of("update", dry_run), inner_.update(object, dry_run, by));
+  return counted(verb_of("update", dry_run, object), inner_.update(object, dry_run, by));
 }
 
 Result<kube::Object> MeteredCluster::update_status(const kube::Object& object, Deadline deadline) {

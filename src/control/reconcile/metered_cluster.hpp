@@ -11,7 +11,7 @@
 namespace baton::reconcile {
 
 // Thread-safe. Metric baton_controller_requests_total{verb, result}, where verb tells dry runs
-// apart, and result is "ok" or the error's code.
+// and events apart, and result is "ok" or the error's code.
 class MeteredCluster final : public kube::Cluster {
  public:
   MeteredCluster(kube::Cluster& inner, observe::Registry& registry)

@@ -138,9 +138,7 @@ Result<std::optional<Nanos>> ServicePass::run(const kube::SnapshotPtr& service) 
                         .plan = attempt.plan,
                         .children = std::move(children),
                         .router = router,
-                        .addresses = std::move(addresses),
-                        .image_volume = std::nullopt,
-                        .kv_transfer = std::nullopt};
+                        .addresses = std::move(addresses)};
   const bool wrote = !memory_.expectations.empty();
   BATON_TRY(write_status(fresh->object, outcome));
   if (outcome.failure) {

@@ -158,8 +158,6 @@ class Writer {
         conditions_.combine("RouterReady", kOfRouter);
       }
     }
-    put_apart("OciImageVolumeCompatible", outcome_.image_volume);
-    put_apart("KVTransferVerified", outcome_.kv_transfer);
     conditions_.conclude("Ready", kOfReady);
   }
 
@@ -168,14 +166,6 @@ class Writer {
   bool reached(Step step) const { return !outcome_.failure || outcome_.failure->step >= step; }
   // It did all of it.
   bool passed(Step step) const { return !outcome_.failure || outcome_.failure->step > step; }
-
-  void put_apart(std::string_view type, const std::optional<Condition>& condition) {
-    if (condition) {
-      conditions_.set(*condition);
-    } else {
-      conditions_.remove(type);
-    }
-  }
 
   void erase(std::string_view member) {
     if (auto* members = status_.if_object()) members->erase(member);

@@ -24,9 +24,6 @@ struct Outcome {
   Objects children;  // live
   RouterView router;
   std::vector<Address> addresses;
-  // Conditions that are told apart from all steps; removed when unset.
-  std::optional<kube::Condition> image_volume;  // OciImageVolumeCompatible
-  std::optional<kube::Condition> kv_transfer;   // KVTransferVerified
 };
 
 kube::Object service_status(const Outcome& outcome, Wall now);

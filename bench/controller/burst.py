@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""A burst of services on a real API server: what the controller writes, how long it takes, what it costs. One argument: how many.
+
+The floor is measured beside it: as many objects written to the same server by as many connections as the controller has workers."""
+import http.client
+import json
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e/kube"))
+from control_plane import ControlPlane  # noqa: E402
+from controller import Controller  # noqa: E402
+from part import wait_until  # noqa: E402
+
+WORKERS = 4
+NAMESPACES = 10
+SPEC = {
+    "model": {"uri": "hf://org/model", "name": "m"}, "replicas": 1, "prefill": {"replicas": 1},
+    "router": {"scheduler": {}, "route": {}, "gateway": {}},
+}
+
+
+class Api:
+    """One kept connection with the admin's certificate or token, as its kubeconfig says."""
+
+    def __init__(self, plane):
+        config = json.loads(plane.kubectl("config", "view", "--raw", "-o", "json"))
+        self.server = urlsplit(config["clusters"][0]["cluster"]["server"])
+        self.token = config["users"][0]["user"]["token"]
+        self.connection = http.client.HTTPSConnection(self.server.hostname, self.server.port, context=ssl._create_unverified_context())
+
+    def post(self, path, item):
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        self.connection.request("POST", path, json.dumps(item), headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        if answer.status not in (200, 201):
+            raise SystemExit(f"{path}: {answer.status} {body[:300]}")
+
+
+def in_parallel(plane, work):
+    """Each of `work` (path, item) once, over WORKERS connections; the seconds it took."""
+    left, lock = iter(work), threading.Lock()
+
+    def run():
+        api = Api(plane)
+        while True:
+            with lock:
+                one = next(left, None)
+            if one is None:
+                return
+            api.post(*one)
+
+    threads = [threading.Thread(target=run) for _ in range(WORKERS)]
+    began = time.monotonic()
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    return time.monotonic() - began
+
+
+def memory(controller):
+    text = Path(f"/proc/{controller.part.pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS:"))
+
+
+def cpu_of(figures):
+    return figures["baton_controller_reconcile_cpu_seconds_total"], figures["baton_controller_reconcile_seconds_count"]
+
+
+def measure(plane, count):
+    controller = Controller(plane, flags=["--workers", WORKERS])
+    controller.install()
+    controller.start()
+    for i in range(NAMESPACES):
+        plane.kubectl("create", "namespace", f"b{i}")
+    idle = memory(controller)
+
+    path = "/apis/serving.kserve.io/v1alpha2/namespaces/b{}/llminferenceservices"
+    work = [
+        (path.format(i % NAMESPACES), {"apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService",
+                                       "metadata": {"name": f"s{i}"}, "spec": {**SPEC, "model": {"uri": "hf://org/model", "name": f"m{i}"}}})
+        for i in range(count)
+    ]
+    began = time.monotonic()
+    in_parallel(plane, work)
+    wanted = count * 3
+
+    def made():
+        return len(plane.get("deployment", "-A", "-l", "app.kubernetes.io/part-of=llminferenceservice")["items"]) == wanted
+
+    wait_until(made, "every Deployment", 3600, step=0.5)
+    controller.settle(600)
+    took = time.monotonic() - began - 0.8  # settle() looks for 0.8 s
+    requests = controller.requests()
+    writes = controller.writes()
+    full = memory(controller)
+    objects = controller.figures()["baton_controller_cache_objects"]
+
+    # The floor.
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"text": "x" * 1000}}
+    floor = in_parallel(plane, [("/api/v1/namespaces/default/configmaps", {**item, "metadata": {"name": f"c{i}"}}) for i in range(writes + requests["event"])])
+
+    # Every service changed in a way that changes nothing: whole passes that write nothing.
+    before, at = controller.writes(), cpu_of(controller.figures())
+    for i in range(NAMESPACES):
+        plane.kubectl("label", "llmisvc", "--all", "-n", f"b{i}", "touched=yes", seconds=600)
+    controller.settle(600)
+    after = cpu_of(controller.figures())
+    result = {
+        "services": count,
+        "seconds": round(took, 2),
+        "floor_seconds": round(floor, 2),
+        "requests": dict(requests),
+        "writes_per_service": round(writes / count, 2),
+        "no_op_passes": int(after[1] - at[1]),
+        "no_op_cpu_ms": round(1000 * (after[0] - at[0]) / max(1, after[1] - at[1]), 3),
+        "no_op_writes": controller.writes() - before,
+        "memory_idle_mb": round(idle, 1),
+        "memory_mb": round(full, 1),
+        "cached_objects": int(objects),
+        "kb_per_cached_object": round((full - idle) * 1024 / max(1, objects), 1),
+    }
+    controller.restart()
+    controller.settle(600)
+    result["restart_writes"] = controller.writes()
+    controller.stop()
+    return result
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    with tempfile.TemporaryDirectory() as folder, ControlPlane(Path(folder)) as plane:
+        result = measure(plane, count)
+    print(json.dumps(result, indent=2))
+    out = ROOT / "build/bench"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"controller-{count}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
