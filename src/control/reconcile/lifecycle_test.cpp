@@ -298,6 +298,22 @@ TEST_F(LifecycleTest, HoldsAConfigurationWhileItIsUsed) {  // llmisvc:B34
   EXPECT_FALSE(exists(kServiceConfig, "base"));
 }
 
+TEST_F(LifecycleTest, WorkersLookAtServicesAndConfigurationsThatChange) {
+  create_quickstart();
+  create_config("base", "{replicas: 3}");
+  edit([](kube::Object& o) { o["spec"]["baseRefs"] = parse("[{name: base}]"); });
+  const auto from = cluster_.list({kServiceConfig, "", {}}, soon())->version;
+  const auto watch = *cluster_.watch({kServiceConfig, "", {}}, from, soon());
+  observe::Registry registry;
+  const Reconciler working({cluster_, clock_, registry}, {Installation(), 2});
+  const auto deadline = soon();
+  while (!kube::condition_is(config("base"), "ConfigInUse", "True")) {
+    const auto event = watch->next(deadline);
+    ASSERT_TRUE(event && *event) << "nothing happens";
+  }
+  while (!exists(kDeployment, "storyteller-kserve")) ASSERT_FALSE(deadline.passed(clock_.now()));
+}
+
 TEST_F(LifecycleTest, TellsWhenItBecomesReadyAndWhenNot) {  // llmisvc:J10
   create_quickstart();
   edit([](kube::Object& o) { o["spec"].if_object()->erase("router"); });

@@ -53,12 +53,8 @@ Reconciler::Reconciler(Deps deps, Config config)
       config_maps_(deps.cluster, cache_),
       secrets_(deps.cluster, deps.clock) {
   for (auto& kind : followed_kinds()) {
-    cache_.follow(
-        std::move(kind), [this](const kube::SnapshotPtr& before, const kube::SnapshotPtr& now) {
-          for (const auto& key : concerned(cache_, config_.installation.plan, before, now)) {
-            queue_.add(key);
-          }
-        });
+    cache_.follow(std::move(kind), [this](const kube::SnapshotPtr& before,
+                                          const kube::SnapshotPtr& now) { tell(before, now); });
   }
   deps_.registry.gauge_callback("baton_controller_queue_depth",
                                 "Services that wait to be looked at.", {},

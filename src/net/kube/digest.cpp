@@ -67,7 +67,8 @@ std::uint64_t digest_of_content(const Object& object) {
   Fnv fnv;
   if (object.if_object() == nullptr) return fnv.state();
   for (const auto& [key, value] : *object.if_object()) {
-    if (key == "status") continue;
+    // A list's items come without apiVersion and kind.
+    if (key == "status" || key == "apiVersion" || key == "kind") continue;
     fnv.put(key);
     if (key != "metadata" || value.if_object() == nullptr) {
       fnv.value(value);

@@ -151,14 +151,20 @@ def test_a_configuration_in_use_is_not_deleted(controlled, place):
     plane, controller = controlled
     apply(plane, "seed/example2-granite-8b-pd-with-configs.yaml", place)
     controller.settle()
-    configs = plane.get("llminferenceserviceconfig", "-n", place)["items"]
-    used = [one for one in configs if one["status"].get("referencedBy")]
-    assert used
+
+    def referenced():
+        configs = plane.get("llminferenceserviceconfig", "-n", place)["items"]
+        return [one for one in configs if one.get("status", {}).get("referencedBy")]
+
+    used = wait_until(referenced, "a configuration that says who uses it", 30, step=0.2)
     name = used[0]["metadata"]["name"]
     plane.kubectl("delete", "llminferenceserviceconfig", name, "-n", place, "--wait=false")
-    controller.settle()
-    held = plane.get("llminferenceserviceconfig", name, "-n", place)
-    assert "DeletionBlocked" in [one.get("reason") for one in held["status"]["conditions"]]
+
+    def held():
+        status = plane.get("llminferenceserviceconfig", name, "-n", place)["status"]
+        return "DeletionBlocked" in [one.get("reason") for one in status["conditions"]]
+
+    wait_until(held, "DeletionBlocked", 30, step=0.2)
     plane.kubectl("delete", "llmisvc", "--all", "-n", place, "--timeout=30s")
     wait_until(lambda: not plane.exists("llminferenceserviceconfig", name, place), "the configuration gone", 30, step=0.2)
 
