@@ -55,6 +55,27 @@ std::vector<text::json::Value> objects_of(const std::vector<api::Manifest>& mani
   return out;
 }
 
+Result<std::map<kube::ObjectKey, kube::Object>> cluster_objects(const api::Manifests& manifests,
+                                                                std::string_view ns) {
+  std::map<kube::ObjectKey, kube::Object> wanted;
+  for (const auto* list :
+       {&manifests.config_maps, &manifests.secrets, &manifests.configs, &manifests.gateways,
+        &manifests.pools, &manifests.others, &manifests.services}) {
+    for (const auto& manifest : *list) {
+      kube::Object object = manifest.object;
+      const auto kind = object.string_at({"kind"});
+      if (kube::namespace_of(object).empty() &&
+          std::ranges::find(kClusterScoped, kind) == kClusterScoped.end()) {
+        object["metadata"]["namespace"] = ns;
+      }
+      auto key = kube::key_of(object);
+      if (!key) return std::move(key).error().with(manifest.where);
+      wanted.emplace(*std::move(key), std::move(object));
+    }
+  }
+  return wanted;
+}
+
 Result<std::vector<plan::Plan>> plan_manifests(const api::Manifests& manifests,
                                                const plan::Settings& settings) {
   if (manifests.services.empty()) return invalid("the files hold no LLMInferenceService");
@@ -118,22 +139,7 @@ Status ManifestSync::put(const kube::Object& object) {
 }
 
 Status ManifestSync::apply(const api::Manifests& manifests) {
-  std::map<kube::ObjectKey, kube::Object> wanted;
-  for (const auto* list :
-       {&manifests.config_maps, &manifests.secrets, &manifests.configs, &manifests.gateways,
-        &manifests.pools, &manifests.others, &manifests.services}) {
-    for (const auto& manifest : *list) {
-      kube::Object object = manifest.object;
-      const auto kind = object.string_at({"kind"});
-      if (kube::namespace_of(object).empty() &&
-          std::ranges::find(kClusterScoped, kind) == kClusterScoped.end()) {
-        object["metadata"]["namespace"] = "default";
-      }
-      auto key = kube::key_of(object);
-      if (!key) return std::move(key).error().with(manifest.where);
-      wanted.emplace(*std::move(key), std::move(object));
-    }
-  }
+  BATON_TRY_ASSIGN(auto wanted, cluster_objects(manifests, "default"));
   for (const auto& [key, object] : wanted) {
     const auto before = applied_.find(key);
     if (before != applied_.end() && before->second == object) continue;

@@ -16,6 +16,11 @@ Result<api::Manifests> read_manifest_files(const std::vector<std::string>& files
 
 std::vector<text::json::Value> objects_of(const std::vector<api::Manifest>& manifests);
 
+// All that are objects of a cluster, each with its key; those of a namespace that name none are in
+// `ns`. kInvalid, with "file:line: ": no object.
+Result<std::map<kube::ObjectKey, kube::Object>> cluster_objects(const api::Manifests& manifests,
+                                                                std::string_view ns);
+
 // One plan for each service, in order. kInvalid without any service. Errors begin with
 // "file:line: ".
 Result<std::vector<plan::Plan>> plan_manifests(const api::Manifests& manifests,

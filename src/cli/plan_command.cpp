@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "base/text/yaml.hpp"
+#include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
 #include "cli/local_rewrites.hpp"
 #include "cli/manifest_files.hpp"
+#include "cli/plan_diff.hpp"
 #include "control/plan/describe.hpp"
 #include "control/plan/plan.hpp"
 #include "formats/api/manifests.hpp"
@@ -26,7 +29,14 @@ using text::json::Value;
 constexpr std::string_view kExample =
     "Example: baton plan -f examples/quickstart.yaml -o yaml\n"
     "Warnings, and what `baton serve` would change locally, go to standard error.\n"
-    "Exit codes: 0 planned, 2 a manifest is wrong, 4 a file, baseRef or ConfigMap is missing.";
+    "         baton plan -f service.yaml --diff\n"
+    "--diff asks a cluster and writes nothing: what the API server's dry runs say of the "
+    "manifests,\n"
+    "and of every object that the controller would then create, update or delete, as `diff -u`.\n"
+    "The cluster's own ConfigMaps, configurations and gateways count; values of Secrets are "
+    "hidden.\n"
+    "Exit codes: 0 planned, 1 (--diff) something would change, 2 a manifest is wrong, 4 a file,\n"
+    "baseRef or ConfigMap is missing, 7 the API server cannot be reached.";
 
 // Files with pools or picker configurations only are right, and lead to no plan.
 Result<std::vector<plan::Plan>> plan_all(const api::Manifests& manifests,
@@ -85,16 +95,23 @@ int run_plan(int argc, char** argv) {
   plan::Settings settings;
   app.add_option("-f,--file", files,
                  "manifest files, '-' for standard input (default: the quickstart)");
-  app.add_option("-o,--output", format, "text, yaml or json")
-      ->check(CLI::IsMember({"text", "yaml", "json"}))
-      ->capture_default_str();
-  app.add_flag("--tls", settings.enable_tls, "plan with TLS between the parts");
+  auto* output = app.add_option("-o,--output", format, "text, yaml or json")
+                     ->check(CLI::IsMember({"text", "yaml", "json"}))
+                     ->capture_default_str();
+  auto* tls = app.add_flag("--tls", settings.enable_tls, "plan with TLS between the parts");
   app.add_option("--system-namespace", settings.system_namespace,
                  "where shared LLMInferenceServiceConfigs live")
       ->capture_default_str();
   bool upstream = false;
-  app.add_flag("--upstream-images", upstream,
-               "plan with upstream's picker, sidecar and engine instead of Baton's");
+  auto* images = app.add_flag("--upstream-images", upstream,
+                              "plan with upstream's picker, sidecar and engine instead of Baton's");
+  bool diff = false;
+  ClusterOptions cluster;
+  auto* differs = app.add_flag("--diff", diff, "print what would change in a cluster")
+                      ->excludes(output)
+                      ->excludes(tls)
+                      ->excludes(images);
+  add_cluster_flags(app, cluster)->needs(differs);
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
   if (upstream) {
@@ -105,6 +122,14 @@ int run_plan(int argc, char** argv) {
   const auto manifests = read_manifest_files(files);
   if (!manifests) return fail("plan", manifests.error());
   for (const std::string& note : manifests->notes) fmt::print(stderr, "note: {}\n", note);
+  if (diff) {
+    reconcile::Installation installation;
+    installation.plan = settings;
+    const auto changed = print_diff(*manifests, installation, cluster);
+    // 1 is kept for differences, as diff has it.
+    if (!changed) return std::max(2, fail("plan", changed.error()));
+    return *changed ? 1 : 0;
+  }
   const auto plans = plan_all(*manifests, settings);
   if (!plans) return fail("plan", plans.error());
   print_warnings(*plans, *manifests);

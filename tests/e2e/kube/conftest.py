@@ -3,6 +3,7 @@ import subprocess
 
 import pytest
 from control_plane import ControlPlane
+from controller import Controller
 from programs import ROOT, Stack
 
 
@@ -44,15 +45,38 @@ def namespace(plane, request):
     plane.kubectl("delete", "namespace", name, "--wait=false")
 
 
+@pytest.fixture(scope="session")
+def controlled(tmp_path_factory):
+    """A control plane of its own: the webhooks are the controller's."""
+    with ControlPlane(tmp_path_factory.mktemp("controlled")) as plane:
+        controller = Controller(plane)
+        controller.install()
+        controller.start()
+        yield plane, controller
+        controller.stop()
+
+
+@pytest.fixture
+def place(controlled, request):
+    plane, _ = controlled
+    name = "c-" + request.node.name.replace("_", "-").removeprefix("test-").split("[")[0][:40].rstrip("-") + str(abs(hash(request.node.name)) % 1000)
+    plane.kubectl("create", "namespace", name)
+    plane.wait_for("serviceaccount", "default", name)
+    yield name
+    plane.kubectl("delete", "llmisvc,llminferenceserviceconfig", "--all", "-n", name, "--wait=false")
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test tells the ends of the control plane's logs."""
+    """A failed test tells the ends of the logs of all that its fixtures started."""
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for name in ("plane", "own_plane", "stack", "own_stack", "serving"):
-            if name in item.funcargs:
-                report.sections.append((name, item.funcargs[name].tails()))
+        for name, value in item.funcargs.items():
+            for one in value if isinstance(value, tuple) else (value,):
+                if hasattr(one, "tails"):
+                    report.sections.append((name, one.tails()))
 
 
 def pytest_sessionstart():

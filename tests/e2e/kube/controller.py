@@ -1,12 +1,18 @@
 """`baton controller` beside a control plane: its definitions and webhooks installed, its figures read."""
+import json
 import os
 import re
+import subprocess
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from part import Part, answers, free_port, wait_until
 
+ROOT = Path(__file__).resolve().parents[3]
+# Of children; a kind that the server does not know is left out by the one who asks.
+KINDS = ("deployment,service,serviceaccount,role,rolebinding,secret,httproute,inferencepool,leaderworkerset,horizontalpodautoscaler,"
+         "resourceclaimtemplate,configmap")  # fmt: skip
 WRITES = ("create", "update", "update-status", "patch", "delete", "apply")
 GATEWAY = {
     "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "kserve-ingress-gateway", "namespace": "kserve"},
@@ -28,8 +34,6 @@ class Controller:
 
     def install(self):
         """The definitions and webhooks, called at this process, and what every service refers to."""
-        import subprocess
-
         words = [os.environ["BATON"], "crds", "--webhooks", "--url", f"https://127.0.0.1:{self.hooks}"]
         path = Path(self.plane.folder) / "baton-crds.yaml"
         path.write_text(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
@@ -38,6 +42,11 @@ class Controller:
         if not self.plane.exists("namespace", "kserve"):
             self.plane.kubectl("create", "namespace", "kserve")
             self.plane.apply(GATEWAY)
+
+    def act_as(self, kubeconfig):
+        """From the next start."""
+        words = self.part.command
+        words[words.index("--kubeconfig") + 1] = str(kubeconfig)
 
     def start(self):
         self.part.start()
@@ -49,6 +58,9 @@ class Controller:
     def restart(self):
         self.stop()
         return self.start()
+
+    def tails(self) -> str:
+        return self.part.tail()
 
     def figures(self) -> dict:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as answer:
@@ -77,3 +89,37 @@ class Controller:
             return len(seen) >= 8 and len(set(seen[-8:])) == 1 and seen[-1][0] == 0
 
         wait_until(quiet, "the controller at rest", seconds, step=0.1)
+
+
+def apply(plane, manifest, namespace):
+    """With the gateways that its services refer to."""
+    text = re.sub(r"(?m)^  namespace: .*$", "", (ROOT / "examples" / manifest).read_text())
+    plane.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    services = plane.get("llmisvc", "-n", namespace)["items"]
+    for service in services:
+        for ref in (service["spec"].get("router") or {}).get("gateway", {}).get("refs", []):
+            gateway = {**GATEWAY, "metadata": {"name": ref["name"], "namespace": ref.get("namespace", namespace)}}
+            plane.kubectl("create", "namespace", gateway["metadata"]["namespace"], check=False)
+            plane.apply(gateway)
+    return [service["metadata"]["name"] for service in services]
+
+
+def children_everywhere(plane) -> dict:
+    """{namespace: {(apiVersion, kind, name): resourceVersion}} of what services own, and their bindings as (kind, name). Two requests."""
+    out = defaultdict(dict)
+    for item in plane.get(KINDS, "-A")["items"]:
+        if any(ref["kind"] == "LLMInferenceService" for ref in item["metadata"].get("ownerReferences", [])):
+            key = item["apiVersion"], item["kind"], item["metadata"]["name"]
+            out[item["metadata"]["namespace"]][key] = item["metadata"]["resourceVersion"]
+    for item in plane.get("clusterrolebinding", "-l", "app.kubernetes.io/part-of=llminferenceservice")["items"]:
+        out[item["subjects"][0]["namespace"]]["ClusterRoleBinding", item["metadata"]["name"]] = item["metadata"]["resourceVersion"]
+    return out
+
+
+def children(plane, namespace) -> dict:
+    return children_everywhere(plane)[namespace]
+
+
+def conditions(plane, name, namespace):
+    found = plane.get("llmisvc", name, "-n", namespace).get("status", {}).get("conditions", [])
+    return {one["type"]: (one["status"], one.get("reason", "")) for one in found}

@@ -38,12 +38,13 @@ class Stack:
     def add_controller(self):
         """`baton controller`, with the definitions it needs."""
         definitions = self.folder / "crds.yaml"
-        definitions.write_text(subprocess.run([BATON, "crds", "--webhooks", "--url", "https://127.0.0.1:9443"], capture_output=True, text=True, check=True).stdout)
+        hooks = free_port()
+        definitions.write_text(subprocess.run([BATON, "crds", "--webhooks", "--url", f"https://127.0.0.1:{hooks}"], capture_output=True, text=True, check=True).stdout)
         self.plane.install_definitions(definitions)
         if not self.plane.exists("namespace", "kserve"):
             self.plane.kubectl("create", "namespace", "kserve")
         self.controller = program("controller", [
-            "controller", "--kubeconfig", self.plane.admin, "--system-namespace", "kserve",
+            "controller", "--kubeconfig", self.plane.admin, "--system-namespace", "kserve", "--webhook-port", hooks,
             "--metrics-bind-address", f"127.0.0.1:{free_port()}", "--health-probe-bind-address", f"127.0.0.1:{free_port()}",
         ], self.folder)  # fmt: skip
 
