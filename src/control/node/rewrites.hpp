@@ -35,7 +35,8 @@ struct Launch {
 //   1. $(NAME) in command and args is expanded; a container without command gets its image's.
 //   2. Mount paths in command, args and environment become folders of this machine, unless the
 //      container has them in a mount namespace.
-//   3. The engine: Baton's without tracing flags; with a stand-in, the model argument; --emulate-parallelism; for a foreign vllm
+//   3. The engine: Baton's without tracing flags; with a stand-in, the model argument;
+//   --emulate-parallelism; for a foreign vllm
 //      --host and VLLM_NIXL_SIDE_CHANNEL_HOST. Through VLLM_ADDITIONAL_ARGS when a script starts
 //      it.
 //   4. The sidecar: flags that ask an API server about the pool become --allowlist-file.
