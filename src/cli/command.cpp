@@ -19,6 +19,7 @@ int run_controller(int argc, char** argv);
 int run_crds(int argc, char** argv);
 int run_logs(int argc, char** argv);
 int run_engine(int argc, char** argv);
+int run_epp(int argc, char** argv);
 int run_plan(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_gateway(int argc, char** argv);
@@ -55,6 +56,7 @@ std::span<const Command> commands() {
       Command{"controller", "keep the services of a Kubernetes cluster", run_controller},
       Command{"crds", "print the custom resource definitions", run_crds},
       Command{"gateway", "the HTTP front door with the picker inside", run_gateway},
+      Command{"epp", "pick pods for an Envoy gateway, over ext_proc", run_epp},
       Command{"node", "for tests: run a local API server's pods as processes", run_node},
       Command{"sidecar", "stand before a decode engine, run the prefill leg first", run_sidecar},
   };

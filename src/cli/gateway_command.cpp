@@ -45,6 +45,10 @@ Result<watch::Topology> topology_of(const Options& options) {
     BATON_TRY_ASSIGN(picker, read_text_file(options.config_file));
     BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*picker, options.config_file));
     BATON_TRY(schedule::Scheduler::make(config).with(options.config_file));
+    if (config.discovery) {
+      return invalid(options.config_file +
+                     ": /dataLayer/discovery: the gateway's endpoints come from --endpoints");
+    }
   }
   BATON_TRY_ASSIGN(const auto text, read_text_file(options.endpoints));
   return watch::load_endpoint_file(text, options.endpoints, picker, options.config_file);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 #include "base/core/log.hpp"
 #include "base/core/nearest.hpp"
@@ -33,7 +34,27 @@ void check_header(Fields& root, std::string_view source) {
   }
 }
 
-Status read_plugins(Fields& root, PickerConfig& config) {
+constexpr std::string_view kFileDiscovery = "file-discovery";
+using Discoveries = std::map<std::string, FileDiscovery, std::less<>>;  // by plugin name
+
+bool flag(Fields& fields, std::string_view key, bool otherwise) {
+  const auto* value = fields.any(key);
+  if (value == nullptr) return otherwise;
+  if (value->if_bool() == nullptr) fields.fail(key, "expected true or false");
+  return value->if_bool() == nullptr ? otherwise : *value->if_bool();
+}
+
+Result<FileDiscovery> read_discovery(const PluginSpec& plugin) {
+  Fields fields(plugin.parameters, plugin.pointer);
+  FileDiscovery out;
+  out.path = fields.text("path", "");
+  out.watch = flag(fields, "watchFile", false);
+  if (out.path.empty()) fields.fail("path", "the endpoint file is missing");
+  BATON_TRY(fields.finish());
+  return out;
+}
+
+Status read_plugins(Fields& root, PickerConfig& config, Discoveries& discoveries) {
   const auto& items = root.array("plugins");
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto at = text::json::pointer("/plugins", i);
@@ -45,6 +66,13 @@ Status read_plugins(Fields& root, PickerConfig& config) {
     plugin.pointer = at + "/parameters";
     if (plugin.type.empty()) {
       fields.fail("type", "a plugin needs a type");
+    } else if (plugin.type == kFileDiscovery) {
+      BATON_TRY(fields.finish());
+      BATON_TRY_ASSIGN(auto discovery, read_discovery(plugin));
+      if (!discoveries.emplace(plugin.name, std::move(discovery)).second) {
+        return invalid(fmt::format("{}/name: the name '{}' is used twice", at, plugin.name));
+      }
+      continue;
     } else if (const auto known = check_plugin_type(plugin.type); !known) {
       fields.fail("type", known.error().message());
     }
@@ -115,14 +143,46 @@ void read_gates(Fields& root) {
   }
 }
 
+Status read_data_layer(Fields& root, const Discoveries& discoveries, PickerConfig& config) {
+  const auto* section = root.any("dataLayer");
+  if (section != nullptr) {
+    Fields fields(*section, "/dataLayer");
+    if (!flag(fields, "injectDefaults", true)) {
+      fields.fail("injectDefaults", "the engines' metrics are always read");
+    }
+    for (const std::string_view key :
+         {"sources", "peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"}) {
+      fields.later(key, "data sources other than the engines' metrics are not offered yet");
+    }
+    const auto* discovery = fields.any("discovery");
+    BATON_TRY(fields.finish());
+    if (discovery != nullptr) {
+      Fields ref(*discovery, "/dataLayer/discovery");
+      const auto name = ref.text("pluginRef", "");
+      const auto found = discoveries.find(name);
+      if (found == discoveries.end()) {
+        ref.fail("pluginRef", fmt::format("no {} plugin is named '{}'", kFileDiscovery, name));
+      }
+      BATON_TRY(ref.finish());
+      config.discovery = found->second;
+    }
+  }
+  if (!config.discovery && !discoveries.empty()) {
+    log::warn("a file-discovery plugin has no effect without dataLayer.discovery",
+              {{"plugin", discoveries.begin()->first}});
+  }
+  return {};
+}
+
 Result<PickerConfig> read(const text::json::Value& document, std::string_view source) {
   PickerConfig config;
   Fields root(document, "");
   check_header(root, source);
   read_gates(root);
-  BATON_TRY(read_plugins(root, config));
+  Discoveries discoveries;
+  BATON_TRY(read_plugins(root, config, discoveries));
   BATON_TRY(read_profiles(root, config));
-  root.later("dataLayer", "data sources other than the engines' metrics are not offered yet");
+  BATON_TRY(read_data_layer(root, discoveries, config));
   root.later("flowControl", "flow control is not offered yet");
   root.later("requestHandler", "parsers other than the OpenAI ones are not offered yet");
   root.later("saturationDetector", "flow control is not offered yet");

@@ -2,6 +2,7 @@
 // EndpointPickerConfig as written: plugins and profiles, references checked, parameters not yet
 // read (the plugins read their own). Picker reference 3.1 to 3.4.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,16 @@ struct ProfileSpec {
   std::vector<Ref> plugins;
 };
 
+// Endpoints from a file instead of the cluster (picker reference 5.2).
+struct FileDiscovery {
+  std::string path;
+  bool watch = false;  // read again when it changes
+};
+
 struct PickerConfig {
   std::vector<PluginSpec> plugins;
-  std::vector<ProfileSpec> profiles;  // empty: to be defaulted
+  std::vector<ProfileSpec> profiles;       // empty: to be defaulted
+  std::optional<FileDiscovery> discovery;  // dataLayer.discovery
 };
 
 // YAML or JSON. kInvalid: "<source>: <json pointer>: what". kUnsupported: a section that Baton does

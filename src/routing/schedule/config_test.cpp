@@ -128,7 +128,7 @@ TEST(PickerConfig, RefusesWhatHasNoEffectYet) {
   EXPECT_THAT(problem("featureGates: [flowControl]"), HasSubstr("remove the gate"));
   EXPECT_EQ(problem("featureGates: [flowControl=false]"), "");
   EXPECT_THAT(problem("featureGates: [flowControll]"), HasSubstr("did you mean 'flowControl'?"));
-  EXPECT_THAT(problem("dataLayer: {}"), HasSubstr("/dataLayer: data sources"));
+  EXPECT_THAT(problem("dataLayer: {sources: []}"), HasSubstr("/dataLayer/sources: data sources"));
   EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: {autoTune: true}}]"),
               HasSubstr("/plugins/0/parameters/autoTune: belongs to the token-based generation"));
   EXPECT_THAT(problem("plugins: [{type: pd-profile-handler}]\nschedulingProfiles: [{name: decode}, "

@@ -26,7 +26,7 @@ Task<void> scrape_while(ScrapeDeps deps, http::Endpoint endpoint, ScrapeSink sin
     const auto scraped = co_await scrape(deps, endpoint);
     if (scraped && scraped->any()) sink.on_scraped(*scraped);
     // A slow answer skips ticks rather than catching up.
-    next = std::max(next + kScrapeInterval, deps.clock.now());
+    next = std::max(next + deps.interval, deps.clock.now());
     co_await async::sleep_until(next);
   }
 }

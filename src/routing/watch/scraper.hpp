@@ -17,6 +17,7 @@ inline constexpr std::size_t kMaxMetricsText = std::size_t{4} << 20;
 struct ScrapeDeps {
   http::Client& client;
   const Clock& clock;
+  Nanos interval = kScrapeInterval;
 };
 
 // Called on the loop.

@@ -125,34 +125,11 @@ void read_picker(const Objects& objects, const Object& service, Service& out) {
       fmt::format("Deployment {}/{}", kube::namespace_of(*deployment), kube::name_of(*deployment));
 }
 
-struct Target {
-  kube::LabelSelector selector;
-  std::vector<std::uint16_t> ports;
-};
-
 void add_port(Target& target, const Value* port) {
   const auto number = port == nullptr ? std::nullopt : port->if_int();
   if (number && *number > 0 && *number <= 65535) {
     target.ports.push_back(static_cast<std::uint16_t>(*number));
   }
-}
-
-// InferencePool v1: selector.matchLabels, targetPorts[].number. The alpha: a flat selector and
-// targetPortNumber.
-Target target_of_pool(const Object& pool) {
-  Target target;
-  if (const auto* labels = pool.find_path({"spec", "selector", "matchLabels"})) {
-    target.selector = kube::match_labels(*labels);
-  } else if (const auto* flat = pool.find_path({"spec", "selector"})) {
-    target.selector = kube::match_labels(*flat);
-  }
-  if (const auto* ports = pool.find_path({"spec", "targetPorts"});
-      ports != nullptr && ports->if_array() != nullptr) {
-    for (const auto& port : *ports->if_array()) add_port(target, port.find("number"));
-  } else {
-    add_port(target, pool.find_path({"spec", "targetPortNumber"}));
-  }
-  return target;
 }
 
 Target target_of_service(const Object& core) {
@@ -184,32 +161,53 @@ std::optional<Target> target_of(const Objects& objects, const Object& service) {
   return target_of_service(*core);
 }
 
-void add_endpoints(const Objects& objects, const Target& target, Service& out) {
-  if (target.selector.empty()) return;  // would select every pod of the namespace
-  for (const auto& pod : objects.pods) {
+}  // namespace
+
+// InferencePool v1: selector.matchLabels, targetPorts[].number. The alpha: a flat selector and
+// targetPortNumber.
+Target target_of_pool(const Object& pool) {
+  Target target;
+  if (const auto* labels = pool.find_path({"spec", "selector", "matchLabels"})) {
+    target.selector = kube::match_labels(*labels);
+  } else if (const auto* flat = pool.find_path({"spec", "selector"})) {
+    target.selector = kube::match_labels(*flat);
+  }
+  if (const auto* ports = pool.find_path({"spec", "targetPorts"});
+      ports != nullptr && ports->if_array() != nullptr) {
+    for (const auto& port : *ports->if_array()) add_port(target, port.find("number"));
+  } else {
+    add_port(target, pool.find_path({"spec", "targetPortNumber"}));
+  }
+  return target;
+}
+
+std::vector<schedule::Endpoint> endpoints_of(const Target& target, std::string_view ns,
+                                             const std::vector<kube::Object>& pods) {
+  std::vector<schedule::Endpoint> out;
+  if (target.selector.empty()) return out;  // would select every pod of the namespace
+  for (const auto& pod : pods) {
     const auto ip = pod.string_at({"status", "podIP"});
-    if (kube::namespace_of(pod) != out.ns || ip.empty() || kube::is_deleting(pod) ||
+    if (kube::namespace_of(pod) != ns || ip.empty() || kube::is_deleting(pod) ||
         !kube::matches(target.selector, pod) || !kube::condition_is(pod, "Ready", "True")) {
       continue;
     }
     for (const auto port : target.ports) {
       schedule::Endpoint endpoint;
-      endpoint.ns = out.ns;
+      endpoint.ns = ns;
       endpoint.name = kube::name_of(pod);
       endpoint.host = ip;
       endpoint.port = port;
       if (const auto* labels = pod.find_path({"metadata", "labels"})) {
         endpoint.labels = kube::match_labels(*labels);
       }
-      out.endpoints.push_back(std::move(endpoint));
+      out.push_back(std::move(endpoint));
     }
   }
-  std::ranges::sort(out.endpoints, [](const auto& a, const auto& b) {
+  std::ranges::sort(out, [](const auto& a, const auto& b) {
     return std::tie(a.name, a.port) < std::tie(b.name, b.port);
   });
+  return out;
 }
-
-}  // namespace
 
 bool asks_for_route(const kube::Object& service) {
   return service.find_path({"spec", "router", "route"}) != nullptr ||
@@ -226,7 +224,9 @@ Topology topology_of(const Objects& objects) {
     service.models = models_of(objects, object);
     service.routed = asks_for_route(object);
     read_picker(objects, object, service);
-    if (const auto target = target_of(objects, object)) add_endpoints(objects, *target, service);
+    if (const auto target = target_of(objects, object)) {
+      service.endpoints = endpoints_of(*target, service.ns, objects.pods);
+    }
     topology.services.push_back(std::move(service));
   }
   std::ranges::sort(topology.services, [](const Service& a, const Service& b) {

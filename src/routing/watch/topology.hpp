@@ -39,6 +39,16 @@ struct Objects {
   std::vector<kube::Object> pods;
 };
 
+// Which pods, and which of their ports.
+struct Target {
+  kube::LabelSelector selector;
+  std::vector<std::uint16_t> ports;
+};
+Target target_of_pool(const kube::Object& pool);
+// The ready ones, one endpoint a port, sorted. An empty selector selects nothing.
+std::vector<schedule::Endpoint> endpoints_of(const Target& target, std::string_view ns,
+                                             const std::vector<kube::Object>& pods);
+
 // Whether an LLMInferenceService wants a gateway to serve it.
 bool asks_for_route(const kube::Object& service);
 

@@ -1,0 +1,284 @@
+// `baton epp`: the endpoint picker behind an Envoy gateway.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <list>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/async/loop.hpp"
+#include "base/core/log.hpp"
+#include "base/core/random.hpp"
+#include "base/observe/metrics.hpp"
+#include "cli/cluster_options.hpp"
+#include "cli/command.hpp"
+#include "cli/epp_options.hpp"
+#include "cli/stop_signal.hpp"
+#include "cli/text_file.hpp"
+#include "net/kube/leader_election.hpp"
+#include "net/tls/certificate.hpp"
+#include "net/tls/reload.hpp"
+#include "routing/epp/server.hpp"
+#include "routing/schedule/scheduler.hpp"
+#include "routing/watch/endpoint_list.hpp"
+#include "routing/watch/pool_watch.hpp"
+
+namespace baton::cli {
+namespace {
+
+constexpr std::size_t kMostThreads = 8;
+constexpr Nanos kLastStreams = std::chrono::minutes(5);  // from taking no more to cutting off
+constexpr auto kValidity = std::chrono::hours(24 * 365 * 10);
+
+std::optional<std::string> from_environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+struct Configuration {
+  std::optional<std::string> text;  // nullopt: the default
+  std::string source = "the default configuration";
+  schedule::PickerConfig parsed;
+};
+
+Result<Configuration> load_configuration(const EppOptions& options) {
+  Configuration out;
+  if (!options.config_file.empty()) {
+    out.source = options.config_file;
+    BATON_TRY_ASSIGN(out.text, read_text_file(options.config_file));
+  } else if (!options.config_text.empty()) {
+    out.source = "--config-text";
+    out.text = options.config_text;
+  }
+  if (out.text) {
+    BATON_TRY_ASSIGN(out.parsed, schedule::load_picker_config(*out.text, out.source));
+  } else {
+    out.parsed = schedule::default_picker_config();
+  }
+  BATON_TRY(schedule::Scheduler::make(out.parsed).with(out.source));
+  return out;
+}
+
+void print_effective(const EppOptions& options, const Configuration& configuration) {
+  fmt::print("flags:\n");
+  for (const auto& each : options.origins) {
+    if (each.flag == "config-text" && !each.value.empty()) {
+      fmt::print("  config-text: ({} bytes)  # {}\n", each.value.size(), each.from);
+      continue;
+    }
+    fmt::print("  {}: {}  # {}\n", each.flag, text::json::dump(text::json::Value(each.value)),
+               each.from);
+  }
+  fmt::print("configuration:  # {}\n  plugins:\n", configuration.source);
+  for (const auto& plugin : configuration.parsed.plugins) {
+    fmt::print("  - {{name: {}, type: {}, parameters: {}}}\n", plugin.name, plugin.type,
+               plugin.parameters.is_null() ? "{}" : text::json::dump(plugin.parameters));
+  }
+  fmt::print("  schedulingProfiles:{}\n",
+             configuration.parsed.profiles.empty() ? " []  # one of all plugins" : "");
+  for (const auto& profile : configuration.parsed.profiles) {
+    fmt::print("  - name: {}\n    plugins:\n", profile.name);
+    for (const auto& ref : profile.plugins) {
+      fmt::print("    - {{pluginRef: {}, weight: {}}}\n", ref.plugin, ref.weight);
+    }
+  }
+  if (const auto& discovery = configuration.parsed.discovery) {
+    fmt::print("  discovery: {{path: {}, watchFile: {}}}\n", discovery->path, discovery->watch);
+  }
+  for (const auto& warning : options.warnings) fmt::print("# {}\n", warning);
+  for (const auto& plugin : configuration.parsed.plugins) {
+    const auto named = [&](const schedule::ProfileSpec& profile) {
+      return std::ranges::any_of(profile.plugins,
+                                 [&](const auto& ref) { return ref.plugin == plugin.name; });
+    };
+    const bool scores = plugin.type.ends_with("-scorer") || plugin.type.ends_with("-filter");
+    if (scores && !configuration.parsed.profiles.empty() &&
+        std::ranges::none_of(configuration.parsed.profiles, named)) {
+      fmt::print("# plugin {} has no effect: no profile names it\n", plugin.name);
+    }
+  }
+}
+
+// The certificate of the ext_proc port; null without TLS.
+Result<std::shared_ptr<tls::ServerContext>> certificate_of(const EppOptions& options,
+                                                           const Clock& clock) {
+  if (!options.secure_serving) return std::shared_ptr<tls::ServerContext>();
+  tls::ServerContext::Config config;
+  config.alpn = {tls::kHttp2};
+  config.min_version = options.tls_min_version;
+  config.cipher_suites = options.cipher_suites;
+  if (!options.cert_path.empty()) {
+    config.certificate = tls::Source::of_file(options.cert_path + "/tls.crt");
+    config.key = tls::Source::of_file(options.cert_path + "/tls.key");
+    return tls::ServerContext::open(std::move(config), clock);
+  }
+  tls::CertificateSpec spec;
+  spec.organization = "Inference Ext";
+  spec.not_before = clock.wall() - std::chrono::hours(1);
+  spec.not_after = clock.wall() + kValidity;
+  BATON_TRY_ASSIGN(const auto pair, tls::make_self_signed(spec));
+  config.certificate = tls::Source::of_text(pair.certificate_pem);
+  config.key = tls::Source::of_text(pair.key_pem);
+  return tls::ServerContext::open(std::move(config), clock);
+}
+
+epp::Server::Config server_config(const EppOptions& options,
+                                  std::shared_ptr<const tls::ServerContext> certificate) {
+  epp::Server::Config out;
+  out.ext_proc.port = options.grpc_port;
+  out.health.port = options.health_port;
+  out.metrics.port = options.metrics_port;
+  out.tls = std::move(certificate);
+  out.health_on_ext_proc = options.health_checking;
+  out.elects_leader = options.leader_election;
+  out.message_bytes = options.message_bytes;
+  out.scrape_interval = options.refresh_metrics;
+  out.gauge_interval = options.refresh_gauges;
+  out.stale_after = options.staleness;
+  out.desk.subset_hints = options.subset_hints;
+  out.desk.emit_scores = options.emit_scores;
+  return out;
+}
+
+// The pool's name; with a selector, the picker's own Deployment (its pod's name without the last
+// two groups).
+std::string identity_of(const EppOptions& options) {
+  if (!options.selected) return options.pool_name;
+  auto name = options.pod_name;
+  for (int i = 0; i < 2; ++i) name = name.substr(0, name.rfind('-'));
+  return name;
+}
+
+// Where endpoints come from, and who leads. Members end in reverse order.
+struct Discovery {
+  std::unique_ptr<kube::Cluster> cluster;
+  std::unique_ptr<kube::LeaderElection> election;
+  std::unique_ptr<watch::PoolWatch> pool;
+  std::unique_ptr<watch::EndpointListWatch> file;
+};
+
+Status discover_file(const schedule::FileDiscovery& source, const Clock& clock, epp::Server& server,
+                     Discovery& out) {
+  using Again = watch::EndpointListWatch::Again;
+  BATON_TRY_ASSIGN(out.file,
+                   watch::EndpointListWatch::start(
+                       source.path, source.watch ? Again::kYes : Again::kNo, clock,
+                       [&server](const std::vector<schedule::Endpoint>& e) { server.update(e); }));
+  return {};
+}
+
+Status discover_cluster(const EppOptions& options, const Clock& clock, Random& random,
+                        epp::Server& server, Discovery& out) {
+  ClusterOptions where;
+  where.kubeconfig = options.kubeconfig;
+  BATON_TRY_ASSIGN(const auto access, access_of(where));
+  BATON_TRY_ASSIGN(out.cluster, open_cluster(access, clock, random));
+  if (options.leader_election) {
+    kube::Lease::Config lease;
+    lease.ns = options.pool_namespace;
+    lease.name = fmt::format("epp-{}-{}.llm-d.ai", options.pool_namespace, identity_of(options));
+    lease.identity = options.pod_name.empty() ? uuid4(random) : options.pod_name;
+    BATON_TRY_ASSIGN(out.election,
+                     kube::LeaderElection::start(
+                         lease, *out.cluster, clock, random,
+                         {.on_started = [&server] { server.lead(true); },
+                          .on_stopped = [&server](const std::string&) { server.lead(false); }}));
+  }
+  const watch::PoolWatch::Wanted wanted{.ns = options.pool_namespace,
+                                        .pool = options.pool_name,
+                                        .group = options.pool_group,
+                                        .selected = options.selected};
+  out.pool = std::make_unique<watch::PoolWatch>(
+      *out.cluster, clock, wanted, [&server](std::optional<std::vector<schedule::Endpoint>> e) {
+        if (e) {
+          server.update(*e);
+        } else {
+          log::warn("the InferencePool is not there (yet): requests get a 503", {});
+          server.clear();
+        }
+      });
+  return {};
+}
+
+Status serve(const EppOptions& options, const Configuration& configuration,
+             const StopSignal& stop) {
+  const bool in_cluster = !configuration.parsed.discovery;
+  if (in_cluster && options.metrics_auth) {
+    return unsupported(
+        "--metrics-endpoint-auth=true: who asks for metrics is not checked; give "
+        "--metrics-endpoint-auth=false and let a network policy decide");
+  }
+  if (!in_cluster && options.leader_election) {
+    return invalid("--ha-enable-leader-election needs a cluster, endpoints come from a file");
+  }
+  for (const auto& warning : options.warnings) log::warn(warning, {});
+  const SystemClock clock;
+  SystemRandom random;
+  observe::Registry registry;
+  BATON_TRY_ASSIGN(const auto certificate, certificate_of(options, clock));
+  std::unique_ptr<tls::Reloader> reloader;
+  if (certificate && options.cert_reload && !options.cert_path.empty()) {
+    BATON_TRY_ASSIGN(reloader, tls::Reloader::start(certificate, clock));
+  }
+  const auto cores = std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
+  std::list<async::Loop> loops;
+  std::vector<async::Loop*> pointers;
+  for (std::size_t i = 0;
+       i < (options.threads > 0 ? options.threads : std::min(cores, kMostThreads)); ++i) {
+    pointers.push_back(&loops.emplace_back(fmt::format("epp-{}", i)));
+  }
+  watch::Service picker;
+  picker.ns = options.pool_namespace;
+  picker.name = identity_of(options);
+  picker.picker = configuration.text;
+  picker.picker_source = configuration.source;
+  epp::Server server(
+      {.loops = pointers, .clock = clock, .registry = registry, .seed = random.next()},
+      server_config(options, certificate), picker);
+  for (auto* loop : pointers) loop->start();
+  BATON_TRY_ASSIGN(const auto bound, server.start());
+  {
+    Discovery discovery;
+    const auto found =
+        in_cluster ? discover_cluster(options, clock, random, server, discovery)
+                   : discover_file(*configuration.parsed.discovery, clock, server, discovery);
+    if (!found) return found.error();
+    fmt::print("ready ext_proc {} health {} metrics {}\n", http::to_string(bound.ext_proc),
+               http::to_string(bound.health), http::to_string(bound.metrics));
+    std::fflush(stdout);
+    log::info("picker drains", {{"signal", stop.wait()}});
+    server.drain();
+    // The proxies that look at the health port go elsewhere meanwhile; a second signal ends it.
+    if (in_cluster) (void)stop.wait_for(options.drain_timeout, -1);
+  }
+  server.stop(Deadline::in(clock, kLastStreams));
+  return {};
+}
+
+}  // namespace
+
+int run_epp(int argc, char** argv) {
+  const auto options = parse_epp(std::vector<std::string>(argv + 1, argv + argc), from_environment);
+  if (!options) return fail("epp", options.error());
+  if (!*options) return 0;
+  const EppOptions& o = **options;
+  const auto by_terminal = ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson;
+  log::configure(o.log_level, o.log_style.value_or(by_terminal), "epp");
+  const auto configuration = load_configuration(o);
+  if (!configuration) return fail("epp", configuration.error());
+  if (o.print_effective_config) {
+    print_effective(o, *configuration);
+    return 0;
+  }
+  const StopSignal stop;
+  const auto served = serve(o, *configuration, stop);
+  return served ? 0 : fail("epp", served.error());
+}
+
+}  // namespace baton::cli

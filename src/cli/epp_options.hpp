@@ -1,0 +1,63 @@
+#pragma once
+// The flags of `baton epp`: llm-d's endpoint picker's, in kebab case and in the camel case of its
+// older releases (picker reference 1.2).
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/log.hpp"
+#include "base/core/result.hpp"
+#include "net/tls/context.hpp"
+#include "routing/watch/topology.hpp"
+
+namespace baton::cli {
+
+struct EppOptions {
+  std::uint16_t grpc_port = 9002, health_port = 9003, metrics_port = 9090;
+  std::size_t message_bytes = std::size_t{64} << 20;
+  std::string pool_name;  // "" with `selected`
+  std::string pool_namespace;
+  std::string pool_group;
+  std::optional<watch::Target> selected;  // --endpoint-selector and --endpoint-target-ports
+  std::string config_file, config_text;   // at most one
+  bool secure_serving = true;
+  std::string cert_path;
+  bool cert_reload = false;
+  tls::Version tls_min_version = tls::Version::kTls12;
+  std::vector<std::string> cipher_suites;
+  bool health_checking = false;
+  bool leader_election = false;
+  std::string pod_name;
+  bool subset_hints = true;
+  bool emit_scores = false;
+  Nanos refresh_metrics = Millis(50);
+  Nanos refresh_gauges = std::chrono::seconds(5);
+  Nanos staleness = std::chrono::seconds(2);
+  Nanos drain_timeout = std::chrono::seconds(30);
+  bool metrics_auth = true;
+  std::size_t threads = 0;  // 0: by the machine
+  std::string kubeconfig;
+  log::Level log_level = log::Level::kInfo;
+  std::optional<log::Style> log_style;  // unset: by the terminal
+  bool print_effective_config = false;
+
+  // Each flag with its value and where it came from: for --print-effective-config.
+  struct Origin {
+    std::string flag, value, from;  // "flag", "environment NAMESPACE", "default"
+  };
+  std::vector<Origin> origins;
+  std::vector<std::string> warnings;  // settings that have no effect, or less than they say
+};
+
+using EppEnvironment = std::function<std::optional<std::string>(const char*)>;
+
+// Arguments without the program's name. kInvalid: a wrong value or an unknown flag; kUnsupported: a
+// flag that means something Baton does not do. nullopt after --help, which is printed.
+Result<std::optional<EppOptions>> parse_epp(const std::vector<std::string>& arguments,
+                                            const EppEnvironment& environment);
+
+}  // namespace baton::cli

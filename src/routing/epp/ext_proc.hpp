@@ -1,0 +1,101 @@
+#pragma once
+// One ext_proc stream, which is one HTTP request (picker reference 2). Pure: ProcessingRequests in,
+// ProcessingResponses out.
+//
+//   headers ──> request body ──> placed ──> response headers ──> response body ──> done
+//      │ no body: any endpoint ────^             │ no body ──────────────────────────^
+//      └ refused at any of these: an ImmediateResponse, and nothing more is answered
+//
+// How bodies are answered depends on the mode that the proxy tells (protocol_config):
+//   FULL_DUPLEX_STREAMED  (also when it tells none) nothing until the request's body is whole; then
+//                         headers and the body in pieces. Answers pass piece by piece when they
+//                         are streams, else whole, up to kHeldAnswer.
+//   BUFFERED              headers are answered at once; the route comes with the whole body.
+//   STREAMED              the route is chosen before the body, by load alone; the body is held back
+//                         (each piece cleared) and passed on whole, so that what must not reach an
+//                         engine is removed all the same.
+//   others                a request with a body is refused: it could not be inspected.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "routing/epp/desk.hpp"
+#include "routing/epp/messages.hpp"
+#include "routing/pick/learner.hpp"
+#include "routing/pick/usage.hpp"
+
+namespace baton::epp {
+
+inline constexpr std::size_t kPieceBytes = 62'000;  // of a body sent back, as llm-d cuts it
+inline constexpr std::size_t kHeldAnswer = std::size_t{4} << 20;  // more passes as it comes
+
+// Confined to one loop. Destroying it before the answer is whole counts as a client that left.
+class ExtProc {
+ public:
+  explicit ExtProc(Desk& desk);
+  ~ExtProc();
+  ExtProc(const ExtProc&) = delete;
+  ExtProc& operator=(const ExtProc&) = delete;
+
+  enum class Next : bool { kGoOn, kEnd };  // kEnd: close the stream, the proxy goes on without us
+  // Appends what is to be sent; views in it are valid until the next call, or as long as `bytes`.
+  // kInvalid: broken protobuf.
+  Result<Next> on_message(std::string_view bytes, std::vector<Reply>& replies);
+
+ private:
+  enum class Phase : std::uint8_t { kHeaders, kRequestBody, kPlaced, kAnswer, kDone };
+  using Replies = std::vector<Reply>;
+
+  void on_request_headers(const Message& message, Replies& replies);
+  void on_request_body(const Message& message, Replies& replies);
+  void on_request_end(bool trailers, Replies& replies);
+  void on_response_headers(const Message& message, Replies& replies);
+  void on_response_body(const Message& message, Replies& replies);
+  void on_trailers(Side side, Replies& replies);
+
+  bool place(bool body_known, Replies& replies);
+  void send_placed(bool trailers, Replies& replies);
+  void send_streamed_body(bool trailers, Replies& replies);
+  Changes changes(bool with_length) const;
+  void refuse(const Refusal& refusal, Replies& replies);
+  void inspect(std::string_view piece);
+  std::string_view restored(std::string_view piece);
+  void release_answer(bool end_of_stream, Replies& replies);
+  enum class Whole : bool { kNo, kYes };
+  void finish(Whole whole);
+
+  Desk& desk_;
+  Message message_;  // scratch
+  Phase phase_ = Phase::kHeaders;
+  BodyMode request_mode_ = BodyMode::kFullDuplex;
+  BodyMode response_mode_ = BodyMode::kFullDuplex;
+  Mono received_ = {};
+
+  // Of the request.
+  std::string path_, request_id_, rewrite_, fairness_ = "default-flow";
+  bool new_request_id_ = false;
+  std::vector<std::string_view> removed_;  // routing headers that the client sent
+  std::optional<SharedPool::Subset> subset_;
+  std::string body_;
+  bool cleared_ = false;  // pieces of the body were held back from the proxy
+  std::optional<Placed> placed_;
+  std::size_t request_bytes_ = 0;
+
+  // Of the response.
+  bool event_stream_ = false;
+  bool model_error_ = false;
+  bool holding_ = false;  // the answer is kept until it is whole
+  std::string held_;
+  std::string rewritten_;
+  std::optional<pick::Learner> learner_;
+  pick::UsageScan usage_;
+  std::size_t response_bytes_ = 0;
+  std::optional<Mono> first_piece_, last_piece_;
+  bool running_ = false;
+};
+
+}  // namespace baton::epp

@@ -1,0 +1,187 @@
+#include "routing/epp/metrics.hpp"
+
+#include <fmt/format.h>
+
+namespace baton::epp {
+namespace {
+
+using observe::Labels;
+using Bounds = std::vector<double>;
+
+const Bounds kGeneral = {.005, .025, .05, .1,  .2,  .4,  .6,  .8,   1,    1.25, 1.5, 2,
+                         3,    4,    5,   6,   8,   10,  15,  20,   30,   45,   60,  120,
+                         180,  240,  300, 360, 480, 600, 900, 1200, 1800, 2700, 3600};
+const Bounds kScheduling = {.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1};
+// 32778 is what the dashboards' queries name.
+const Bounds kTokens = {1,    8,    16,    32,    64,    128,    256,    512,    1024,   2048,
+                        4096, 8192, 16384, 32778, 65536, 131072, 262144, 524288, 1048576};
+const Bounds kOutput = {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192};
+const Bounds kResponse = {1,    8,    16,   32,   64,    128,   256,  512,
+                          1024, 2048, 4096, 8192, 16384, 32778, 65536};
+const Bounds kPerToken = {.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10};
+const Bounds kFirst = {.005, .025, .05, .1, .2, .4, .6, .8, 1,  1.25, 1.5, 2,
+                       3,    4,    5,   6,  8,  10, 15, 20, 30, 45,   60,  120};
+const Bounds kStreamToken = {.0005, .00205, .005, .01, .02, .04, .06, .08, .1, .125,
+                             .15,   .2,     .3,   .4,  .5,  .6,  .8,  1,   2};
+const Bounds kGap = {.001, .005, .01, .02, .04, .06, .08, .1, .15, .2, .3, .5, .75, 1, 2};
+const Bounds kRequestWork = {.0005, .001, .002, .005, .01, .015, .025, .04,
+                             .06,   .1,   .25,  .5,   1,   2.5,  5,    10};
+const Bounds kResponseWork = {.0001, .00025, .0005, .001, .0025, .005, .01, .025,
+                              .05,   .1,     .25,   .5,   1,     2.5,  5};
+
+Bounds powers_of_two() {
+  Bounds out;
+  for (int power = 6; power <= 30; ++power) out.push_back(static_cast<double>(1 << power));
+  return out;
+}
+
+std::string current(std::string_view name) { return fmt::format("llm_d_epp_{}", name); }
+
+}  // namespace
+
+const std::string& LabelValues::take(std::string_view value) {
+  static const std::string kOther = "other";
+  const auto it = known_.find(value);
+  if (it != known_.end()) return *it;
+  if (known_.size() >= kMaxLabelValues) return kOther;
+  return *known_.emplace(value).first;
+}
+
+Metrics::Metrics(observe::Registry& registry)
+    : registry_(registry),
+      scheduling_(histogram("scheduler_e2e_duration_seconds", "time to choose endpoints",
+                            kScheduling, {}, "inference_extension_scheduler_e2e_duration_seconds",
+                            {})),
+      request_processing_(registry.histogram(current("request_processing_duration_seconds"),
+                                             "from a request's headers to its body being handled",
+                                             kRequestWork)),
+      response_processing_(registry.histogram(current("response_processing_duration_seconds"),
+                                              "work on one piece of a response", kResponseWork)),
+      removed_headers_(registry.counter("baton_epp_removed_headers_total",
+                                        "routing headers that clients sent, taken out")),
+      removed_params_(registry.counter("baton_epp_removed_transfer_params_total",
+                                       "bodies out of which kv_transfer_params were taken")),
+      gone_(registry.counter("baton_epp_client_gone_total",
+                             "streams that ended before their answer did")),
+      prefill_decode_(registry.counter(current("disagg_decision_total"),
+                                       "decisions, by whether prefill goes elsewhere",
+                                       {{"decision_type", "prefill-decode"}})),
+      decode_only_(registry.counter(current("disagg_decision_total"),
+                                    "decisions, by whether prefill goes elsewhere",
+                                    {{"decision_type", "decode-only"}})),
+      streams_(registry.gauge("baton_epp_streams", "ext_proc streams that are open")) {
+  registry.gauge(current("info"), "what is running", {{"commit", ""}, {"build_ref", "baton"}})
+      .set(1);
+  registry
+      .gauge("inference_extension_info", "what is running",
+             {{"commit", ""}, {"build_ref", "baton"}})
+      .set(1);
+}
+
+Counts Metrics::counter(std::string_view name, std::string_view help, const Labels& labels,
+                        std::string_view old, const Labels& old_labels) {
+  return {&registry_.counter(current(name), help, labels),
+          &registry_.counter(old, help, old_labels)};
+}
+
+Spread Metrics::histogram(std::string_view name, std::string_view help, const Bounds& bounds,
+                          const Labels& labels, std::string_view old, const Labels& old_labels) {
+  Spread out;
+  out.now = &registry_.histogram(current(name), help, bounds, labels);
+  if (!old.empty()) out.old = &registry_.histogram(old, help, bounds, old_labels);
+  return out;
+}
+
+Metrics::Series& Metrics::series(std::string_view model, std::string_view target,
+                                 std::string_view fairness) {
+  const std::lock_guard lock(mutex_);
+  std::tuple key(models_.take(model), models_.take(target), fairness_.take(fairness));
+  const auto found = series_.find(key);
+  if (found != series_.end()) return found->second;
+  const auto& [m, t, f] = key;
+  // Objectives are not read yet: every request has priority 0.
+  const Labels all = {
+      {"model_name", m}, {"target_model_name", t}, {"fairness_id", f}, {"priority", "0"}};
+  const Labels models = {{"model_name", m}, {"target_model_name", t}};
+  const auto spread = [&](std::string_view name, std::string_view help, const Bounds& bounds,
+                          std::string_view old) {
+    return histogram(name, help, bounds, all, old, models);
+  };
+  const auto first = [&](std::string_view streaming) {
+    Labels labels = all;
+    labels.emplace_back("streaming", streaming);
+    return histogram("request_ttft_seconds", "from a request's headers to its first bytes", kFirst,
+                     labels, "", {});
+  };
+  Series made{
+      .model = m,
+      .target = t,
+      .fairness = f,
+      .requests =
+          counter("request_total", "requests placed", all, "inference_objective_request_total",
+                  {{"model_name", m}, {"target_model_name", t}, {"priority", "0"}}),
+      .duration = spread("request_duration_seconds", "whole requests", kGeneral,
+                         "inference_objective_request_duration_seconds"),
+      .request_bytes = spread("request_size_bytes", "request bodies", powers_of_two(),
+                              "inference_objective_request_sizes"),
+      .response_bytes = spread("response_size_bytes", "response bodies", kResponse,
+                               "inference_objective_response_sizes"),
+      .input_tokens = spread("request_input_tokens", "prompt tokens told by engines", kTokens,
+                             "inference_objective_input_tokens"),
+      .output_tokens = spread("request_output_tokens", "generated tokens told by engines", kOutput,
+                              "inference_objective_output_tokens"),
+      .cached_tokens = spread("request_cached_tokens", "cached prompt tokens told by engines",
+                              kTokens, "inference_objective_prompt_cached_tokens"),
+      .per_output_token = spread("request_ntpot_seconds", "duration by generated token", kPerToken,
+                                 "inference_objective_normalized_time_per_output_token_seconds"),
+      .running = {.now = &registry_.gauge(current("request_running"), "requests at engines", all),
+                  .old = &registry_.gauge("inference_objective_running_requests",
+                                          "requests at engines", {{"model_name", m}})},
+      .first_token = first("false"),
+      .first_token_streamed = first("true"),
+      .stream_token = spread("request_streaming_tpot_seconds", "time by token behind the first",
+                             kStreamToken, ""),
+      .stream_gap = spread("request_streaming_itl_seconds", "between pieces of a stream", kGap, ""),
+  };
+  return series_.emplace(std::move(key), std::move(made)).first->second;
+}
+
+void Metrics::failed(const Series& series, std::string_view code) {
+  const std::string text(code);
+  const Counts errors = counter(
+      "request_error_total", "requests that failed, by code",
+      {{"model_name", series.model},
+       {"target_model_name", series.target},
+       {"fairness_id", series.fairness},
+       {"priority", "0"},
+       {"error_code", text}},
+      "inference_objective_request_error_total",
+      {{"model_name", series.model}, {"target_model_name", series.target}, {"error_code", text}});
+  errors.each([](observe::Counter& c) { c.add(); });
+}
+
+void Metrics::prefill(bool asked) { (asked ? prefill_decode_ : decode_only_).add(); }
+
+void Metrics::decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen) {
+  observe_in(scheduling_, seconds(took));
+  const std::string name = chosen == nullptr ? "" : chosen->name;
+  const std::uint16_t port = chosen == nullptr ? 0 : chosen->port;
+  const std::lock_guard lock(mutex_);
+  std::tuple key(models_.take(target), name, port);
+  auto& attempts = attempts_[key];
+  if (attempts.now == nullptr) {
+    const auto labels = [&](const char* endpoint) -> Labels {
+      return {{"status", chosen == nullptr ? "failure" : "success"},
+              {"target_model_name", std::get<0>(key)},
+              {endpoint, name},
+              {"namespace", chosen == nullptr ? "" : chosen->ns},
+              {"port", chosen == nullptr ? "" : fmt::to_string(port)}};
+    };
+    attempts = counter("scheduler_attempts_total", "decisions, by outcome and endpoint",
+                       labels("endpoint_name"), "inference_extension_scheduler_attempts_total",
+                       labels("pod_name"));
+  }
+  attempts.each([](observe::Counter& c) { c.add(); });
+}
+
+}  // namespace baton::epp

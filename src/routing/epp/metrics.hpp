@@ -1,0 +1,95 @@
+#pragma once
+// The picker's metrics under the names that existing dashboards read (picker reference 6.1 to 6.3),
+// each also under its older name where it had one.
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "base/core/clock.hpp"
+#include "base/observe/metrics.hpp"
+#include "routing/schedule/snapshot.hpp"
+
+namespace baton::epp {
+
+inline constexpr std::size_t kMaxLabelValues = 1000;  // further ones become "other"
+
+// An instrument and its older twin, if it has one.
+template <class T>
+struct Twin {
+  T* now = nullptr;
+  T* old = nullptr;
+
+  template <class F>
+  void each(F&& act) const {
+    act(*now);
+    if (old != nullptr) act(*old);
+  }
+};
+using Counts = Twin<observe::Counter>;
+using Level = Twin<observe::Gauge>;
+using Spread = Twin<observe::Histogram>;
+inline void observe_in(const Spread& spread, double value) {
+  spread.each([&](observe::Histogram& h) { h.observe(value); });
+}
+
+// Distinct values of one label, bounded. Thread-safe through its owner.
+class LabelValues {
+ public:
+  const std::string& take(std::string_view value);
+
+ private:
+  std::set<std::string, std::less<>> known_;
+};
+
+// Any thread.
+class Metrics {
+ public:
+  explicit Metrics(observe::Registry& registry);
+
+  // Of the requests with one set of labels. Lives as long as the metrics.
+  struct Series {
+    std::string model, target, fairness;
+    Counts requests;
+    Spread duration, request_bytes, response_bytes, input_tokens, output_tokens, cached_tokens;
+    Spread per_output_token;
+    Level running;
+    Spread first_token, first_token_streamed, stream_token, stream_gap;
+  };
+  Series& series(std::string_view model, std::string_view target, std::string_view fairness);
+  // `code` as in the error's text, or ModelServerError.
+  void failed(const Series& series, std::string_view code);
+
+  // Of a decision: how long it took and whom it chose; null: nobody.
+  void decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen);
+  void prefill(bool asked);  // whether the request got a prefill endpoint
+  void request_processed(Nanos took) { request_processing_.observe(seconds(took)); }
+  void response_processed(Nanos took) { response_processing_.observe(seconds(took)); }
+  void headers_removed(std::size_t count) { removed_headers_.add(static_cast<double>(count)); }
+  void transfer_params_removed() { removed_params_.add(); }
+  void client_gone() { gone_.add(); }
+  void streams(int change) { streams_.add(change); }
+
+ private:
+  Counts counter(std::string_view name, std::string_view help, const observe::Labels& labels,
+                 std::string_view old, const observe::Labels& old_labels);
+  Spread histogram(std::string_view name, std::string_view help, const std::vector<double>& bounds,
+                   const observe::Labels& labels, std::string_view old,
+                   const observe::Labels& old_labels);
+
+  observe::Registry& registry_;
+  Spread scheduling_;
+  observe::Histogram &request_processing_, &response_processing_;
+  observe::Counter &removed_headers_, &removed_params_, &gone_, &prefill_decode_, &decode_only_;
+  observe::Gauge& streams_;
+  std::mutex mutex_;  // guards the rest
+  LabelValues models_, fairness_;
+  std::map<std::tuple<std::string, std::string, std::string>, Series> series_;
+  std::map<std::tuple<std::string, std::string, std::uint16_t>, Counts> attempts_;
+};
+
+}  // namespace baton::epp

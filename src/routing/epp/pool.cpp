@@ -1,0 +1,73 @@
+#include "routing/epp/pool.hpp"
+
+#include <algorithm>
+
+namespace baton::epp {
+namespace {
+
+std::string_view address_of(std::string_view endpoint) {
+  const auto colon = endpoint.rfind(':');
+  auto host = endpoint.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return host;
+}
+
+}  // namespace
+
+watch::Pool::Change SharedPool::update(const std::vector<schedule::Endpoint>& endpoints) {
+  const std::lock_guard lock(mutex_);
+  watch::Service service = pool_.service();
+  service.endpoints = endpoints;
+  auto change = pool_.update(service);
+  synced_ = true;
+  return change;
+}
+
+void SharedPool::clear() {
+  update({});
+  synced_ = false;
+}
+
+Result<pick::ServicePool::Picked> SharedPool::pick(pick::ServicePool::Ask ask, const Subset* subset,
+                                                   Mono now, Random& random) {
+  const std::lock_guard lock(mutex_);
+  const auto& endpoints = pool_.endpoints();
+  if (subset != nullptr) {
+    among_.clear();
+    for (schedule::Index i = 0; i < endpoints.size(); ++i) {
+      const auto wanted = [&](const std::string& hint) {
+        return address_of(hint) == endpoints[i].host;
+      };
+      if (std::ranges::any_of(*subset, wanted)) among_.push_back(i);
+    }
+    ask.among = &among_;
+  }
+  if (endpoints.empty() || (subset != nullptr && among_.empty())) {
+    return not_found("no endpoint is a candidate");
+  }
+  return pool_.pick(ask, now, random);
+}
+
+void SharedPool::remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks,
+                          const schedule::Endpoint* other) {
+  const std::lock_guard lock(mutex_);
+  pool_.remember(endpoint, blocks, other);
+}
+
+bool SharedPool::holds(const schedule::Endpoint& endpoint) const {
+  const std::lock_guard lock(mutex_);
+  return pool_.holds(endpoint);
+}
+
+void SharedPool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,
+                        Mono now) {
+  const std::lock_guard lock(mutex_);
+  pool_.loaded(endpoint, scraped, now);
+}
+
+schedule::Snapshot SharedPool::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return pool_.snapshot();
+}
+
+}  // namespace baton::epp

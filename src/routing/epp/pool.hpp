@@ -1,0 +1,54 @@
+#pragma once
+// The one pool of an endpoint picker, shared by its loops: a pick::ServicePool behind a mutex. What
+// is held under it is a pick or the recording of blocks; bodies are read and hashed outside.
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "routing/pick/service_pool.hpp"
+
+namespace baton::epp {
+
+// Thread-safe.
+class SharedPool {
+ public:
+  explicit SharedPool(const watch::Service& service) : pool_(service) {}
+
+  const std::optional<Error>& broken() const { return pool_.broken(); }
+  // Whether the endpoints have been told once.
+  bool synced() const { return synced_; }
+
+  watch::Pool::Change update(const std::vector<schedule::Endpoint>& endpoints);
+  // The pool object is gone: nothing is known until the next update.
+  void clear();
+
+  std::optional<index::PrefixChain> chain(std::string_view model) const {
+    return pool_.chain(model);
+  }
+
+  // Addresses ("ip:port") of which a proxy wants one; only the part before the last ':' counts.
+  using Subset = std::vector<std::string>;
+  // kNotFound: no endpoint at all, or none of the subset (null: no restriction). kUnavailable: the
+  // picker's filters left none.
+  Result<pick::ServicePool::Picked> pick(pick::ServicePool::Ask ask, const Subset* subset, Mono now,
+                                         Random& random);
+  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks,
+                const schedule::Endpoint* other = nullptr);
+  bool holds(const schedule::Endpoint& endpoint) const;
+  void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
+
+  // A copy: endpoints and what they last told.
+  schedule::Snapshot snapshot() const;
+
+ private:
+  mutable std::mutex mutex_;  // guards pool_, but for what its constructor settled
+  pick::ServicePool pool_;
+  std::atomic<bool> synced_ = false;
+  std::vector<schedule::Index> among_;  // scratch
+};
+
+}  // namespace baton::epp

@@ -1,0 +1,61 @@
+#include "routing/epp/pool_gauges.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace baton::epp {
+namespace {
+
+double rounded(double value) { return std::round(value * 100) / 100; }
+
+}  // namespace
+
+PoolGauges::PoolGauges(observe::Registry& registry, std::string_view pool)
+    : registry_(registry),
+      pool_(pool),
+      kinds_{kind("kv_cache_utilization", "average_kv_cache_utilization"),
+             kind("queue_size", "average_queue_size"),
+             kind("running_requests", "average_running_requests")},
+      ready_(registry.gauge("llm_d_epp_ready_endpoints", "endpoints with fresh metrics",
+                            {{"name", pool_}})),
+      old_ready_(registry.gauge("inference_pool_ready_pods", "endpoints with fresh metrics",
+                                {{"name", pool_}})) {}
+
+PoolGauges::Kind PoolGauges::kind(std::string_view what, std::string_view old) {
+  const observe::Labels labels = {{"name", pool_}};
+  return {.average = &registry_.gauge(fmt::format("llm_d_epp_average_{}", what),
+                                      "over the pool's endpoints", labels),
+          .old_average = &registry_.gauge(fmt::format("inference_pool_{}", old),
+                                          "over the pool's endpoints", labels),
+          .deviation = &registry_.gauge(fmt::format("llm_d_epp_std_dev_{}", what),
+                                        "over the pool's endpoints", labels)};
+}
+
+void PoolGauges::show(const schedule::Snapshot& snapshot, Mono now, Nanos stale_after) {
+  std::array<std::vector<double>, 3> values;
+  for (const auto& load : snapshot.loads) {
+    if (load.updated == Mono::min() || now - load.updated > stale_after) continue;
+    values[0].push_back(static_cast<double>(load.kv_usage));
+    values[1].push_back(static_cast<double>(load.waiting));
+    values[2].push_back(static_cast<double>(load.running));
+  }
+  const auto n = static_cast<double>(values[0].size());
+  ready_.set(n);
+  old_ready_.set(n);
+  if (values[0].empty()) return;
+  for (std::size_t i = 0; i < kinds_.size(); ++i) {
+    double sum = 0;
+    for (const double value : values[i]) sum += value;
+    const double average = sum / n;
+    double squares = 0;
+    for (const double value : values[i]) squares += (value - average) * (value - average);
+    kinds_[i].average->set(rounded(average));
+    kinds_[i].old_average->set(rounded(average));
+    kinds_[i].deviation->set(rounded(std::sqrt(squares / std::max(1.0, n - 1))));
+  }
+}
+
+}  // namespace baton::epp

@@ -1,0 +1,203 @@
+#include "routing/epp/server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <list>
+
+#include "base/async/blocking.hpp"
+#include "base/async/task_group.hpp"
+#include "base/core/assert.hpp"
+#include "base/core/log.hpp"
+#include "net/grpc/health.hpp"
+#include "net/grpc/server.hpp"
+#include "net/http/client.hpp"
+#include "net/http/server.hpp"
+#include "routing/epp/ext_proc.hpp"
+#include "routing/epp/pool_gauges.hpp"
+
+namespace baton::epp {
+namespace {
+
+constexpr std::string_view kProcess = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
+
+grpc::Server::Config ext_proc_config(const Server::Config& config) {
+  grpc::Server::Config out;
+  out.tls = config.tls;
+  out.message_bytes = config.message_bytes;
+  return out;
+}
+
+Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Desk& desk) {
+  ExtProc machine(desk);
+  std::vector<Reply> replies;
+  for (;;) {
+    const auto message = co_await stream.read();
+    if (!message) co_return grpc::to_status(message.error());
+    if (!*message) co_return grpc::RpcStatus();
+    const auto next = machine.on_message(**message, replies);
+    if (!next) co_return grpc::to_status(next.error());
+    for (const auto& reply : replies) {
+      const std::array<std::string_view, 2> pieces = {reply.head, reply.body};
+      const auto written = co_await stream.write(pieces);
+      if (!written) co_return grpc::to_status(written.error());
+    }
+    replies.clear();
+    if (*next == ExtProc::Next::kEnd) co_return grpc::RpcStatus();
+  }
+}
+
+Task<void> answer_metrics(http::Exchange& exchange, const observe::Registry& registry) {
+  const auto& head = exchange.head();
+  const bool get = head.method == "GET" || head.method == "HEAD";
+  http::ResponseHead answer{404, {{"content-type", "text/plain"}}};
+  std::string body = "there is /metrics\n";
+  if (head.path() == "/metrics" && !get) {
+    answer = {405, {{"allow", "GET"}}};
+    body.clear();
+  } else if (head.path() == "/metrics") {
+    answer = {200, {{"content-type", "text/plain; version=0.0.4"}}};
+    body = registry.expose();
+  }
+  const auto sent = co_await exchange.respond(std::move(answer), body);
+  if (!sent) log::debug("metrics could not be sent", {{"why", sent.error().message()}});
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(Deps d, Config c, const watch::Service& picker)
+      : deps(std::move(d)),
+        config(std::move(c)),
+        pool(picker),
+        metrics(deps.registry),
+        gauges(deps.registry, picker.name),
+        client(deps.clock, http::Client::Config{}),
+        ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
+        health({deps.loops.front()}, deps.clock, {}),
+        metrics_server(
+            *deps.loops.front(), deps.clock, {},
+            [this](http::Exchange& exchange) { return answer_metrics(exchange, deps.registry); }),
+        tasks(deps.loops.front()->executor()) {
+    for (std::size_t i = 0; i < deps.loops.size(); ++i) {
+      desks.emplace_back(Desk::Deps{pool, metrics, deps.clock}, config.desk, deps.seed + i);
+    }
+    ext_proc.handle(std::string(kProcess),
+                    [this](grpc::ServerStream& stream) { return serve(stream); });
+    const grpc::HealthSource source{
+        .status = [this](std::string_view service) { return state_of(service); },
+        .listed = grpc::picker_services(state())};
+    grpc::add_health(health, source, deps.clock);
+    if (config.health_on_ext_proc) grpc::add_health(ext_proc, source, deps.clock);
+  }
+
+  grpc::PickerState state() const {
+    return {.pool_synced = pool.synced(),
+            .protocol_fits = true,
+            .plugins_ready = !pool.broken(),
+            .draining = draining,
+            .elects_leader = config.elects_leader,
+            .leader = leader};
+  }
+  grpc::Serving state_of(std::string_view service) const {
+    return grpc::picker_health(service, state());
+  }
+
+  Task<grpc::RpcStatus> serve(grpc::ServerStream& stream) {
+    const auto executor = co_await asio::this_coro::executor;
+    auto desk = desks.begin();
+    for (async::Loop* loop : deps.loops) {
+      if (loop->executor() == executor) break;
+      ++desk;
+    }
+    BATON_ASSERT(desk != desks.end());
+    co_return co_await process(stream, *desk);
+  }
+
+  void scrape(const schedule::Endpoint& endpoint) {
+    const auto wanted = [this, endpoint] { return pool.holds(endpoint); };
+    const auto loaded = [this, endpoint](const watch::Scraped& scraped) {
+      pool.loaded(endpoint, scraped, deps.clock.now());
+    };
+    const http::Endpoint at{endpoint.host, endpoint.port};
+    tasks.spawn(
+        watch::scrape_while({client, deps.clock, config.scrape_interval}, at, {wanted, loaded}));
+  }
+  Task<void> show_pool() {
+    for (;;) {
+      gauges.show(pool.snapshot(), deps.clock.now(), config.stale_after);
+      co_await async::sleep_until(deps.clock.now() + config.gauge_interval);
+    }
+  }
+  Task<void> end_tasks() {
+    tasks.cancel();
+    co_await tasks.join();
+  }
+
+  Deps deps;
+  const Config config;
+  SharedPool pool;
+  Metrics metrics;
+  PoolGauges gauges;
+  std::list<Desk> desks;  // by loop
+  http::Client client;
+  grpc::Server ext_proc;
+  grpc::Server health;
+  http::Server metrics_server;
+  std::atomic<bool> draining = false;
+  std::atomic<bool> leader = false;
+  bool started = false;
+  async::TaskGroup tasks;  // of the first loop
+};
+
+Server::Server(Deps deps, Config config, const watch::Service& picker)
+    : impl_(std::make_unique<Impl>(std::move(deps), std::move(config), picker)) {}
+
+Server::~Server() { stop({impl_->deps.clock.now()}); }
+
+Result<Server::Bound> Server::start() {
+  auto& self = *impl_;
+  if (const auto& broken = self.pool.broken()) return *broken;
+  self.started = true;
+  Bound bound;
+  BATON_TRY_ASSIGN(bound.health, self.health.listen(self.config.health));
+  BATON_TRY_ASSIGN(bound.ext_proc, self.ext_proc.listen(self.config.ext_proc));
+  BATON_TRY_ASSIGN(bound.metrics, self.metrics_server.listen(self.config.metrics));
+  self.deps.loops.front()->post([&self] { self.tasks.spawn(self.show_pool()); });
+  return bound;
+}
+
+void Server::update(const std::vector<schedule::Endpoint>& endpoints) {
+  auto& self = *impl_;
+  const auto change = self.pool.update(endpoints);
+  if (change.over_limit > 0) {
+    log::warn("more ready endpoints than a pool can have, the rest gets no requests",
+              {{"limit", schedule::kMaxEndpoints}, {"left_out", change.over_limit}});
+  }
+  log::info("endpoints changed", {{"endpoints", endpoints.size()},
+                                  {"added", change.added.size()},
+                                  {"removed", change.removed.size()}});
+  self.deps.loops.front()->post([&self, added = change.added] {
+    for (const auto& endpoint : added) self.scrape(endpoint);
+  });
+}
+
+void Server::clear() { impl_->pool.clear(); }
+
+void Server::lead(bool leading) { impl_->leader = leading; }
+
+void Server::drain() { impl_->draining = true; }
+
+void Server::stop(Deadline deadline) {
+  auto& self = *impl_;
+  if (!std::exchange(self.started, false)) return;
+  self.draining = true;
+  self.ext_proc.stop(deadline);
+  self.health.stop({self.deps.clock.now()});
+  self.metrics_server.stop({self.deps.clock.now()});
+  if (self.deps.loops.front()->running()) {
+    async::blocking_run(*self.deps.loops.front(), self.end_tasks());
+  }
+}
+
+}  // namespace baton::epp

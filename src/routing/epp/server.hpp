@@ -1,0 +1,65 @@
+#pragma once
+// The endpoint picker as a process sees it: ext_proc, health and metrics on their ports, one pool.
+
+#include <memory>
+#include <vector>
+
+#include "base/async/loop.hpp"
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "base/observe/metrics.hpp"
+#include "net/http/message.hpp"
+#include "net/tls/context.hpp"
+#include "routing/epp/desk.hpp"
+#include "routing/watch/scraper.hpp"
+
+namespace baton::epp {
+
+// start, update, drain, stop: from any thread but the loops'.
+class Server {
+ public:
+  struct Config {
+    http::Endpoint ext_proc = {"0.0.0.0", 9002};
+    http::Endpoint health = {"0.0.0.0", 9003};
+    http::Endpoint metrics = {"0.0.0.0", 9090};
+    std::shared_ptr<const tls::ServerContext> tls = nullptr;  // of ext_proc; null: in the clear
+    bool health_on_ext_proc = false;
+    bool elects_leader = false;
+    std::size_t message_bytes = std::size_t{64} << 20;
+    Nanos scrape_interval = watch::kScrapeInterval;
+    Nanos gauge_interval = std::chrono::seconds(5);  // of the pool's averages
+    Nanos stale_after = std::chrono::seconds(2);     // left out of them
+    Desk::Config desk;
+  };
+  // The loops must run from start() until after stop(), and outlive this. The first one also
+  // scrapes.
+  struct Deps {
+    std::vector<async::Loop*> loops;
+    const Clock& clock;
+    observe::Registry& registry;
+    std::uint64_t seed = 1;
+  };
+  // `picker` names the pool and its EndpointPickerConfig.
+  Server(Deps deps, Config config, const watch::Service& picker);
+  ~Server();
+
+  struct Bound {
+    http::Endpoint ext_proc, health, metrics;
+  };
+  // kInvalid: the picker's configuration; kConflict: a port is in use.
+  Result<Bound> start();
+
+  void update(const std::vector<schedule::Endpoint>& endpoints);
+  void clear();  // the pool is gone
+  void lead(bool leading);
+  // Health says NOT_SERVING from now on; everything else goes on.
+  void drain();
+  // Takes no new streams, lets the open ones end until the deadline.
+  void stop(Deadline deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace baton::epp

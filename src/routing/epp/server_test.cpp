@@ -1,0 +1,213 @@
+// The picker on its ports, with a proxy's client.
+
+#include "routing/epp/server.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <thread>
+
+#include "base/async/blocking.hpp"
+#include "net/grpc/client.hpp"
+#include "net/grpc/health.hpp"
+#include "net/http/client.hpp"
+#include "net/tls/testing/credentials.hpp"
+#include "routing/epp/testing/envoy.hpp"
+
+namespace baton::epp {
+namespace {
+
+using testing::Answer;
+using ::testing::HasSubstr;
+
+const SystemClock kClock;
+constexpr const char* kProcess = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
+Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
+
+watch::Service pool() {
+  watch::Service made;
+  made.ns = "llm";
+  made.name = "pool";
+  return made;
+}
+
+std::vector<schedule::Endpoint> one_endpoint() {
+  schedule::Endpoint e;
+  e.ns = "llm";
+  e.name = "a";
+  e.host = "127.0.0.1";
+  e.port = 9;  // nobody scrapes it with success
+  return {e};
+}
+
+Task<Result<std::vector<Answer>>> talk(grpc::Client& client, std::vector<std::string> messages,
+                                       std::size_t answers) {
+  auto call = co_await client.open(kProcess, soon());
+  if (!call) co_return call.error();
+  for (const auto& message : messages) {
+    BATON_CO_TRY(co_await (*call)->write(message));
+  }
+  std::vector<Answer> out;
+  while (out.size() < answers) {
+    auto answer = co_await (*call)->read();
+    if (!answer) co_return answer.error();
+    if (!*answer) break;
+    out.push_back(testing::read_answer(**answer));
+  }
+  (*call)->finish_writing();
+  co_return out;
+}
+
+Task<Result<std::string>> get(http::Client& client, const http::Endpoint& at,
+                              std::string_view path) {
+  http::RequestHead head;
+  head.target = path;
+  auto answer = co_await client.send(at, head, {}, soon());
+  if (!answer) co_return answer.error().error;
+  auto body = co_await answer->read_all(1 << 20, soon());
+  if (!body) co_return body.error().error;
+  co_return *std::move(body);
+}
+
+class EppServerTest : public ::testing::Test {
+ protected:
+  EppServerTest() {
+    auto with = credentials_.server();
+    with.alpn = {tls::kHttp2};
+    config_.ext_proc = config_.health = config_.metrics = {"127.0.0.1", 0};
+    config_.tls = tls::testing::open_server(with, kClock);
+  }
+  ~EppServerTest() override {
+    for (auto& client : clients_) async::blocking_run(loop_, client->stop());
+    if (server_) server_->stop({kClock.now()});
+  }
+  void start() {
+    for (auto* loop : {&loop_, &one_, &two_}) loop->start();
+    server_ = std::make_unique<Server>(
+        Server::Deps{.loops = {&one_, &two_}, .clock = kClock, .registry = registry_}, config_,
+        pool());
+    const auto bound = server_->start();
+    ASSERT_TRUE(bound) << bound.error().message();
+    bound_ = *bound;
+  }
+  grpc::Client& client(const http::Endpoint& at, bool secure) {
+    grpc::Client::Config config;
+    if (secure) {
+      auto with = credentials_.client();
+      with.alpn = {tls::kHttp2};
+      config.tls = tls::testing::open_client(with, kClock);
+    }
+    return *clients_.emplace_back(
+        std::make_unique<grpc::Client>(loop_.executor(), kClock, at, config));
+  }
+  // As a number; -1 when the call fails.
+  int health(grpc::Client& of, std::string_view service) {
+    std::string request;
+    if (!service.empty()) proto::Writer(request).bytes(1, service);
+    const auto answer =
+        async::blocking_run(loop_, of.unary("/grpc.health.v1.Health/Check", request, soon()));
+    if (!answer) return -1;
+    int status = 0;
+    testing::detail::each(*answer, [&](const proto::Field& field) {
+      if (field.number == 1) status = static_cast<int>(field.number_value);
+    });
+    return status;
+  }
+
+  tls::testing::Credentials credentials_ = tls::testing::Credentials::make("epp", kClock);
+  async::Loop loop_{"client"}, one_{"one"}, two_{"two"};
+  observe::Registry registry_;
+  Server::Config config_;
+  std::unique_ptr<Server> server_;
+  Server::Bound bound_;
+  std::vector<std::unique_ptr<grpc::Client>> clients_;
+};
+
+TEST_F(EppServerTest, PlacesRequestsOnEachOfItsLoops) {
+  start();
+  server_->update(one_endpoint());
+  const std::string body(300'000, 'x');
+  for (int i = 0; i < 4; ++i) {
+    const auto answers =
+        async::blocking_run(loop_, talk(client(bound_.ext_proc, true),
+                                        {testing::headers(Side::kRequest, {{":path", "/other"}}),
+                                         testing::body(Side::kRequest, body.substr(0, 1000), false),
+                                         testing::body(Side::kRequest, body.substr(1000), true)},
+                                        6));
+    ASSERT_TRUE(answers) << answers.error().message();
+    ASSERT_EQ(answers->size(), 6);
+    EXPECT_EQ(answers->front().header(kDestination), "127.0.0.1:9");
+    std::string back;
+    for (const auto& answer : *answers) back += answer.streamed.value_or("");
+    EXPECT_EQ(back, body);
+  }
+}
+
+TEST_F(EppServerTest, EndsAStreamOfBrokenMessages) {
+  start();
+  const auto answers =
+      async::blocking_run(loop_, talk(client(bound_.ext_proc, true), {"\x0a\xff"}, 1));
+  ASSERT_TRUE(answers);
+  EXPECT_TRUE(answers->empty());
+}
+
+TEST_F(EppServerTest, IsHealthyOnceItKnowsItsEndpointsAndUntilItDrains) {
+  start();
+  auto& checks = client(bound_.health, false);
+  const std::vector<std::string_view> names = {"", "readiness", "liveness", "whatever",
+                                               grpc::kExtProcService};
+  for (const auto name : names) EXPECT_EQ(health(checks, name), 2) << name;
+  server_->update({});
+  for (const auto name : names) EXPECT_EQ(health(checks, name), 1) << name;
+  server_->clear();
+  EXPECT_EQ(health(checks, ""), 2);
+  server_->update(one_endpoint());
+  EXPECT_EQ(health(checks, ""), 1);
+  server_->drain();
+  for (const auto name : names) EXPECT_EQ(health(checks, name), 2) << name;
+}
+
+TEST_F(EppServerTest, OnlyALeaderIsReadyWhenThereAreLeaders) {
+  config_.elects_leader = true;
+  start();
+  server_->update(one_endpoint());
+  auto& checks = client(bound_.health, false);
+  EXPECT_EQ(health(checks, "readiness"), 2);
+  EXPECT_EQ(health(checks, "liveness"), 1);
+  EXPECT_EQ(health(checks, "whatever"), -1);
+  server_->lead(true);
+  EXPECT_EQ(health(checks, "readiness"), 1);
+}
+
+TEST_F(EppServerTest, AnswersHealthOnTheExtProcPortOnRequest) {
+  config_.health_on_ext_proc = true;
+  start();
+  server_->update(one_endpoint());
+  EXPECT_EQ(health(client(bound_.ext_proc, true), grpc::kExtProcService), 1);
+}
+
+TEST_F(EppServerTest, ShowsItsMetrics) {
+  start();
+  http::Client http(kClock, http::Client::Config{});
+  const auto text = async::blocking_run(loop_, get(http, bound_.metrics, "/metrics"));
+  ASSERT_TRUE(text) << text.error().message();
+  EXPECT_THAT(*text, HasSubstr("llm_d_epp_info{"));
+  EXPECT_THAT(*text, HasSubstr("llm_d_epp_ready_endpoints{name=\"pool\"} 0"));
+  EXPECT_THAT(*text, HasSubstr("inference_pool_ready_pods{name=\"pool\"} 0"));
+  const auto other = async::blocking_run(loop_, get(http, bound_.metrics, "/"));
+  ASSERT_TRUE(other);
+  EXPECT_THAT(*other, HasSubstr("/metrics"));
+}
+
+TEST_F(EppServerTest, DoesNotStartWithAWrongConfiguration) {
+  auto service = pool();
+  service.picker = "kind: Nothing";
+  Server server({.loops = {&one_}, .clock = kClock, .registry = registry_}, config_, service);
+  const auto bound = server.start();
+  ASSERT_FALSE(bound);
+  EXPECT_THAT(bound.error().message(), HasSubstr("apiVersion"));
+}
+
+}  // namespace
+}  // namespace baton::epp

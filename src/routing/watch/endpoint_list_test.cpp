@@ -1,0 +1,103 @@
+#include "routing/watch/endpoint_list.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+
+namespace baton::watch {
+namespace {
+
+using ::testing::HasSubstr;
+
+const SystemClock kClock;
+
+bool eventually(const std::function<bool()>& condition) {
+  const auto limit = Deadline::in(kClock, std::chrono::seconds(20));
+  while (!condition()) {
+    if (limit.passed(kClock.now())) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+std::string problem(std::string_view entry) {
+  const auto read = load_endpoint_list("endpoints: [" + std::string(entry) + "]", "f");
+  return read ? "" : std::string(read.error().message());
+}
+
+TEST(EndpointList, ReadsWhatLlmdReads) {
+  const auto read = load_endpoint_list(
+      "endpoints:\n- {name: d, address: 127.0.1.1, port: \"8001\", labels: {llm-d.ai/role: "
+      "decode}}\n"
+      "- {name: p, namespace: x, address: '::1', port: 80}\n",
+      "f");
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(read->at(0).ns, "default");
+  EXPECT_EQ(read->at(0).role(), "decode");
+  EXPECT_EQ(read->at(0).port, 8001);
+  EXPECT_EQ(read->at(1).host, "::1");
+}
+
+TEST(EndpointList, SaysWhichEntryIsWrong) {
+  EXPECT_THAT(problem("{name: a, address: host, port: '1'}"),
+              HasSubstr("f: /endpoints/0/address: expected an IP address, found 'host'"));
+  EXPECT_THAT(problem("{name: a, address: 1.2.3.4, port: '0'}"), HasSubstr("/endpoints/0/port"));
+  EXPECT_THAT(problem("{address: 1.2.3.4, port: '1'}"), HasSubstr("needs a name"));
+  EXPECT_THAT(problem("{name: a, address: 1.2.3.4, port: '1', lables: {}}"), HasSubstr("labels"));
+  EXPECT_THAT(
+      problem("{name: a, address: 1.2.3.4, port: '1'}, {name: a, address: 1.2.3.5, port: '1'}"),
+      HasSubstr("there twice"));
+}
+
+class EndpointFile {
+ public:
+  EndpointFile() : path_(::testing::TempDir() + "endpoints-" + std::to_string(::getpid())) {}
+  ~EndpointFile() { std::remove(path_.c_str()); }
+  void write(std::string_view text) const {
+    std::ofstream(path_ + ".new") << text;
+    std::rename((path_ + ".new").c_str(), path_.c_str());
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+constexpr std::string_view kOne = "endpoints: [{name: a, address: 1.2.3.4, port: '1'}]";
+constexpr std::string_view kTwo =
+    "endpoints: [{name: a, address: 1.2.3.4, port: '1'}, {name: b, address: 1.2.3.5, port: '1'}]";
+
+TEST(EndpointListWatch, FollowsAFileThatIsReplacedAndKeepsWhatItHasWhenTheFileIsWrong) {
+  const EndpointFile file;
+  file.write(kOne);
+  std::atomic<std::size_t> count = 0;
+  std::atomic<int> told = 0;
+  const auto watch = EndpointListWatch::start(file.path(), EndpointListWatch::Again::kYes, kClock,
+                                              [&](const std::vector<schedule::Endpoint>& given) {
+                                                count = given.size();
+                                                ++told;
+                                              });
+  ASSERT_TRUE(watch) << watch.error().message();
+  EXPECT_EQ(count, 1);
+  file.write("endpoints: [{}]");
+  file.write(kTwo);
+  EXPECT_TRUE(eventually([&] { return count == 2; }));
+  EXPECT_GE(told, 2);
+}
+
+TEST(EndpointListWatch, RefusesToStartOnAWrongFile) {
+  const EndpointFile file;
+  file.write("endpoints: [{}]");
+  const auto watch = EndpointListWatch::start(file.path(), EndpointListWatch::Again::kNo, kClock,
+                                              [](const std::vector<schedule::Endpoint>&) {});
+  ASSERT_FALSE(watch);
+  EXPECT_THAT(watch.error().message(), HasSubstr(file.path()));
+}
+
+}  // namespace
+}  // namespace baton::watch

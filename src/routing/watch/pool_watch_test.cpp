@@ -1,0 +1,88 @@
+#include "routing/watch/pool_watch.hpp"
+
+#include <gtest/gtest.h>
+
+#include "net/kube/memory_cluster.hpp"
+#include "routing/watch/testing/objects.hpp"
+
+namespace baton::watch {
+namespace {
+
+using Endpoints = std::optional<std::vector<schedule::Endpoint>>;
+
+const SystemClock kClock;
+Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
+
+// The last that a watch told.
+class Told {
+ public:
+  void operator()(Endpoints endpoints) {
+    const std::lock_guard lock(mutex_);
+    last_ = std::move(endpoints);
+    told_ = true;
+    changed_.notify_all();
+  }
+  bool becomes(const std::function<bool(const Endpoints&)>& wanted) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_until(lock, soon().at, [&] { return told_ && wanted(last_); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Endpoints last_;
+  bool told_ = false;
+};
+
+void create(kube::Cluster& cluster, const kube::Object& object) {
+  const auto done = cluster.create(object, kube::DryRun::kNo, soon());
+  ASSERT_TRUE(done) << done.error().message();
+  if (object.find("status") == nullptr) return;
+  auto with_status = *done;
+  with_status["status"] = *object.find("status");
+  ASSERT_TRUE(cluster.update_status(with_status, soon()));
+}
+
+kube::Object free_pool(std::string_view name) {
+  return testing::parse(fmt::format(R"(
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {{name: {0}, namespace: llm}}
+spec: {{selector: {{matchLabels: {{app.kubernetes.io/name: {0}}}}}, targetPorts: [{{number: 8000}}]}}
+)",
+                                    name));
+}
+
+TEST(PoolWatch, TellsThePodsOfOnePoolAndForgetsThemWithIt) {
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(kClock, random);
+  Told told;
+  const PoolWatch watch(cluster, kClock, {.ns = "llm", .pool = "a"},
+                        [&](Endpoints e) { told(std::move(e)); });
+  create(cluster, free_pool("b"));
+  create(cluster, testing::pod("b", "other", "decode", "10.0.0.9"));
+  create(cluster, free_pool("a"));
+  create(cluster, testing::pod("a", "d0", "decode", "10.0.0.1"));
+  create(cluster, testing::pod("a", "late", "decode", "10.0.0.2", "False"));
+  EXPECT_TRUE(told.becomes([](const Endpoints& e) {
+    return e && e->size() == 1 && e->front().name == "d0" && e->front().port == 8000;
+  }));
+  ASSERT_TRUE(cluster.remove({{"inference.networking.k8s.io", "v1", "InferencePool"}, "llm", "a"},
+                             {}, soon()));
+  EXPECT_TRUE(told.becomes([](const Endpoints& e) { return !e; }));
+}
+
+TEST(PoolWatch, TellsThePodsOfASelectorWithoutAPool) {
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(kClock, random);
+  Told told;
+  const PoolWatch watch(
+      cluster, kClock,
+      {.ns = "llm", .pool = "", .selected = Target{{{"app.kubernetes.io/name", "a"}}, {1, 2}}},
+      [&](Endpoints e) { told(std::move(e)); });
+  create(cluster, testing::pod("a", "d0", "decode", "10.0.0.1"));
+  EXPECT_TRUE(told.becomes([](const Endpoints& e) { return e && e->size() == 2; }));
+}
+
+}  // namespace
+}  // namespace baton::watch
