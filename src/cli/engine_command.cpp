@@ -13,6 +13,7 @@
 #include "cli/engine_options.hpp"
 #include "cli/stop_signal.hpp"
 #include "engine/runtime/fingerprint.hpp"
+#include "net/tls/reload.hpp"
 
 namespace baton::cli {
 namespace {
@@ -127,11 +128,32 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
       serve::Service::Deps{std::move(engine), std::move(served), process.clock, process.random});
 }
 
-Status run(const EngineOptions& o, const StopSignal& stop) {
+// The certificate, and the thread that reads it again.
+struct Security {
+  std::shared_ptr<tls::ServerContext> context;
+  std::unique_ptr<tls::Reloader> reloader;
+};
+
+Result<Security> secure(const EngineOptions& o, const Clock& clock) {
+  Security out;
+  if (o.certificate_file.empty()) return out;
+  BATON_TRY_ASSIGN(out.context, tls::ServerContext::open(
+                                    {.certificate = tls::Source::of_file(o.certificate_file),
+                                     .key = tls::Source::of_file(o.key_file)},
+                                    clock));
+  if (o.refresh_certificate) {
+    BATON_TRY_ASSIGN(out.reloader, tls::Reloader::start(out.context, clock));
+  }
+  return out;
+}
+
+Status run(EngineOptions o, const StopSignal& stop) {
   Process process;
+  BATON_TRY_ASSIGN(const Security security, secure(o, process.clock));
+  o.service.tls = security.context;
   BATON_TRY_ASSIGN(const std::unique_ptr<serve::Service> service, compose(o, process));
   BATON_TRY_ASSIGN(const http::Endpoint at, service->start());
-  fmt::print("ready http://{}\n", http::to_string(at));
+  fmt::print("ready {}://{}\n", security.context ? "https" : "http", http::to_string(at));
   std::fflush(stdout);
   const int signal = stop.wait();
   log::info("the engine drains", {{"signal", signal}});

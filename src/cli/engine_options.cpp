@@ -45,14 +45,14 @@ std::optional<std::uint64_t> amount(std::string_view text) {
 // What CLI11 fills; then checked into EngineOptions.
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
-      dtype = "auto", transfer, generation = "auto", chat_template;
+      dtype = "auto", transfer, generation = "auto", chat_template, certificate, key;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
   std::uint64_t seed = 0;
   double shutdown_timeout = 30;
   bool prefix_caching = true, chunked = true, details = false, id_headers = false,
-       force_usage = false, emulate = false, headless = false;
+       force_usage = false, emulate = false, headless = false, refresh = false;
   bool has_seed = false;
 };
 
@@ -97,6 +97,9 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--shutdown-timeout", raw.shutdown_timeout,
                  "Seconds that running requests have to end")
       ->capture_default_str();
+  app.add_option("--ssl-certfile", raw.certificate, "Serve TLS with this certificate (PEM)");
+  app.add_option("--ssl-keyfile", raw.key, "Its key. Default: in the same file");
+  app.add_flag("--enable-ssl-refresh", raw.refresh, "Read both again when they change");
   app.add_flag("--enable-prompt-tokens-details", raw.details, "Report cached tokens in usage");
   app.add_flag("--enable-request-id-headers", raw.id_headers, "Answer with x-request-id");
   app.add_flag("--enable-force-include-usage", raw.force_usage, "Usage at the end of every stream");
@@ -346,6 +349,15 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
   out.service.listen = {
       literal(raw.host.empty() ? environment("BATON_POD_IP").value_or("0.0.0.0") : raw.host),
       raw.port};
+  if (raw.certificate.empty() && !raw.key.empty()) {
+    return invalid("--ssl-keyfile needs --ssl-certfile");
+  }
+  out.certificate_file = raw.certificate;
+  out.key_file = raw.key.empty() ? raw.certificate : raw.key;
+  out.refresh_certificate = raw.refresh;
+  if (raw.refresh && raw.certificate.empty()) {
+    out.without_effect.emplace_back("--enable-ssl-refresh: there is no --ssl-certfile");
+  }
   out.service.api_keys = raw.api_keys;
   if (const auto key = environment("VLLM_API_KEY"); key && !key->empty() && raw.api_keys.empty())
     out.service.api_keys = {*key};

@@ -19,6 +19,8 @@ struct EngineOptions {
   std::string model;  // as given
   std::vector<std::string> served_names;
   serve::ServiceConfig service;
+  std::string certificate_file, key_file;  // PEM; "": plain HTTP
+  bool refresh_certificate = false;
   serve::GenerationConfig generation_config = serve::GenerationConfig::kModel;
   std::string chat_template;  // file, or empty
   std::optional<std::size_t> max_model_len, max_num_seqs, max_num_batched_tokens, blocks;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/async/loop.hpp"
 #include "base/core/clock.hpp"
@@ -17,6 +18,7 @@
 #include "cli/command.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
+#include "net/tls/reload.hpp"
 #include "routing/gateway/api_keys.hpp"
 #include "routing/gateway/gateway.hpp"
 #include "routing/schedule/scheduler.hpp"
@@ -37,6 +39,10 @@ struct Options {
   double request_timeout = 600;
   std::size_t body_mib = 64;
   bool proof_headers = false;
+  std::string certificate, key;
+  bool pod_tls = false;
+  bool skip_verify = false;
+  std::string ca_file;
 };
 
 Result<watch::Topology> topology_of(const Options& options) {
@@ -69,10 +75,38 @@ Result<gateway::Config> config_of(const Options& options) {
   return config;
 }
 
+// TLS towards clients and pods, read again when files change.
+Status secure(const Options& options, const Clock& clock, gateway::Config& config,
+              std::vector<std::unique_ptr<tls::Reloader>>& reloaders) {
+  if (!options.certificate.empty()) {
+    const auto& key = options.key.empty() ? options.certificate : options.key;
+    BATON_TRY_ASSIGN(auto context, tls::ServerContext::open(
+                                       {.certificate = tls::Source::of_file(options.certificate),
+                                        .key = tls::Source::of_file(key)},
+                                       clock));
+    config.serve_tls = context;
+    BATON_TRY_ASSIGN(auto reloader, tls::Reloader::start(std::move(context), clock));
+    reloaders.push_back(std::move(reloader));
+  }
+  if (!options.pod_tls) return {};
+  tls::ClientContext::Config dial;
+  if (options.skip_verify) dial.verify = tls::ClientContext::Verify::kNone;
+  if (!options.ca_file.empty()) dial.authority = tls::Source::of_file(options.ca_file);
+  BATON_TRY_ASSIGN(auto context, tls::ClientContext::open(std::move(dial), clock));
+  config.dial_tls = context;
+  if (options.ca_file.empty()) return {};
+  BATON_TRY_ASSIGN(auto reloader, tls::Reloader::start(std::move(context), clock));
+  reloaders.push_back(std::move(reloader));
+  return {};
+}
+
 Status run(const Options& options) {
   const StopSignal stop;
   BATON_TRY_ASSIGN(auto config, config_of(options));
   const SystemClock clock;
+  std::vector<std::unique_ptr<tls::Reloader>> reloaders;
+  BATON_TRY(secure(options, clock, config, reloaders));
+  const bool https = config.serve_tls != nullptr;
   SystemRandom random;
   observe::Registry registry;
   async::Loop loop("gateway");
@@ -90,7 +124,7 @@ Status run(const Options& options) {
   auto& gateway = *made;
   loop.start();
   BATON_TRY_ASSIGN(const auto bound, gateway.start());
-  fmt::print("ready http://{}/v1\n", http::to_string(bound));
+  fmt::print("ready {}://{}/v1\n", https ? "https" : "http", http::to_string(bound));
   std::fflush(stdout);
   stop.wait();
   gateway.stop(Deadline::in(clock, kDrain));
@@ -118,6 +152,16 @@ int run_gateway(int argc, char** argv) {
   app.add_option("--port", options.port, "port to listen on; 0 picks one")->capture_default_str();
   app.add_option("--api-key-file", options.api_key_file,
                  "keys that clients must present as Bearer, one a line");
+  auto* certificate = app.add_option("--tls-cert-file", options.certificate,
+                                     "serve TLS with this certificate (PEM)");
+  app.add_option("--tls-key-file", options.key, "its key (default: in the same file)")
+      ->needs(certificate);
+  auto* pod_tls = app.add_flag("--pod-tls", options.pod_tls, "dial and scrape pods with TLS");
+  app.add_option("--ca-file", options.ca_file,
+                 "authorities of the pods' certificates (default: the system's)")
+      ->needs(pod_tls);
+  app.add_flag("--tls-insecure-skip-verify", options.skip_verify, "do not verify pods")
+      ->needs(pod_tls);
   app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

@@ -1,22 +1,106 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/command.hpp"
 #include "cli/sidecar_options.hpp"
 #include "cli/stop_signal.hpp"
+#include "net/kube/in_cluster.hpp"
+#include "net/kube/rest_cluster.hpp"
+#include "net/tls/certificate.hpp"
+#include "net/tls/reload.hpp"
 
 namespace baton::cli {
 
 namespace {
 
 constexpr Nanos kDrainTime = std::chrono::seconds(60);
+constexpr std::chrono::hours kSelfSignedFor{24 * 3650};
 
 std::optional<std::string> from_environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+using Reloaders = std::vector<std::unique_ptr<tls::Reloader>>;
+
+// Good for clients that do not verify, as llm-d's own.
+Result<tls::CertifiedKey> self_signed(const Clock& clock) {
+  tls::CertificateSpec spec;
+  spec.organization = "Baton routing sidecar";
+  spec.not_before = clock.wall();
+  spec.not_after = clock.wall() + kSelfSignedFor;
+  return tls::make_self_signed(spec);
+}
+
+Result<std::shared_ptr<const tls::ServerContext>> open_listener(const SidecarOptions& o,
+                                                                const Clock& clock,
+                                                                Reloaders& reloaders) {
+  tls::ServerContext::Config config;
+  // llm-d's choice for TLS 1.2 (reference 5).
+  config.cipher_suites = {"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+                          "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                          "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+                          "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+                          "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+                          "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"};
+  if (o.cert_path.empty()) {
+    BATON_TRY_ASSIGN(const auto pair, self_signed(clock));
+    config.certificate = tls::Source::of_text(pair.certificate_pem);
+    config.key = tls::Source::of_text(pair.key_pem);
+  } else {
+    config.certificate = tls::Source::of_file(o.cert_path + "/tls.crt");
+    config.key = tls::Source::of_file(o.cert_path + "/tls.key");
+  }
+  BATON_TRY_ASSIGN(auto context, tls::ServerContext::open(std::move(config), clock));
+  if (!o.cert_path.empty()) {
+    BATON_TRY_ASSIGN(auto reloader, tls::Reloader::start(context, clock));
+    reloaders.push_back(std::move(reloader));
+  }
+  return context;
+}
+
+Result<std::shared_ptr<const tls::ClientContext>> open_dialler(const DialTls& wish,
+                                                               const SidecarOptions& o,
+                                                               const Clock& clock,
+                                                               Reloaders& reloaders) {
+  std::shared_ptr<tls::ClientContext> context;
+  if (!wish.on) return context;
+  tls::ClientContext::Config config;
+  if (!wish.verify) config.verify = tls::ClientContext::Verify::kNone;
+  if (wish.verify && !o.ca_file.empty()) config.authority = tls::Source::of_file(o.ca_file);
+  BATON_TRY_ASSIGN(context, tls::ClientContext::open(std::move(config), clock));
+  if (!context->files().empty()) {
+    BATON_TRY_ASSIGN(auto reloader, tls::Reloader::start(context, clock));
+    reloaders.push_back(std::move(reloader));
+  }
+  return context;
+}
+
+// The pods of the pool, kept up to date.
+struct Members {
+  std::unique_ptr<kube::RestCluster> cluster;
+  std::unique_ptr<sidecar::PoolWatch> watch;  // stops first
+};
+
+Result<Members> follow(const SidecarOptions& o, const Clock& clock, Random& random,
+                       const std::shared_ptr<sidecar::Published>& into) {
+  Members out;
+  kube::AccessHints hints = kube::hints_of_environment();
+  hints.kubeconfig = o.kubeconfig;
+  auto access = kube::find_access(hints);
+  if (!access) return std::move(access).error().with("--enable-ssrf-protection");
+  BATON_TRY_ASSIGN(auto type, sidecar::pool_type(o.pool->group));
+  BATON_TRY_ASSIGN(out.cluster,
+                   kube::RestCluster::open({.api = {.access = *access}}, clock, random));
+  out.watch = std::make_unique<sidecar::PoolWatch>(*out.cluster, clock, *o.pool, std::move(type),
+                                                   o.config.ranks, into);
+  return out;
 }
 
 Status serve(const SidecarOptions& options, const StopSignal& stop) {
@@ -24,14 +108,30 @@ Status serve(const SidecarOptions& options, const StopSignal& stop) {
   SystemRandom random;
   observe::Registry registry;
   async::Loop loop("sidecar");
-  sidecar::Sidecar sidecar(loop, clock, random, registry, options.config);
+  sidecar::Config config = options.config;
+  Reloaders reloaders;
+  if (options.serve_tls) {
+    BATON_TRY_ASSIGN(config.serve_tls, open_listener(options, clock, reloaders));
+  }
+  BATON_TRY_ASSIGN(config.prefiller_tls,
+                   open_dialler(options.prefiller, options, clock, reloaders));
+  BATON_TRY_ASSIGN(config.decoder_tls, open_dialler(options.decoder, options, clock, reloaders));
+  Members members;
+  if (options.pool) {
+    auto published = std::make_shared<sidecar::Published>();
+    config.pool = published;
+    BATON_TRY_ASSIGN(members, follow(options, clock, random, published));
+  }
+  sidecar::Sidecar sidecar(loop, clock, random, registry, config);
   BATON_TRY_ASSIGN(http::Endpoint at, sidecar.listen(options.listen));
   if (options.metrics) {
     BATON_TRY(sidecar.listen_metrics(*options.metrics));
   }
   loop.start();
   log::info("sidecar listens", {{"address", http::to_string(at)},
-                                {"decoder", http::to_string(options.config.decoder)}});
+                                {"tls", options.serve_tls},
+                                {"ranks", config.ranks},
+                                {"decoder", http::to_string(config.decoder)}});
   log::info("sidecar drains", {{"signal", stop.wait()}});
   sidecar.stop(Deadline::in(clock, kDrainTime));
   loop.stop();
@@ -45,8 +145,15 @@ int run_sidecar(int argc, char** argv) {
   if (!options) return fail("sidecar", options.error());
   if (!*options) return 0;
   const SidecarOptions& o = **options;
+  if (o.print) {
+    fmt::print("{}", *o.print);
+    return 0;
+  }
   log::Style by_terminal = ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson;
   log::configure(o.log_level, o.log_style.value_or(by_terminal), "sidecar");
+  for (const std::string& flag : o.without_effect) {
+    log::info("accepted without effect", {{"flag", flag}});
+  }
   StopSignal stop;
   Status served = serve(o, stop);
   return served ? 0 : fail("sidecar", served.error());

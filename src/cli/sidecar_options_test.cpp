@@ -1,17 +1,22 @@
 #include "cli/sidecar_options.hpp"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
+
+#include "base/text/yaml.hpp"
 
 namespace baton::cli {
 namespace {
 
+using ::testing::HasSubstr;
 using Strings = std::vector<std::string>;
 using Variables = std::map<std::string, std::string>;
 
 Result<std::optional<SidecarOptions>> parsed(Strings arguments, Variables variables = {}) {
-  arguments.insert(arguments.begin(), "--secure-proxy=false");
   return parse_sidecar(std::move(arguments), [=](const char* name) {
     auto found = variables.find(name);
     return found == variables.end() ? std::nullopt : std::optional(found->second);
@@ -35,27 +40,69 @@ TEST(SidecarOptions, HaveLlmdsDefaults) {
   EXPECT_EQ(http::to_string(o.listen), "0.0.0.0:8000");
   EXPECT_EQ(http::to_string(o.config.decoder), "localhost:8200");
   EXPECT_EQ(o.config.tactics.policy, sidecar::Policy::kRelay);
+  EXPECT_EQ(o.config.tactics.retries, 0);
   EXPECT_EQ(o.config.request_timeout, std::chrono::seconds(600));
   EXPECT_FALSE(o.metrics);
+  EXPECT_TRUE(o.serve_tls);
+  EXPECT_EQ(o.cert_path, "");
+  EXPECT_FALSE(o.prefiller.on);
+  EXPECT_FALSE(o.decoder.on);
+}
+
+TEST(SidecarOptions, StartWithTheFlagsOfTheSeed) {
+  SidecarOptions o =
+      good({"-port=8000", "-vllm-port=8001", "-connector=nixlv2", "--cert-path=/etc/ssl/certs",
+            "--decoder-use-tls=true", "--prefiller-use-tls=true", "--enable-ssrf-protection=true"},
+           {{"INFERENCE_POOL_NAMESPACE", "llm"}, {"INFERENCE_POOL_NAME", "pool"}});
+
+  EXPECT_EQ(o.cert_path, "/etc/ssl/certs");
+  EXPECT_EQ(o.prefiller, (DialTls{true, true}));
+  EXPECT_EQ(o.decoder, (DialTls{true, true}));
+  EXPECT_EQ(o.config.decoder.port, 8001);
+  ASSERT_TRUE(o.pool);
+  EXPECT_EQ(*o.pool, (sidecar::PoolName{"llm", "pool"}));
+}
+
+TEST(SidecarOptions, ReadTheStagesOfTls) {
+  SidecarOptions both = good({"--enable-tls=prefiller,decoder", "--tls-insecure-skip-verify",
+                              "decoder", "--ca-file=/ca.pem", "--secure-proxy=false"});
+  SidecarOptions repeated =
+      good({"--enable-tls=decoder", "--enable-tls=prefiller", "--secure-proxy"});
+  SidecarOptions old = good({"--decoder-use-tls", "--decoder-tls-insecure-skip-verify=true"});
+
+  EXPECT_EQ(both.prefiller, (DialTls{true, true}));
+  EXPECT_EQ(both.decoder, (DialTls{true, false}));
+  EXPECT_EQ(both.ca_file, "/ca.pem");
+  EXPECT_FALSE(both.serve_tls);
+  EXPECT_TRUE(repeated.prefiller.on && repeated.decoder.on && repeated.serve_tls);
+  EXPECT_EQ(old.decoder, (DialTls{true, false}));
+  EXPECT_EQ(refusal({"--enable-tls=prefill"}),
+            "--enable-tls=prefill: prefiller or decoder (did you mean 'prefiller'?)");
 }
 
 TEST(SidecarOptions, ReadBothGenerationsOfFlags) {
-  SidecarOptions old = good({"-port", "9000", "-vllm-port=8001", "-connector=nixlv2",
-                             "-prefiller-use-tls=false", "--cert-path=", "",
-                             "--decoder-use-tls"
-                             "=false",
-                             "-enable-ssrf-protection=false"});
+  SidecarOptions old =
+      good({"-port", "9000", "-vllm-port=8001", "-connector=nixlv2", "-prefiller-use-tls=false",
+            "--cert-path=", "", "-enable-ssrf-protection=false"});
   SidecarOptions recent =
       good({"--model-server-port=8001", "--vllm-port", "7", "--kv-connector", "nixlv2",
-            "--enable-tls=", "--tracing=false", "--data-parallel-size=1", "--metrics-port=9090",
+            "--enable-tls=", "--tracing=false", "--data-parallel-size=2", "--metrics-port=9090",
             "--enable-prefiller-sampling", "--zap-log-level=debug", "--allowlist-file=/x",
-            "--enable-ssrf-protection=true"});
+            "--enable-ssrf-protection=true", "--prefill-max-retries=2",
+            "--prefill-retry-backoff=1s", "--fallback-budget=0.25"},
+           {{"POD_IP", "10.0.0.9"}});
 
   EXPECT_EQ(old.listen.port, 9000);
   EXPECT_EQ(old.config.decoder.port, 8001);
   EXPECT_EQ(recent.config.decoder.port, 8001);
   EXPECT_EQ(recent.metrics->port, 9090);
   EXPECT_EQ(recent.config.allowlist_file, "/x");
+  EXPECT_EQ(recent.config.ranks, 2);
+  EXPECT_EQ(recent.config.pod_ip, "10.0.0.9");
+  EXPECT_TRUE(recent.config.sample_prefillers);
+  EXPECT_EQ(recent.config.tactics.retries, 2);
+  EXPECT_EQ(recent.config.tactics.backoff, std::chrono::seconds(1));
+  EXPECT_EQ(recent.config.fallback_share, 0.25);
 }
 
 TEST(SidecarOptions, LetFlagsBeatTheEnvironment) {
@@ -73,27 +120,122 @@ TEST(SidecarOptions, LetFlagsBeatTheEnvironment) {
   EXPECT_EQ(from_flags.config.tactics.policy, sidecar::Policy::kStrict);
 }
 
+// sidecar:41
+TEST(SidecarOptions, TakeYamlUnderTheFlags) {
+  const std::string yaml =
+      "port: 9000\nvllm-port: 8001\nmetrics-port: 0\nenable-tls: [prefiller]\n"
+      "secure-proxy: false\nprefill-max-retries: 3\n";
+  auto file = std::filesystem::temp_directory_path() /
+              ("baton-sidecar-options-" + std::to_string(::getpid()));
+  std::ofstream(file) << yaml;
+
+  for (const std::string& source :
+       {"--configuration=" + yaml, "--configuration-file=" + file.string()}) {
+    SidecarOptions o = good({source});
+    EXPECT_EQ(o.listen.port, 9000);
+    EXPECT_EQ(o.config.decoder.port, 8001);
+    EXPECT_EQ(o.prefiller.on, true);
+    EXPECT_EQ(o.serve_tls, false);
+    EXPECT_EQ(o.config.tactics.retries, 3);
+    SidecarOptions over =
+        good({source, "--port=7000", "--secure-proxy=true", "--enable-tls=decoder"});
+    EXPECT_EQ(over.listen.port, 7000);
+    EXPECT_TRUE(over.serve_tls);
+    EXPECT_FALSE(over.prefiller.on);
+  }
+  EXPECT_THAT(refusal({"--configuration={"}), HasSubstr("--configuration:"));
+  EXPECT_EQ(refusal({"--configuration=prot: 1"}),
+            "--configuration: /prot: no such setting (did you mean 'port'?)");
+  EXPECT_THAT(refusal({"--configuration=connector: nixlv2"}), HasSubstr("/connector: no such"));
+  EXPECT_THAT(refusal({"--configuration=[1]"}), HasSubstr("expected a mapping"));
+  EXPECT_THAT(refusal({"--configuration=port: {a: 1}"}), HasSubstr("/port: expected a value"));
+  EXPECT_EQ(refusal({"--configuration=port: 1", "--configuration-file=" + file.string()}),
+            "--configuration and --configuration-file exclude each other");
+  EXPECT_THAT(refusal({"--configuration-file=/no/such"}), HasSubstr("cannot read /no/such"));
+  std::filesystem::remove(file);
+}
+
+// Reference 3.2: flag of the new name, of the old one, YAML of the new one, of the old one, 8200.
+TEST(SidecarOptions, FindTheEnginesPortInItsOrder) {
+  const Strings order = {"--model-server-port=1", "--vllm-port=2"};
+  auto port = [](Strings arguments) { return good(std::move(arguments)).config.decoder.port; };
+  const std::string new_yaml = "--configuration=model-server-port: 3";
+  const std::string both_yaml = "--configuration={model-server-port: 3, vllm-port: 4}";
+  const std::string old_yaml = "--configuration=vllm-port: 4";
+
+  EXPECT_EQ(port({order[1], order[0], both_yaml}), 1);
+  EXPECT_EQ(port({order[1], both_yaml}), 2);
+  EXPECT_EQ(port({both_yaml}), 3);
+  EXPECT_EQ(port({new_yaml}), 3);
+  EXPECT_EQ(port({old_yaml}), 4);
+  EXPECT_EQ(port({}), 8200);
+}
+
+TEST(SidecarOptions, SayWhatIsInEffectAndWhereItComesFrom) {
+  SidecarOptions o = good({"--print-config", "--port=9000", "--configuration=metrics-port: 9090"},
+                          {{"INFERENCE_POOL", "a/b"}});
+  ASSERT_TRUE(o.print);
+  EXPECT_THAT(*o.print, HasSubstr("port: \"9000\"  # flag\n"));
+  EXPECT_THAT(*o.print, HasSubstr("metrics-port: \"9090\"  # configuration\n"));
+  EXPECT_THAT(*o.print, HasSubstr("inference-pool: a/b  # environment\n"));
+  EXPECT_THAT(*o.print, HasSubstr("kv-connector: nixlv2  # default\n"));
+  EXPECT_TRUE(text::yaml::parse(*o.print, "print"));
+}
+
+TEST(SidecarOptions, NeedAPoolOrAFileForTheProtection) {
+  EXPECT_THAT(refusal({"--enable-ssrf-protection=true"}),
+              HasSubstr("--inference-pool=namespace/name"));
+  EXPECT_EQ(*good({"--enable-ssrf-protection", "--inference-pool=p"}).pool,
+            (sidecar::PoolName{"default", "p"}));
+  EXPECT_EQ(*good({"--enable-ssrf-protection", "--inference-pool=a/p",
+                   "--pool-group=inference.networking.x-k8s.io"})
+                 .pool,
+            (sidecar::PoolName{"a", "p", "inference.networking.x-k8s.io"}));
+  EXPECT_EQ(
+      *good({"--enable-ssrf-protection", "--inference-pool-namespace=n", "--inference-pool-name=p"})
+           .pool,
+      (sidecar::PoolName{"n", "p"}));
+  EXPECT_FALSE(
+      good({"--enable-ssrf-protection", "--inference-pool=p", "--allowlist-file=/x"}).pool);
+  EXPECT_EQ(good({"--inference-pool=p"}).without_effect.size(), 1U);
+  EXPECT_NE(refusal({"--enable-ssrf-protection", "--inference-pool=a/b/c"}), "");
+  EXPECT_NE(refusal({"--enable-ssrf-protection", "--inference-pool=a", "--pool-group=x"}), "");
+}
+
 TEST(SidecarOptions, RefuseWhatTheyCannotDoInOneSentence) {
   EXPECT_EQ(refusal({"--kv-connector=mooncake"}),
             "--kv-connector=mooncake: the one connector so far is nixlv2");
-  EXPECT_EQ(refusal({"--enable-ssrf-protection=true"}),
-            "--enable-ssrf-protection=true: the pods of an InferencePool are not watched yet: name "
-            "the allowed endpoints with --allowlist-file");
-  EXPECT_EQ(refusal({"--cert-path=/etc/ssl/certs"}),
-            "--cert-path=/etc/ssl/certs: TLS is not built yet: the sidecar serves and dials plain "
-            "HTTP");
   EXPECT_EQ(refusal({"--prefill-failure-policy=falback"}),
             "--prefill-failure-policy=falback: relay, fallback or strict (did you mean "
             "'fallback'?)");
-  for (const char* flag :
-       {"--secure-proxy=true", "--decoder-use-tls=true", "--enable-tls=decoder", "--port=0",
-        "--port=70000", "--kv-connector=x", "--data-parallel-size=2", "--decode-chunk-size=8",
-        "--prefill-max-retries=1", "--inference-pool=a/b", "--request-timeout=5",
-        "--request-timeout=-1s", "--max-idle-conns-per-host=x", "--no-such-flag", "stray",
-        "--zap-encoder=xml", "--mooncake-bootstrap-port=8998"}) {
+  EXPECT_EQ(refusal({"--moriio-write-mode"}), "--moriio-write-mode=true: MoRI-IO is not supported");
+  EXPECT_EQ(refusal({"--configuration=decode-chunk-size: 8"}),
+            "--decode-chunk-size=8: answers are decoded in one piece");
+  for (const char* flag : {"--secure-proxy=maybe",
+                           "--enable-tls=encoder",
+                           "--port=0",
+                           "--port=70000",
+                           "--kv-connector=x",
+                           "--data-parallel-size=0",
+                           "--data-parallel-size=65000",
+                           "--decode-chunk-size=8",
+                           "--prefill-max-retries=-1",
+                           "--prefill-retry-backoff=x",
+                           "--request-timeout=5",
+                           "--request-timeout=-1s",
+                           "--request-timeout=0s",
+                           "--max-idle-conns-per-host=x",
+                           "--no-such-flag",
+                           "stray",
+                           "--zap-encoder=xml",
+                           "--mooncake-bootstrap-port=8998",
+                           "--kv-lease=0s",
+                           "--kv-lease-margin=30s",
+                           "--fallback-budget=1.5",
+                           "--decode-capacity=0",
+                           "--zap-log-level=loud"}) {
     EXPECT_NE(refusal({flag}), "") << flag;
   }
-  EXPECT_FALSE(parse_sidecar({}, [](const char*) { return std::nullopt; }));  // TLS by default
 }
 
 }  // namespace

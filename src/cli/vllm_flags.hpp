@@ -39,8 +39,7 @@ inline constexpr std::array kMeaningless = {
                 "hashes of blocks do not leave the process"},
     Meaningless{"max-seq-len-to-capture", Takes::kValue, "there are no graphs to capture"},
     Meaningless{"distributed-executor-backend", Takes::kValue, "nothing is distributed"},
-    Meaningless{"enable-ssl-refresh", Takes::kNothing,
-                "there is no TLS here, so no certificate to read again"},
+
 };
 
 // Part of a parallel set-up: accepted with --emulate-parallelism only, which serves alone whatever
@@ -67,17 +66,15 @@ struct Refused {
   std::string_view name;
   std::string_view why;
 };
-inline constexpr std::string_view kNoTls = "this engine serves plain HTTP; TLS ends in front of it";
+inline constexpr std::string_view kNoClientCertificates = "clients are not asked for certificates";
 inline constexpr std::string_view kNoTools = "tool calls are not parsed out of answers";
 inline constexpr std::string_view kNoLora = "LoRA adapters are not supported";
 inline constexpr std::string_view kNoQuant =
     "weights are used as they are stored (bfloat16, float16, float32)";
 inline constexpr std::string_view kTextOnly = "models read text only";
 inline constexpr std::array kRefused = {
-    Refused{"ssl-certfile", kNoTls},
-    Refused{"ssl-keyfile", kNoTls},
-    Refused{"ssl-ca-certs", kNoTls},
-    Refused{"ssl-cert-reqs", kNoTls},
+    Refused{"ssl-ca-certs", kNoClientCertificates},
+    Refused{"ssl-cert-reqs", kNoClientCertificates},
     Refused{"enable-auto-tool-choice", kNoTools},
     Refused{"tool-call-parser", kNoTools},
     Refused{"reasoning-parser", "reasoning is not parsed out of answers"},

@@ -61,7 +61,8 @@ struct Service::Impl {
         probe(engine->config(), {model.names.front(), config.kv_dtype}),
         around{room, model, probe, config.prompt_tokens_details, config.force_usage},
         started(unix_seconds(clock.wall())),
-        server(loop, clock, {config.limits, "baton"}, [this](Exchange& x) { return handle(x); }) {
+        server(loop, clock, {config.limits, "baton", config.tls},
+               [this](Exchange& x) { return handle(x); }) {
     if (config.seed) seeds.emplace(*config.seed);
   }
 

@@ -11,6 +11,7 @@
 #include "engine/runtime/engine.hpp"
 #include "engine/serve/served_model.hpp"
 #include "net/http/server.hpp"
+#include "net/tls/context.hpp"
 
 namespace baton::serve {
 
@@ -21,7 +22,8 @@ inline constexpr std::size_t kMaxBody = std::size_t{64} << 20;
 struct ServiceConfig {
   http::Endpoint listen;
   http::ServerLimits limits;
-  std::vector<std::string> api_keys;  // empty: no authentication
+  std::shared_ptr<const tls::ServerContext> tls = {};  // null: plain HTTP
+  std::vector<std::string> api_keys;                   // empty: no authentication
   bool prompt_tokens_details = false;
   bool request_id_headers = false;
   bool force_usage = false;

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <ranges>
 
 #include "net/tls/certificate.hpp"
 #include "net/tls/context_impl.hpp"
@@ -24,8 +26,34 @@ std::string where(const Source& source, std::string_view role) {
                              : fmt::format("{} {}", role, source.file);
 }
 
+// Every file with certificates in these folders; those that are not there are passed over.
+Result<std::string> load_folders(std::string_view folders, std::string_view role) {
+  std::string all;
+  for (const auto part : std::views::split(folders, ':')) {
+    std::error_code ignored;
+    const std::filesystem::directory_iterator folder(std::string_view(part), ignored);
+    for (const auto& entry : folder) {
+      if (!entry.is_regular_file(ignored)) continue;
+      std::ifstream in(entry.path(), std::ios::binary);
+      std::string text(std::istreambuf_iterator<char>(in), {});
+      if (!text.contains("-----BEGIN CERTIFICATE-----")) continue;
+      if (all.size() + text.size() > kMaxPemBytes) {
+        return invalid(fmt::format("{} {}: over {} bytes", role, folders, kMaxPemBytes));
+      }
+      all += text + "\n";
+    }
+  }
+  return all;
+}
+
+bool names_folders(const std::string& file) {
+  std::error_code ignored;
+  return file.contains(':') || std::filesystem::is_directory(file, ignored);
+}
+
 Result<std::string> load(const Source& source, std::string_view role) {
   if (source.file.empty()) return source.text;
+  if (names_folders(source.file)) return load_folders(source.file, role);
   std::ifstream in(source.file, std::ios::binary);
   if (!in) return not_found(fmt::format("{} {}: cannot be opened", role, source.file));
   std::string text(kMaxPemBytes + 1, '\0');
@@ -191,7 +219,14 @@ Result<std::shared_ptr<const ClientState>> load_client(const ClientContext::Impl
 }
 
 void add_file(std::vector<std::string>& files, const std::optional<Source>& source) {
-  if (source && !source->file.empty()) files.push_back(source->file);
+  if (!source || source->file.empty()) return;
+  if (!names_folders(source->file)) return files.push_back(source->file);
+  for (const auto part : std::views::split(source->file, ':')) {  // as mounted Secrets name them
+    const std::filesystem::path folder{std::string_view(part)};
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(folder, ignored)) continue;
+    for (const char* name : {"tls.crt", "ca.crt"}) files.push_back((folder / name).string());
+  }
 }
 
 }  // namespace

@@ -12,7 +12,9 @@
 
 namespace baton::tls {
 
-// PEM text: read from `file`, or `text` itself when `file` is empty.
+// PEM text: read from `file`, or `text` itself when `file` is empty. A `file` of authorities may also
+// be a folder, or several with ':' between: all certificates in their files, as Go reads
+// $SSL_CERT_DIR.
 struct Source {
   std::string file;
   std::string text;

@@ -26,6 +26,7 @@ bool is_loopback(std::string_view host) {
 
 http::Server::Config server_config(const Config& config) {
   http::Server::Config out;
+  out.tls = config.serve_tls;
   out.limits.body_bytes = std::max(out.limits.body_bytes, config.body_bytes);
   return out;
 }
@@ -41,7 +42,7 @@ struct Gateway::Impl {
       : deps(d),
         config(std::move(c)),
         probe(d.registry),
-        client(d.clock, http::Client::Config{}),
+        client(d.clock, {.tls = config.dial_tls}),
         front({d.clock, d.random, d.registry, client, probe}, config),
         server(d.loop, d.clock, server_config(config),
                [this](http::Exchange& exchange) { return front.handle(exchange); }),

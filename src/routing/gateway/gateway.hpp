@@ -14,6 +14,7 @@
 #include "base/observe/metrics.hpp"
 #include "net/http/message.hpp"
 #include "net/kube/cluster.hpp"
+#include "net/tls/context.hpp"
 
 namespace baton::watch {
 struct Topology;
@@ -29,6 +30,8 @@ struct Config {
   Nanos request_timeout = std::chrono::minutes(10);
   std::size_t body_bytes = std::size_t{64} << 20;  // 413 above
   ProofHeaders proof_headers = ProofHeaders::kOff;
+  std::shared_ptr<const tls::ServerContext> serve_tls = {};  // null: plain
+  std::shared_ptr<const tls::ClientContext> dial_tls = {};   // of pods, also to scrape; null: plain
   std::string stand_in;  // the model that replaces every other; told in x-baton-stand-in
 };
 

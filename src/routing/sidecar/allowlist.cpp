@@ -1,5 +1,8 @@
 #include "routing/sidecar/allowlist.hpp"
 
+#include <arpa/inet.h>
+
+#include <array>
 #include <fstream>
 #include <utility>
 
@@ -7,12 +10,40 @@
 
 namespace baton::sidecar {
 
-bool Allowlist::allows(const http::Endpoint& endpoint) {
-  if (changed()) load();
-  return allowed_.contains(endpoint);
+namespace {
+
+http::Endpoint canonical(const http::Endpoint& endpoint) {
+  return {canonical_address(endpoint.host).value_or(endpoint.host), endpoint.port};
 }
 
-bool Allowlist::changed() {
+}  // namespace
+
+std::optional<std::string> canonical_address(std::string_view host) {
+  const std::string text(host);
+  std::array<char, INET6_ADDRSTRLEN> out{};
+  in_addr four{};
+  if (::inet_pton(AF_INET, text.c_str(), &four) == 1) {
+    return ::inet_ntop(AF_INET, &four, out.data(), out.size());
+  }
+  in6_addr six{};
+  if (::inet_pton(AF_INET6, text.c_str(), &six) != 1) return std::nullopt;
+  if (IN6_IS_ADDR_V4MAPPED(&six) != 0) {
+    return ::inet_ntop(AF_INET, &six.s6_addr[12], out.data(), out.size());
+  }
+  return ::inet_ntop(AF_INET6, &six, out.data(), out.size());
+}
+
+bool PublishedAllowlist::allows(const http::Endpoint& endpoint) {
+  const auto now = of_->current();
+  return now && canonical_address(endpoint.host) && now->contains(canonical(endpoint));
+}
+
+bool FileAllowlist::allows(const http::Endpoint& endpoint) {
+  if (changed()) load();
+  return allowed_.contains(canonical(endpoint));
+}
+
+bool FileAllowlist::changed() {
   struct stat now{};
   if (::stat(path_.c_str(), &now) != 0) {
     if (loaded_ || !allowed_.empty()) {
@@ -29,7 +60,7 @@ bool Allowlist::changed() {
   return !same;
 }
 
-void Allowlist::load() {
+void FileAllowlist::load() {
   loaded_ = true;
   allowed_.clear();
   std::ifstream file(path_);
@@ -41,7 +72,7 @@ void Allowlist::load() {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (line.empty() || line.front() == '#') continue;
     if (auto endpoint = http::parse_endpoint(line)) {
-      allowed_.insert(std::move(*endpoint));
+      allowed_.insert(canonical(*endpoint));
     } else {
       log::warn("allowlist line is not ip:port", {{"file", path_}, {"line", line}});
     }

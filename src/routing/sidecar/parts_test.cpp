@@ -219,7 +219,7 @@ class AllowlistTest : public ::testing::Test {
 };
 
 TEST_F(AllowlistTest, FollowsItsFileAndChecksThePort) {
-  Allowlist list(path_.string());
+  FileAllowlist list(path_.string());
   EXPECT_FALSE(list.allows({"10.0.0.1", 8000}));  // no file
 
   write("# pods\n10.0.0.1:8000\r\nnonsense\n\n10.0.0.2:8000");

@@ -53,7 +53,7 @@ class Probe {
                  "Failed prefills that the decode engine had no budget to replace.")
         .add();
   }
-  // `reason`: allowlist, json, target, timeout.
+  // `reason`: allowlist, json, rank, target, timeout.
   void refused(std::string_view reason) {
     registry_
         .counter("baton_sidecar_refusals_total", "Requests refused before any leg.",

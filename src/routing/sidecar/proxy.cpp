@@ -70,6 +70,7 @@ std::optional<std::uint64_t> told_tokens(const http::Headers& headers) {
 struct Proxy::Call {
   http::Exchange& exchange;
   Api api;
+  http::Endpoint decoder;
   std::string body;
   Deadline deadline;
   bool hurried;  // the client's own limit is the deadline
@@ -134,12 +135,38 @@ Proxy::Proxy(const Deps& deps, Config config)
       connector_(nixlv2()),
       breakers_(config_.breaker),
       budget_(config_.fallback_share, config_.decode_capacity),
-      client_(deps.clock, {.idle_per_endpoint = config_.idle_connections}),
+      prefill_client_(deps.clock, {.idle_per_endpoint = config_.idle_connections,
+                                   .tls = config_.prefiller_tls}),
+      decode_client_(deps.clock,
+                     {.idle_per_endpoint = config_.idle_connections, .tls = config_.decoder_tls}),
       releases_(deps.loop.executor()) {
-  if (!config_.allowlist_file.empty()) allowlist_.emplace(config_.allowlist_file);
+  if (!config_.allowlist_file.empty()) {
+    allowlists_.push_back(std::make_unique<FileAllowlist>(config_.allowlist_file));
+  }
+  if (config_.pool) allowlists_.push_back(std::make_unique<PublishedAllowlist>(config_.pool));
 }
 
-Task<void> Proxy::handle(http::Exchange& exchange) {
+bool Proxy::allowed(const http::Endpoint& endpoint) {
+  return allowlists_.empty() ||
+         std::ranges::any_of(allowlists_, [&](const auto& list) { return list->allows(endpoint); });
+}
+
+http::Endpoint Proxy::decoder_of(int rank) const {
+  return {config_.decoder.host, static_cast<std::uint16_t>(config_.decoder.port + rank)};
+}
+
+// The engine of the listener's rank; the first listener also serves the others by name (llm-d).
+// nullopt: the name is not one of this pod's.
+std::optional<http::Endpoint> Proxy::named_decoder(const http::RequestHead& head, int rank) const {
+  auto named = rank == 0 ? head.headers.get(kRankHeader) : std::nullopt;
+  if (!named) return decoder_of(rank);
+  auto endpoint = http::parse_endpoint(*named);
+  bool own = endpoint && endpoint->host == config_.pod_ip;
+  int asked = own ? endpoint->port - base_port_ : -1;
+  return asked < 0 || asked >= config_.ranks ? std::nullopt : std::optional(decoder_of(asked));
+}
+
+Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
   const http::RequestHead& head = exchange.head();
   if (head.method == "GET" && head.path() == "/health") {
     (void)co_await exchange.respond({200, {}}, "");
@@ -156,19 +183,25 @@ Task<void> Proxy::handle(http::Exchange& exchange) {
                            "sidecar");
     co_return;
   }
-  if (api) {
-    co_await generate(exchange, *api, *std::move(body));
+  std::optional<http::Endpoint> decoder =
+      api ? named_decoder(head, rank) : std::optional(decoder_of(rank));
+  if (!decoder) {
+    deps_.probe.refused("rank");
+    (void)co_await exchange.respond({400, {}}, "");
+  } else if (api) {
+    co_await generate(exchange, *api, *decoder, *std::move(body));
   } else {
-    co_await pass_through(exchange, *std::move(body));
+    co_await pass_through(exchange, *decoder, *std::move(body));
   }
 }
 
-Task<void> Proxy::pass_through(http::Exchange& exchange, std::string body) {
+Task<void> Proxy::pass_through(http::Exchange& exchange, const http::Endpoint& decoder,
+                               std::string body) {
   deps_.probe.request_passed_through();
   Deadline deadline = Deadline::in(deps_.clock, config_.request_timeout);
   http::RequestHead head = forwarded(exchange.head(), exchange.peer());
   std::array<std::string_view, 1> pieces = {body};
-  auto answer = co_await client_.send(config_.decoder, head, pieces, deadline);
+  auto answer = co_await decode_client_.send(decoder, head, pieces, deadline);
   if (!answer) {
     Transaction alone(config_.tactics, deadline);
     (void)alone.begin(0, deps_.clock.now());
@@ -183,7 +216,8 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, std::string body) {
   (void)co_await relay(exchange, std::move(out), *answer, deadline);
 }
 
-Task<void> Proxy::generate(http::Exchange& exchange, Api api, std::string body) {
+Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
+                           std::string body) {
   auto limit = client_limit(exchange.head().headers, config_.request_timeout);
   if (!limit) {
     deps_.probe.refused("timeout");
@@ -193,6 +227,7 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, std::string body) 
   Deadline deadline = Deadline::in(deps_.clock, limit->value_or(config_.request_timeout));
   Call call{exchange,
             api,
+            decoder,
             std::move(body),
             deadline,
             limit->has_value(),
@@ -216,14 +251,14 @@ Task<bool> Proxy::admit(Call& call) {
   std::vector<http::Endpoint> targets;
   for (const std::string& text : candidates) {
     std::optional<http::Endpoint> target = http::parse_endpoint(text);
-    bool allowed = !allowlist_ || (target && allowlist_->allows(*target));
-    if (target && allowed) {
+    bool may = allowlists_.empty() || (target && allowed(*target));
+    if (target && may) {
       targets.push_back(*std::move(target));
     } else {
-      deps_.probe.refused(allowed ? "target" : "allowlist");
+      deps_.probe.refused(may ? "target" : "allowlist");
     }
   }
-  if (targets.empty() && allowlist_) {
+  if (targets.empty() && !allowlists_.empty()) {
     http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
     head.headers.add("x-baton-error-hop", "sidecar");
     (void)co_await call.exchange.respond(
@@ -322,7 +357,7 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
   Deadline deadline = call.transaction.leg_deadline(deps_.clock.now());
   std::vector<openai::Edit> edits = connector_.prefill_edits(call.api, *call.index);
   openai::Spliced body = call.index->splice(edits);
-  auto sent = co_await client_.send(call.prefiller(), call.head, body.pieces, deadline);
+  auto sent = co_await prefill_client_.send(call.prefiller(), call.head, body.pieces, deadline);
   if (!sent) {
     call.error = sent.error().error.message();
     co_return leg_of(sent.error());
@@ -381,8 +416,8 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     pieces = spliced.pieces;
   }
   // A handover is never sent twice: by then the engine may have pulled, or the KV may be gone.
-  auto sent = co_await client_.send(config_.decoder, call.head, pieces, call.deadline,
-                                    pull ? http::Resend::kNever : http::Resend::kOnFresh);
+  auto sent = co_await decode_client_.send(call.decoder, call.head, pieces, call.deadline,
+                                           pull ? http::Resend::kNever : http::Resend::kOnFresh);
   Leg leg;
   if (sent) {
     leg.status = sent->head().status;
@@ -470,7 +505,7 @@ Task<void> Proxy::release(http::Endpoint to, std::string body) {
   http::RequestHead head{"POST", "/baton/v1/kv/release", {{"Content-Type", "application/json"}}};
   std::array<std::string_view, 1> pieces = {body};
   Deadline deadline = Deadline::in(deps_.clock, kReleaseTimeout);
-  auto answer = co_await client_.send(to, head, pieces, deadline);
+  auto answer = co_await prefill_client_.send(to, head, pieces, deadline);
   if (!answer) {
     deps_.probe.lease_abandoned("unreachable");
     co_return;

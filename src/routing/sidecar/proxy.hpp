@@ -1,8 +1,10 @@
 #pragma once
 // The edge: carries out on sockets what Transaction and Connector say. Internal to the folder.
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/async/task_group.hpp"
 #include "base/core/random.hpp"
@@ -29,7 +31,9 @@ class Proxy {
   };
   Proxy(const Deps& deps, Config config);
 
-  Task<void> handle(http::Exchange& exchange);
+  Task<void> handle(http::Exchange& exchange, int rank);
+  // Where rank 0 listens. Before the first request.
+  void set_base_port(std::uint16_t port) { base_port_ = port; }
   // Until every release on its way has ended; each has a short deadline.
   Task<void> join_releases() { return releases_.join(); }
 
@@ -38,8 +42,13 @@ class Proxy {
   struct Closing;  // what is due however it ends
   struct Attempt;  // of one prefill, told to its breaker
 
-  Task<void> pass_through(http::Exchange& exchange, std::string body);
-  Task<void> generate(http::Exchange& exchange, Api api, std::string body);
+  Task<void> pass_through(http::Exchange& exchange, const http::Endpoint& decoder,
+                          std::string body);
+  Task<void> generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
+                      std::string body);
+  http::Endpoint decoder_of(int rank) const;
+  std::optional<http::Endpoint> named_decoder(const http::RequestHead& head, int rank) const;
+  bool allowed(const http::Endpoint& endpoint);
   Task<bool> admit(Call& call);
   Task<void> run(Call& call);
   Task<Action> prefill_leg(Call& call);
@@ -57,10 +66,12 @@ class Proxy {
   Deps deps_;
   Config config_;
   const Connector& connector_;
-  std::optional<Allowlist> allowlist_;
+  std::vector<std::unique_ptr<Allowlist>> allowlists_;  // none: everything is allowed
   Breakers breakers_;
   FallbackBudget budget_;
-  http::Client client_;
+  http::Client prefill_client_;
+  http::Client decode_client_;
+  std::uint16_t base_port_ = 0;
   async::TaskGroup releases_;
 };
 

@@ -19,6 +19,7 @@ inline constexpr std::string_view kPrefillerHeader = "x-prefiller-host-port";
 inline constexpr std::string_view kOldPrefillerHeader = "x-prefiller-url";
 inline constexpr std::string_view kEncoderHeader = "x-encoder-hosts-ports";
 inline constexpr std::string_view kKvSourceHeader = "x-kv-cache-source-host-port";
+inline constexpr std::string_view kRankHeader = "x-data-parallel-host-port";
 // The client's patience in milliseconds (Envoy's header for the same carries this suffix too).
 inline constexpr std::string_view kTimeoutHeader = "x-request-timeout-ms";
 inline constexpr std::size_t kMaxCandidates = 8;  // of one request; more are not tried

@@ -1,6 +1,8 @@
 #include "routing/sidecar/sidecar.hpp"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/async/blocking.hpp"
 #include "net/http/server.hpp"
@@ -30,20 +32,23 @@ Task<void> expose(http::Exchange& exchange, observe::Registry* registry) {
 }  // namespace
 
 struct Sidecar::Impl {
-  Impl(async::Loop& l, const Clock& clock, Random& random, observe::Registry& registry,
-       Config config)
+  Impl(async::Loop& l, const Clock& k, Random& random, observe::Registry& registry, Config config)
       : loop(l),
         probe(registry),
-        proxy({l, clock, random, probe}, std::move(config)),
-        server(l, clock, {kLimits, "baton-sidecar"},
-               [this](http::Exchange& exchange) { return proxy.handle(exchange); }),
-        metrics(l, clock, {{}, "baton-sidecar"},
+        ranks(config.ranks),
+        serve_tls(config.serve_tls),
+        clock(k),
+        proxy({l, k, random, probe}, std::move(config)),
+        metrics(l, k, {{}, "baton-sidecar"},
                 [&registry](http::Exchange& exchange) { return expose(exchange, &registry); }) {}
 
   async::Loop& loop;
   Probe probe;
+  int ranks;
+  std::shared_ptr<const tls::ServerContext> serve_tls;
+  const Clock& clock;
   Proxy proxy;
-  http::Server server;
+  std::vector<std::unique_ptr<http::Server>> servers;  // by rank
   http::Server metrics;
 };
 
@@ -54,7 +59,22 @@ Sidecar::Sidecar(async::Loop& loop, const Clock& clock, Random& random, observe:
 Sidecar::~Sidecar() { stop({Mono()}); }
 
 Result<http::Endpoint> Sidecar::listen(const http::Endpoint& at) {
-  return impl_->server.listen(at);
+  Impl& self = *impl_;
+  std::optional<http::Endpoint> first;
+  for (int rank = 0; rank < (at.port == 0 ? 1 : self.ranks); ++rank) {
+    http::Server::Config config{kLimits, "baton-sidecar", self.serve_tls};
+    self.servers.push_back(std::make_unique<http::Server>(
+        self.loop, self.clock, std::move(config),
+        [&self, rank](http::Exchange& exchange) { return self.proxy.handle(exchange, rank); }));
+    if (rank == 0) self.proxy.set_base_port(at.port);
+    http::Endpoint own{at.host, static_cast<std::uint16_t>(at.port + rank)};
+    BATON_TRY_ASSIGN(http::Endpoint bound, self.servers.back()->listen(own));
+    if (!first) {
+      first = bound;
+      self.proxy.set_base_port(bound.port);
+    }
+  }
+  return *first;
 }
 
 Result<http::Endpoint> Sidecar::listen_metrics(const http::Endpoint& at) {
@@ -62,7 +82,7 @@ Result<http::Endpoint> Sidecar::listen_metrics(const http::Endpoint& at) {
 }
 
 void Sidecar::stop(Deadline deadline) {
-  impl_->server.stop(deadline);
+  for (const auto& server : impl_->servers) server->stop(deadline);
   if (impl_->loop.running()) async::blocking_run(impl_->loop, impl_->proxy.join_releases());
   impl_->metrics.stop(deadline);
 }

@@ -12,6 +12,8 @@
 #include "base/core/result.hpp"
 #include "base/observe/metrics.hpp"
 #include "net/http/message.hpp"
+#include "net/tls/context.hpp"
+#include "routing/sidecar/allowlist.hpp"
 #include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/transaction.hpp"
 
@@ -23,10 +25,19 @@ struct Config {
   Nanos request_timeout = std::chrono::seconds(600);  // both legs together; a client may say less
   BreakerSettings breaker{};                          // of each prefill engine
   double fallback_share = 0.5;                        // of decode_capacity
-  std::size_t decode_capacity = 256;    // requests that the decode engine runs at once
-  std::string allowlist_file{};         // empty: every prefill endpoint is allowed
+  std::size_t decode_capacity = 256;  // requests that the decode engine runs at once
+  // Both empty: every prefill endpoint is allowed. One that either of them has may be dialled.
+  std::string allowlist_file{};
+  std::shared_ptr<const Published> pool{};
   bool sample_prefillers = false;       // a random candidate instead of the first
   std::size_t idle_connections = 1024;  // per engine
+  // Data parallel ranks: rank r listens on port + r and stands before decoder.port + r.
+  int ranks = 1;
+  std::string pod_ip{};  // how x-data-parallel-host-port names this pod
+  // Null: plain.
+  std::shared_ptr<const tls::ServerContext> serve_tls{};
+  std::shared_ptr<const tls::ClientContext> prefiller_tls{};
+  std::shared_ptr<const tls::ClientContext> decoder_tls{};
 };
 
 // Confined to its loop, except where stated.
@@ -38,6 +49,7 @@ class Sidecar {
   ~Sidecar();
 
   // From any thread.
+  // All ranks; returns where rank 0 listens. With port 0 there is one rank.
   Result<http::Endpoint> listen(const http::Endpoint& at);
   Result<http::Endpoint> listen_metrics(const http::Endpoint& at);
   // From any thread but the loop's: lets requests finish until the deadline, then cancels them;

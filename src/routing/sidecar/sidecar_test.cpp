@@ -13,14 +13,16 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// Scenario 1.
+// sidecar:1 the rows with a plain listener.
+// sidecar:17
 TEST_F(SidecarTest, PassesEverythingElseThrough) {
   decode_.script(
       {.status = 418, .body = "tea", .headers = {{"X-Engine", "1"}, {"Connection", "x"}}});
   start();
 
-  for (std::string_view path : {"/v1/chat/completions", "/v1/completions", "/v1/messages",
-                                "/v1/embeddings", "/score", "/v1/responses"}) {
+  for (std::string_view path :
+       {"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/embeddings", "/score",
+        "/healthz", "/v1/responses", "/inference/v1/generate"}) {
     std::size_t call = decode_.calls();
     Got got = get({"POST", std::string(path) + "?q=1", {{"X-Mine", "a"}, {"Host", "front"}}},
                   "any bytes, not JSON");

@@ -45,8 +45,10 @@ class ScriptedEngine {
     std::string body;
   };
 
-  explicit ScriptedEngine(async::Loop& loop)
-      : server_(loop, kClock, {{}, "engine"}, [this](http::Exchange& e) { return handle(e); }),
+  explicit ScriptedEngine(async::Loop& loop,
+                          std::shared_ptr<const tls::ServerContext> tls = nullptr)
+      : server_(loop, kClock, {{}, "engine", std::move(tls)},
+                [this](http::Exchange& e) { return handle(e); }),
         endpoint_(*server_.listen({"127.0.0.1", 0})) {}
 
   const http::Endpoint& endpoint() const { return endpoint_; }
@@ -182,8 +184,11 @@ class SidecarTest : public ::testing::Test {
   }
 
   Task<Got> fetch(http::RequestHead head, std::string body) {
+    return fetch_with(client_, std::move(head), std::move(body));
+  }
+  Task<Got> fetch_with(http::Client& client, http::RequestHead head, std::string body) {
     std::array<std::string_view, 1> pieces = {body};
-    auto response = co_await client_.send(at_, head, pieces, soon());
+    auto response = co_await client.send(at_, head, pieces, soon());
     if (!response) co_return Got{-1, {}, response.error().error.message()};
     auto rest = co_await response->read_all(64 << 20, soon());
     co_return Got{response->head().status, response->head().headers,
@@ -217,6 +222,7 @@ class SidecarTest : public ::testing::Test {
   SeededRandom random_{1};
   observe::Registry registry_;
   http::Client client_{kClock, {}};
+  std::unique_ptr<http::Client> secure_client_;  // ends after the loop
   ScriptedEngine prefill_;
   ScriptedEngine other_;
   ScriptedEngine decode_;
