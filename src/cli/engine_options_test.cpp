@@ -104,6 +104,17 @@ TEST(EngineOptions, ReadsTheTransferConfig) {
               HasSubstr("--kv-transfer-config: not JSON"));
 }
 
+TEST(EngineOptions, ReadsItsCertificate) {
+  const EngineOptions o =
+      options({"m", "--ssl-certfile=/c", "--ssl-keyfile", "/k", "--enable-ssl-refresh"});
+  EXPECT_EQ(o.certificate_file, "/c");
+  EXPECT_EQ(o.key_file, "/k");
+  EXPECT_TRUE(o.refresh_certificate);
+  EXPECT_EQ(options({"m", "--ssl-certfile=/c"}).key_file, "/c");
+  EXPECT_THAT(error({"m", "--ssl-keyfile=/k"}), HasSubstr("needs --ssl-certfile"));
+  EXPECT_THAT(error({"m", "--ssl-ca-certs=/c"}), HasSubstr("clients are not asked"));
+}
+
 TEST(EngineOptions, SaysWhyAnAcceptedFlagMeansNothing) {
   const EngineOptions o = options({"m", "--enforce-eager", "--gpu-memory-utilization", "0.9",
                                    "--disable-access-log-for-endpoints=/health"});

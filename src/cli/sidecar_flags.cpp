@@ -35,7 +35,12 @@ constexpr std::array kFlags = {
     Flag{"model-server-port", "8200", "port of the decode engine"},
     Flag{"vllm-port", "", "older name of --model-server-port"},
     Flag{"data-parallel-size", "1", "ranks: listeners on --port and the ports after it"},
-    Flag{"kv-connector", "nixlv2", "KV protocol between the engines: nixlv2"},
+    Flag{"kv-connector", "nixlv2",
+         "KV protocol between the engines: nixlv2, shared-storage, sglang, offloading"},
+    Flag{"p2p-connector-port", "7777", "of the engines' P2P tier (offloading), rank 0",
+         "P2P_CONNECTOR_PORT"},
+    Flag{"enable-p2p-pull", "false",
+         "with nixlv2: name x-kv-cache-source-host-port to whoever computes the prompt"},
     Flag{"secure-proxy", "true", "serve TLS"},
     Flag{"cert-path", "",
          "folder with tls.crt and tls.key, read again when they change; empty: self-signed"},
@@ -107,8 +112,7 @@ constexpr std::string_view kNoMoriio = "MoRI-IO is not supported";
 constexpr std::array kUnsupported = {
     Unsupported{"ec-connector", "", "there is no encoder stage"},
     Unsupported{"mooncake-bootstrap-port", "", "there is no mooncake connector"},
-    Unsupported{"p2p-connector-port", "", "there is no offloading connector"},
-    Unsupported{"enable-p2p-pull", "false", "prompts are not pulled from third engines"},
+
     Unsupported{"decode-chunk-size", "0", "answers are decoded in one piece"},
     Unsupported{"tracing", "false", "traces are not exported"},
     Unsupported{"zap-stacktrace-level", "", "stack traces are not logged"},
@@ -263,6 +267,11 @@ Result<std::optional<Given>> read_line(std::vector<std::string> arguments) {
 }
 
 }  // namespace
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  auto port = to_number<std::uint16_t>(text);
+  return port && *port > 0 ? port : std::nullopt;
+}
 
 const SidecarFlags::Value& SidecarFlags::at(std::string_view name) const {
   return values_.find(name)->second;

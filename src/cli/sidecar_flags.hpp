@@ -15,6 +15,9 @@
 
 namespace baton::cli {
 
+// 1..65535.
+std::optional<std::uint16_t> parse_port(std::string_view text);
+
 using Environment = std::function<std::optional<std::string>(const char*)>;
 
 // Where a value came from.

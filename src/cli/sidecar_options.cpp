@@ -15,15 +15,39 @@ namespace {
 constexpr std::int64_t kMaxRetries = 100;
 constexpr std::int64_t kMaxCapacity = 1'000'000;
 
-Status read_connector(const SidecarFlags& flags) {
+Status read_ports(const SidecarFlags& flags, const Environment& environment,
+                  sidecar::Config& config) {
+  BATON_TRY_ASSIGN(config.ports.p2p, flags.port("p2p-connector-port", 1));
+  BATON_TRY_ASSIGN(const auto ranks, flags.count("data-parallel-size", 1, 65535));
+  if (config.ports.p2p + ranks - 1 > 65535) {
+    return invalid("--p2p-connector-port: the port of the last rank is over 65535");
+  }
+  BATON_TRY_ASSIGN(const bool pull, flags.flag("enable-p2p-pull"));
+  if (pull && config.connector != "nixlv2") {
+    return invalid("--enable-p2p-pull is for --kv-connector=nixlv2");
+  }
+  config.pull = pull ? sidecar::Pull::kYes : sidecar::Pull::kNo;
+  auto sglang = environment("SGLANG_BOOTSTRAP_PORT");
+  if (!sglang || sglang->empty()) return {};
+  auto port = parse_port(*sglang);
+  if (!port) return invalid(fmt::format("SGLANG_BOOTSTRAP_PORT: '{}' is not a port", *sglang));
+  config.ports.sglang_bootstrap = *port;
+  return {};
+}
+
+Status read_connector(const SidecarFlags& flags, const Environment& environment,
+                      sidecar::Config& config) {
   bool old = flags.origin("kv-connector") == Origin::kDefault && !flags.get("connector").empty();
   std::string name = flags.get(old ? "connector" : "kv-connector");
   if (name == "lmcache") name = "shared-storage";
   static constexpr std::array<std::string_view, 5> kNames = {"nixlv2", "shared-storage", "sglang",
                                                              "mooncake", "offloading"};
-  if (name == "nixlv2") return {};
+  if (name == "mooncake") {
+    return unsupported("--kv-connector=mooncake: its bootstrap service is not asked for engines");
+  }
   if (std::ranges::find(kNames, std::string_view(name)) != kNames.end()) {
-    return unsupported(fmt::format("--kv-connector={}: the one connector so far is nixlv2", name));
+    config.connector = name;
+    return read_ports(flags, environment, config);
   }
   return invalid(
       fmt::format("--kv-connector={}: no such connector{}", name, did_you_mean(name, kNames)));
@@ -202,7 +226,7 @@ Result<std::optional<SidecarOptions>> parse_sidecar(std::vector<std::string> arg
   BATON_TRY_ASSIGN(const auto flags, SidecarFlags::parse(std::move(arguments), environment));
   if (!flags) return std::optional<SidecarOptions>();
   SidecarOptions out;
-  BATON_TRY(read_connector(*flags));
+  BATON_TRY(read_connector(*flags, environment, out.config));
   BATON_TRY(read_tls(*flags, out));
   BATON_TRY(read_protection(*flags, out));
   BATON_TRY(read_addresses(*flags, environment, out));

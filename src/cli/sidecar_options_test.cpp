@@ -202,9 +202,25 @@ TEST(SidecarOptions, NeedAPoolOrAFileForTheProtection) {
   EXPECT_NE(refusal({"--enable-ssrf-protection", "--inference-pool=a", "--pool-group=x"}), "");
 }
 
+TEST(SidecarOptions, ReadConnectorsAndTheirPorts) {
+  EXPECT_EQ(good({}).config.connector, "nixlv2");
+  EXPECT_EQ(good({"-connector=lmcache"}).config.connector, "shared-storage");
+  EXPECT_EQ(good({"--kv-connector=sglang"}, {{"SGLANG_BOOTSTRAP_PORT", "9000"}})
+                .config.ports.sglang_bootstrap,
+            9000);
+  EXPECT_EQ(good({"--kv-connector=offloading"}, {{"P2P_CONNECTOR_PORT", "7000"}}).config.ports.p2p,
+            7000);
+  EXPECT_EQ(good({"--enable-p2p-pull"}).config.pull, sidecar::Pull::kYes);
+  EXPECT_EQ(refusal({"--enable-p2p-pull", "--kv-connector=sglang"}),
+            "--enable-p2p-pull is for --kv-connector=nixlv2");
+  EXPECT_NE(refusal({"--p2p-connector-port=65535", "--data-parallel-size=2"}), "");
+  EXPECT_NE(refusal({"--p2p-connector-port=0"}), "");
+  EXPECT_FALSE(parsed({}, {{"SGLANG_BOOTSTRAP_PORT", "x"}}));
+}
+
 TEST(SidecarOptions, RefuseWhatTheyCannotDoInOneSentence) {
   EXPECT_EQ(refusal({"--kv-connector=mooncake"}),
-            "--kv-connector=mooncake: the one connector so far is nixlv2");
+            "--kv-connector=mooncake: its bootstrap service is not asked for engines");
   EXPECT_EQ(refusal({"--prefill-failure-policy=falback"}),
             "--prefill-failure-policy=falback: relay, fallback or strict (did you mean "
             "'fallback'?)");

@@ -12,9 +12,7 @@
 
 namespace baton::tls {
 
-// PEM text: read from `file`, or `text` itself when `file` is empty. A `file` of authorities may also
-// be a folder, or several with ':' between: all certificates in their files, as Go reads
-// $SSL_CERT_DIR.
+// PEM of `file`, or `text` when that is empty. Authorities: also folders, "a:b" (as SSL_CERT_DIR).
 struct Source {
   std::string file;
   std::string text;

@@ -2,15 +2,25 @@
 // One KV protocol between prefill and decode engine, as edits of the client's body. Pure.
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/core/random.hpp"
 #include "base/core/result.hpp"
 #include "formats/openai/splice.hpp"
 #include "routing/sidecar/request.hpp"
 
 namespace baton::sidecar {
+
+// In which order the legs run.
+enum class Order : std::uint8_t {
+  kSerial,       // prefill, then decode with what it handed over
+  kParallel,     // both at once; the engines find each other by what both were told
+  kDecodeFirst,  // decode, and only when it says that the prompt is not in the store: prefill
+};
 
 // What a successful prefill hands to the decode engine.
 struct Handover {
@@ -20,21 +30,68 @@ struct Handover {
   std::int64_t cached_tokens = 0;  // of the prompt, in the prefill engine's own cache
 };
 
+// Another engine that has a prefix of the prompt.
+struct KvSource {
+  http::Endpoint at;       // where it serves
+  std::string request_id;  // of the pull
+};
+
+// What the two legs of one request share.
+struct Pairing {
+  http::Endpoint prefiller;
+  std::string id;         // a UUID
+  std::int64_t room = 0;  // 63 random bits
+  std::optional<KvSource> source;
+};
+Pairing make_pairing(Random& random);
+
 // Immutable; thread-safe.
 class Connector {
  public:
   virtual ~Connector() = default;
 
+  virtual Order order() const = 0;
+  // Whether prefill engines keep the KV for a limited time only.
+  virtual bool leases() const { return false; }
+  // Whether it can make an engine pull from a KvSource.
+  virtual bool pulls() const { return false; }
   // The member whose inside the edits below touch; "" when none.
-  virtual std::string_view nested_member(Api api) const = 0;
-  virtual std::vector<openai::Edit> prefill_edits(Api api, const openai::BodyIndex& body) const = 0;
+  std::string_view nested_member(Api api) const;
+  virtual std::vector<openai::Edit> prefill_edits(Api api, const openai::BodyIndex& body,
+                                                  const Pairing& pairing) const = 0;
   // kInvalid: the answer is no JSON object. kNotFound: it hands over nothing that can be pulled.
   virtual Result<Handover> read_prefill_answer(std::string_view body) const = 0;
-  // Without a handover the decode engine computes the prompt itself.
-  virtual std::vector<openai::Edit> decode_edits(const Handover* handover) const = 0;
+  // Of a request that was, or is being, prefilled. `handover` is that of kSerial.
+  virtual std::vector<openai::Edit> decode_edits(const Handover& handover,
+                                                 const Pairing& pairing) const = 0;
+  // Of one that the decode engine computes alone; with a source it pulls what that has.
+  virtual std::vector<openai::Edit> local_edits(const Pairing& pairing) const = 0;
 };
 
-// vLLM's NixlConnector: prefill first, its kv_transfer_params go to decode.
-const Connector& nixlv2();
+// Ports of the engines' own protocols, and how ranks are told from serving ports.
+struct EnginePorts {
+  std::uint16_t sglang_bootstrap = 8998;  // llm-d: SGLANG_BOOTSTRAP_PORT
+  std::uint16_t p2p = 7777;               // llm-d: --p2p-connector-port
+  std::uint16_t serving = 8000;           // of rank 0
+  int ranks = 1;
+
+  // The P2P port of the engine that serves there: a rank's is as far from the first as its own.
+  std::uint16_t p2p_of(const http::Endpoint& engine) const;
+};
+
+enum class Pull : bool { kNo, kYes };
+
+// vLLM's NixlConnector: prefill first, its kv_transfer_params go to decode. With kYes prefill
+// engines also pull from a KvSource.
+std::unique_ptr<Connector> make_nixlv2(const EnginePorts& ports, Pull pull);
+// A store that both engines see (vLLM's shared storage connectors, LMCache).
+std::unique_ptr<Connector> make_shared_storage();
+std::unique_ptr<Connector> make_sglang(const EnginePorts& ports);
+// vLLM's OffloadingConnector with its P2P tier.
+std::unique_ptr<Connector> make_offloading(const EnginePorts& ports);
+
+// By the name of --kv-connector; null: there is none of that name.
+std::unique_ptr<Connector> make_connector(std::string_view name, const EnginePorts& ports,
+                                          Pull pull);
 
 }  // namespace baton::sidecar

@@ -99,9 +99,11 @@ constexpr std::string_view kAsked =
     R"("kv_transfer_params":{"do_remote_decode":true,"do_remote_prefill":false,)"
     R"("remote_engine_id":null,"remote_block_ids":null,"remote_host":null,"remote_port":null})";
 
+const std::unique_ptr<Connector> kNixl = make_nixlv2({}, Pull::kNo);
+
 std::string prefill_body(Api api, std::string_view body) {
-  auto index = openai::BodyIndex::scan(body, nixlv2().nested_member(api));
-  return index->splice(nixlv2().prefill_edits(api, *index)).join();
+  auto index = openai::BodyIndex::scan(body, kNixl->nested_member(api));
+  return index->splice(kNixl->prefill_edits(api, *index, {})).join();
 }
 
 // Sidecar reference 10.1, scenarios 12 to 16, 49.
@@ -134,7 +136,7 @@ TEST(Nixlv2, PassesTheParamsOnAsTheyCame) {
       R"("remote_host":"10.0.0.7","remote_port":5600,"remote_request_id":"R",)"
       R"("baton_lease_token":"T","unknown":123456789012345678})";
 
-  auto handover = nixlv2().read_prefill_answer(answer_with(params));
+  auto handover = kNixl->read_prefill_answer(answer_with(params));
 
   ASSERT_TRUE(handover) << handover.error().message();
   EXPECT_EQ(handover->params, params);
@@ -142,9 +144,9 @@ TEST(Nixlv2, PassesTheParamsOnAsTheyCame) {
   EXPECT_EQ(handover->lease_token, "T");
   EXPECT_EQ(handover->cached_tokens, 16);
   auto index = openai::BodyIndex::scan(R"({"kv_transfer_params":0,"a":1})");
-  EXPECT_EQ(index->splice(nixlv2().decode_edits(&*handover)).join(),
+  EXPECT_EQ(index->splice(kNixl->decode_edits(*handover, {})).join(),
             R"({"kv_transfer_params":)" + params + R"(,"a":1})");
-  EXPECT_EQ(index->splice(nixlv2().decode_edits(nullptr)).join(), R"({"a":1})");
+  EXPECT_EQ(index->splice(kNixl->local_edits({})).join(), R"({"a":1})");
 }
 
 // vllm-live 5: an engine that gets incomplete params hangs or dies.
@@ -165,12 +167,12 @@ TEST(Nixlv2, DropsParamsThatCannotBePulled) {
        "do_remote_prefill"},
   };
   for (auto [params, missing] : cases) {
-    auto handover = nixlv2().read_prefill_answer(answer_with(params));
+    auto handover = kNixl->read_prefill_answer(answer_with(params));
     ASSERT_FALSE(handover) << params;
     EXPECT_EQ(handover.error().code(), Code::kNotFound);
     EXPECT_NE(handover.error().message().find(missing), std::string::npos) << params;
   }
-  EXPECT_EQ(nixlv2().read_prefill_answer("<html>").error().code(), Code::kInvalid);
+  EXPECT_EQ(kNixl->read_prefill_answer("<html>").error().code(), Code::kInvalid);
 }
 
 // Sidecar reference 10.4, scenarios 19, 20, 27.

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "base/async/finish_by.hpp"
+#include "base/core/assert.hpp"
 #include "base/text/json.hpp"
 #include "routing/sidecar/relay.hpp"
+#include "routing/sidecar/store_answer.hpp"
 
 namespace baton::sidecar {
 
@@ -30,6 +32,13 @@ Leg leg_of(const http::Failure& failure) {
     default:
       return {.kind = Leg::Kind::kLost, .status = 0, .kept = failure.kept};
   }
+}
+
+// The engine is not there, or says so.
+bool is_away(const Leg& leg) {
+  return leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost ||
+         leg.kind == Leg::Kind::kTimeout || leg.kind == Leg::Kind::kBroken ||
+         (leg.kind == Leg::Kind::kAnswered && leg.status >= 502 && leg.status <= 504);
 }
 
 std::string_view label(Leg::Kind kind) {
@@ -79,6 +88,8 @@ struct Proxy::Call {
   std::optional<openai::BodyIndex> index{};  // when two legs are wanted
   std::vector<http::Endpoint> prefillers{};  // in the order of trial
   bool budget_taken = false;
+  Pairing pairing{};
+
   std::string_view no_prefill = "not-requested";
   std::string error{};  // of the last failed leg
 
@@ -115,10 +126,7 @@ struct Proxy::Attempt {
     Breaker& breaker = proxy.breakers_.of(call.prefiller());
     Mono now = proxy.deps_.clock.now();
     if (leg.kind == Leg::Kind::kTimeout && call.hurried) return breaker.on_abandoned(pass, now);
-    bool away = leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost ||
-                leg.kind == Leg::Kind::kTimeout || leg.kind == Leg::Kind::kBroken ||
-                (leg.kind == Leg::Kind::kAnswered && leg.status >= 502 && leg.status <= 504);
-    if (away) {
+    if (is_away(leg)) {
       breaker.on_failure(pass, now);
     } else {
       breaker.on_success();
@@ -132,18 +140,27 @@ struct Proxy::Attempt {
 Proxy::Proxy(const Deps& deps, Config config)
     : deps_(deps),
       config_(std::move(config)),
-      connector_(nixlv2()),
+      connector_(nullptr),
       breakers_(config_.breaker),
       budget_(config_.fallback_share, config_.decode_capacity),
       prefill_client_(deps.clock, {.idle_per_endpoint = config_.idle_connections,
                                    .tls = config_.prefiller_tls}),
       decode_client_(deps.clock,
                      {.idle_per_endpoint = config_.idle_connections, .tls = config_.decoder_tls}),
-      releases_(deps.loop.executor()) {
+      releases_(deps.loop.executor()),
+      beside_(deps.loop.executor()) {
+  set_base_port(0);
   if (!config_.allowlist_file.empty()) {
     allowlists_.push_back(std::make_unique<FileAllowlist>(config_.allowlist_file));
   }
   if (config_.pool) allowlists_.push_back(std::make_unique<PublishedAllowlist>(config_.pool));
+}
+
+void Proxy::set_base_port(std::uint16_t port) {
+  config_.ports.serving = port;
+  config_.ports.ranks = config_.ranks;
+  connector_ = make_connector(config_.connector, config_.ports, config_.pull);
+  BATON_ASSERT(connector_ != nullptr);
 }
 
 bool Proxy::allowed(const http::Endpoint& endpoint) {
@@ -162,7 +179,7 @@ std::optional<http::Endpoint> Proxy::named_decoder(const http::RequestHead& head
   if (!named) return decoder_of(rank);
   auto endpoint = http::parse_endpoint(*named);
   bool own = endpoint && endpoint->host == config_.pod_ip;
-  int asked = own ? endpoint->port - base_port_ : -1;
+  int asked = own ? endpoint->port - config_.ports.serving : -1;
   return asked < 0 || asked >= config_.ranks ? std::nullopt : std::optional(decoder_of(asked));
 }
 
@@ -242,8 +259,9 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
 // Chooses the prefill engines and decides whether there are any. False: refused, and answered.
 Task<bool> Proxy::admit(Call& call) {
   std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
-  if (candidates.empty()) co_return true;
-  if (config_.sample_prefillers) {
+  read_source(call);
+  if (candidates.empty() && !call.pairing.source) co_return true;
+  if (config_.sample_prefillers && !candidates.empty()) {
     std::ranges::rotate(
         candidates,
         candidates.begin() + static_cast<std::ptrdiff_t>(deps_.random.below(candidates.size())));
@@ -258,20 +276,20 @@ Task<bool> Proxy::admit(Call& call) {
       deps_.probe.refused(may ? "target" : "allowlist");
     }
   }
-  if (targets.empty() && !allowlists_.empty()) {
+  if (targets.empty() && !candidates.empty() && !allowlists_.empty()) {
     http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
     head.headers.add("x-baton-error-hop", "sidecar");
     (void)co_await call.exchange.respond(
         std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
     co_return false;
   }
-  if (targets.empty()) {
+  if (targets.empty() && !candidates.empty()) {
     co_await respond_error(
         call.exchange, 502,
         fmt::format("{}: '{}' is not host:port", kPrefillerHeader, candidates.front()), "sidecar");
     co_return false;
   }
-  auto index = openai::BodyIndex::scan(call.body, connector_.nested_member(call.api));
+  auto index = openai::BodyIndex::scan(call.body, connector_->nested_member(call.api));
   if (!index) {
     deps_.probe.refused("json");
     co_await respond_error(call.exchange, 400, "invalid JSON: " + index.error().message(),
@@ -282,16 +300,118 @@ Task<bool> Proxy::admit(Call& call) {
     call.no_prefill = "several-choices";
     co_return true;
   }
+  std::optional<KvSource> source = std::move(call.pairing.source);
+  call.pairing = make_pairing(deps_.random);
+  call.pairing.source = std::move(source);
   call.index = *std::move(index);
+  if (targets.empty()) co_return true;
   call.prefillers = in_order_of_trial(targets);
   call.head.headers.add("x-request-id", uuid4(deps_.random));
   call.head.headers.remove("Accept-Encoding");  // both answers are read here
   co_return true;
 }
 
+// Another engine that has a prefix; one that cannot be used is passed over (llm-d).
+void Proxy::read_source(Call& call) {
+  auto text = call.exchange.head().headers.get(kKvSourceHeader);
+  if (!text || !connector_->pulls()) return;
+  auto source = http::parse_endpoint(without_scheme(*text));
+  bool self = source && !config_.pod_ip.empty() && source->host == config_.pod_ip &&
+              source->port - config_.ports.serving == call.decoder.port - config_.decoder.port;
+  if (!source || self) return;
+  if (!allowed(*source)) return deps_.probe.refused("allowlist");
+  call.pairing.source = KvSource{*std::move(source), uuid4(deps_.random)};
+}
+
 Task<void> Proxy::run(Call& call) {
   Transaction& t = call.transaction;
-  Action action = t.begin(call.prefillers.size(), deps_.clock.now());
+  bool two_legs = !call.prefillers.empty();
+  if (two_legs && connector_->order() == Order::kParallel) {
+    co_await run_legs(call, start_beside(call));
+    co_return;
+  }
+  if (two_legs && connector_->order() == Order::kDecodeFirst) {
+    bool answered = co_await answered_by_decode(call);
+    if (answered) co_return;
+  }
+  co_await run_legs(call, t.begin(call.prefillers.size(), deps_.clock.now()));
+}
+
+// Both legs at once. The prefill goes on by itself: when its client leaves too, as the engines
+// settle between themselves what becomes of the KV.
+Action Proxy::start_beside(Call& call) {
+  Mono now = deps_.clock.now();
+  std::optional<Breaker::Pass> pass = breakers_.of(call.prefiller()).admit(now);
+  if (!pass) {
+    deps_.probe.prefill_attempted(label(Leg::Kind::kOpen));
+    Action action = call.transaction.begin(1, now);
+    BATON_ASSERT(action == Action::kPrefill);
+    call.error = fmt::format("the prefill engine at {} keeps failing and is left alone for now",
+                             http::to_string(call.prefiller()));
+    return budgeted(call, call.transaction.on_prefill({.kind = Leg::Kind::kOpen}, now));
+  }
+  call.pairing.prefiller = call.prefiller();
+  std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
+  beside_.spawn(prefill_beside(call.prefiller(), call.head, call.index->splice(edits).join(),
+                               call.deadline, *pass));
+  return call.transaction.begin_parallel();
+}
+
+Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
+                                 Deadline deadline, Breaker::Pass pass) {
+  std::array<std::string_view, 1> pieces = {body};
+  Mono begin = deps_.clock.now();
+  auto sent = co_await prefill_client_.send(to, head, pieces, deadline);
+  Leg leg;
+  if (sent) {
+    auto whole = co_await sent->read_all(kMaxAnswer, deadline);
+    leg = whole ? Leg{.status = sent->head().status} : leg_of(whole.error());
+  } else {
+    leg = leg_of(sent.error());
+  }
+  deps_.probe.prefill_attempted(label(leg.kind));
+  deps_.probe.prefill_took(deps_.clock.now() - begin);
+  Breaker& breaker = breakers_.of(to);
+  if (is_away(leg)) {
+    breaker.on_failure(pass, deps_.clock.now());
+  } else {
+    breaker.on_success();
+  }
+}
+
+// Asks the decode engine alone first when the client sets a threshold. False: the prompt is not in
+// the store, nothing was sent to the client.
+Task<bool> Proxy::answered_by_decode(Call& call) {
+  if (!call.index->find("cache_hit_threshold")) co_return false;
+  std::array<std::string_view, 1> pieces = {call.body};
+  auto sent = co_await decode_client_.send(call.decoder, call.head, pieces, call.deadline);
+  if (!sent) co_return false;  // the second try tells the client
+  StoreAnswer seen;
+  bool good = sent->head().status >= 200 && sent->head().status < 300;
+  bool whole = false;
+  while (good && !whole && !seen.settled(sent->head())) {
+    auto piece = co_await sent->read_some(call.deadline);
+    if (!piece || !seen.add(*piece)) co_return false;
+    whole = piece->empty();
+  }
+  if (good && seen.missed(sent->head())) co_return false;
+  (void)call.transaction.begin(0, deps_.clock.now());
+  (void)call.transaction.on_decode({.status = sent->head().status}, deps_.clock.now());
+  call.no_prefill = "in-store";
+  call.prefillers.clear();
+  http::ResponseHead head = sent->head();
+  http::remove_hop_by_hop(head.headers);
+  add_proof(call, head.headers);
+  if (!good) head.headers.set("x-baton-error-hop", "decode");
+  Relayed relayed =
+      co_await relay_after(call.exchange, std::move(head), seen.text(), *sent, call.deadline);
+  if (relayed == Relayed::kWhole) call.transaction.on_sent();
+  if (relayed == Relayed::kEngineBroke) call.transaction.on_broken();
+  co_return true;
+}
+
+Task<void> Proxy::run_legs(Call& call, Action action) {
+  Transaction& t = call.transaction;
   for (;;) {
     if (action == Action::kPrefill) {
       Action next = co_await prefill_leg(call);
@@ -355,7 +475,8 @@ Task<Action> Proxy::prefill_leg(Call& call) {
 
 Task<Leg> Proxy::attempt_prefill(Call& call) {
   Deadline deadline = call.transaction.leg_deadline(deps_.clock.now());
-  std::vector<openai::Edit> edits = connector_.prefill_edits(call.api, *call.index);
+  call.pairing.prefiller = call.prefiller();
+  std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
   openai::Spliced body = call.index->splice(edits);
   auto sent = co_await prefill_client_.send(call.prefiller(), call.head, body.pieces, deadline);
   if (!sent) {
@@ -382,7 +503,7 @@ Leg Proxy::read_prefill(Call& call) const {
     call.error = fmt::format("the prefill engine answered {}", status);
     return {.kind = Leg::Kind::kAnswered, .status = status};
   }
-  Result<Handover> handover = connector_.read_prefill_answer(call.prefill_body);
+  Result<Handover> handover = connector_->read_prefill_answer(call.prefill_body);
   if (!handover) {
     bool broken = handover.error().code() == Code::kInvalid;
     call.error = fmt::format("the prefill engine answered {}: {}",
@@ -390,7 +511,7 @@ Leg Proxy::read_prefill(Call& call) const {
     return {broken ? Leg::Kind::kBroken : Leg::Kind::kUnusable, status};
   }
   call.handover = *std::move(handover);
-  return {.kind = Leg::Kind::kAnswered, .status = status};
+  return {.kind = Leg::Kind::kAnswered, .status = status, .leased = connector_->leases()};
 }
 
 Task<Action> Proxy::decode_leg(Call& call, Action action) {
@@ -411,7 +532,8 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
   openai::Spliced spliced;
   std::vector<std::string_view> pieces = {call.body};
   if (call.index) {
-    std::vector<openai::Edit> edits = connector_.decode_edits(pull ? &call.handover : nullptr);
+    std::vector<openai::Edit> edits = pull ? connector_->decode_edits(call.handover, call.pairing)
+                                           : connector_->local_edits(call.pairing);
     spliced = call.index->splice(edits);
     pieces = spliced.pieces;
   }
@@ -460,7 +582,9 @@ void Proxy::add_proof(const Call& call, http::Headers& into) const {
   into.set("x-baton-prefill", http::to_string(call.prefiller()));
   auto tokens = told_tokens(call.prefill_head.headers);
   if (tokens) into.set("x-baton-prefill-tokens", std::to_string(*tokens));
-  into.add("Server-Timing", fmt::format("prefill;dur={:.1f}", millis(*call.prefill_time)));
+  if (call.prefill_time) {
+    into.add("Server-Timing", fmt::format("prefill;dur={:.1f}", millis(*call.prefill_time)));
+  }
 }
 
 Task<void> Proxy::stream(Call& call) {
@@ -470,7 +594,8 @@ Task<void> Proxy::stream(Call& call) {
   bool good = head.status >= 200 && head.status < 300;
   if (!good) head.headers.set("x-baton-error-hop", "decode");
   Relayed relayed = Relayed::kWhole;
-  if (good && !call.prefillers.empty() && !call.transaction.fell_back()) {
+  if (good && connector_->order() == Order::kSerial && !call.prefillers.empty() &&
+      !call.transaction.fell_back()) {
     relayed = co_await relay_with_usage(call.exchange, std::move(head), *call.answer, call.deadline,
                                         call.handover.cached_tokens);
   } else {

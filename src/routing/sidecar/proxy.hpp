@@ -33,9 +33,14 @@ class Proxy {
 
   Task<void> handle(http::Exchange& exchange, int rank);
   // Where rank 0 listens. Before the first request.
-  void set_base_port(std::uint16_t port) { base_port_ = port; }
-  // Until every release on its way has ended; each has a short deadline.
-  Task<void> join_releases() { return releases_.join(); }
+  void set_base_port(std::uint16_t port);
+  // Until every release on its way has ended; each has a short deadline. Prefills that run beside
+  // their decode are cancelled.
+  Task<void> join_releases() {
+    beside_.cancel();
+    co_await beside_.join();
+    co_await releases_.join();
+  }
 
  private:
   struct Call;     // one generation request
@@ -51,6 +56,12 @@ class Proxy {
   bool allowed(const http::Endpoint& endpoint);
   Task<bool> admit(Call& call);
   Task<void> run(Call& call);
+  Task<void> run_legs(Call& call, Action action);
+  Task<bool> answered_by_decode(Call& call);
+  Action start_beside(Call& call);
+  Task<void> prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
+                            Deadline deadline, Breaker::Pass pass);
+  void read_source(Call& call);
   Task<Action> prefill_leg(Call& call);
   Task<Leg> attempt_prefill(Call& call);
   Action budgeted(Call& call, Action action);
@@ -65,14 +76,15 @@ class Proxy {
 
   Deps deps_;
   Config config_;
-  const Connector& connector_;
+  std::unique_ptr<Connector> connector_;
   std::vector<std::unique_ptr<Allowlist>> allowlists_;  // none: everything is allowed
   Breakers breakers_;
   FallbackBudget budget_;
   http::Client prefill_client_;
   http::Client decode_client_;
-  std::uint16_t base_port_ = 0;
+
   async::TaskGroup releases_;
+  async::TaskGroup beside_;
 };
 
 }  // namespace baton::sidecar

@@ -62,6 +62,20 @@ Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Res
   co_return sent ? Relayed::kWhole : Relayed::kClientGone;
 }
 
+Task<Relayed> relay_after(http::Exchange& exchange, http::ResponseHead head, std::string_view begun,
+                          http::Response& answer, Deadline deadline) {
+  Status sent = co_await exchange.start(std::move(head));
+  if (sent && !begun.empty()) sent = co_await exchange.write(begun);
+  while (sent) {
+    auto piece = co_await answer.read_some(deadline);
+    if (!piece) co_return Relayed::kEngineBroke;
+    if (piece->empty()) break;
+    sent = co_await exchange.write(*piece);
+  }
+  if (sent) sent = co_await exchange.finish();
+  co_return sent ? Relayed::kWhole : Relayed::kClientGone;
+}
+
 Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
                                http::Response& answer, Deadline deadline,
                                std::int64_t cached_tokens) {

@@ -23,6 +23,10 @@ Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head
                                http::Response& answer, Deadline deadline,
                                std::int64_t cached_tokens);
 
+// The same when `begun` of the body was read already; the rest is sent as it arrives.
+Task<Relayed> relay_after(http::Exchange& exchange, http::ResponseHead head, std::string_view begun,
+                          http::Response& answer, Deadline deadline);
+
 // An error of the sidecar's own. `hop`: prefill, decode or sidecar.
 Task<void> respond_error(http::Exchange& exchange, int status, std::string_view message,
                          std::string_view hop);

@@ -18,12 +18,17 @@ std::string_view trim(std::string_view text) {
 }
 
 void add_candidate(std::vector<std::string>& into, std::string_view text) {
-  text = trim(text);
-  if (text.starts_with("http://")) text.remove_prefix(7);
+  text = without_scheme(text);
   if (!text.empty()) into.emplace_back(text);
 }
 
 }  // namespace
+
+std::string_view without_scheme(std::string_view text) {
+  text = trim(text);
+  if (text.starts_with("http://")) text.remove_prefix(7);
+  return text;
+}
 
 std::optional<Api> generation_api(const http::RequestHead& head) {
   static constexpr std::array<std::pair<std::string_view, Api>, 5> kPaths = {{

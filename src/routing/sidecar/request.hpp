@@ -33,6 +33,9 @@ std::optional<Api> generation_api(const http::RequestHead& head);
 // The prefill endpoints that the picker offers, as text without scheme and spaces.
 std::vector<std::string> prefill_candidates(const http::Headers& headers);
 
+// Without spaces around it and "http://" before it, which llm-d tolerates.
+std::string_view without_scheme(std::string_view text);
+
 // The endpoints in the order in which they are tried: as they came, each once, but hosts that were
 // not tried yet before other ports of those that were. At most kMaxCandidates.
 std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>& candidates);

@@ -15,12 +15,16 @@
 #include "net/tls/context.hpp"
 #include "routing/sidecar/allowlist.hpp"
 #include "routing/sidecar/breaker.hpp"
+#include "routing/sidecar/connector.hpp"
 #include "routing/sidecar/transaction.hpp"
 
 namespace baton::sidecar {
 
 struct Config {
   http::Endpoint decoder{"localhost", 8200};
+  std::string connector = "nixlv2";  // contract: a name of make_connector()
+  EnginePorts ports{};               // `serving` and `ranks` are filled in
+  Pull pull = Pull::kNo;
   Tactics tactics{};
   Nanos request_timeout = std::chrono::seconds(600);  // both legs together; a client may say less
   BreakerSettings breaker{};                          // of each prefill engine

@@ -104,6 +104,14 @@ Action Transaction::begin(std::size_t candidates, Mono now) {
   return start_prefill(0);
 }
 
+Action Transaction::begin_parallel() {
+  BATON_ASSERT(state_ == State::kReading);
+  state_ = State::kDecoding;
+  prefilled_ = again_used_ = true;
+  lease_ends_ = Mono::max();
+  return Action::kDecode;
+}
+
 Action Transaction::fail(int status, bool prefill_hop) {
   state_ = State::kFailing;
   status_ = status;
@@ -123,9 +131,10 @@ Action Transaction::on_prefill(const Leg& leg, Mono now) {
   if (leg.kind != Leg::Kind::kOpen) ++attempts_;
   if (success(leg)) {
     state_ = State::kDecoding;
-    prefilled_ = lease_ = true;
+    prefilled_ = true;
+    lease_ = leg.leased;
     spent_ = false;
-    lease_ends_ = leg.granted + tactics_.lease;
+    lease_ends_ = leg.leased ? leg.granted + tactics_.lease : Mono::max();
     return Action::kDecode;
   }
   if (leg.kind == Leg::Kind::kOpen) {

@@ -71,6 +71,7 @@ struct Leg {
   int status = 200;    // kAnswered
   bool pulled = true;  // decode: a success took the handed-over KV, as far as the engine tells
   Mono granted{};      // prefill: when its answer began to arrive, no earlier than the lease
+  bool leased = true;  // prefill: the engine keeps the KV for a limited time
   bool kept = false;   // kLost: on a kept connection, which the engine may have closed before
 };
 
@@ -103,6 +104,8 @@ class Transaction {
   // The request is read. `candidates`: how many prefill engines may be asked, best first; with none
   // there is one leg.
   Action begin(std::size_t candidates, Mono now);
+  // Both legs run at once, and prefill is not waited for: what it comes to is not told here.
+  Action begin_parallel();
   Action on_prefill(const Leg& leg, Mono now);
   Action on_waited(Mono now);
   // Right before decode is sent with the handover: kDecode, or something else is due now.

@@ -11,8 +11,11 @@
 
 namespace baton::sidecar {
 
-// The body with usage.prompt_tokens_details.cached_tokens set; nullopt when it has no usage
-// object, or is no JSON object: then it goes out as it is.
+// Sets the cached tokens where the API tells them: usage.prompt_tokens_details.cached_tokens; for
+// Responses (usage.input_tokens, also within `response` of an event)
+// usage.input_tokens_details.cached_tokens; for Anthropic (usage.cache_read_input_tokens, also
+// within `message` of an event) that one, and input_tokens, which leaves cached tokens out, so that
+// their sum stays. nullopt when there is no usage object, or no JSON object: it goes out as it is.
 std::optional<std::string> with_cached_tokens(std::string_view body, std::int64_t cached);
 
 // The same for a stream of events.

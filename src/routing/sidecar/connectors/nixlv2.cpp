@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/text/json.hpp"
-#include "routing/sidecar/connector.hpp"
+#include "routing/sidecar/connectors/primed.hpp"
 
 namespace baton::sidecar {
 
@@ -13,7 +13,6 @@ using openai::Edit;
 using openai::Where;
 using text::json::Value;
 
-constexpr std::string_view kParams = "kv_transfer_params";
 // What asks a prefill engine to keep the KV for a remote reader (vLLM, NixlConnector).
 constexpr std::string_view kAsk =
     R"({"do_remote_decode":true,"do_remote_prefill":false,"remote_engine_id":null,)"
@@ -48,31 +47,22 @@ std::int64_t cached_tokens(const openai::BodyIndex& answer) {
 
 class Nixlv2 final : public Connector {
  public:
-  std::string_view nested_member(Api api) const override {
-    return api == Api::kGenerate ? "sampling_params" : "";
-  }
+  Nixlv2(const EnginePorts& ports, Pull pull) : ports_(ports), pull_(pull) {}
 
-  std::vector<Edit> prefill_edits(Api api, const openai::BodyIndex& body) const override {
-    std::vector<Edit> edits = {
-        {kParams, std::string(kAsk)}, {"stream", "false"}, {"stream_options", std::nullopt}};
-    switch (api) {
-      case Api::kChat:
-        for (std::string_view key : {"max_tokens", "max_completion_tokens", "min_tokens"}) {
-          edits.push_back({key, "1"});
-        }
-        break;
-      case Api::kResponses:
-        edits.push_back({"max_output_tokens", "1"});
-        break;
-      case Api::kGenerate:
-        if (body.has_nested()) {
-          edits.push_back({"max_tokens", "1", Where::kNested});
-          edits.push_back({"min_tokens", "1", Where::kNested});
-        } else {
-          edits.push_back({"sampling_params", R"({"max_tokens":1,"min_tokens":1})"});
-        }
-        break;
+  Order order() const override { return Order::kSerial; }
+  bool leases() const override { return true; }
+  bool pulls() const override { return pull_ == Pull::kYes; }
+
+  std::vector<Edit> prefill_edits(Api api, const openai::BodyIndex& body,
+                                  const Pairing& pairing) const override {
+    std::vector<Edit> edits = primed(api, body, Caps::kAll);
+    std::string ask(kAsk);
+    if (pulls() && pairing.source && pairing.source->at != pairing.prefiller) {
+      ask.pop_back();
+      ask += fmt::format(R"(,"remote_kv_source":{}}})",
+                         p2p_peer(pairing.source->request_id, pairing.source->at, ports_));
     }
+    edits.insert(edits.begin(), {kParams, std::move(ask)});
     return edits;
   }
 
@@ -94,16 +84,25 @@ class Nixlv2 final : public Connector {
     return out;
   }
 
-  std::vector<Edit> decode_edits(const Handover* handover) const override {
-    return {{kParams, handover == nullptr ? std::nullopt : std::optional(handover->params)}};
+  std::vector<Edit> decode_edits(const Handover& handover, const Pairing&) const override {
+    return {{kParams, handover.params}};
   }
+  std::vector<Edit> local_edits(const Pairing& pairing) const override {
+    if (!pulls() || !pairing.source) return {{kParams, std::nullopt}};
+    return {
+        {kParams, fmt::format(R"({{"remote_kv_source":{}}})",
+                              p2p_peer(pairing.source->request_id, pairing.source->at, ports_))}};
+  }
+
+ private:
+  EnginePorts ports_;
+  Pull pull_;
 };
 
 }  // namespace
 
-const Connector& nixlv2() {
-  static const Nixlv2 instance;
-  return instance;
+std::unique_ptr<Connector> make_nixlv2(const EnginePorts& ports, Pull pull) {
+  return std::make_unique<Nixlv2>(ports, pull);
 }
 
 }  // namespace baton::sidecar
