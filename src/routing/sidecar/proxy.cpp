@@ -10,97 +10,19 @@
 #include "base/async/finish_by.hpp"
 #include "base/core/assert.hpp"
 #include "base/text/json.hpp"
+#include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
-#include "routing/sidecar/store_answer.hpp"
 
 namespace baton::sidecar {
 
 namespace {
 
 constexpr std::size_t kMaxBody = 64 << 20;
-constexpr Nanos kReleaseTimeout = std::chrono::seconds(2);
 constexpr std::string_view kNotReady =
     "The decode node is not ready. Please check that the vLLM service is running and the port "
     "configuration is correct.";
 
-Leg leg_of(const http::Failure& failure) {
-  switch (failure.kind) {
-    case http::Failure::Kind::kRefused:
-      return {Leg::Kind::kRefused, 0};
-    case http::Failure::Kind::kTimeout:
-      return {Leg::Kind::kTimeout, 0};
-    default:
-      return {.kind = Leg::Kind::kLost, .status = 0, .kept = failure.kept};
-  }
-}
-
-// The engine is not there, or says so.
-bool is_away(const Leg& leg) {
-  return leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost ||
-         leg.kind == Leg::Kind::kTimeout || leg.kind == Leg::Kind::kBroken ||
-         (leg.kind == Leg::Kind::kAnswered && leg.status >= 502 && leg.status <= 504);
-}
-
-std::string_view label(Leg::Kind kind) {
-  switch (kind) {
-    case Leg::Kind::kAnswered:
-      return "answered";
-    case Leg::Kind::kUnusable:
-      return "unusable";
-    case Leg::Kind::kBroken:
-      return "broken";
-    case Leg::Kind::kRefused:
-      return "refused";
-    case Leg::Kind::kLost:
-      return "lost";
-    case Leg::Kind::kTimeout:
-      return "timeout";
-    case Leg::Kind::kOpen:
-      return "open";
-  }
-  return "";
-}
-
-// How many prompt tokens the prefill engine says it dealt with; nullopt when it does not tell.
-std::optional<std::uint64_t> told_tokens(const http::Headers& headers) {
-  std::optional<std::uint64_t> sum;
-  for (std::string_view name : {"x-baton-computed-tokens", "x-baton-cached-tokens"}) {
-    auto text = headers.get(name);
-    std::uint64_t count = 0;
-    if (!text) continue;
-    auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), count);
-    if (failed == std::errc()) sum = sum.value_or(0) + count;
-  }
-  return sum;
-}
-
 }  // namespace
-
-struct Proxy::Call {
-  http::Exchange& exchange;
-  Api api;
-  http::Endpoint decoder;
-  std::string body;
-  Deadline deadline;
-  bool hurried;  // the client's own limit is the deadline
-  Transaction transaction;
-  http::RequestHead head;                    // as both legs send it
-  std::optional<openai::BodyIndex> index{};  // when two legs are wanted
-  std::vector<http::Endpoint> prefillers{};  // in the order of trial
-  bool budget_taken = false;
-  Pairing pairing{};
-
-  std::string_view no_prefill = "not-requested";
-  std::string error{};  // of the last failed leg
-
-  http::ResponseHead prefill_head{};
-  std::string prefill_body{};
-  std::optional<Nanos> prefill_time{};
-  Handover handover{};
-  std::optional<http::Response> answer{};  // of the decode leg
-
-  const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
-};
 
 // However the request ends, also by cancellation: the lease goes back, the outcome is counted.
 struct Proxy::Closing {
@@ -311,18 +233,6 @@ Task<bool> Proxy::admit(Call& call) {
   co_return true;
 }
 
-// Another engine that has a prefix; one that cannot be used is passed over (llm-d).
-void Proxy::read_source(Call& call) {
-  auto text = call.exchange.head().headers.get(kKvSourceHeader);
-  if (!text || !connector_->pulls()) return;
-  auto source = http::parse_endpoint(without_scheme(*text));
-  bool self = source && !config_.pod_ip.empty() && source->host == config_.pod_ip &&
-              source->port - config_.ports.serving == call.decoder.port - config_.decoder.port;
-  if (!source || self) return;
-  if (!allowed(*source)) return deps_.probe.refused("allowlist");
-  call.pairing.source = KvSource{*std::move(source), uuid4(deps_.random)};
-}
-
 Task<void> Proxy::run(Call& call) {
   Transaction& t = call.transaction;
   bool two_legs = !call.prefillers.empty();
@@ -335,79 +245,6 @@ Task<void> Proxy::run(Call& call) {
     if (answered) co_return;
   }
   co_await run_legs(call, t.begin(call.prefillers.size(), deps_.clock.now()));
-}
-
-// Both legs at once. The prefill goes on by itself: when its client leaves too, as the engines
-// settle between themselves what becomes of the KV.
-Action Proxy::start_beside(Call& call) {
-  Mono now = deps_.clock.now();
-  std::optional<Breaker::Pass> pass = breakers_.of(call.prefiller()).admit(now);
-  if (!pass) {
-    deps_.probe.prefill_attempted(label(Leg::Kind::kOpen));
-    Action action = call.transaction.begin(1, now);
-    BATON_ASSERT(action == Action::kPrefill);
-    call.error = fmt::format("the prefill engine at {} keeps failing and is left alone for now",
-                             http::to_string(call.prefiller()));
-    return budgeted(call, call.transaction.on_prefill({.kind = Leg::Kind::kOpen}, now));
-  }
-  call.pairing.prefiller = call.prefiller();
-  std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
-  beside_.spawn(prefill_beside(call.prefiller(), call.head, call.index->splice(edits).join(),
-                               call.deadline, *pass));
-  return call.transaction.begin_parallel();
-}
-
-Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
-                                 Deadline deadline, Breaker::Pass pass) {
-  std::array<std::string_view, 1> pieces = {body};
-  Mono begin = deps_.clock.now();
-  auto sent = co_await prefill_client_.send(to, head, pieces, deadline);
-  Leg leg;
-  if (sent) {
-    auto whole = co_await sent->read_all(kMaxAnswer, deadline);
-    leg = whole ? Leg{.status = sent->head().status} : leg_of(whole.error());
-  } else {
-    leg = leg_of(sent.error());
-  }
-  deps_.probe.prefill_attempted(label(leg.kind));
-  deps_.probe.prefill_took(deps_.clock.now() - begin);
-  Breaker& breaker = breakers_.of(to);
-  if (is_away(leg)) {
-    breaker.on_failure(pass, deps_.clock.now());
-  } else {
-    breaker.on_success();
-  }
-}
-
-// Asks the decode engine alone first when the client sets a threshold. False: the prompt is not in
-// the store, nothing was sent to the client.
-Task<bool> Proxy::answered_by_decode(Call& call) {
-  if (!call.index->find("cache_hit_threshold")) co_return false;
-  std::array<std::string_view, 1> pieces = {call.body};
-  auto sent = co_await decode_client_.send(call.decoder, call.head, pieces, call.deadline);
-  if (!sent) co_return false;  // the second try tells the client
-  StoreAnswer seen;
-  bool good = sent->head().status >= 200 && sent->head().status < 300;
-  bool whole = false;
-  while (good && !whole && !seen.settled(sent->head())) {
-    auto piece = co_await sent->read_some(call.deadline);
-    if (!piece || !seen.add(*piece)) co_return false;
-    whole = piece->empty();
-  }
-  if (good && seen.missed(sent->head())) co_return false;
-  (void)call.transaction.begin(0, deps_.clock.now());
-  (void)call.transaction.on_decode({.status = sent->head().status}, deps_.clock.now());
-  call.no_prefill = "in-store";
-  call.prefillers.clear();
-  http::ResponseHead head = sent->head();
-  http::remove_hop_by_hop(head.headers);
-  add_proof(call, head.headers);
-  if (!good) head.headers.set("x-baton-error-hop", "decode");
-  Relayed relayed =
-      co_await relay_after(call.exchange, std::move(head), seen.text(), *sent, call.deadline);
-  if (relayed == Relayed::kWhole) call.transaction.on_sent();
-  if (relayed == Relayed::kEngineBroke) call.transaction.on_broken();
-  co_return true;
 }
 
 Task<void> Proxy::run_legs(Call& call, Action action) {
@@ -557,87 +394,6 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     deps_.probe.fell_back("decode");
   }
   co_return next;
-}
-
-Task<void> Proxy::relay_prefill(Call& call) {
-  http::ResponseHead head = std::move(call.prefill_head);
-  http::remove_hop_by_hop(head.headers);
-  head.headers.set("x-baton-error-hop", "prefill");
-  head.headers.set("x-baton-prefill", http::to_string(call.prefiller()));
-  (void)co_await call.exchange.respond(std::move(head), call.prefill_body);
-  call.transaction.on_sent();
-}
-
-// How the prompt was prefilled, as far as it is known.
-void Proxy::add_proof(const Call& call, http::Headers& into) const {
-  const Transaction& t = call.transaction;
-  if (t.attempts() > 1) {
-    into.set("x-baton-prefill-attempts", std::to_string(t.attempts()));
-  }
-  if (call.prefillers.empty() || t.fell_back()) {
-    into.set("x-baton-prefill",
-             fmt::format("none; reason={}", t.fell_back() ? "fallback" : call.no_prefill));
-    return;
-  }
-  into.set("x-baton-prefill", http::to_string(call.prefiller()));
-  auto tokens = told_tokens(call.prefill_head.headers);
-  if (tokens) into.set("x-baton-prefill-tokens", std::to_string(*tokens));
-  if (call.prefill_time) {
-    into.add("Server-Timing", fmt::format("prefill;dur={:.1f}", millis(*call.prefill_time)));
-  }
-}
-
-Task<void> Proxy::stream(Call& call) {
-  http::ResponseHead head = call.answer->head();
-  http::remove_hop_by_hop(head.headers);
-  add_proof(call, head.headers);
-  bool good = head.status >= 200 && head.status < 300;
-  if (!good) head.headers.set("x-baton-error-hop", "decode");
-  Relayed relayed = Relayed::kWhole;
-  if (good && connector_->order() == Order::kSerial && !call.prefillers.empty() &&
-      !call.transaction.fell_back()) {
-    relayed = co_await relay_with_usage(call.exchange, std::move(head), *call.answer, call.deadline,
-                                        call.handover.cached_tokens);
-  } else {
-    relayed = co_await relay(call.exchange, std::move(head), *call.answer, call.deadline);
-  }
-  if (relayed == Relayed::kWhole) call.transaction.on_sent();
-  if (relayed == Relayed::kEngineBroke) call.transaction.on_broken();
-}
-
-Task<void> Proxy::fail(Call& call) {
-  bool prefill = call.transaction.outcome() == Outcome::kPrefillFailed;
-  co_await respond_error(call.exchange, call.transaction.status(), call.error,
-                         prefill ? "prefill" : "decode");
-  call.transaction.on_sent();
-}
-
-// The KV that the prefill engine keeps for us will not be pulled: tell it.
-void Proxy::give_back(Call& call) {
-  if (!call.transaction.owes_release()) return;
-  call.transaction.on_released();
-  if (call.handover.lease_token.empty() || call.handover.request_id.empty()) {
-    deps_.probe.lease_abandoned("unleased");  // not an engine of ours: its own timeout ends it
-    return;
-  }
-  using text::json::Object;
-  std::string body = text::json::dump(Object{{"remote_request_id", call.handover.request_id},
-                                             {"lease_token", call.handover.lease_token}});
-  releases_.spawn(release(call.prefiller(), std::move(body)));
-}
-
-Task<void> Proxy::release(http::Endpoint to, std::string body) {
-  http::RequestHead head{"POST", "/baton/v1/kv/release", {{"Content-Type", "application/json"}}};
-  std::array<std::string_view, 1> pieces = {body};
-  Deadline deadline = Deadline::in(deps_.clock, kReleaseTimeout);
-  auto answer = co_await prefill_client_.send(to, head, pieces, deadline);
-  if (!answer) {
-    deps_.probe.lease_abandoned("unreachable");
-    co_return;
-  }
-  int status = answer->head().status;
-  deps_.probe.lease_abandoned(status >= 200 && status < 300 ? "released" : "ignored");
-  (void)co_await answer->read_all(kMaxAnswer, deadline);  // the connection is used again
 }
 
 }  // namespace baton::sidecar

@@ -1,0 +1,45 @@
+#pragma once
+// One generation request on its way through the proxy. Internal to the folder.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "routing/sidecar/proxy.hpp"
+
+namespace baton::sidecar {
+
+struct Proxy::Call {
+  http::Exchange& exchange;
+  Api api;
+  http::Endpoint decoder;
+  std::string body;
+  Deadline deadline;
+  bool hurried;  // the client's own limit is the deadline
+  Transaction transaction;
+  http::RequestHead head;                    // as both legs send it
+  std::optional<openai::BodyIndex> index{};  // when two legs are wanted
+  std::vector<http::Endpoint> prefillers{};  // in the order of trial
+  bool budget_taken = false;
+  Pairing pairing{};
+
+  std::string_view no_prefill = "not-requested";
+  std::string error{};  // of the last failed leg
+
+  http::ResponseHead prefill_head{};
+  std::string prefill_body{};
+  std::optional<Nanos> prefill_time{};
+  Handover handover{};
+  std::optional<http::Response> answer{};  // of the decode leg
+
+  const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
+};
+
+// What became of a leg that never got as far as HTTP.
+Leg leg_of(const http::Failure& failure);
+// The engine is not there, or says so.
+bool is_away(const Leg& leg);
+std::string_view label(Leg::Kind kind);  // for metrics
+
+}  // namespace baton::sidecar
