@@ -62,7 +62,9 @@ Result<kube::Object> MeteredCluster::patch(const kube::ObjectKey& key,
                                            const kube::Object& merge_patch, kube::DryRun dry_run,
                                            Deadline deadline) {
   BATON_TRY_ASSIGN(const auto by, write_by(deadline));
-  return counted(verb_of("patch", dry_run), inner_.patch(key, merge_patch, dry_run, by));
+  const auto verb =
+      key.type.kind == "Event" ? std::string_view("event") : verb_of("patch", dry_run);
+  return counted(verb, inner_.patch(key, merge_patch, dry_run, by));
 }
 
 Result<kube::Object> MeteredCluster::create_subresource(const kube::ObjectKey& key,

@@ -57,7 +57,7 @@ Reconciler::Reconciler(Deps deps, Config config)
                                           const kube::SnapshotPtr& now) { tell(before, now); });
   }
   deps_.registry.gauge_callback("baton_controller_queue_depth",
-                                "Services that wait to be looked at.", {},
+                                "Services and configurations that are due or being looked at.", {},
                                 [this] { return static_cast<double>(queue_.depth()); });
   deps_.registry.gauge_callback("baton_controller_cache_objects", "Objects in the cache.", {},
                                 [this] { return static_cast<double>(cache_.size()); });

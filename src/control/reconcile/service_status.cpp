@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "control/plan/child_name.hpp"
 #include "control/reconcile/conditions.hpp"
@@ -167,6 +168,11 @@ class Writer {
   // It did all of it.
   bool passed(Step step) const { return !outcome_.failure || outcome_.failure->step > step; }
 
+  // The condition tells of this pass's failure.
+  bool fails(std::string_view condition) const {
+    return outcome_.failure && failed(*outcome_.failure).type == condition;
+  }
+
   void erase(std::string_view member) {
     if (auto* members = status_.if_object()) members->erase(member);
   }
@@ -191,6 +197,8 @@ class Writer {
   void put_workload_conditions() {
     for (const auto& entry : kWorkloads) {
       if (!passed(entry.step)) continue;
+      // Set once: whatever it was in between would count as a transition, pass after pass.
+      if (fails(entry.condition)) continue;
       const auto* child = child_of(entry);
       if (child == nullptr) {
         conditions_.remove(entry.condition);
@@ -203,14 +211,19 @@ class Writer {
   }
 
   void put_scaling() {
-    conditions_.remove("ScalingReady");
-    conditions_.remove("PrefillScalingReady");
+    std::set<std::string_view> told;
     const auto name = kube::name_of(outcome_.service);
     for (const auto* child : outcome_.children) {
       if (!is_scaling(*child)) continue;
       const bool prefill = kube::name_of(*child) == plan::child_name(name, "-kserve-prefill-hpa") ||
                            kube::name_of(*child) == plan::child_name(name, "-kserve-prefill-keda");
-      conditions_.set(scaling_condition(prefill ? "PrefillScalingReady" : "ScalingReady", *child));
+      const std::string_view type = prefill ? "PrefillScalingReady" : "ScalingReady";
+      conditions_.set(scaling_condition(type, *child));
+      told.insert(type);
+    }
+    // Not before the others are set: one that is set anew counts as a transition.
+    for (const std::string_view type : {"ScalingReady", "PrefillScalingReady"}) {
+      if (!told.contains(type)) conditions_.remove(type);
     }
   }
 
@@ -237,6 +250,9 @@ class Writer {
   }
 
   void put_router() {
+    // A Gateway that is not referred to any more says nothing of the router.
+    const auto& refs = items(outcome_.plan.merged, {"spec", "router", "gateway", "refs"});
+    if (refs.empty() && !fails("GatewaysReady")) conditions_.remove("GatewaysReady");
     if (!passed(Step::kRoute)) return;
     put_router_conditions(outcome_.router, conditions_);
     put_routing(outcome_.router, outcome_.addresses, outcome_.plan.group, status_);

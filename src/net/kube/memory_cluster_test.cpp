@@ -205,6 +205,26 @@ TEST(Backlog, DoublesTheWaitOfARetryUpToTheCeilingUntilForgotten) {
   EXPECT_EQ(backlog.next_due() - clock.now(), Millis(10));
 }
 
+TEST(Backlog, IsBusyWithWhatIsDueOrInWorkAndNotWithWhatWaits) {
+  ManualClock clock;
+  Backlog backlog({.base = Millis(10), .max = Millis(35)});
+  EXPECT_EQ(backlog.busy(clock.now()), 0);
+  backlog.add("later", clock.now() + std::chrono::hours(1));
+  backlog.add("now", clock.now());
+  EXPECT_EQ(backlog.busy(clock.now()), 1);
+  EXPECT_EQ(backlog.take(clock.now()), "now");
+  backlog.add("now", clock.now());
+  EXPECT_EQ(backlog.busy(clock.now()), 1);
+  backlog.done("now");
+  EXPECT_EQ(backlog.busy(clock.now()), 1);
+  EXPECT_EQ(backlog.take(clock.now()), "now");
+  backlog.retry("now", clock.now());
+  backlog.done("now");
+  EXPECT_EQ(backlog.busy(clock.now()), 0);
+  clock.advance(Millis(10));
+  EXPECT_EQ(backlog.busy(clock.now()), 1);
+}
+
 TEST(WorkQueue, GivesEveryKeyToOneWorkerAndEndsOnClose) {
   SystemClock clock;
   WorkQueue queue(clock);

@@ -36,6 +36,13 @@ Mono Backlog::next_due() const {
   return first;
 }
 
+std::size_t Backlog::busy(Mono now) const {
+  const auto due = std::ranges::count_if(due_, [&](const auto& entry) {
+    return entry.second <= now && !in_work_.contains(entry.first);
+  });
+  return in_work_.size() + static_cast<std::size_t>(due);
+}
+
 void WorkQueue::add_after(const std::string& key, Nanos delay) {
   const std::lock_guard lock(mutex_);
   backlog_.add(key, clock_.now() + delay);
@@ -75,7 +82,7 @@ void WorkQueue::done(const std::string& key) {
 
 std::size_t WorkQueue::depth() {
   const std::lock_guard lock(mutex_);
-  return backlog_.waiting();
+  return backlog_.busy(clock_.now());
 }
 
 void WorkQueue::close() {

@@ -33,7 +33,8 @@ class Backlog {
   void done(const std::string& key) { in_work_.erase(key); }
   // When take() may have something next; Mono::max() when nothing waits.
   Mono next_due() const;
-  std::size_t waiting() const { return due_.size(); }
+  // Keys that are due or in work; those that wait for their time are not.
+  std::size_t busy(Mono now) const;
 
  private:
   Config config_;
@@ -56,7 +57,7 @@ class WorkQueue {
   std::optional<std::string> next();
   void done(const std::string& key);
   void close();
-  std::size_t depth();  // keys that wait, due or not
+  std::size_t depth();  // Backlog::busy
 
  private:
   const Clock& clock_;

@@ -34,9 +34,9 @@ LWS_TYPE = "leaderworkersets.leaderworkerset.x-k8s.io"
 
 
 class ControlPlane:
-    """Every wait has a deadline and ends in NotReady with the end of the log."""
+    """Every wait has a deadline and ends in NotReady with the end of the log. `without`: of CONTROLLERS, those that are not to run."""
 
-    def __init__(self, folder, api_arguments=(), manager_arguments=()):
+    def __init__(self, folder, api_arguments=(), manager_arguments=(), without=()):
         self.folder = Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.programs = binaries.ensure()
@@ -51,7 +51,7 @@ class ControlPlane:
         self.parts: dict[str, Part] = {}
         self._add_etcd(ports["etcd"], ports["etcd_peer"])
         self._add_api_server(ports["etcd"], list(api_arguments))
-        self._add_controller_manager(ports["manager"], list(manager_arguments))
+        self._add_controller_manager(ports["manager"], [name for name in CONTROLLERS if name not in without], list(manager_arguments))
 
     def _ports(self, *names) -> dict:
         """The same in each life of the folder: kubeconfigs stay good over `down` and `up`."""
@@ -89,13 +89,13 @@ class ControlPlane:
             "--allow-privileged=true", *more,
         ], lambda: answers(f"{self.server}/readyz", self.identities.ca, token=identities.ADMIN_TOKEN))  # fmt: skip
 
-    def _add_controller_manager(self, port, more):
+    def _add_controller_manager(self, port, controllers, more):
         user = self.identities.token_user("controller-manager", identities.CONTROLLER_MANAGER_TOKEN)
         self._add("kube-controller-manager", "kube-controller-manager", [
             f"--kubeconfig={user}", "--bind-address=127.0.0.1", f"--secure-port={port}", "--leader-elect=false",
             "--use-service-account-credentials=true",  # each controller with its own rights, as in production
             f"--service-account-private-key-file={self.folder}/sa.key", f"--root-ca-file={self.identities.ca}",
-            f"--controllers={','.join(CONTROLLERS)}", "--concurrent-gc-syncs=4", *more,
+            f"--controllers={','.join(controllers)}", "--concurrent-gc-syncs=4", *more,
         ], lambda: answers(f"https://127.0.0.1:{port}/healthz"))  # fmt: skip
 
     # --- life

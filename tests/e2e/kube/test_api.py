@@ -69,13 +69,13 @@ def test_plain_apply_works_and_two_appliers_share_a_pod_by_container(defined):
 
 
 def test_the_controllers_webhooks_default_refuse_warn_and_convert(own_plane, tmp_path):
-    health = free_port()
+    health, hooks = free_port(), free_port()
     objects = tmp_path / "crds.yaml"
-    objects.write_text(crds("--webhooks", "--url", "https://127.0.0.1:9443"))
+    objects.write_text(crds("--webhooks", "--url", f"https://127.0.0.1:{hooks}"))
     own_plane.kubectl("create", "namespace", "kserve")
     own_plane.install_definitions(objects)
     controller = Part("controller", [
-        BATON, "controller", "--kubeconfig", own_plane.admin, "--system-namespace", "kserve",
+        BATON, "controller", "--kubeconfig", own_plane.admin, "--system-namespace", "kserve", "--webhook-port", hooks,
         "--metrics-bind-address", "0", "--health-probe-bind-address", f"127.0.0.1:{health}",
     ], tmp_path / "controller.log", ready=lambda: answers(f"http://127.0.0.1:{health}/healthz", wanted=None))  # fmt: skip
     controller.start()
