@@ -1,0 +1,83 @@
+"""The picker dies, comes back, loses and gains pods: with failure mode open requests go on, closed they fail soon and clearly."""
+import http.client
+
+import pytest
+
+from gateway import EchoPod, Envoy, Picker, call, completion, wait_until
+
+
+def test_no_pod_gets_a_503_with_the_reason():
+    with Picker([]) as picker, Envoy(picker, []) as envoy:
+        answer = call(envoy.port, "POST", "/v1/completions", completion())
+        assert answer.status == 503
+        assert answer.headers["x-llm-d-request-dropped-reason"] == "rejected-no-endpoints"
+        assert call(envoy.port, "GET", "/v1/models").status == 500
+
+
+def test_a_dead_picker_fails_requests_when_closed(envoy, picker, pod):
+    picker.kill()
+    answer = call(envoy.port, "POST", "/v1/completions", completion())
+    assert answer.status >= 500
+    assert pod.requests == 0
+
+
+def test_a_dead_picker_lets_requests_pass_when_open(picker, pod):  # epp:E008
+    # Buffered: in full duplex Envoy has handed the body over before it sees that the picker is gone, and answers 500.
+    with Envoy(picker, [pod.port], "BUFFERED", failure_open=True, buffer=1 << 20) as envoy:
+        picker.kill()
+        answer = call(envoy.port, "POST", "/v1/completions", completion())
+        assert answer.status == 200, answer.body
+
+
+def test_routing_resumes_when_the_picker_is_back(envoy, picker):  # epp:E003
+    connection = http.client.HTTPConnection("127.0.0.1", envoy.port, timeout=30)
+    connection.request("POST", "/v1/completions", completion(stream=True), {"x-stream": "1000", "x-pause": "0.05"})
+    answer = connection.getresponse()
+    answer.read1(100)
+    picker.kill()
+    picker.start()
+    wait_until(lambda: call(envoy.port, "POST", "/v1/completions", completion()).status == 200, "routing to resume", step=0.2)
+    connection.close()
+
+
+@pytest.mark.parametrize("failure_open", [False, True])
+def test_a_picker_killed_mid_body_ends_the_request_without_a_hang(picker, pod, failure_open):
+    with Envoy(picker, [pod.port], failure_open=failure_open) as envoy:
+        body = completion(100_000)
+        connection = http.client.HTTPConnection("127.0.0.1", envoy.port, timeout=30)
+        connection.putrequest("POST", "/v1/completions")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders()
+        connection.send(body[:50_000])
+        wait_until(lambda: picker.metric("baton_epp_streams") == 1, "the picker to see the request")
+        picker.kill()
+        try:
+            connection.send(body[50_000:])
+            status = connection.getresponse().status
+        except ConnectionError:
+            status = 0  # reset while it was being sent: an end as well
+        assert status == 0 or status >= 500 or (failure_open and status == 200)
+
+
+def test_a_picker_killed_mid_answer_ends_the_answer_without_a_hang(envoy, picker):
+    connection = http.client.HTTPConnection("127.0.0.1", envoy.port, timeout=30)
+    connection.request("POST", "/v1/completions", completion(stream=True), {"x-stream": "1000", "x-pause": "0.05"})
+    answer = connection.getresponse()
+    answer.read1(100)
+    picker.kill()
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        answer.read()
+
+
+def test_a_pod_that_comes_is_used_and_one_that_goes_is_not(envoy, picker, pod):
+    with EchoPod() as other:
+        picker.endpoints([pod.endpoint("a"), other.endpoint("b")])
+        wait_until(lambda: call(envoy.port, "POST", "/v1/completions", completion()).status == 200 and other.requests > 0,
+                   "the new pod to be used")
+        picker.endpoints([other.endpoint("b")])
+
+        def only_other():
+            before = pod.requests
+            return all(call(envoy.port, "POST", "/v1/completions", completion()).status == 200 for _ in range(5)) and pod.requests == before
+
+        wait_until(only_other, "the pod that went to be left alone")
