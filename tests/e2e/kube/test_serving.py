@@ -1,4 +1,5 @@
 """From `kubectl apply` to tokens and back to nothing: controller, workload controllers, pods as processes, gateway."""
+import itertools
 import json
 
 import pytest
@@ -103,3 +104,31 @@ def test_a_seed_manifest_serves_scales_changes_and_leaves_nothing(serving):
         return status == 404 or (status == 503 and "no service is known" in body)
 
     wait_until(unknown, "the model unknown to the gateway")
+
+
+def test_seed_example_3_serves_with_a_real_group_of_two_pods(serving):
+    """The prefill side is a LeaderWorkerSet: its own controller makes the pods, `baton node` runs them."""
+    plane, namespace, name = serving.plane, "multi-node", "llama2-70b-multinode-pd"
+    plane.kubectl("create", "namespace", namespace)
+    plane.wait_for("serviceaccount", "default", namespace)
+    plane.start_lws()
+    plane.kubectl("apply", "-n", namespace, "-f", SEED / "example3-llama2-70b-multinode-pd.yaml")
+    group = f"{name}-kserve-mn-prefill-0"
+    in_group = f"leaderworkerset.sigs.k8s.io/name={name}-kserve-mn-prefill"
+    pods = {pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, in_group, 120)}
+    assert pods == {group, f"{group}-1"}
+    wait_ready_pods(plane, namespace, 8, f"app.kubernetes.io/name={name},llm-d.ai/role=decode", 120)
+    service = wait_ready(plane, name, namespace)
+    assert service["status"]["workloads"]["prefill"]["kind"] == "LeaderWorkerSet"
+
+    prompts = (f"Story {number}. {PROMPT}" for number in itertools.count())  # none that a decode pod has seen
+
+    def told():
+        status, headers, body = serving.chat("llama2-70b", next(prompts))
+        return status == 200 and body["choices"][0]["message"]["content"] and int(headers["x-baton-remote-tokens"]) > 0
+
+    wait_until(told, "an answer whose prompt the group computed", 30, step=0.2)
+
+    plane.kubectl("delete", "llmisvc", name, "-n", namespace)
+    wait_until(lambda: not children(plane, namespace), "no children", 90, step=0.3)
+    assert plane.get("leaderworkersets,statefulsets", "-n", namespace)["items"] == []
