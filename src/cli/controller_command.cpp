@@ -51,7 +51,7 @@ struct Options {
   std::string kubeconfig, context;
   std::string metrics = "0.0.0.0:8443";
   std::string health = "0.0.0.0:8081";
-  int workers = 4;
+  int workers = 16;
   int webhook_port = 9443;
   double migration_timeout = 1;  // hours
   bool leader_elect = false;

@@ -89,6 +89,17 @@ Object content(Object object) {
   return object;
 }
 
+// Of what is wanted, given what is there: replicas that are as wanted are as good as left open, and
+// a plan that keeps the live number says it from the second pass on.
+std::uint64_t digest_beside(const Object& live, const Object& wanted) {
+  const auto* number = wanted.find_path({"spec", "replicas"});
+  const auto* there = live.find_path({"spec", "replicas"});
+  if (number == nullptr || there == nullptr || *number != *there) return kube::digest(wanted);
+  Object open = wanted;
+  open["spec"].if_object()->erase("replicas");
+  return kube::digest(open);
+}
+
 }  // namespace
 
 Object updated(const Object& live, const Object& wanted) {
@@ -147,39 +158,37 @@ bool Applier::controls(const Object& object) const {
 }
 
 Result<kube::SnapshotPtr> Applier::settled(const kube::ObjectKey& key, const Object& live,
-                                           std::uint64_t wanted_digest) {
+                                           const Object& wanted) {
   auto snapshot =
       std::make_shared<const kube::Snapshot>(kube::Snapshot{live, kube::digest_of_content(live)});
-  deps_.ledger.put(kube::uid_of(service_), key, {wanted_digest, snapshot->content});
+  deps_.ledger.put(kube::uid_of(service_), key, {digest_beside(live, wanted), snapshot->content});
   return kube::SnapshotPtr(std::move(snapshot));
 }
 
 Result<kube::SnapshotPtr> Applier::apply(const Object& wanted) {
   BATON_TRY_ASSIGN(const auto key, kube::key_of(wanted));
   const auto context = kube::to_string(key);
-  const auto wanted_digest = kube::digest(wanted);
   const auto known = deps_.cache.get(key);
   if (known && controls(known->object) && !kube::is_deleting(known->object) &&
-      deps_.ledger.has(kube::uid_of(service_), key, {wanted_digest, known->content})) {
+      deps_.ledger.has(kube::uid_of(service_), key,
+                       {digest_beside(known->object, wanted), known->content})) {
     return known;
   }
-  auto done = known ? reconcile(key, wanted, wanted_digest) : create(wanted, wanted_digest);
+  auto done = known ? reconcile(key, wanted) : create(key, wanted);
   return std::move(done).with(context);
 }
 
-Result<kube::SnapshotPtr> Applier::create(const Object& wanted, std::uint64_t wanted_digest) {
-  BATON_TRY_ASSIGN(const auto key, kube::key_of(wanted));
+Result<kube::SnapshotPtr> Applier::create(const kube::ObjectKey& key, const Object& wanted) {
   auto made = deps_.cluster.create(wanted, kube::DryRun::kNo, deadline_);
   // The cache does not have it yet, or leaves it out for want of our labels.
-  if (!made && made.error().code() == Code::kConflict) return reconcile(key, wanted, wanted_digest);
+  if (!made && made.error().code() == Code::kConflict) return reconcile(key, wanted);
   if (!made) return std::move(made).error();
   tell_("Created", *made);
   expectations_.push_back(kube::written(*made));
-  return settled(key, *made, wanted_digest);
+  return settled(key, *made, wanted);
 }
 
-Result<kube::SnapshotPtr> Applier::reconcile(const kube::ObjectKey& key, const Object& wanted,
-                                             std::uint64_t wanted_digest) {
+Result<kube::SnapshotPtr> Applier::reconcile(const kube::ObjectKey& key, const Object& wanted) {
   for (int attempt = 0;; ++attempt) {
     auto live = deps_.cluster.get(key, deadline_);
     if (!live && live.error().code() == Code::kNotFound && attempt == 0) {
@@ -187,7 +196,7 @@ Result<kube::SnapshotPtr> Applier::reconcile(const kube::ObjectKey& key, const O
       if (!made) return std::move(made).error();
       tell_("Created", *made);
       expectations_.push_back(kube::written(*made));
-      return settled(key, *made, wanted_digest);
+      return settled(key, *made, wanted);
     }
     if (!live) return std::move(live).error();
     if (!controls(*live)) return conflict("exists and is not controlled by this service");
@@ -195,13 +204,13 @@ Result<kube::SnapshotPtr> Applier::reconcile(const kube::ObjectKey& key, const O
       return unavailable("is being deleted; it is made again after that");
     const auto next = updated(*live, wanted);
     auto shown = deps_.cluster.update(next, kube::DryRun::kYes, deadline_);
-    if (shown && same_content(*shown, *live)) return settled(key, *live, wanted_digest);
+    if (shown && same_content(*shown, *live)) return settled(key, *live, wanted);
     auto written =
         shown ? deps_.cluster.update(next, kube::DryRun::kNo, deadline_) : std::move(shown);
     if (written) {
       tell_("Updated", *written);
       expectations_.push_back(kube::written(*written));
-      return settled(key, *written, wanted_digest);
+      return settled(key, *written, wanted);
     }
     if (written.error().code() != Code::kConflict || attempt == kube::kConflictRetries) {
       return std::move(written).error();

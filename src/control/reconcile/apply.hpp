@@ -60,11 +60,10 @@ class Applier {
   const std::vector<kube::Expectation>& expectations() const { return expectations_; }
 
  private:
-  Result<kube::SnapshotPtr> create(const kube::Object& wanted, std::uint64_t wanted_digest);
-  Result<kube::SnapshotPtr> reconcile(const kube::ObjectKey& key, const kube::Object& wanted,
-                                      std::uint64_t wanted_digest);
+  Result<kube::SnapshotPtr> create(const kube::ObjectKey& key, const kube::Object& wanted);
+  Result<kube::SnapshotPtr> reconcile(const kube::ObjectKey& key, const kube::Object& wanted);
   Result<kube::SnapshotPtr> settled(const kube::ObjectKey& key, const kube::Object& live,
-                                    std::uint64_t wanted_digest);
+                                    const kube::Object& wanted);
 
   const Deps deps_;
   const kube::Object& service_;

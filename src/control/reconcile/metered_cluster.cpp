@@ -9,9 +9,11 @@ std::string_view verb_of(std::string_view verb, kube::DryRun dry_run) {
   return dry_run == kube::DryRun::kYes ? std::string_view("dry-run") : verb;
 }
 
+bool is_event(const kube::Type& type) { return type.kind == "Event"; }
+
 // Events tell of the others and are counted apart.
 std::string_view verb_of(std::string_view verb, kube::DryRun dry_run, const kube::Object& object) {
-  return object.string_at({"kind"}) == "Event" ? std::string_view("event") : verb_of(verb, dry_run);
+  return is_event(kube::type_of(object)) ? std::string_view("event") : verb_of(verb, dry_run);
 }
 }  // namespace
 
@@ -62,8 +64,7 @@ Result<kube::Object> MeteredCluster::patch(const kube::ObjectKey& key,
                                            const kube::Object& merge_patch, kube::DryRun dry_run,
                                            Deadline deadline) {
   BATON_TRY_ASSIGN(const auto by, write_by(deadline));
-  const auto verb =
-      key.type.kind == "Event" ? std::string_view("event") : verb_of("patch", dry_run);
+  const auto verb = is_event(key.type) ? std::string_view("event") : verb_of("patch", dry_run);
   return counted(verb, inner_.patch(key, merge_patch, dry_run, by));
 }
 

@@ -119,6 +119,24 @@ TEST_F(ReconcileTest, IsReadyOnceEverythingItNeedsIs) {
   EXPECT_EQ(service().string_at({"status", "url"}), "http://127.0.0.1:8080/default/storyteller");
 }
 
+// Nor of the picker's Deployment, whose plan leaves replicas open once and keeps the live ones
+// then.
+TEST_F(ReconcileTest, AsksTheServerOnceAboutAServiceAndNeverAboutItsNewChildren) {
+  create_quickstart();
+  settle();
+  EXPECT_EQ(troubled_.count["dry-run"], 1);
+  auto labelled = service();
+  labelled["metadata"]["labels"]["touched"] = "yes";
+  ASSERT_TRUE(cluster_.update(labelled, kube::DryRun::kNo, soon()));
+  settle();
+  EXPECT_EQ(troubled_.count["dry-run"], 1);
+  auto scaled = deployment("storyteller-kserve");
+  scaled["spec"]["replicas"] = 7;  // the service says 2
+  ASSERT_TRUE(cluster_.update(scaled, kube::DryRun::kNo, soon()));
+  settle();
+  EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 2);
+}
+
 TEST(Apply, KeepsReplicasLeftOpenAndLabelsOfOthers) {
   const auto live = parse(
       R"({kind: Deployment, metadata: {uid: u, labels: {theirs: "1"}}, spec: {replicas: 5}})");

@@ -46,7 +46,8 @@ struct Reconciler::Metrics {
 Reconciler::Reconciler(Deps deps, Config config)
     : deps_(deps),
       config_(std::move(config)),
-      recorder_(deps.cluster, deps.clock),
+      recorder_(deps.cluster, deps.clock, deps.registry,
+                config_.workers > 0 ? Recorder::Write::kLater : Recorder::Write::kAtOnce),
       metrics_(std::make_unique<Metrics>(deps.registry)),
       queue_(deps.clock),
       cache_(deps.cluster, deps.clock),

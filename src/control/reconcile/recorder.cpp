@@ -7,6 +7,37 @@
 
 namespace baton::reconcile {
 
+namespace {
+
+// What an Event says of the object it is about.
+kube::Object identity(const kube::Object& object) {
+  kube::Object out;
+  for (const auto* member : {"apiVersion", "kind"}) out[member] = object.string_at({member});
+  for (const auto* member : {"name", "namespace", "uid"}) {
+    out["metadata"][member] = object.string_at({"metadata", member});
+  }
+  return out;
+}
+
+}  // namespace
+
+Recorder::Recorder(kube::Cluster& cluster, const Clock& clock, observe::Registry& registry,
+                   Write write)
+    : events_(cluster, clock, "llminferenceservice-controller"),
+      dropped_(registry.counter("baton_controller_events_dropped_total",
+                                "Events that were logged but not written: too many waited.")) {
+  if (write == Write::kLater) writer_ = std::thread([this] { this->write(); });
+}
+
+Recorder::~Recorder() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  changed_.notify_all();
+  if (writer_.joinable()) writer_.join();
+}
+
 void Recorder::record(const kube::Object& about, EventType type, std::string_view reason,
                       std::string_view message) {
   const auto name = fmt::format("{}/{}", kube::namespace_of(about), kube::name_of(about));
@@ -15,7 +46,32 @@ void Recorder::record(const kube::Object& about, EventType type, std::string_vie
   } else {
     log::info(message, {{"service", name}, {"reason", reason}});
   }
-  events_.record(about, type, reason, message);
+  if (!writer_.joinable()) {
+    events_.record(about, type, reason, message);
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.size() >= kMaxWaitingEvents) {
+      dropped_.add();
+      return;
+    }
+    waiting_.push_back({identity(about), type, std::string(reason), std::string(message)});
+  }
+  changed_.notify_one();
+}
+
+void Recorder::write() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
+    if (closed_) return;
+    const Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    events_.record(next.about, next.type, next.reason, next.message);
+    lock.lock();
+  }
 }
 
 }  // namespace baton::reconcile

@@ -1,8 +1,14 @@
 #pragma once
 // Events about a service: a log line, and an Event object in the cluster.
 
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
 #include <string_view>
+#include <thread>
 
+#include "base/observe/metrics.hpp"
 #include "net/kube/cluster.hpp"
 #include "net/kube/event_recorder.hpp"
 
@@ -10,17 +16,39 @@ namespace baton::reconcile {
 
 using kube::EventType;
 
+// Events that wait to be written; further ones are only logged. As client-go's maxQueuedEvents.
+inline constexpr std::size_t kMaxWaitingEvents = 1000;
+
 // Repeats of an event raise its count, many alike become one series, and no service can flood the
-// server (net/kube/event_correlator.hpp); every one of them is logged.
+// server (net/kube/event_correlator.hpp); every one of them is logged. Thread-safe.
 class Recorder {
  public:
-  Recorder(kube::Cluster& cluster, const Clock& clock)
-      : events_(cluster, clock, "llminferenceservice-controller") {}
+  enum class Write : bool {
+    kAtOnce,  // record() returns when the server has answered
+    kLater,   // on a thread of its own: no pass waits for an event
+  };
+  Recorder(kube::Cluster& cluster, const Clock& clock, observe::Registry& registry, Write write);
+  // What still waits is not written.
+  ~Recorder();
+
   void record(const kube::Object& about, EventType type, std::string_view reason,
               std::string_view message);
 
  private:
+  struct Waiting {
+    kube::Object about;  // its identity
+    EventType type;
+    std::string reason, message;
+  };
+  void write();
+
   kube::EventRecorder events_;
+  observe::Counter& dropped_;
+  std::mutex mutex_;  // guards the two below
+  std::deque<Waiting> waiting_;
+  bool closed_ = false;
+  std::condition_variable changed_;
+  std::thread writer_;  // none when written at once
 };
 
 }  // namespace baton::reconcile

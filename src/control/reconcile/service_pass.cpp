@@ -194,7 +194,10 @@ std::optional<Error> ServicePass::validate(const plan::Plan& plan) {
     annotations->if_object()->erase("kubectl.kubernetes.io/last-applied-configuration");
   }
   probe["spec"] = *plan.merged.find("spec");
-  const auto digest = kube::digest(probe);
+  // The server took its labels when it stored the service itself.
+  auto asked = probe;
+  asked["metadata"].if_object()->erase("labels");
+  const auto digest = kube::digest(asked);
   if (memory_.validated == digest) return memory_.refusal;
   const auto made = deps_.cluster.create(probe, kube::DryRun::kYes, deadline_);
   if (!made && made.error().code() != Code::kInvalid) return made.error();

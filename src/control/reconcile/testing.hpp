@@ -29,6 +29,8 @@ class TroubledCluster final : public kube::Cluster {
 
   // Asked before each write with its verb; dry runs are "dry-run".
   std::function<Status(std::string_view verb, const kube::Object& object)> trouble;
+  // Called before each event is written.
+  std::function<void()> on_event;
   std::map<std::string, int, std::less<>> count;
   int writes() const {
     int out = 0;
@@ -78,7 +80,10 @@ class TroubledCluster final : public kube::Cluster {
  private:
   Status before(std::string_view verb, const kube::Object& object) {
     // Events about services are not what is counted.
-    if (object.string_at({"kind"}) == "Event") return {};
+    if (object.string_at({"kind"}) == "Event") {
+      if (on_event) on_event();
+      return {};
+    }
     ++count[std::string(verb)];
     return trouble ? trouble(verb, object) : Status();
   }

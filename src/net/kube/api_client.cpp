@@ -75,7 +75,7 @@ Result<std::shared_ptr<ApiClient::Link>> ApiClient::link(const Credentials::Curr
     }
   }
   made->client = std::make_unique<http::BlockingClient>(
-      clock_, http::BlockingClient::Config{.tls = made->tls});
+      clock_, http::BlockingClient::Config{.tls = made->tls, .idle_per_endpoint = kMaxInFlight});
   link_ = made;
   return made;
 }
