@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration e2e-envoy e2e-kube kube-binaries test-asan test-tsan fuzz bench bench-controller chart clean help
+.PHONY: build demo test check lint tidy format unit integration e2e-envoy e2e-kube kube-binaries test-asan test-tsan fuzz bench bench-controller bench-epp chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,12 @@ fuzz: ## every fuzz target for FUZZ_SECONDS
 
 bench-controller: build kube-binaries ## the controller on a real API server; SERVICES=100
 	@BATON=$(abspath build/baton) tests/e2e/kube/in_namespace $$(tools/test-python) bench/controller/burst.py $(or $(SERVICES),100)
+
+bench-epp: ## the endpoint picker over ext_proc beside an echo; PEER_EPP names another to run beside
+	@tools/install-deps build test
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench -j $(JOBS) --target epp_bench
+	@tools/bench-epp
 
 bench: build ## figures as a table and JSON; PEER_… name peers to run beside
 	@tools/install-deps build test
