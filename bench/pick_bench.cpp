@@ -1,5 +1,5 @@
 // CPU time of one pick as the gateway makes it: read the body, hash the prompt, match the index,
-// schedule with the P/D configuration, reserve.
+// schedule with the P/D configuration, reserve; and of the decision alone.
 //
 //   pick_bench [--json FILE]
 //
@@ -128,6 +128,70 @@ double microseconds_per_pick(std::size_t bytes, std::size_t pods) {
   return spent * 1e6 / static_cast<double>(picks);
 }
 
+// The decision alone: four scorers, both P/D profiles, matches known, memory reused.
+constexpr std::string_view kFour = R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: disagg-profile-handler, parameters: {deciders: {prefill: always-disagg-pd-decider}}}
+- {type: always-disagg-pd-decider}
+- {type: prefill-filter}
+- {type: decode-filter}
+- {type: queue-scorer}
+- {type: kv-cache-utilization-scorer}
+- {type: prefix-cache-scorer}
+- {type: active-request-scorer}
+- {type: max-score-picker}
+schedulingProfiles:
+- name: prefill
+  plugins: [{pluginRef: prefill-filter}, {pluginRef: queue-scorer, weight: 2}, {pluginRef: kv-cache-utilization-scorer, weight: 2}, {pluginRef: prefix-cache-scorer, weight: 3}, {pluginRef: active-request-scorer}]
+- name: decode
+  plugins: [{pluginRef: decode-filter}, {pluginRef: queue-scorer, weight: 2}, {pluginRef: kv-cache-utilization-scorer, weight: 2}, {pluginRef: prefix-cache-scorer, weight: 3}, {pluginRef: active-request-scorer}]
+)";
+
+[[noreturn]] void give_up(std::string_view why) {
+  fmt::print(stderr, "{}\n", why);
+  std::exit(1);
+}
+
+double microseconds_per_decision(std::size_t pods) {
+  const auto config = schedule::load_picker_config(kFour, "bench");
+  if (!config) give_up(config.error().message());
+  const auto scheduler = schedule::Scheduler::make(*config);
+  if (!scheduler) give_up(scheduler.error().message());
+  const Mono now = ManualClock().now();
+  SeededRandom random(pods);
+  schedule::Snapshot snapshot;
+  snapshot.reservations = std::make_shared<schedule::Reservations>();
+  auto endpoints = service(pods).endpoints;
+  std::vector<std::uint32_t> matched(schedule::kMaxEndpoints);
+  for (std::size_t i = 0; i < pods; ++i) {
+    endpoints[i].slot = static_cast<schedule::Slot>(i);
+    matched[i] = static_cast<std::uint32_t>(random.below(100));
+    schedule::Load load{.waiting = static_cast<float>(random.below(20)), .updated = now};
+    load.kv_usage = static_cast<float>(random.unit());
+    snapshot.loads.push_back(load);
+    snapshot.reservations->add(static_cast<schedule::Slot>(i),
+                               static_cast<std::int32_t>(random.below(4)));
+  }
+  snapshot.set_endpoints(
+      std::make_shared<const std::vector<schedule::Endpoint>>(std::move(endpoints)));
+  const schedule::Request request{.prompt_bytes = 6400, .prompt_blocks = 100, .matched = matched};
+  schedule::Decision decision;
+  constexpr double kSeconds = 0.3;
+  std::size_t decisions = 0;
+  const double started = cpu_seconds();
+  double spent = 0;
+  for (; spent < kSeconds; spent = cpu_seconds() - started) {
+    for (int i = 0; i < 256; ++i, ++decisions) {
+      if (!scheduler->schedule(request, snapshot, now, random, decision) || !decision.prefill) {
+        give_up("a decision failed or had no prefill");
+      }
+    }
+  }
+  return spent * 1e6 / static_cast<double>(decisions);
+}
+
 int run(std::string_view json_file) {
   text::json::Value results;
   fmt::print("{:>10} {:>6} {:>12}\n", "prompt", "pods", "CPU us/pick");
@@ -141,6 +205,15 @@ int run(std::string_view json_file) {
       row["cpu_us_per_pick"] = us;
       results["pick"].push_back(std::move(row));
     }
+  }
+  fmt::print("\n{:>6} {:>16}\n", "pods", "CPU us/decision");
+  for (const std::size_t pods : {10UL, 100UL, 1000UL}) {
+    const double us = microseconds_per_decision(pods);
+    fmt::print("{:>6} {:>16.2f}\n", pods, us);
+    text::json::Value row;
+    row["pods"] = pods;
+    row["cpu_us_per_decision"] = us;
+    results["decision"].push_back(std::move(row));
   }
   if (!json_file.empty()) {
     std::ofstream out{std::string(json_file)};

@@ -8,6 +8,38 @@
 namespace baton::pick {
 namespace {
 
+// What the configuration asks of a pool beside picking, and a pool does not do.
+Status check_offered(const schedule::Setup& setup) {
+  using schedule::Parser;
+  const auto refuse = [](bool given, std::string_view what) -> Status {
+    if (!given) return {};
+    return unsupported(std::string(what));
+  };
+  const auto parses = [&](Parser parser) {
+    return std::ranges::find(setup.parsers, parser) != setup.parsers.end();
+  };
+  BATON_TRY(refuse(setup.flow.has_value(),
+                   "/featureGates: flow control is not offered yet; remove the gate"));
+  BATON_TRY(refuse(!setup.admitters.empty(), "/plugins: admitters are not offered yet"));
+  BATON_TRY(refuse(!setup.scrapes, "/dataLayer/injectDefaults: engines' metrics are always read"));
+  BATON_TRY(refuse(setup.metrics != schedule::MetricsSource{},
+                   "/plugins: metrics-data-source takes no parameters yet"));
+  BATON_TRY(
+      refuse(!setup.extractor.engine_configs.is_null() || setup.extractor.default_engine != "vllm",
+             "/plugins: core-metrics-extractor reads the names of vllm only"));
+  BATON_TRY(
+      refuse(parses(Parser::kSglangHttp) || parses(Parser::kVllmGrpc) || parses(Parser::kVertexAi),
+             "/requestHandler/parsers: only OpenAI, Anthropic, vllmhttp and passthrough "
+             "parsers are offered"));
+  BATON_TRY(refuse(setup.encodes, "/plugins: encode stages are not offered yet"));
+  BATON_TRY(refuse(setup.data_parallel,
+                   "/plugins: data-parallel ports behind one pod are not offered yet"));
+  return refuse(
+      setup.candidates > 1,
+      "/plugins: more than one endpoint per pick is not offered yet; another pick is made "
+      "when an endpoint refuses the connection");
+}
+
 Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
   if (!service.picker_problem.empty()) {
     return unsupported(service.picker_source + ": " + service.picker_problem);
@@ -15,7 +47,11 @@ Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
   if (!service.picker) return schedule::Scheduler::make(schedule::default_picker_config());
   const auto& source = service.picker_source;
   BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*service.picker, source));
-  return schedule::Scheduler::make(config).with(source);
+  BATON_TRY_ASSIGN(auto made, schedule::Scheduler::make(config).with(source));
+  if (auto offered = check_offered(made.setup()); !offered) {
+    return std::move(offered).error().with(source);
+  }
+  return made;
 }
 
 bool same(const schedule::Endpoint& a, const schedule::Endpoint& b) {
@@ -80,14 +116,21 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   if (log::enabled(log::Level::kDebug)) {
     log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
   }
+  scheduler_->routed(request, snapshot, now, random, decision);
+  // The prompt is computed by the prefill endpoint where there is one.
+  const schedule::Context context{request, snapshot, now, random};
+  const auto tokens = [&](schedule::Index i) {
+    return static_cast<std::int64_t>(context.uncached_tokens(i));
+  };
   Picked picked;
   picked.route.decode = (*snapshot.endpoints)[decision.primary];
   picked.route.no_prefill = decision.no_prefill;
-  picked.decode = {snapshot.reservations, picked.route.decode.slot};
+  picked.decode = {snapshot.reservations, picked.route.decode.slot,
+                   decision.prefill ? 0 : tokens(decision.primary)};
   picked.decode_tally = tally(picked.route.decode);
   if (decision.prefill) {
     picked.route.prefill = (*snapshot.endpoints)[*decision.prefill];
-    picked.prefill = {snapshot.reservations, picked.route.prefill->slot};
+    picked.prefill = {snapshot.reservations, picked.route.prefill->slot, tokens(*decision.prefill)};
     picked.prefill_tally = tally(*picked.route.prefill);
   }
   picked.endpoints = snapshot.endpoints;

@@ -3,15 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <map>
 
-#include "base/core/log.hpp"
 #include "base/core/nearest.hpp"
 #include "base/text/yaml.hpp"
 #include "routing/schedule/fields.hpp"
 #include "routing/schedule/plugin.hpp"
+#include "routing/schedule/sections.hpp"
 
 namespace baton::schedule {
 namespace {
@@ -20,7 +18,7 @@ constexpr std::string_view kCurrentVersion = "llm-d.ai/v1alpha1";
 constexpr std::string_view kOldVersion = "inference.networking.x-k8s.io/v1alpha1";
 constexpr std::string_view kKind = "EndpointPickerConfig";
 
-void check_header(Fields& root, std::string_view source) {
+void check_header(Fields& root, PickerConfig& config) {
   const auto version = root.text("apiVersion", "");
   const auto kind = root.text("kind", "");
   if (version != kCurrentVersion && version != kOldVersion) {
@@ -29,36 +27,16 @@ void check_header(Fields& root, std::string_view source) {
   }
   if (kind != kKind) root.fail("kind", fmt::format("expected {}, found '{}'", kKind, kind));
   if (version == kOldVersion) {
-    log::debug("the picker configuration uses the deprecated api version",
-               {{"source", source}, {"use", kCurrentVersion}});
+    config.warnings.push_back(
+        fmt::format("/apiVersion: {} is deprecated, use {}", kOldVersion, kCurrentVersion));
   }
 }
 
-constexpr std::string_view kFileDiscovery = "file-discovery";
-using Discoveries = std::map<std::string, FileDiscovery, std::less<>>;  // by plugin name
-
-bool flag(Fields& fields, std::string_view key, bool otherwise) {
-  const auto* value = fields.any(key);
-  if (value == nullptr) return otherwise;
-  if (value->if_bool() == nullptr) fields.fail(key, "expected true or false");
-  return value->if_bool() == nullptr ? otherwise : *value->if_bool();
-}
-
-Result<FileDiscovery> read_discovery(const PluginSpec& plugin) {
-  Fields fields(plugin.parameters, plugin.pointer);
-  FileDiscovery out;
-  out.path = fields.text("path", "");
-  out.watch = flag(fields, "watchFile", false);
-  if (out.path.empty()) fields.fail("path", "the endpoint file is missing");
-  BATON_TRY(fields.finish());
-  return out;
-}
-
-Status read_plugins(Fields& root, PickerConfig& config, Discoveries& discoveries) {
+Status read_plugins(Fields& root, PickerConfig& config) {
   const auto& items = root.array("plugins");
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto at = text::json::pointer("/plugins", i);
-    Fields fields(items[i], at);
+    Fields fields(items[i], at, &config.settings);
     PluginSpec plugin;
     plugin.type = fields.text("type", "");
     plugin.name = fields.text("name", plugin.type);
@@ -66,15 +44,12 @@ Status read_plugins(Fields& root, PickerConfig& config, Discoveries& discoveries
     plugin.pointer = at + "/parameters";
     if (plugin.type.empty()) {
       fields.fail("type", "a plugin needs a type");
-    } else if (plugin.type == kFileDiscovery) {
-      BATON_TRY(fields.finish());
-      BATON_TRY_ASSIGN(auto discovery, read_discovery(plugin));
-      if (!discoveries.emplace(plugin.name, std::move(discovery)).second) {
-        return invalid(fmt::format("{}/name: the name '{}' is used twice", at, plugin.name));
-      }
-      continue;
     } else if (const auto known = check_plugin_type(plugin.type); !known) {
+      if (known.error().code() == Code::kUnsupported) fields.later("type", known.error().message());
       fields.fail("type", known.error().message());
+    } else if (const auto current = current_type(plugin.type); current != plugin.type) {
+      config.warnings.push_back(
+          fmt::format("{}/type: {} is deprecated, use {}", at, plugin.type, current));
     }
     const bool taken = std::ranges::any_of(
         config.plugins, [&](const PluginSpec& other) { return other.name == plugin.name; });
@@ -85,12 +60,13 @@ Status read_plugins(Fields& root, PickerConfig& config, Discoveries& discoveries
   return {};
 }
 
-Status read_refs(Fields& profile, const PickerConfig& config, ProfileSpec& out) {
+Status read_refs(Fields& profile, PickerConfig& config, ProfileSpec& out) {
   std::vector<std::string_view> names;
   for (const auto& plugin : config.plugins) names.push_back(plugin.name);
   const auto& items = profile.array("plugins");
   for (std::size_t i = 0; i < items.size(); ++i) {
-    Fields fields(items[i], text::json::pointer(profile.pointer() + "/plugins", i));
+    Fields fields(items[i], text::json::pointer(profile.pointer() + "/plugins", i),
+                  &config.settings);
     ProfileSpec::Ref ref;
     ref.plugin = fields.text("pluginRef", "");
     ref.weight = fields.number("weight", 1);
@@ -111,7 +87,7 @@ Status read_refs(Fields& profile, const PickerConfig& config, ProfileSpec& out) 
 Status read_profiles(Fields& root, PickerConfig& config) {
   const auto& items = root.array("schedulingProfiles");
   for (std::size_t i = 0; i < items.size(); ++i) {
-    Fields fields(items[i], text::json::pointer("/schedulingProfiles", i));
+    Fields fields(items[i], text::json::pointer("/schedulingProfiles", i), &config.settings);
     ProfileSpec profile;
     profile.name = fields.text("name", "");
     if (profile.name.empty()) fields.fail("name", "a profile needs a name");
@@ -125,68 +101,16 @@ Status read_profiles(Fields& root, PickerConfig& config) {
   return {};
 }
 
-// Gates that are at their default change nothing and are accepted.
-void read_gates(Fields& root) {
-  for (const auto& item : root.array("featureGates")) {
-    const auto* gate = item.if_string();
-    if (gate == nullptr) {
-      root.fail("featureGates", "expected a list of strings");
-    } else if (*gate == "flowControl" || *gate == "flowControl=true") {
-      root.fail("featureGates", "flow control is not offered yet; remove the gate");
-    } else if (*gate != "flowControl=false" && *gate != "haPopulateNonLeaderDatastore" &&
-               *gate != "haPopulateNonLeaderDatastore=true") {
-      constexpr std::array<std::string_view, 2> kGates = {"flowControl",
-                                                          "haPopulateNonLeaderDatastore"};
-      root.fail("featureGates",
-                fmt::format("unknown gate '{}'{}", *gate, did_you_mean(*gate, kGates)));
-    }
-  }
-}
-
-Status read_data_layer(Fields& root, const Discoveries& discoveries, PickerConfig& config) {
-  const auto* section = root.any("dataLayer");
-  if (section != nullptr) {
-    Fields fields(*section, "/dataLayer");
-    if (!flag(fields, "injectDefaults", true)) {
-      fields.fail("injectDefaults", "the engines' metrics are always read");
-    }
-    for (const std::string_view key :
-         {"sources", "peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"}) {
-      fields.later(key, "data sources other than the engines' metrics are not offered yet");
-    }
-    const auto* discovery = fields.any("discovery");
-    BATON_TRY(fields.finish());
-    if (discovery != nullptr) {
-      Fields ref(*discovery, "/dataLayer/discovery");
-      const auto name = ref.text("pluginRef", "");
-      const auto found = discoveries.find(name);
-      if (found == discoveries.end()) {
-        ref.fail("pluginRef", fmt::format("no {} plugin is named '{}'", kFileDiscovery, name));
-      }
-      BATON_TRY(ref.finish());
-      config.discovery = found->second;
-    }
-  }
-  if (!config.discovery && !discoveries.empty()) {
-    log::warn("a file-discovery plugin has no effect without dataLayer.discovery",
-              {{"plugin", discoveries.begin()->first}});
-  }
-  return {};
-}
-
-Result<PickerConfig> read(const text::json::Value& document, std::string_view source) {
+Result<PickerConfig> read(const text::json::Value& document) {
   PickerConfig config;
-  Fields root(document, "");
-  check_header(root, source);
-  read_gates(root);
-  Discoveries discoveries;
-  BATON_TRY(read_plugins(root, config, discoveries));
+  Fields root(document, "", &config.settings);
+  check_header(root, config);
+  detail::read_gates(root, config);
+  BATON_TRY(read_plugins(root, config));
   BATON_TRY(read_profiles(root, config));
-  BATON_TRY(read_data_layer(root, discoveries, config));
-  root.later("flowControl", "flow control is not offered yet");
-  root.later("requestHandler", "parsers other than the OpenAI ones are not offered yet");
-  root.later("saturationDetector", "flow control is not offered yet");
-  root.later("parser", "parsers other than the OpenAI ones are not offered yet");
+  detail::read_data_layer(root, config);
+  detail::read_flow_control(root, config);
+  detail::read_parsers(root, config);
   BATON_TRY(root.finish());
   return config;
 }
@@ -195,7 +119,7 @@ Result<PickerConfig> read(const text::json::Value& document, std::string_view so
 
 Result<PickerConfig> load_picker_config(std::string_view text, std::string_view source) {
   BATON_TRY_ASSIGN(const auto document, text::yaml::parse(text, source));
-  return read(document, source).with(source);
+  return read(document).with(source);
 }
 
 PickerConfig default_picker_config() {

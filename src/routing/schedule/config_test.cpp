@@ -115,27 +115,260 @@ TEST(PickerConfig, ReadsPdParametersWithinTheirBoundsD009) {
   EXPECT_THAT(pd("{threshold: 1.5}"), HasSubstr("expected an integer, found 1.5"));
   EXPECT_THAT(pd("{hashBlockSize: 0}"), HasSubstr("/hashBlockSize: 0 is outside"));
   EXPECT_THAT(pd("{primaryPort: 65536}"), HasSubstr("/primaryPort: 65536 is outside"));
-  EXPECT_THAT(pd("{primaryPort: 1}"), HasSubstr("not offered yet"));
+  EXPECT_EQ(pd("{primaryPort: 1}"), "");
+  EXPECT_EQ(pd("{primaryPort: 65535}"), "");
+  EXPECT_THAT(pd("{primaryPort: -10}"), HasSubstr("/primaryPort: -10 is outside"));
+  EXPECT_THAT(pd("{primaryPort: 1.5}"), HasSubstr("expected an integer"));
   EXPECT_THAT(pd("{decodeProfile: decod}"), HasSubstr("no profile 'decod' (did you mean 'decode'"));
   EXPECT_THAT(pd("{prefixPluginName: other}"),
               HasSubstr("no prefix-cache-scorer is named 'other'"));
   EXPECT_THAT(pd("{deciderPluginName: prefix-based-pd-decider}"),
-              HasSubstr("deciders are not offered yet"));
+              HasSubstr("no decider is named 'prefix-based-pd-decider'"));
 }
 
-TEST(PickerConfig, RefusesWhatHasNoEffectYet) {
-  EXPECT_THAT(problem("flowControl: {maxRequests: 1}"), HasSubstr("flow control is not offered"));
-  EXPECT_THAT(problem("featureGates: [flowControl]"), HasSubstr("remove the gate"));
-  EXPECT_EQ(problem("featureGates: [flowControl=false]"), "");
-  EXPECT_THAT(problem("featureGates: [flowControll]"), HasSubstr("did you mean 'flowControl'?"));
-  EXPECT_THAT(problem("dataLayer: {sources: []}"), HasSubstr("/dataLayer/sources: data sources"));
+TEST(PickerConfig, RefusesWhatIsNotOfferedAndNamesWhatToUse) {
+  EXPECT_THAT(
+      problem("plugins: [{type: session-affinity-scorer}]"),
+      HasSubstr("/plugins/0/type: the plugin type 'session-affinity-scorer' is not offered: "
+                "use prefix-cache-scorer"));
+  EXPECT_THAT(problem("dataLayer: {peerDiscovery: {pluginRef: x}}"),
+              HasSubstr("/dataLayer/peerDiscovery: replicas do not share state"));
+  EXPECT_THAT(problem("flowControl: {enableEviction: true}"),
+              HasSubstr("/flowControl/enableEviction: requests that run are not evicted"));
   EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: {autoTune: true}}]"),
-              HasSubstr("/plugins/0/parameters/autoTune: belongs to the token-based generation"));
+              HasSubstr("/plugins/0/parameters/autoTune: it belongs to approx-prefix-cache"));
   EXPECT_THAT(problem("plugins: [{type: pd-profile-handler}]\nschedulingProfiles: [{name: decode}, "
                       "{name: prefill}]"),
               HasSubstr("no effect without prefill-header-handler"));
-  EXPECT_THAT(problem("plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: 2}}]"),
-              HasSubstr("more than one endpoint per pick"));
+}
+
+Setup setup(std::string_view rest) {
+  const auto config = load_picker_config(std::string(kHead) + std::string(rest), "picker.yaml");
+  EXPECT_TRUE(config) << config.error().message();
+  const auto made = Scheduler::make(*config);
+  EXPECT_TRUE(made) << made.error().message();
+  return made->setup();
+}
+
+const Setting* setting(const Setup& setup, std::string_view pointer) {
+  for (const auto& one : setup.effective) {
+    if (one.pointer == pointer) return &one;
+  }
+  return nullptr;
+}
+
+TEST(PickerConfig, LoadsBothApiVersionsStrictly) {
+  // epp:C001
+  EXPECT_TRUE(load_picker_config(
+      R"({"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"})", "json"));
+  const auto old = load_picker_config(kSeed, "seed");
+  ASSERT_TRUE(old);
+  EXPECT_THAT(old->warnings[0], HasSubstr("inference.networking.x-k8s.io/v1alpha1 is deprecated"));
+  EXPECT_THAT(load_picker_config("apiVersion: llm-d.ai/v1alpha1", "x").error().message(),
+              HasSubstr("/kind: expected EndpointPickerConfig"));
+  EXPECT_THAT(problem("plugin: []"), HasSubstr("/plugin: unknown field"));
+  EXPECT_THAT(problem("plugins: [{type: queue-scorer, parameters: {x: 1}}]"),
+              HasSubstr("/plugins/0/parameters/x: unknown field"));
+  EXPECT_THAT(problem("plugins: [{type: queue-scorer, type: queue-scorer}]"),
+              HasSubstr("duplicate key"));
+  EXPECT_NE(problem("plugins: [}"), "");
+}
+
+TEST(PickerConfig, ReadsEveryFormOfAGate) {
+  EXPECT_FALSE(setup("").flow);
+  EXPECT_TRUE(setup("featureGates: [flowControl]").flow);
+  EXPECT_TRUE(setup("featureGates: [flowControl=true]").flow);
+  EXPECT_FALSE(setup("featureGates: [flowControl=false]").flow);
+  EXPECT_TRUE(setup("").populate_non_leader);
+  EXPECT_FALSE(setup("featureGates: [haPopulateNonLeaderDatastore=false]").populate_non_leader);
+  EXPECT_THAT(problem("featureGates: [flowControll]"), HasSubstr("did you mean 'flowControl'?"));
+  EXPECT_THAT(problem("featureGates: [flowControl=yes]"),
+              HasSubstr("neither flowControl=true nor flowControl=false"));
+  EXPECT_THAT(problem("featureGates: [1]"), HasSubstr("expected a list of strings"));
+}
+
+TEST(PickerConfig, TheNewPlaceWinsOverTheDeprecatedOne) {
+  // epp:C004
+  constexpr std::string_view kPlugins =
+      "plugins: [{name: a, type: utilization-detector, parameters: {queueDepthThreshold: 7}}, "
+      "{name: b, type: utilization-detector, parameters: {queueDepthThreshold: 9}}, "
+      "{type: openai-parser}, {type: vllmhttp-parser}]\n";
+  const auto with = [&](std::string_view rest) {
+    return setup(std::string(kPlugins) + std::string(rest));
+  };
+  EXPECT_EQ(with("saturationDetector: {pluginRef: a}").detector.queue_depth, 7);
+  EXPECT_EQ(with("saturationDetector: {pluginRef: a}\n"
+                 "flowControl: {saturationDetector: {pluginRef: b}}")
+                .detector.queue_depth,
+            9);
+  EXPECT_THAT(with("parser: {pluginRef: openai-parser}").parsers,
+              ::testing::ElementsAre(Parser::kOpenai));
+  EXPECT_THAT(with("parser: {pluginRef: openai-parser}\n"
+                   "requestHandler: {parsers: [{pluginRef: vllmhttp-parser}]}")
+                  .parsers,
+              ::testing::ElementsAre(Parser::kVllmHttp));
+  EXPECT_THAT(with("parser: {pluginRef: openai-parser}").warnings,
+              ::testing::Contains(HasSubstr("/parser: deprecated")));
+}
+
+TEST(PickerConfig, FillsInHandlerPickerWeightAndParsers) {
+  // epp:C005
+  const auto made = setup("plugins: [{type: queue-scorer}]");
+  EXPECT_THAT(made.parsers, ::testing::ElementsAre(Parser::kOpenai, Parser::kAnthropic,
+                                                   Parser::kVllmHttp, Parser::kPassthrough));
+  const auto text = describe(made);
+  EXPECT_THAT(text,
+              HasSubstr("\"single-profile-handler\"  # created: there is no profile handler"));
+  EXPECT_THAT(text, HasSubstr("\"max-score-picker\"  # created: a profile has no picker"));
+  const auto weighted = setup(
+      "plugins: [{type: max-score-picker}, {type: queue-scorer}]\n"
+      "schedulingProfiles: [{name: a, plugins: [{pluginRef: "
+      "max-score-picker}, {pluginRef: queue-scorer}]}]");
+  const auto* weight = setting(weighted, "/schedulingProfiles/0/plugins/1/weight");
+  ASSERT_NE(weight, nullptr);
+  EXPECT_EQ(weight->value, text::json::Value(1));
+  EXPECT_EQ(weight->origin, "default");
+  EXPECT_THAT(setup("plugins: [{type: passthrough-parser}]\n"
+                    "requestHandler: {parsers: [{pluginRef: passthrough-parser}]}")
+                  .parsers,
+              ::testing::ElementsAre(Parser::kPassthrough));
+}
+
+TEST(PickerConfig, CreatesMissingProducersOnce) {
+  const auto text =
+      describe(setup("plugins: [{type: prefix-cache-scorer}, {type: no-hit-lru-scorer}]"));
+  const auto first = text.find("\"approx-prefix-cache-producer\"  # created: needed by");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(text.find("\"approx-prefix-cache-producer\"", first + 1), std::string::npos);
+  EXPECT_THAT(text, HasSubstr("\"token-producer\"  # created")) << "needed by the created one";
+  EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: "
+                      "{prefixMatchInfoProducerName: approx-prefix-cache-producr}}]"),
+              HasSubstr("no producer is named"));
+  EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: "
+                      "{prefixMatchInfoProducerName: queue-scorer}}, {type: queue-scorer}]"),
+              HasSubstr("'queue-scorer' does not produce that"));
+  EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: "
+                      "{prefixMatchInfoProducerName: a/b}}]"),
+              HasSubstr("without '/'"));
+}
+
+TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
+  // epp:K005 with the cap of blocks
+  const auto blocks = [](std::string_view parameters) {
+    const auto config = load_picker_config(std::string(kHead) +
+                                               "plugins: [{type: prefix-cache-scorer}, {type: "
+                                               "approx-prefix-cache-producer, parameters: " +
+                                               std::string(parameters) + "}]",
+                                           "x");
+    EXPECT_TRUE(config) << config.error().message();
+    return *Scheduler::make(*config)->prefix();
+  };
+  EXPECT_EQ(blocks("{}").block_bytes, 256);  // 64 tokens at least
+  EXPECT_EQ(blocks("{}").max_blocks, 131072 / 64);
+  EXPECT_EQ(blocks("{blockSizeTokens: 128}").block_bytes, 512);
+  EXPECT_EQ(blocks("{blockSize: 256}").block_bytes, 1024);
+  EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 640}").max_blocks, 10);
+  EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 0}").max_blocks, 2048);
+  EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 10}").max_blocks, 0);
+  EXPECT_GT(blocks("{maxPrefixTokensToMatch: 0, maxPrefixBlocksToMatch: 0}").max_blocks, 1 << 29);
+  EXPECT_THAT(problem("plugins: [{type: approx-prefix-cache-producer, parameters: "
+                      "{maxPrefixTokensToMatch: -1}}]"),
+              HasSubstr("-1 is outside"));
+  EXPECT_THAT(problem("plugins: [{type: approx-prefix-cache-producer, parameters: "
+                      "{autoTune: false, blockSizeTokens: 0}}]"),
+              HasSubstr("must be above 0"));
+}
+
+TEST(PickerConfig, WiresTheDataLayer) {
+  const auto standard = setup("dataLayer: {}");
+  EXPECT_TRUE(standard.scrapes);
+  EXPECT_FALSE(standard.discovery);
+  EXPECT_FALSE(setup("dataLayer: {injectDefaults: false}").scrapes);
+  const auto file = setup(
+      "plugins: [{name: static, type: file-discovery, parameters: {path: e.yaml, watchFile: "
+      "true}}, "
+      "{type: metrics-data-source, parameters: {path: /m, interval: 250ms}}, "
+      "{type: core-metrics-extractor}]\n"
+      "dataLayer: {discovery: {pluginRef: static}, injectDefaults: false, sources: [{pluginRef: "
+      "metrics-data-source, extractors: [{pluginRef: core-metrics-extractor}]}]}");
+  ASSERT_TRUE(file.discovery);
+  EXPECT_EQ(file.discovery->path, "e.yaml");
+  EXPECT_TRUE(file.discovery->watch);
+  EXPECT_TRUE(file.scrapes);
+  EXPECT_EQ(file.metrics.path, "/m");
+  EXPECT_EQ(file.metrics.interval, Millis(250));
+  EXPECT_THAT(problem("plugins: [{type: queue-scorer}]\ndataLayer: {discovery: {pluginRef: "
+                      "queue-scorer}}"),
+              HasSubstr("/dataLayer/discovery/pluginRef: 'queue-scorer' is no endpoint discovery"));
+  EXPECT_THAT(problem("dataLayer: {sources: [{pluginRef: metrics}]}"),
+              HasSubstr("/dataLayer/sources/0/pluginRef: no plugin is named 'metrics'"));
+  EXPECT_THAT(
+      problem("plugins: [{type: metrics-data-source}, {type: core-metrics-extractor}]\n"
+              "dataLayer: {sources: [{pluginRef: metrics-data-source, extractors: [{pluginRef:"
+              " core-metrics-extractor}, {pluginRef: core-metrics-extractor}]}]}"),
+      HasSubstr("has such an extractor already"));
+}
+
+TEST(PickerConfig, ReadsFlowControl) {
+  // epp:F017
+  const auto on = setup(R"(
+featureGates: [flowControl]
+plugins: [{type: round-robin-fairness-policy}, {type: edf-ordering-policy}, {type: static-usage-limit-policy, parameters: {threshold: 0.8}}]
+flowControl:
+  maxBytes: 1Gi
+  maxRequests: 1k
+  defaultRequestTTL: 30s
+  usageLimitPolicyPluginRef: static-usage-limit-policy
+  defaultNegativePriorityBand: {maxRequests: 5}
+  priorityBands:
+  - {priority: 10, maxBytes: 0, maxRequests: 20, fairnessPolicyRef: round-robin-fairness-policy, orderingPolicyRef: edf-ordering-policy}
+)");
+  ASSERT_TRUE(on.flow);
+  EXPECT_EQ(on.flow->max_bytes, std::int64_t{1} << 30);
+  EXPECT_EQ(on.flow->max_requests, 1000);
+  EXPECT_EQ(on.flow->ttl, std::chrono::seconds(30));
+  EXPECT_EQ(on.flow->no_endpoint_ttl, std::chrono::seconds(30));
+  EXPECT_EQ(on.flow->usage_limit, 0.8);
+  ASSERT_EQ(on.flow->bands.size(), 2);  // 0 is always there
+  EXPECT_EQ(on.flow->bands[0].priority, 10);
+  EXPECT_EQ(on.flow->bands[0].max_bytes, 1'000'000'000);
+  EXPECT_EQ(on.flow->bands[0].fairness.kind, Fairness::Kind::kRoundRobin);
+  EXPECT_EQ(on.flow->bands[0].ordering, Ordering::kEdf);
+  EXPECT_EQ(on.flow->bands[1].priority, 0);
+  EXPECT_EQ(on.flow->otherwise_negative.max_requests, 5);
+
+  EXPECT_THAT(problem("flowControl: {maxBytes: -1}"),
+              HasSubstr("/flowControl/maxBytes: -1 is negative"));
+  EXPECT_THAT(problem("flowControl: {priorityBands: [{priority: 1}, {priority: 1}]}"),
+              HasSubstr("the priority 1 is there twice"));
+  EXPECT_THAT(
+      problem("featureGates: [flowControl]\nflowControl: {priorityBands: [{priority: 1, "
+              "fairnessPolicyRef: none}]}"),
+      HasSubstr("/flowControl/priorityBands/0/fairnessPolicyRef: no plugin is named 'none'"));
+  EXPECT_THAT(problem("featureGates: [flowControl]\nplugins: [{type: edf-ordering-policy}]\n"
+                      "flowControl: {priorityBands: [{priority: 1, fairnessPolicyRef: "
+                      "edf-ordering-policy}]}"),
+              HasSubstr("'edf-ordering-policy' is no fairness policy"));
+  const auto off = setup("flowControl: {maxRequests: 5}");
+  EXPECT_FALSE(off.flow);
+  EXPECT_THAT(off.warnings, ::testing::Contains(HasSubstr("the feature gate flowControl is off")));
+  EXPECT_THAT(describe(off), HasSubstr("no effect: /flowControl/maxRequests: the feature gate"));
+  EXPECT_THAT(setup("plugins: [{type: utilization-detector}]\n"
+                    "flowControl: {saturationDetector: {pluginRef: utilization-detector}}")
+                  .warnings,
+              ::testing::IsEmpty());
+}
+
+TEST(PickerConfig, SaysWhereEveryValueComesFrom) {
+  const auto made = setup(
+      "plugins: [{type: active-request-scorer, parameters: {idleThreshold: 2, "
+      "requestTimeout: 5s}}]");
+  const auto* given = setting(made, "/plugins/0/parameters/idleThreshold");
+  const auto* standard = setting(made, "/plugins/0/parameters/maxBusyScore");
+  ASSERT_TRUE(given && standard);
+  EXPECT_EQ(given->origin, "given");
+  EXPECT_EQ(standard->origin, "default");
+  EXPECT_THAT(describe(made), HasSubstr("no effect: /plugins/0/parameters/requestTimeout: "));
 }
 
 TEST(PickerConfig, HandlerAndScorerCountTheSameBlocks) {

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/text/json.hpp"
@@ -14,6 +16,11 @@ namespace baton::schedule {
 
 using Index = std::uint32_t;  // into Snapshot::endpoints
 
+// A request header as scheduling sees it: name in lower case.
+struct Header {
+  std::string_view name, value;
+};
+
 struct Request {
   std::size_t prompt_bytes = 0;  // flat text, see formats/openai/prompt_text.hpp
   std::size_t block_bytes = 64;
@@ -22,6 +29,14 @@ struct Request {
       {};                                     // by slot: leading blocks it holds; empty: none known
   std::optional<Index> excluded = {};         // an endpoint that just refused a connection
   const std::vector<Index>* among = nullptr;  // only these, ascending; null: all
+  std::size_t prompt_tokens = 0;              // 0: not known, a quarter of the bytes
+  std::string_view model = {};                // that the engine will be asked for
+  std::span<const Header> headers = {};
+  std::int32_t priority = 0;  // below 0: may be shed
+  bool multimodal = false;    // carries images, sound or video
+
+  std::string_view header(std::string_view name) const;  // "" when absent
+  std::size_t tokens() const { return prompt_tokens > 0 ? prompt_tokens : (prompt_bytes + 3) / 4; }
 };
 
 enum class NoPrefill : std::uint8_t {
@@ -32,6 +47,12 @@ enum class NoPrefill : std::uint8_t {
 };
 std::string_view name(NoPrefill reason);  // as in x-baton-prefill; "" for kNone
 
+// What one filter took away.
+struct Drop {
+  std::string_view plugin;
+  std::vector<Index> endpoints;
+};
+
 // One profile as it was run.
 struct ProfileRun {
   std::string_view profile;
@@ -40,6 +61,11 @@ struct ProfileRun {
   std::vector<float> scores;              // [scorers][candidates], clamped, before the weight
   std::vector<float> totals;              // [candidates]
   std::optional<Index> picked;
+  std::vector<Index> ranked;    // picked and the next best, as many as the picker is asked for
+  std::vector<float> weights;   // [scorers]
+  std::vector<Drop> drops;      // only when Decision::explain was asked for
+  std::string_view drained_by;  // the plugin that left nobody
+  bool saturated = false;       // it did so because they are full
 };
 
 // Views point into the Scheduler.
@@ -49,9 +75,31 @@ struct Decision {
   NoPrefill no_prefill = NoPrefill::kNotRequested;
   std::size_t uncached_bytes = 0;  // of the prompt on the primary endpoint
   std::vector<ProfileRun> runs;
+  std::vector<Index> decode_candidates;       // primary first, best first
+  std::vector<Index> prefill_candidates;      // prefill first, best first; empty without prefill
+  std::vector<Index> encode;                  // every endpoint of the encode stage
+  std::optional<std::uint16_t> primary_port;  // of data parallel ranks behind one port
+  bool stage_headers = false;          // the configuration says to tell the request its stages
+  bool explain = false;                // in: keep what filters take away
+  std::vector<ProfileRun> spare = {};  // memory of earlier decisions, for Scheduler::schedule
+
+  // decode-only, prefill-decode, encode-decode, encode-prefill-decode: the label of the metrics.
+  std::string_view stages() const;
 };
 
 // For logs and `explain`: pods by name, candidates, scores by scorer, reasons.
 text::json::Value explain(const Decision& decision, const Snapshot& snapshot);
+
+// The headers that carry a decision to the sidecar, and those a client must not have sent
+// (removed whether a stage ran or not).
+inline constexpr std::string_view kPrefillHeader = "x-prefiller-host-port";
+inline constexpr std::string_view kEncodeHeader = "x-encoder-hosts-ports";
+inline constexpr std::string_view kDataParallelHeader = "x-data-parallel-host-port";
+struct RoutingHeaders {
+  std::vector<std::pair<std::string, std::string>> set;
+  std::vector<std::string_view> remove;
+  std::vector<std::string> destinations;  // host:port, best first; IPv6 in brackets
+};
+RoutingHeaders routing_headers(const Decision& decision, const Snapshot& snapshot);
 
 }  // namespace baton::schedule

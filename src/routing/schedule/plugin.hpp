@@ -1,5 +1,6 @@
 #pragma once
-// What a plugin can be. Plugins are immutable after construction and work on whole batches.
+// What a plugin can be. Plugins are immutable after construction and work on whole batches; the few
+// that remember requests say so and guard themselves.
 
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
+#include "routing/schedule/config.hpp"
 #include "routing/schedule/decision.hpp"
 #include "routing/schedule/fields.hpp"
 
@@ -20,14 +22,16 @@ namespace baton::schedule {
 
 struct Context {
   const Request& request;
-  const Snapshot& snapshot;
+  const Snapshot& snapshot;  // with columns, unless it is empty
   Mono now;
   Random& random;
 
   // Leading blocks of the prompt that the endpoint holds.
   std::uint32_t matched(Index endpoint) const;
-  // Bytes of the prompt behind them.
+  // Bytes, and tokens, of the prompt behind them.
   std::size_t uncached_bytes(Index endpoint) const;
+  std::size_t uncached_tokens(Index endpoint) const;
+  bool fresh(Index endpoint) const { return snapshot.loads[endpoint].fresh(now); }
 };
 
 class Filter {
@@ -35,6 +39,8 @@ class Filter {
   virtual ~Filter() = default;
   // Removes the unfit; keeps the order.
   virtual void keep(const Context& context, std::vector<Index>& candidates) const = 0;
+  // Leaving nobody means that all are full (429), not that nobody fits (503).
+  virtual bool sheds() const { return false; }
 };
 
 class Scorer {
@@ -43,14 +49,26 @@ class Scorer {
   // One score per candidate, 0 at first; clamped to 0..1 by the caller.
   virtual void score(const Context& context, std::span<const Index> candidates,
                      std::span<float> scores) const = 0;
+  // The request goes where the decision says. Thread-safe.
+  virtual void routed(const Context&, const Decision&) const {}
+  virtual bool remembers() const { return false; }  // routed() does something
 };
 
 class Picker {
  public:
   virtual ~Picker() = default;
-  // An index into `candidates`, which is not empty.
-  virtual std::size_t pick(const Context& context, std::span<const Index> candidates,
-                           std::span<const float> totals) const = 0;
+  // Appends to `ranked`, best first, at least one and at most as many as configured.
+  // `candidates` is not empty.
+  virtual void pick(const Context& context, std::span<const Index> candidates,
+                    std::span<const float> totals, std::vector<Index>& ranked) const = 0;
+};
+
+// Whether a request gets a stage of its own for its prompt, or for what is not text.
+class Decider {
+ public:
+  virtual ~Decider() = default;
+  // `decode` is absent when it is not chosen yet.
+  virtual bool wants(const Context& context, std::optional<Index> decode) const = 0;
 };
 
 // Runs profiles by name on behalf of a handler.
@@ -58,8 +76,16 @@ class ProfileRunner {
  public:
   virtual ~ProfileRunner() = default;
   virtual const Context& context() const = 0;
-  // nullopt: the filters left nobody, or there is no such profile. Appends to Decision::runs.
-  virtual std::optional<Index> run(std::string_view profile, Decision& decision) = 0;
+  // Null: the filters left nobody, or there is no such profile. Appends to Decision::runs.
+  // `peer`: only endpoints that can read its KV (same revision label, when it has one).
+  // The answer is valid until the next run.
+  virtual const ProfileRun* run(std::string_view profile, Decision& decision,
+                                std::optional<Index> peer = {}) = 0;
+};
+
+struct NamedDecider {
+  std::string_view name;
+  const Decider* decider;
 };
 
 // Decides which profiles run and what their results mean.
@@ -68,7 +94,9 @@ class Handler {
   virtual ~Handler() = default;
   // Once, when the configuration is complete. kInvalid: it does not suit the handler.
   virtual Status check(std::span<const std::string_view> profiles) const = 0;
-  // kUnavailable: nobody can serve the request.
+  // Once, before: resolves what the parameters name.
+  virtual Status bind(std::span<const NamedDecider>) { return {}; }
+  // kUnavailable: nobody can serve the request. kExhausted: everybody is full.
   virtual Status decide(ProfileRunner& profiles, Decision& decision) const = 0;
 };
 
@@ -84,23 +112,117 @@ struct PrefixParameters {
   friend bool operator==(const PrefixParameters&, const PrefixParameters&) = default;
 };
 
-// Tells the routed request its prefill endpoint; the header itself is written by the gateway.
-struct PrefillHeader {
-  std::string prefill_profile;
+// Tells the routed request its stages; the headers are of routing_headers().
+struct StageHeaders {
+  std::string prefill_profile, encode_profile;
 };
 
+// Data that plugins make for others.
+enum class Data : std::uint8_t { kPrefixMatch, kTokens, kInFlight };
+
+struct Need {
+  Data data;
+  std::string producer;  // its plugin name; "" for the default one
+  std::string pointer;   // of the parameter
+};
+
+// Request parsers (picker reference 7).
+enum class Parser : std::uint8_t {
+  kOpenai,
+  kAnthropic,
+  kVllmHttp,
+  kSglangHttp,
+  kVllmGrpc,
+  kVertexAi,
+  kPassthrough,
+};
+
+// How engines' metrics are fetched.
+struct MetricsSource {
+  std::string scheme = "http", path = "/metrics";
+  std::uint16_t port = 0;  // 0: the endpoint's
+  bool insecure_skip_verify = true;
+  std::string ca_cert_path, client_cert_path, client_key_path;
+  Nanos interval = Nanos(0);  // 0: that of the process
+  friend bool operator==(const MetricsSource&, const MetricsSource&) = default;
+};
+
+struct MetricsExtractor {
+  std::string engine_label = "llm-d.ai/engine-type";
+  std::string default_engine = "vllm";
+  text::json::Value engine_configs;  // an array, or null
+};
+
+struct EndpointNotifications {};
+
+// How full the pool is (picker reference 4.9).
+struct Detector {
+  enum class Mode : std::uint8_t { kUtilization, kRequests, kTokens, kHybrid };
+  Mode mode = Mode::kUtilization;
+  double queue_depth = 5, kv_usage = 0.8;
+  Nanos stale_after = Millis(200);
+  double headroom = 0;
+  double max_requests = 100, max_tokens = 1'000'000;  // in flight per endpoint
+};
+
+enum class Ordering : std::uint8_t { kFcfs, kEdf, kSloDeadline };
+
+struct Fairness {
+  enum class Kind : std::uint8_t { kGlobalStrict, kRoundRobin, kProgramAware };
+  Kind kind = Kind::kGlobalStrict;
+  double weight_service = 0.8, weight_wait = 0.2;
+  Nanos half_life = std::chrono::seconds(60);
+  Nanos forget_after = std::chrono::seconds(3600);
+};
+
+struct UsageLimit {
+  double threshold = 1;
+};
+
+// Sheds at random as the pool fills (priority below 0 only).
+struct ProbabilisticAdmitter {
+  double queue_depth = 5, kv_usage = 0.8, power = 5, k = 300;
+};
+
+// In-flight accounting.
+struct InFlight {
+  bool output_tokens = false;
+  double output_ratio = 1.5;
+  std::int64_t max_output_tokens = 0;  // 0: no cap
+};
+
+// What a plugin is apart from scheduling: settings for whoever serves.
+using Service = std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor,
+                             EndpointNotifications, FileDiscovery, Detector, Ordering, Fairness,
+                             UsageLimit, ProbabilisticAdmitter, InFlight>;
+
+// A plugin is one or several of these.
 struct Plugin {
-  std::variant<std::unique_ptr<Filter>, std::unique_ptr<Scorer>, std::unique_ptr<Picker>,
-               std::unique_ptr<Handler>, PrefillHeader>
-      part;
-  std::optional<PrefixParameters> prefix = {};  // of the scorer that defines the blocks
+  std::unique_ptr<Filter> filter = {};
+  std::unique_ptr<Scorer> scorer = {};
+  std::unique_ptr<Picker> picker = {};
+  std::unique_ptr<Handler> handler = {};
+  std::unique_ptr<Decider> decider = {};
+  std::optional<StageHeaders> headers = {};
+  Service service = {};
+
+  std::vector<Need> needs = {};
+  std::optional<Data> produces = {};
+  std::optional<PrefixParameters> prefix = {};  // of the plugin that defines the blocks
   std::string prefix_from = {};   // of a handler: the scorer whose blocks it counts, "" for any
   std::size_t counted_block = 0;  // of a handler: the block bytes it was told, 0 for the scorer's
   bool prefills = false;          // of a handler: it may pick a prefill endpoint
+  bool tells_stages = false;      // of a handler: it writes the headers itself
+  bool encodes = false;           // of a handler: it may run an encode stage
+  bool data_parallel = false;     // of a handler: one port before several ranks
+  std::size_t ranks = 1;          // of a picker: candidates it lists
 };
 
-// kInvalid, naming the nearest, when there is none of that type.
+// kInvalid, naming the nearest, when there is none of that type; kUnsupported, naming what to use,
+// when Baton does not offer it.
 Status check_plugin_type(std::string_view type);
+// The type that a deprecated spelling stands for, else itself.
+std::string_view current_type(std::string_view type);
 // The one list of plugin types. kInvalid: unknown type (with the nearest name), wrong parameters.
 Result<Plugin> make_plugin(std::string_view type, Fields& parameters);
 

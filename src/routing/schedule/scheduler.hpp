@@ -13,6 +13,7 @@
 #include "routing/schedule/config.hpp"
 #include "routing/schedule/decision.hpp"
 #include "routing/schedule/plugin.hpp"
+#include "routing/schedule/setup.hpp"
 
 namespace baton::schedule {
 
@@ -23,12 +24,21 @@ class Scheduler {
   // kInvalid, kUnsupported: the message names the JSON pointer.
   static Result<Scheduler> make(const PickerConfig& config);
 
-  // kUnavailable: nobody can serve it. Cost: one pass per filter and scorer over the endpoints.
+  // kUnavailable: nobody can serve it. kExhausted: all that could are full. Cost: one pass per
+  // filter and scorer over the endpoints. Changes nothing: routed() does.
   Result<Decision> schedule(const Request& request, const Snapshot& snapshot, Mono now,
                             Random& random) const;
+  // The same into the memory of an earlier decision: no allocation once it has grown.
+  Status schedule(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
+                  Decision& into) const;
+  // The request goes where the decision says: for plugins that remember. Thread-safe.
+  void routed(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
+              const Decision& decision) const;
 
   // How prompts are to be hashed; nullopt: nobody asks, so they need not be.
   const std::optional<PrefixParameters>& prefix() const { return prefix_; }
+  // The rest of the configuration.
+  const Setup& setup() const { return setup_; }
 
  private:
   struct WeightedScorer {
@@ -36,24 +46,36 @@ class Scheduler {
     const Scorer* scorer;
     float weight;
   };
+  struct NamedFilter {
+    std::string name;
+    const Filter* filter;
+  };
   struct Profile {
     std::string name;
-    std::vector<const Filter*> filters;
+    std::vector<NamedFilter> filters;
     std::vector<WeightedScorer> scorers;
     const Picker* picker = nullptr;
   };
   class Runner;
 
+  Status make_plugins(const PickerConfig& config);
+  Status make_profiles(const PickerConfig& config);
   Status build_profile(const PickerConfig& config, const ProfileSpec& spec);
   Status default_pickers();
   Status default_handler();
+  Status bind_handler(const PickerConfig& config);
+  Status make_producers(const PickerConfig& config);
   Status join_prefix(const PickerConfig& config);
-  Status check_header(const PickerConfig& config) const;
+  Status check_header(const PickerConfig& config);
+  Plugin& add_default(std::string_view type, std::string_view why);
 
   std::vector<Plugin> plugins_;
   std::vector<Profile> profiles_;
   const Plugin* handler_ = nullptr;  // null while being made
   std::optional<PrefixParameters> prefix_;
+  std::vector<const Scorer*> remembering_;
+  bool stage_headers_ = false;
+  Setup setup_;
 };
 
 }  // namespace baton::schedule

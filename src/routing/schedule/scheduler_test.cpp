@@ -43,6 +43,7 @@ const std::vector<Pod> kPool = {{"p0", "prefill", load(0, 0, 0, kNow)},
                                 {"d1", "decode", load(0, 0, 0, kNow)}};
 
 TEST(Scheduler, SendsALongNewPromptThroughPrefillAndARepeatedOneNotD003) {
+  // epp:D003
   const auto picker = pd("100");
   const auto snapshot = testing::snapshot(kPool);
   SeededRandom random(1);
@@ -64,6 +65,7 @@ TEST(Scheduler, SendsALongNewPromptThroughPrefillAndARepeatedOneNotD003) {
 }
 
 TEST(Scheduler, TheThresholdIsInBytesAndItselfCallsForPrefillD012) {
+  // epp:D012 with the cached prefix above, loaded in config_test
   const auto snapshot = testing::snapshot(kPool);
   SeededRandom random(1);
   const auto prefills = [&](std::string_view threshold, std::size_t bytes) {
@@ -76,6 +78,7 @@ TEST(Scheduler, TheThresholdIsInBytesAndItselfCallsForPrefillD012) {
 }
 
 TEST(Scheduler, CopesWithEveryShapeOfPoolD007) {
+  // epp:D007
   const auto picker = pd("0");
   SeededRandom random(1);
   const Request request{.prompt_bytes = 500, .matched = {}};
@@ -84,6 +87,9 @@ TEST(Scheduler, CopesWithEveryShapeOfPoolD007) {
   };
 
   EXPECT_TRUE(run({{"p", "prefill"}, {"d", "decode"}})->prefill);
+  const auto two = run({{"p", "prefill"}, {"d", "decode"}, {"d2", "decode"}});
+  EXPECT_EQ(two->prefill, 0);
+  EXPECT_NE(two->primary, 0);
   const auto decode_only = run({{"d", "decode"}});
   ASSERT_TRUE(decode_only);
   EXPECT_EQ(name(decode_only->no_prefill), "no-prefill-pods");
@@ -114,6 +120,50 @@ TEST(Scheduler, SumsWeightedScoresS001) {
             R"([{"profile":"default","candidates":[{"pod":"a","total":0.25,"scores":)"
             R"({"queue-scorer":0.0,"kv-cache-utilization-scorer":0.5}},{"pod":"b","total":2.25,)"
             R"("scores":{"queue-scorer":1.0,"kv-cache-utilization-scorer":0.5}}],"picked":"b"}])");
+}
+
+TEST(Scheduler, FiltersInOrderAndStopsWhenDrained) {
+  // epp:S002
+  const auto picker = scheduler(
+      "plugins: [{name: gold, type: by-label, parameters: {label: tier, validValues: [gold]}}, "
+      "{type: decode-filter}, {type: prefill-filter}]\n"
+      "schedulingProfiles: [{name: default, plugins: [{pluginRef: gold}, {pluginRef: "
+      "decode-filter}]}]");
+  const auto snapshot = testing::snapshot({{"a", "decode", {}, {{"tier", "gold"}}},
+                                           {"b", "decode"},
+                                           {"c", "prefill", {}, {{"tier", "gold"}}}});
+  SeededRandom random(1);
+  Decision decision;
+  decision.explain = true;
+  ASSERT_TRUE(picker.schedule({}, snapshot, kNow, random, decision));
+  EXPECT_EQ(decision.primary, 0);
+  ASSERT_EQ(decision.runs[0].drops.size(), 2);
+  EXPECT_EQ(decision.runs[0].drops[0].plugin, "gold");
+  EXPECT_THAT(decision.runs[0].drops[0].endpoints, ::testing::ElementsAre(1));
+  EXPECT_EQ(decision.runs[0].drops[1].plugin, "decode-filter");
+  EXPECT_THAT(decision.runs[0].drops[1].endpoints, ::testing::ElementsAre(2));
+
+  const auto none = testing::snapshot({{"b", "decode"}});
+  EXPECT_FALSE(picker.schedule({}, none, kNow, random, decision));
+  EXPECT_EQ(decision.runs[0].drained_by, "gold");
+  EXPECT_EQ(decision.runs[0].drops.size(), 1) << "the second filter was not asked";
+}
+
+TEST(Scheduler, DecidesIntoTheMemoryOfAnEarlierDecision) {
+  const auto picker = pd("0");
+  const auto snapshot = testing::snapshot(kPool);
+  SeededRandom random(1);
+  Decision decision;
+  ASSERT_TRUE(picker.schedule({.prompt_bytes = 500}, snapshot, kNow, random, decision));
+  const auto* memory = decision.runs[0].scores.data();
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(picker.schedule({.prompt_bytes = 500}, snapshot, kNow, random, decision));
+    ASSERT_EQ(decision.runs.size(), 2);
+    EXPECT_EQ(decision.runs[0].profile, "decode");
+    EXPECT_EQ(decision.runs[0].candidates.size(), 2);
+    EXPECT_EQ(decision.prefill, 0);
+  }
+  EXPECT_TRUE(decision.runs[0].scores.data() == memory || decision.runs[1].scores.data() == memory);
 }
 
 TEST(Scheduler, LeavesOutAnExcludedEndpoint) {

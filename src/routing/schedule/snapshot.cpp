@@ -9,30 +9,70 @@ std::string_view Endpoint::role() const {
   return it == labels.end() ? std::string_view() : std::string_view(it->second);
 }
 
-Reservation::Reservation(std::shared_ptr<Reservations> board, Slot slot)
-    : board_(std::move(board)), slot_(slot) {
+std::string_view Endpoint::label(std::string_view key) const {
+  const auto it = labels.find(std::string(key));
+  return it == labels.end() ? std::string_view() : std::string_view(it->second);
+}
+
+// Picker reference 4.5, the role filters.
+Stages stages_of(std::string_view role) {
+  if (role.empty()) return kUnlabelled;
+  if (role == "decode") return kDecodes;
+  if (role == "prefill") return kPrefills;
+  if (role == "encode") return kEncodes;
+  if (role == "both" || role == "prefill-decode") return kDecodes | kPrefills;
+  if (role == "encode-prefill") return kEncodes | kPrefills;
+  if (role == "encode-prefill-decode") return kEncodes | kPrefills | kDecodes;
+  return 0;
+}
+
+std::shared_ptr<const Columns> columns_of(const std::vector<Endpoint>& endpoints) {
+  auto made = std::make_shared<Columns>();
+  std::map<std::string_view, std::uint32_t> revisions;
+  for (const auto& endpoint : endpoints) {
+    made->slots.push_back(endpoint.slot);
+    made->stages.push_back(stages_of(endpoint.role()));
+    const auto revision = endpoint.label(kRevisionLabel);
+    const auto next = static_cast<std::uint32_t>(revisions.size() + 1);
+    made->revisions.push_back(
+        revision.empty() ? 0 : revisions.try_emplace(revision, next).first->second);
+  }
+  return made;
+}
+
+void Snapshot::set_endpoints(std::shared_ptr<const std::vector<Endpoint>> to) {
+  columns = columns_of(*to);
+  endpoints = std::move(to);
+}
+
+Reservation::Reservation(std::shared_ptr<Reservations> board, Slot slot, std::int64_t tokens)
+    : board_(std::move(board)), slot_(slot), tokens_(tokens) {
   board_->add(slot_, 1);
+  board_->add_tokens(slot_, tokens_);
 }
 
 Reservation::Reservation(Reservation&& other) noexcept
-    : board_(std::move(other.board_)), slot_(other.slot_) {}
+    : board_(std::move(other.board_)), slot_(other.slot_), tokens_(other.tokens_) {}
 
 Reservation& Reservation::operator=(Reservation&& other) noexcept {
   if (this != &other) {
     release();
     board_ = std::move(other.board_);
     slot_ = other.slot_;
+    tokens_ = other.tokens_;
   }
   return *this;
 }
 
 void Reservation::release() {
+  release_tokens();
   if (board_ != nullptr) board_->add(slot_, -1);
   board_.reset();
 }
 
-std::int32_t Snapshot::reserved(std::size_t endpoint) const {
-  return reservations == nullptr ? 0 : reservations->count((*endpoints)[endpoint].slot);
+void Reservation::release_tokens() {
+  if (board_ != nullptr) board_->add_tokens(slot_, -tokens_);
+  tokens_ = 0;
 }
 
 float Snapshot::queue(std::size_t endpoint) const {

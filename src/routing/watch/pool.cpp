@@ -13,26 +13,37 @@ bool same(const Endpoint& a, const Endpoint& b) {
   return a.ns == b.ns && a.name == b.name && a.host == b.host && a.port == b.port;
 }
 
-}  // namespace
+// Which slots endpoints hold.
+class SlotSet {
+ public:
+  explicit SlotSet(const std::vector<Endpoint>& endpoints) : held_(schedule::kMaxEndpoints) {
+    for (const auto& endpoint : endpoints) held_[endpoint.slot] = true;
+  }
+  bool holds(schedule::Slot slot) const { return held_[slot]; }
+  void add(schedule::Slot slot) { held_[slot] = true; }
 
-Pool::Pool() {
-  snapshot_.endpoints = std::make_shared<const std::vector<Endpoint>>();
-  snapshot_.reservations = std::make_shared<schedule::Reservations>();
-}
+ private:
+  std::vector<bool> held_;
+};
 
 // Neither held by an old endpoint nor by a new one, and without requests on their way.
-schedule::Slot Pool::free_slot(const std::vector<Endpoint>& taken) const {
-  const auto used = [](const std::vector<Endpoint>& by, schedule::Slot slot) {
-    return std::ranges::find(by, slot, &Endpoint::slot) != by.end();
-  };
+schedule::Slot free_slot(const SlotSet& taken, const SlotSet& old,
+                         const schedule::Reservations& reservations) {
   std::optional<schedule::Slot> fallback;
   for (schedule::Slot slot = 0; slot < schedule::kMaxEndpoints; ++slot) {
-    if (used(taken, slot)) continue;
+    if (taken.holds(slot)) continue;
     if (!fallback) fallback = slot;
-    if (!used(*snapshot_.endpoints, slot) && snapshot_.reservations->count(slot) == 0) return slot;
+    if (!old.holds(slot) && reservations.count(slot) == 0) return slot;
   }
   BATON_ASSERT(fallback);  // update() bounds the endpoints
   return *fallback;
+}
+
+}  // namespace
+
+Pool::Pool() {
+  snapshot_.set_endpoints(std::make_shared<const std::vector<Endpoint>>());
+  snapshot_.reservations = std::make_shared<schedule::Reservations>();
 }
 
 Pool::Change Pool::update(const std::vector<Endpoint>& ready) {
@@ -51,12 +62,15 @@ Pool::Change Pool::update(const std::vector<Endpoint>& ready) {
     next->back().slot = it->slot;
     loads.push_back(snapshot_.loads[static_cast<std::size_t>(it - old.begin())]);
   }
+  SlotSet taken(*next);
+  const SlotSet before(old);
   for (auto& endpoint : fresh) {
     if (next->size() == schedule::kMaxEndpoints) {
       ++change.over_limit;
       continue;
     }
-    endpoint.slot = free_slot(*next);
+    endpoint.slot = free_slot(taken, before, *snapshot_.reservations);
+    taken.add(endpoint.slot);
     change.added.push_back(endpoint);
     next->push_back(endpoint);
     loads.emplace_back();
@@ -65,7 +79,7 @@ Pool::Change Pool::update(const std::vector<Endpoint>& ready) {
     const auto stays = [&](const Endpoint& e) { return same(e, endpoint); };
     if (std::ranges::none_of(*next, stays)) change.removed.push_back(endpoint);
   }
-  snapshot_.endpoints = std::move(next);
+  snapshot_.set_endpoints(std::move(next));
   snapshot_.loads = std::move(loads);
   return change;
 }
@@ -78,6 +92,7 @@ void Pool::loaded(schedule::Slot slot, const Scraped& scraped, Mono now) {
   load.waiting = scraped.waiting.value_or(load.waiting);
   load.running = scraped.running.value_or(load.running);
   load.kv_usage = std::clamp(scraped.kv_usage.value_or(load.kv_usage), 0.0F, 1.0F);
+  load.adapters = scraped.adapters;
   load.updated = now;
 }
 

@@ -31,8 +31,6 @@ class Pool {
   const schedule::Snapshot& snapshot() const { return snapshot_; }
 
  private:
-  schedule::Slot free_slot(const std::vector<schedule::Endpoint>& taken) const;
-
   schedule::Snapshot snapshot_;
 };
 

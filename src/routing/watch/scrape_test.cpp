@@ -30,6 +30,20 @@ TEST(Scrape, SumsTheEnginesOfOneServer) {
   EXPECT_FLOAT_EQ(*scraped.kv_usage, 0.7F);
 }
 
+TEST(Scrape, ReadsTheNewestListOfAdapters) {
+  const auto scraped = read_metrics(
+      "vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"old\","
+      "waiting_lora_adapters=\"\"} 1.0\n"
+      "vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"a, b\","
+      "waiting_lora_adapters=\"c\"} 3.0\n"
+      "vllm:lora_requests_info{max_lora=\"4\",running_lora_adapters=\"x\","
+      "waiting_lora_adapters=\"\"} 2.0\n");
+  ASSERT_NE(scraped.adapters, nullptr);
+  EXPECT_EQ(*scraped.adapters,
+            (schedule::Adapters{.active = {"a", "b"}, .waiting = {"c"}, .most = 4}));
+  EXPECT_EQ(read_metrics("vllm:num_requests_waiting 1\n").adapters, nullptr);
+}
+
 TEST(Scrape, PassesOverWhatMakesNoSense) {
   const auto scraped = read_metrics(
       "vllm:num_requests_waiting NaN\nvllm:num_requests_running -1\nvllm:\n{}\n"

@@ -1,6 +1,7 @@
 #pragma once
 // Snapshots for tests.
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@ struct Pod {
   std::string name;
   std::string role = "";
   Load load = {};
+  std::map<std::string, std::string> labels = {};
 };
 
 inline Load load(float waiting, float running, float kv_usage, Mono updated) {
@@ -28,12 +30,13 @@ inline Snapshot snapshot(const std::vector<Pod>& pods) {
     e.ns = "llm";
     e.name = pod.name;
     e.host = "127.0.0.1";
+    e.labels = pod.labels;
     e.slot = static_cast<Slot>(endpoints->size());
     if (!pod.role.empty()) e.labels.emplace(kRoleLabel, pod.role);
     endpoints->push_back(std::move(e));
     made.loads.push_back(pod.load);
   }
-  made.endpoints = std::move(endpoints);
+  made.set_endpoints(std::move(endpoints));
   made.reservations = std::make_shared<Reservations>();
   return made;
 }

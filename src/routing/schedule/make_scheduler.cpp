@@ -1,0 +1,251 @@
+// Scheduler::make: defaults (picker reference 3.3) and what spans plugins (3.4).
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/core/log.hpp"
+#include "base/core/nearest.hpp"
+#include "routing/schedule/scheduler.hpp"
+
+namespace baton::schedule {
+namespace {
+
+// Room for what is created, so that addresses stay.
+constexpr std::size_t kMaxCreated = 8;
+
+std::string_view default_producer(Data data) {
+  switch (data) {
+    case Data::kPrefixMatch:
+      return "approx-prefix-cache-producer";
+    case Data::kTokens:
+      return "token-producer";
+    case Data::kInFlight:
+      return "inflight-load-producer";
+  }
+  return "";
+}
+
+bool belongs_into_profile(const Plugin& plugin) {
+  return plugin.filter != nullptr || plugin.scorer != nullptr || plugin.picker != nullptr;
+}
+
+}  // namespace
+
+Result<Scheduler> Scheduler::make(const PickerConfig& config) {
+  Scheduler made;
+  BATON_TRY(made.make_plugins(config));
+  const auto parameters = std::move(made.setup_.effective);
+  BATON_TRY_ASSIGN(made.setup_, make_setup(config, made.plugins_));
+  auto& effective = made.setup_.effective;
+  effective.insert(effective.end(), parameters.begin(), parameters.end());
+  BATON_TRY(made.make_profiles(config));
+  BATON_TRY(made.default_pickers());
+  BATON_TRY(made.default_handler());
+  BATON_TRY(made.bind_handler(config));
+  BATON_TRY(made.make_producers(config));
+  BATON_TRY(made.join_prefix(config));
+  BATON_TRY(made.check_header(config));
+  made.setup_.encodes = made.handler_->encodes;
+  made.setup_.data_parallel = made.handler_->data_parallel;
+  for (const auto& plugin : made.plugins_) {
+    made.setup_.candidates = std::max(made.setup_.candidates, plugin.ranks);
+    if (plugin.scorer != nullptr && plugin.scorer->remembers()) {
+      made.remembering_.push_back(plugin.scorer.get());
+    }
+  }
+  return made;
+}
+
+Plugin& Scheduler::add_default(std::string_view type, std::string_view why) {
+  const text::json::Value none;
+  Fields parameters(none, "");
+  setup_.effective.push_back({.pointer = "/plugins/-",
+                              .value = type,
+                              .origin = fmt::format("created: {}", why),
+                              .unused = ""});
+  return plugins_.emplace_back(*make_plugin(type, parameters));
+}
+
+Status Scheduler::make_plugins(const PickerConfig& config) {
+  plugins_.reserve(config.plugins.size() + kMaxCreated);
+  for (const auto& spec : config.plugins) {
+    Fields parameters(spec.parameters, spec.pointer, &setup_.effective);
+    auto plugin = make_plugin(spec.type, parameters);
+    if (!plugin) return std::move(plugin).error().with("plugin '" + spec.name + "'");
+    plugins_.push_back(*std::move(plugin));
+  }
+  return {};
+}
+
+// Without profiles: one of every filter, scorer and picker there is.
+Status Scheduler::make_profiles(const PickerConfig& config) {
+  for (const auto& spec : config.profiles) {
+    BATON_TRY(build_profile(config, spec));
+  }
+  if (!config.profiles.empty()) return {};
+  ProfileSpec all{.name = "default", .plugins = {}};
+  for (std::size_t i = 0; i < config.plugins.size(); ++i) {
+    if (!belongs_into_profile(plugins_[i])) continue;
+    all.plugins.push_back({.plugin = config.plugins[i].name, .weight = 1, .pointer = ""});
+  }
+  setup_.effective.push_back({.pointer = "/schedulingProfiles/-",
+                              .value = all.name,
+                              .origin = "created: no profiles are listed",
+                              .unused = ""});
+  return build_profile(config, all);
+}
+
+Status Scheduler::build_profile(const PickerConfig& config, const ProfileSpec& spec) {
+  Profile profile{.name = spec.name, .filters = {}, .scorers = {}};
+  for (const auto& ref : spec.plugins) {
+    const auto at = std::ranges::find(config.plugins, ref.plugin, &PluginSpec::name);
+    const auto& plugin = plugins_[static_cast<std::size_t>(at - config.plugins.begin())];
+    if (!belongs_into_profile(plugin)) {
+      return invalid(
+          fmt::format("{}: '{}' is no filter, scorer or picker and does not belong into a profile",
+                      ref.pointer, ref.plugin));
+    }
+    if (plugin.filter) profile.filters.push_back({ref.plugin, plugin.filter.get()});
+    if (plugin.scorer) {
+      profile.scorers.push_back({ref.plugin, plugin.scorer.get(), static_cast<float>(ref.weight)});
+    }
+    if (plugin.picker && profile.picker != nullptr) {
+      return invalid(fmt::format("{}: profile '{}' has a picker already", ref.pointer, spec.name));
+    }
+    if (plugin.picker) profile.picker = plugin.picker.get();
+  }
+  profiles_.push_back(std::move(profile));
+  return {};
+}
+
+Status Scheduler::default_pickers() {
+  const Picker* shared = nullptr;
+  for (const auto& plugin : plugins_) {
+    if (shared == nullptr) shared = plugin.picker.get();
+  }
+  for (auto& profile : profiles_) {
+    if (profile.picker != nullptr) continue;
+    if (shared == nullptr) {
+      shared = add_default("max-score-picker", "a profile has no picker").picker.get();
+    }
+    profile.picker = shared;
+  }
+  return {};
+}
+
+Status Scheduler::default_handler() {
+  for (const auto& plugin : plugins_) {
+    if (plugin.handler == nullptr) continue;
+    if (handler_ != nullptr) return invalid("/plugins: there is more than one profile handler");
+    handler_ = &plugin;
+  }
+  if (handler_ != nullptr) return {};
+  if (profiles_.size() > 1) {
+    return invalid("/plugins: several profiles need a profile handler, such as pd-profile-handler");
+  }
+  handler_ = &add_default("single-profile-handler", "there is no profile handler");
+  return {};
+}
+
+Status Scheduler::bind_handler(const PickerConfig& config) {
+  std::vector<NamedDecider> deciders;
+  for (std::size_t i = 0; i < config.plugins.size(); ++i) {
+    if (plugins_[i].decider == nullptr) continue;
+    deciders.push_back({config.plugins[i].name, plugins_[i].decider.get()});
+  }
+  BATON_TRY(handler_->handler->bind(deciders));
+  std::vector<std::string_view> names;
+  for (const auto& profile : profiles_) names.push_back(profile.name);
+  return handler_->handler->check(names);
+}
+
+// Creates, once each, the producers that are needed and not there; those may need others.
+Status Scheduler::make_producers(const PickerConfig& config) {
+  std::vector<std::string_view> names;
+  for (const auto& spec : config.plugins) names.push_back(spec.name);
+  for (std::size_t i = 0; i < plugins_.size(); ++i) {
+    for (const auto& need : std::vector(plugins_[i].needs)) {
+      const auto standard = default_producer(need.data);
+      const auto at = std::ranges::find(names, need.producer);
+      const bool named = !need.producer.empty() && at != names.end();
+      if (need.producer.find('/') != std::string::npos) {
+        return invalid(
+            fmt::format("{}: give the producer's name alone, without '/'", need.pointer));
+      }
+      if (named && plugins_[static_cast<std::size_t>(at - names.begin())].produces != need.data) {
+        return invalid(fmt::format("{}: '{}' does not produce that", need.pointer, need.producer));
+      }
+      if (!named && !need.producer.empty() && need.producer != standard) {
+        return invalid(fmt::format("{}: no producer is named '{}'{}", need.pointer, need.producer,
+                                   did_you_mean(need.producer, names)));
+      }
+      const auto produces = [&](const Plugin& p) {
+        return p.produces == need.data || (need.data == Data::kPrefixMatch && p.prefix.has_value());
+      };
+      if (named || std::ranges::any_of(plugins_, produces)) continue;
+      auto& created = add_default(
+          standard, fmt::format("needed by {}", i < names.size() ? names[i] : "another"));
+      // Blocks of 16 tokens, the engines' own; the configured floor is for those who configure.
+      if (need.data == Data::kPrefixMatch) created.prefix = PrefixParameters{};
+    }
+  }
+  return {};
+}
+
+// All that count blocks must count the same ones: the prompt is hashed once.
+Status Scheduler::join_prefix(const PickerConfig& config) {
+  bool named = handler_->prefix_from.empty();
+  for (std::size_t i = 0; i < plugins_.size(); ++i) {
+    const auto* spec = i < config.plugins.size() ? &config.plugins[i] : nullptr;
+    const bool scores = spec != nullptr && spec->type == "prefix-cache-scorer";
+    named = named || (scores && spec->name == handler_->prefix_from);
+    const auto& own = plugins_[i].prefix;
+    if (!own) continue;
+    if (prefix_ && *prefix_ != *own) {
+      return Error(Code::kUnsupported,
+                   fmt::format("{}: prefix caches with different block sizes or capacities are not "
+                               "offered side by side",
+                               spec == nullptr ? "/plugins" : spec->pointer));
+    }
+    prefix_ = own;
+  }
+  if (!named) {
+    return invalid(fmt::format("pd-profile-handler: no prefix-cache-scorer is named '{}'",
+                               handler_->prefix_from));
+  }
+  const auto counted = handler_->counted_block;
+  if (prefix_ && counted != 0 && counted != prefix_->block_bytes) {
+    return invalid(fmt::format(
+        "hashBlockSize is {} in pd-profile-handler and {} in prefix-cache-scorer: give both the "
+        "same",
+        counted, prefix_->block_bytes));
+  }
+  return {};
+}
+
+Status Scheduler::check_header(const PickerConfig& config) {
+  const StageHeaders* header = nullptr;
+  for (const auto& plugin : plugins_) {
+    if (header == nullptr && plugin.headers) header = &*plugin.headers;
+  }
+  stage_headers_ = handler_->tells_stages || (handler_->prefills && header != nullptr);
+  if (handler_->prefills && !stage_headers_) {
+    return invalid("/plugins: pd-profile-handler has no effect without prefill-header-handler");
+  }
+  if (header == nullptr || handler_->tells_stages) return {};
+  if (!handler_->prefills) {
+    setup_.warnings.emplace_back(
+        "prefill-header-handler has no effect: no profile handler picks a prefill pod");
+    log::warn(setup_.warnings.back());
+    return {};
+  }
+  for (const auto& profile : config.profiles) {
+    if (profile.name == header->prefill_profile) return {};
+  }
+  return invalid(
+      fmt::format("prefill-header-handler: there is no profile '{}'", header->prefill_profile));
+}
+
+}  // namespace baton::schedule

@@ -1,0 +1,76 @@
+// Producers of data that scorers and deciders read (picker reference 4.5, 4.6).
+
+#include <algorithm>
+
+#include "routing/schedule/plugins/plugins.hpp"
+
+namespace baton::schedule {
+namespace {
+
+// Below, hashes cost more memory than they save (the reference has the same floor).
+constexpr std::int64_t kLeastBlockTokens = 64;
+constexpr std::int64_t kBytesPerToken = 4;  // of the estimate
+
+}  // namespace
+
+Plugin make_approx_prefix_cache_producer(Fields& parameters) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 30;
+  const bool tuned = parameters.boolean("autoTune", true);
+  auto tokens = parameters.integer("blockSizeTokens", 16, INT32_MIN, INT32_MAX);
+  const auto alias = parameters.integer("blockSize", 0, INT32_MIN, INT32_MAX);
+  if (tokens == 16 && alias != 0) tokens = alias;
+  if (tokens <= 0 && !tuned) parameters.fail("blockSizeTokens", "it must be above 0");
+  tokens = std::clamp(tokens, kLeastBlockTokens, kMaxHashBlockBytes / kBytesPerToken);
+  const auto cap = parameters.integer("maxPrefixTokensToMatch", 131072, 0, kMost);
+  const auto blocks = parameters.integer("maxPrefixBlocksToMatch", 2048, 0, kMost);
+  const auto lru = parameters.integer("lruCapacityPerServer", 31250, 1, 1 << 24);
+  PrefixParameters prefix;
+  prefix.block_bytes = static_cast<std::size_t>(tokens * kBytesPerToken);
+  prefix.lru_capacity = static_cast<std::size_t>(lru);
+  const auto limit = cap > 0 ? cap / tokens : blocks;
+  const bool unlimited = cap == 0 && blocks == 0;
+  prefix.max_blocks = static_cast<std::size_t>(unlimited ? kMost : limit);
+  Plugin plugin;
+  plugin.produces = Data::kPrefixMatch;
+  plugin.prefix = prefix;
+  plugin.needs.push_back({.data = Data::kTokens, .producer = "", .pointer = ""});
+  return plugin;
+}
+
+// Prompt lengths: the engine's count where a request carries token ids, else a quarter of its
+// bytes.
+Plugin make_token_producer(Fields& parameters) {
+  parameters.unused("modelName", "the estimate does not depend on the model");
+  auto estimate = parameters.object("estimate");
+  parameters.take_error(estimate);
+  for (const std::string_view key : {"vllm", "udsTokenizerConfig"}) {
+    parameters.later(key, "tokenizing through another server is not offered; use `estimate: {}`");
+  }
+  Plugin plugin;
+  plugin.produces = Data::kTokens;
+  return plugin;
+}
+
+Plugin make_inflight_load_producer(Fields& parameters) {
+  InFlight in_flight;
+  in_flight.output_tokens = parameters.boolean("addEstimatedOutputTokens", false);
+  in_flight.output_ratio = parameters.number("outputRatio", 1.5, 0, 1e6);
+  in_flight.max_output_tokens = std::max<std::int64_t>(
+      0, parameters.integer("maxEstimatedOutputTokens", 0, INT32_MIN, INT32_MAX));
+  if (in_flight.output_tokens) {
+    parameters.later("addEstimatedOutputTokens",
+                     "only prompts are counted; tokens to come are not offered");
+  }
+  parameters.unused("syncCrossReplicaState", "replicas do not share their counts");
+  Plugin plugin;
+  plugin.produces = Data::kInFlight;
+  plugin.service = in_flight;
+  if (parameters.has("prefixMatchInfoProducerName")) {
+    plugin.needs.push_back({.data = Data::kPrefixMatch,
+                            .producer = parameters.text("prefixMatchInfoProducerName", ""),
+                            .pointer = parameters.pointer() + "/prefixMatchInfoProducerName"});
+  }
+  return plugin;
+}
+
+}  // namespace baton::schedule

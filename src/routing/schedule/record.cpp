@@ -1,0 +1,216 @@
+#include "routing/schedule/record.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace baton::schedule {
+namespace {
+
+using text::json::Value;
+
+constexpr std::int64_t kMost = std::int64_t{1} << 50;
+
+Value endpoint_json(const Record& record, std::size_t i) {
+  const auto& endpoint = (*record.endpoints)[i];
+  const auto& load = record.loads[i];
+  Value out;
+  out["namespace"] = endpoint.ns;
+  out["name"] = endpoint.name;
+  out["host"] = endpoint.host;
+  out["port"] = endpoint.port;
+  Value labels{text::json::Object()};
+  for (const auto& [key, value] : endpoint.labels) labels[key] = value;
+  out["labels"] = std::move(labels);
+  out["waiting"] = static_cast<double>(load.waiting);
+  out["running"] = static_cast<double>(load.running);
+  out["kvUsage"] = static_cast<double>(load.kv_usage);
+  if (load.updated != Mono::min()) {
+    out["ageMillis"] = std::chrono::duration_cast<Millis>(record.now - load.updated).count();
+  }
+  out["matchedBlocks"] = record.matched[i];
+  out["reserved"] = record.reserved[i];
+  out["tokensInFlight"] = record.tokens[i];
+  return out;
+}
+
+// One endpoint of a record, appended to a snapshot.
+Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoint>& endpoints,
+                     Snapshot& snapshot, std::vector<std::uint32_t>& matched, Mono now) {
+  Fields fields(value, std::move(pointer));
+  Endpoint endpoint;
+  endpoint.slot = static_cast<Slot>(endpoints.size());
+  endpoint.ns = fields.text("namespace", "");
+  endpoint.name = fields.text("name", "");
+  endpoint.host = fields.text("host", "");
+  endpoint.port = static_cast<std::uint16_t>(fields.integer("port", 0, 0, 65535));
+  if (const auto* labels = fields.any("labels"); labels != nullptr && labels->if_object()) {
+    for (const auto& [key, label] : *labels->if_object()) {
+      if (const auto* text = label.if_string()) endpoint.labels.emplace(key, *text);
+    }
+  }
+  Load load;
+  load.waiting = static_cast<float>(fields.number("waiting", 0, 0, 1e9));
+  load.running = static_cast<float>(fields.number("running", 0, 0, 1e9));
+  load.kv_usage = static_cast<float>(fields.number("kvUsage", 0, 0, 1));
+  if (fields.has("ageMillis"))
+    load.updated = now - Millis(fields.integer("ageMillis", 0, 0, kMost));
+  matched.push_back(static_cast<std::uint32_t>(fields.integer("matchedBlocks", 0, 0, INT32_MAX)));
+  const auto reserved = fields.integer("reserved", 0, INT32_MIN, INT32_MAX);
+  const auto tokens = fields.integer("tokensInFlight", 0, -kMost, kMost);
+  BATON_TRY(fields.finish());
+  snapshot.reservations->add(endpoint.slot, static_cast<std::int32_t>(reserved));
+  snapshot.reservations->add_tokens(endpoint.slot, tokens);
+  snapshot.loads.push_back(std::move(load));
+  endpoints.push_back(std::move(endpoint));
+  return {};
+}
+
+Request read_request(Fields& fields) {
+  const auto number = [&](std::string_view key) {
+    return static_cast<std::size_t>(fields.integer(key, 0, 0, kMost));
+  };
+  Request request;
+  request.prompt_bytes = number("promptBytes");
+  request.prompt_tokens = number("promptTokens");
+  request.block_bytes =
+      static_cast<std::size_t>(fields.integer("blockBytes", 64, 1, kMaxHashBlockBytes));
+  request.prompt_blocks =
+      static_cast<std::uint32_t>(fields.integer("promptBlocks", 0, 0, INT32_MAX));
+  request.priority = static_cast<std::int32_t>(fields.integer("priority", 0, INT32_MIN, INT32_MAX));
+  request.multimodal = fields.boolean("multimodal", false);
+  return request;
+}
+
+// Whether the new decision could have picked this pod, by chance.
+bool ties(const Decision& decision, const Snapshot& snapshot, Index picked, std::string_view pod) {
+  for (const auto& run : decision.runs) {
+    if (run.picked != picked) continue;
+    float best = 0, other = -1;
+    for (std::size_t c = 0; c < run.candidates.size(); ++c) {
+      if (run.candidates[c] == picked) best = run.totals[c];
+      if ((*snapshot.endpoints)[run.candidates[c]].name == pod) other = run.totals[c];
+    }
+    return other >= best;
+  }
+  return false;
+}
+
+}  // namespace
+
+Record make_record(std::string_view id, const Request& request, const Snapshot& snapshot, Mono now,
+                   const Decision& decision) {
+  Record out;
+  out.id = id;
+  out.model = request.model;
+  out.request = request;
+  out.request.model = {};
+  out.request.headers = {};
+  out.request.matched = {};
+  out.request.among = nullptr;
+  out.now = now;
+  out.endpoints = snapshot.endpoints;
+  out.loads = snapshot.loads;
+  for (std::size_t i = 0; i < snapshot.size(); ++i) {
+    const auto slot = snapshot.columns->slots[i];
+    out.matched.push_back(slot < request.matched.size() ? request.matched[slot] : 0);
+    out.reserved.push_back(snapshot.reserved(i));
+    out.tokens.push_back(snapshot.tokens(i));
+  }
+  out.decision = decision;
+  out.decision.spare.clear();
+  return out;
+}
+
+Value to_json(const Record& record) {
+  Value out;
+  out["id"] = record.id;
+  out["at"] = std::chrono::duration_cast<Millis>(record.at.time_since_epoch()).count();
+  out["tookNanos"] = record.took.count();
+  Value& request = out["request"];
+  request["model"] = record.model;
+  request["promptBytes"] = record.request.prompt_bytes;
+  request["promptTokens"] = record.request.prompt_tokens;
+  request["promptHash"] = fmt::format("{:016x}", record.prompt_hash);
+  request["blockBytes"] = record.request.block_bytes;
+  request["promptBlocks"] = record.request.prompt_blocks;
+  request["matchesKnown"] = std::ranges::any_of(record.matched, [](auto n) { return n > 0; });
+  request["priority"] = record.request.priority;
+  request["multimodal"] = record.request.multimodal;
+  Value endpoints{text::json::Array()};
+  for (std::size_t i = 0; i < record.endpoints->size(); ++i) {
+    endpoints.push_back(endpoint_json(record, i));
+  }
+  out["endpoints"] = std::move(endpoints);
+  Snapshot snapshot;
+  snapshot.endpoints = record.endpoints;
+  out["decision"] = explain(record.decision, snapshot);
+  return out;
+}
+
+void RecordRing::add(Record record) {
+  if (most_ == 0) return;
+  if (records_.size() == most_) records_.pop_front();
+  records_.push_back(std::move(record));
+}
+
+const Record* RecordRing::find(std::string_view id) const {
+  for (auto it = records_.rbegin(); it != records_.rend(); ++it) {
+    if (it->id == id) return &*it;
+  }
+  return nullptr;
+}
+
+Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random& random) {
+  const Mono now = Mono(std::chrono::hours(24 * 365));
+  Fields root(record, "");
+  Replayed out;
+  out.id = root.text("id", "");
+  root.any("at");
+  root.any("tookNanos");
+  const auto* decided = root.any("decision");
+  auto fields = root.object("request");
+  const auto model = fields.text("model", "");
+  fields.any("promptHash");
+  fields.any("matchesKnown");
+  auto request = read_request(fields);
+  request.model = model;
+  root.take_error(fields);
+  std::vector<Endpoint> endpoints;
+  std::vector<std::uint32_t> matched;
+  Snapshot snapshot;
+  snapshot.reservations = std::make_shared<Reservations>();
+  const auto& items = root.array("endpoints");
+  if (items.size() > kMaxEndpoints) root.fail("endpoints", "more endpoints than a pool can have");
+  for (std::size_t i = 0; i < std::min(items.size(), kMaxEndpoints); ++i) {
+    BATON_TRY(read_endpoint(items[i], text::json::pointer("/endpoints", i), endpoints, snapshot,
+                            matched, now));
+  }
+  BATON_TRY(root.finish());
+  if (decided != nullptr) {
+    out.before = decided->string_at({"primary"});
+    out.prefill_before = decided->string_at({"prefill"});
+  }
+  snapshot.set_endpoints(std::make_shared<const std::vector<Endpoint>>(std::move(endpoints)));
+  request.matched = matched;
+  Decision decision;
+  decision.explain = true;
+  if (const auto done = scheduler.schedule(request, snapshot, now, random, decision); !done) {
+    out.problem = done.error().message();
+    out.changed = !out.before.empty();
+    return out;
+  }
+  const auto pod = [&](Index i) { return (*snapshot.endpoints)[i].name; };
+  out.after = pod(decision.primary);
+  if (decision.prefill) out.prefill_after = pod(*decision.prefill);
+  const bool primary =
+      out.before == out.after || ties(decision, snapshot, decision.primary, out.before);
+  const bool prefill = out.prefill_before == out.prefill_after ||
+                       (decision.prefill && !out.prefill_before.empty() &&
+                        ties(decision, snapshot, *decision.prefill, out.prefill_before));
+  out.changed = !primary || !prefill;
+  out.explanation = explain(decision, snapshot);
+  return out;
+}
+
+}  // namespace baton::schedule

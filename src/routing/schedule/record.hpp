@@ -1,0 +1,70 @@
+#pragma once
+// Decisions kept to be asked about and to be decided again: what the picker knew, what it decided.
+// Hashes and lengths of prompts, never their text; no headers of the client.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/random.hpp"
+#include "base/core/result.hpp"
+#include "base/text/json.hpp"
+#include "routing/schedule/decision.hpp"
+#include "routing/schedule/scheduler.hpp"
+
+namespace baton::schedule {
+
+// Views of the decision point into the Scheduler, which outlives the record.
+struct Record {
+  std::string id;  // of the request
+  Wall at;
+  Nanos took = Nanos(0);
+  std::uint64_t prompt_hash = 0;  // of its last whole block; 0 without one
+  std::string model;
+  Request request;  // without its views
+  Mono now;
+  std::shared_ptr<const std::vector<Endpoint>> endpoints;
+  std::vector<Load> loads;  // by endpoint, as the next three
+  std::vector<std::uint32_t> matched;
+  std::vector<std::int32_t> reserved;
+  std::vector<std::int64_t> tokens;
+  Decision decision;
+};
+Record make_record(std::string_view id, const Request& request, const Snapshot& snapshot, Mono now,
+                   const Decision& decision);
+text::json::Value to_json(const Record& record);
+
+// The last N. Confined to its owner.
+class RecordRing {
+ public:
+  explicit RecordRing(std::size_t most) : most_(most) {}
+  void add(Record record);
+  // The newest of that id; null when it is gone. Valid until the next add.
+  const Record* find(std::string_view id) const;
+  std::size_t size() const { return records_.size(); }
+
+ private:
+  std::size_t most_;
+  std::deque<Record> records_;  // oldest first
+};
+
+// A record decided again.
+struct Replayed {
+  std::string id;
+  std::string before, after;                  // pods; "" for nobody
+  std::string prefill_before, prefill_after;  // "" for none
+  // Equal totals are broken by chance: a different pod of the same total is no change.
+  bool changed = false;
+  text::json::Value explanation;  // explain() of the new decision, or null with `problem`
+  std::string problem;            // why nobody was picked
+};
+// kInvalid: `record` is not what to_json() writes.
+Result<Replayed> replay(const text::json::Value& record, const Scheduler& scheduler,
+                        Random& random);
+
+}  // namespace baton::schedule

@@ -1,0 +1,222 @@
+#include "routing/schedule/setup.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/core/nearest.hpp"
+
+namespace baton::schedule {
+namespace {
+
+// Plugins by name.
+class Named {
+ public:
+  Named(const PickerConfig& config, const std::vector<Plugin>& plugins)
+      : config_(config), plugins_(plugins) {}
+
+  // The plugin that is referred to, as a T.
+  template <class T>
+  Result<const T*> find(const PluginRef& ref, std::string_view kind) const {
+    std::vector<std::string_view> fitting;
+    const Plugin* found = nullptr;
+    for (std::size_t i = 0; i < config_.plugins.size(); ++i) {
+      if (std::holds_alternative<T>(plugins_[i].service))
+        fitting.push_back(config_.plugins[i].name);
+      if (config_.plugins[i].name == ref.plugin) found = &plugins_[i];
+    }
+    if (found == nullptr) {
+      return invalid(fmt::format("{}: no plugin is named '{}'{}", ref.pointer, ref.plugin,
+                                 did_you_mean(ref.plugin, fitting)));
+    }
+    if (const auto* part = std::get_if<T>(&found->service)) return part;
+    return invalid(fmt::format("{}: '{}' is no {}", ref.pointer, ref.plugin, kind));
+  }
+
+  // The first plugin of that kind, listed or default.
+  template <class T>
+  T first(T otherwise) const {
+    for (const auto& plugin : plugins_) {
+      if (const auto* part = std::get_if<T>(&plugin.service)) return *part;
+    }
+    return otherwise;
+  }
+
+  bool has_type(std::string_view type) const {
+    return std::ranges::any_of(config_.plugins,
+                               [&](const PluginSpec& spec) { return spec.type == type; });
+  }
+
+ private:
+  const PickerConfig& config_;
+  const std::vector<Plugin>& plugins_;
+};
+
+void created(Setup& setup, std::string_view type, std::string_view why) {
+  setup.effective.push_back({.pointer = "/plugins/-",
+                             .value = type,
+                             .origin = fmt::format("created: {}", why),
+                             .unused = ""});
+}
+
+Status set_parsers(const PickerConfig& config, const Named& named, Setup& setup) {
+  for (const auto& ref : config.parsers) {
+    BATON_TRY_ASSIGN(const Parser* parser, named.find<Parser>(ref, "parser"));
+    if (std::ranges::find(setup.parsers, *parser) == setup.parsers.end()) {
+      setup.parsers.push_back(*parser);
+    } else {
+      setup.warnings.push_back(fmt::format("{}: the parser is there already", ref.pointer));
+    }
+  }
+  if (!setup.parsers.empty()) return {};
+  setup.parsers = {Parser::kOpenai, Parser::kAnthropic, Parser::kVllmHttp, Parser::kPassthrough};
+  for (const std::string_view type :
+       {"openai-parser", "anthropic-parser", "vllmhttp-parser", "passthrough-parser"}) {
+    if (!named.has_type(type)) created(setup, type, "no parsers are listed");
+  }
+  return {};
+}
+
+Status set_source(const PickerConfig::Source& source, const Named& named, Setup& setup) {
+  if (const auto notes = named.find<EndpointNotifications>(source.source, "data source"); notes) {
+    if (source.extractors.empty()) return {};
+    return invalid(fmt::format("{}: it tells of endpoints; no extractor that is offered reads that",
+                               source.extractors[0].pointer));
+  }
+  BATON_TRY_ASSIGN(const MetricsSource* metrics,
+                   named.find<MetricsSource>(source.source, "data source"));
+  setup.scrapes = true;
+  setup.metrics = *metrics;
+  bool extracts = false;
+  for (const auto& ref : source.extractors) {
+    BATON_TRY_ASSIGN(const MetricsExtractor* extractor,
+                     named.find<MetricsExtractor>(ref, "extractor"));
+    if (extracts) {
+      return invalid(fmt::format("{}: the source has such an extractor already", ref.pointer));
+    }
+    extracts = true;
+    setup.extractor = *extractor;
+  }
+  return {};
+}
+
+Status set_data_layer(const PickerConfig& config, const Named& named, Setup& setup) {
+  setup.metrics = named.first(MetricsSource{});
+  setup.extractor = named.first(MetricsExtractor{});
+  setup.scrapes = config.inject_defaults;
+  std::size_t fetched = 0;
+  for (const auto& source : config.sources) {
+    BATON_TRY(set_source(source, named, setup));
+    fetched += named.find<MetricsSource>(source.source, "data source") ? 1 : 0;
+  }
+  if (fetched > 1) {
+    return Error(
+        Code::kUnsupported,
+        "/dataLayer/sources: engines are asked at one place only; list one metrics source");
+  }
+  if (fetched == 0 && config.inject_defaults) {
+    if (!named.has_type("metrics-data-source")) {
+      created(setup, "metrics-data-source", "dataLayer.injectDefaults");
+    }
+    if (!named.has_type("core-metrics-extractor")) {
+      created(setup, "core-metrics-extractor", "dataLayer.injectDefaults");
+    }
+  }
+  setup.discovery = config.discovery;
+  return {};
+}
+
+Result<Band> make_band(const BandSpec& spec, const Named& named) {
+  Band band{.priority = spec.priority,
+            .max_bytes = spec.max_bytes,
+            .max_requests = spec.max_requests,
+            .fairness = {}};
+  if (!spec.fairness.empty()) {
+    BATON_TRY_ASSIGN(const Fairness* fairness,
+                     named.find<Fairness>(spec.fairness, "fairness policy"));
+    band.fairness = *fairness;
+  }
+  if (!spec.ordering.empty()) {
+    BATON_TRY_ASSIGN(const Ordering* ordering,
+                     named.find<Ordering>(spec.ordering, "ordering policy"));
+    band.ordering = *ordering;
+  }
+  return band;
+}
+
+Status set_flow(const PickerConfig& config, const Named& named, Setup& setup) {
+  if (!config.flow_control) return {};
+  const auto spec = config.flow.value_or(FlowSpec{});
+  FlowConfig flow;
+  flow.max_bytes = spec.max_bytes;
+  flow.max_requests = spec.max_requests;
+  flow.ttl = spec.ttl;
+  flow.no_endpoint_ttl = spec.no_endpoint_ttl;
+  BATON_TRY_ASSIGN(flow.otherwise, make_band(spec.otherwise.value_or(BandSpec{}), named));
+  flow.otherwise_negative = flow.otherwise;
+  if (spec.otherwise_negative) {
+    BATON_TRY_ASSIGN(flow.otherwise_negative, make_band(*spec.otherwise_negative, named));
+  }
+  for (const auto& each : spec.bands) {
+    BATON_TRY_ASSIGN(auto band, make_band(each, named));
+    flow.bands.push_back(band);
+  }
+  if (std::ranges::find(flow.bands, 0, &Band::priority) == flow.bands.end()) {
+    flow.bands.push_back(flow.otherwise);
+    flow.bands.back().priority = 0;
+  }
+  std::ranges::sort(flow.bands, std::greater<>(), &Band::priority);
+  if (!spec.usage_limit.empty()) {
+    BATON_TRY_ASSIGN(const UsageLimit* limit,
+                     named.find<UsageLimit>(spec.usage_limit, "usage limit policy"));
+    flow.usage_limit = limit->threshold;
+  }
+  for (const std::string_view type :
+       {"fcfs-ordering-policy", "global-strict-fairness-policy", "static-usage-limit-policy"}) {
+    if (!named.has_type(type)) created(setup, type, "flow control needs one");
+  }
+  setup.flow = std::move(flow);
+  return {};
+}
+
+}  // namespace
+
+Result<Setup> make_setup(const PickerConfig& config, const std::vector<Plugin>& plugins) {
+  const Named named(config, plugins);
+  Setup setup;
+  setup.warnings = config.warnings;
+  setup.effective = config.settings;
+  setup.populate_non_leader = config.populate_non_leader;
+  BATON_TRY(set_parsers(config, named, setup));
+  BATON_TRY(set_data_layer(config, named, setup));
+  if (config.detector.empty()) {
+    if (!named.has_type("utilization-detector")) {
+      created(setup, "utilization-detector", "no saturation detector is named");
+    }
+  } else {
+    BATON_TRY_ASSIGN(const Detector* detector,
+                     named.find<Detector>(config.detector, "saturation detector"));
+    setup.detector = *detector;
+  }
+  BATON_TRY(set_flow(config, named, setup));
+  for (const auto& plugin : plugins) {
+    if (const auto* admitter = std::get_if<ProbabilisticAdmitter>(&plugin.service)) {
+      setup.admitters.push_back(*admitter);
+    }
+  }
+  return setup;
+}
+
+std::string describe(const Setup& setup) {
+  std::string out;
+  for (const auto& one : setup.effective) {
+    out += fmt::format("{}: {}  # {}\n", one.pointer, text::json::dump(one.value), one.origin);
+  }
+  for (const auto& one : setup.effective) {
+    if (!one.unused.empty()) out += fmt::format("no effect: {}: {}\n", one.pointer, one.unused);
+  }
+  for (const auto& warning : setup.warnings) out += fmt::format("warning: {}\n", warning);
+  return out;
+}
+
+}  // namespace baton::schedule

@@ -1,0 +1,57 @@
+#pragma once
+// What a configuration comes to beside scheduling: for whoever serves requests, finds endpoints and
+// asks engines. Whoever cannot do what is set here refuses the configuration.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/core/result.hpp"
+#include "routing/schedule/config.hpp"
+#include "routing/schedule/plugin.hpp"
+
+namespace baton::schedule {
+
+struct Band {
+  std::int32_t priority = 0;
+  std::int64_t max_bytes = 0, max_requests = 0;
+  Fairness fairness;
+  Ordering ordering = Ordering::kFcfs;
+};
+
+struct FlowConfig {
+  std::int64_t max_bytes = 0, max_requests = 0;      // of all bands together; 0: unlimited
+  Nanos ttl = Nanos(0), no_endpoint_ttl = Nanos(0);  // 0: unlimited
+  Band otherwise, otherwise_negative;                // templates; their priority says nothing
+  std::vector<Band> bands;                           // by falling priority; has priority 0
+  double usage_limit = 1;                            // saturation from which nothing is dispatched
+};
+
+struct Setup {
+  std::vector<Parser> parsers;
+  std::optional<FileDiscovery> discovery;  // absent: Kubernetes
+  bool scrapes = true;                     // engines' metrics are fetched
+  MetricsSource metrics;
+  MetricsExtractor extractor;
+  Detector detector;
+  std::optional<FlowConfig> flow;  // the feature gate is on
+  std::vector<ProbabilisticAdmitter> admitters;
+  bool populate_non_leader = true;
+  bool encodes = false;        // decisions may have an encode stage
+  bool data_parallel = false;  // decisions may have a primary port
+  std::size_t candidates = 1;  // that decisions may list for a stage
+
+  std::vector<std::string> warnings;  // one line each, with the JSON pointer
+  std::vector<Setting> effective;     // every value, in the order it was read
+};
+
+// `plugins[i]` was made from `config.plugins[i]`. kInvalid: a reference to nothing, or to a plugin
+// of the wrong kind.
+Result<Setup> make_setup(const PickerConfig& config, const std::vector<Plugin>& plugins);
+
+// The effective configuration for people: a line for each value with its origin, then the settings
+// without effect, then warnings.
+std::string describe(const Setup& setup);
+
+}  // namespace baton::schedule
