@@ -10,6 +10,7 @@ namespace {
 using text::json::Value;
 
 constexpr std::int64_t kMost = std::int64_t{1} << 50;
+constexpr std::int64_t kMostMillis = 1'000'000'000'000;  // as nanoseconds in 63 bits
 
 Value endpoint_json(const Record& record, std::size_t i) {
   const auto& endpoint = (*record.endpoints)[i];
@@ -54,7 +55,7 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
   load.running = static_cast<float>(fields.number("running", 0, 0, 1e9));
   load.kv_usage = static_cast<float>(fields.number("kvUsage", 0, 0, 1));
   if (fields.has("ageMillis"))
-    load.updated = now - Millis(fields.integer("ageMillis", 0, 0, kMost));
+    load.updated = now - Millis(fields.integer("ageMillis", 0, 0, kMostMillis));
   matched.push_back(static_cast<std::uint32_t>(fields.integer("matchedBlocks", 0, 0, INT32_MAX)));
   const auto reserved = fields.integer("reserved", 0, INT32_MIN, INT32_MAX);
   const auto tokens = fields.integer("tokensInFlight", 0, -kMost, kMost);

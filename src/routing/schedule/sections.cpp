@@ -48,7 +48,9 @@ void read_discovery(Fields& fields, PickerConfig& config) {
     const auto problem = spec == config.plugins.end()
                              ? fmt::format("no plugin is named '{}'", ref.plugin)
                              : fmt::format("'{}' is no endpoint discovery", ref.plugin);
-    return fields.fail("discovery/pluginRef", problem);
+    auto inner = fields.object("discovery");
+    inner.fail("pluginRef", problem);
+    return fields.take_error(inner);
   }
   Fields parameters(spec->parameters, spec->pointer);
   FileDiscovery out;

@@ -13,7 +13,7 @@ struct Scraped {
   std::optional<float> waiting, running, kv_usage;
   std::optional<std::uint32_t> block_size, blocks;  // of cache_config_info
   // Of lora_requests_info: the sample with the greatest value, which is its time. Null without.
-  std::shared_ptr<const schedule::Adapters> adapters;
+  std::shared_ptr<const schedule::Adapters> adapters = {};
 
   bool any() const { return waiting || running || kv_usage; }
 };
