@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration e2e-envoy e2e-kube kube-binaries test-asan test-tsan fuzz bench bench-controller bench-epp chart clean help
+.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-epp chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,11 +21,11 @@ build: ## the release binary, build/baton
 demo: build ## two chat turns through prefill, KV transfer and decode, with the proof
 	@tools/demo
 
-test: ## everything: lint, unit, golden, corpora, integration, real Envoy, a real Kubernetes control plane
+test: ## lint, unit, golden, corpora, integration
 	@tools/install-deps build test
 	@tools/preflight
 	@tools/check
-	@$(MAKE) --no-print-directory unit integration e2e-envoy e2e-kube
+	@$(MAKE) --no-print-directory unit integration
 
 check: ## the everyday check: lint and unit tests
 	@tools/install-deps build test
@@ -54,6 +54,8 @@ integration: build ## real processes: serve, faults, clients
 	@tools/install-deps test
 	@BATON=$(CURDIR)/build/baton tools/integration
 
+test-e2e: e2e-envoy e2e-kube ## beside the real ones: Envoy, a Kubernetes control plane
+
 e2e-envoy: build ## real Envoy before `baton epp`, sidecars and engines
 	@tools/install-deps test
 	@BATON=$(CURDIR)/build/baton tools/e2e-envoy
@@ -64,6 +66,7 @@ kube-binaries: ## etcd, kube-apiserver and the rest for e2e-kube, into the user'
 
 e2e-kube: build dev-build ## a real Kubernetes control plane: C++ tests against it, serving end to end
 	@tools/install-deps test
+	@tools/preflight kube
 	@BATON=$(CURDIR)/build/baton tools/e2e-kube
 
 test-asan test-tsan: test-%: ## unit tests under address+undefined or thread sanitizers

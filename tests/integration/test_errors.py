@@ -189,6 +189,6 @@ def test_every_row_of_the_table_names_a_test_that_exists():
                if path.name.startswith("test_") and path.suffix == ".py" or path.name.endswith("_test.cpp")}
     rows = [line.split("|")[1:-1] for line in (ROOT / "docs/errors.md").read_text().splitlines() if line.startswith("| ")]
     assert len(rows) > 15
-    for row in rows[1:]:
+    for row in (row for row in rows if row[-1].strip() != "shown by"):
         file, name = row[-1].strip().split(" ", 1)
         assert name.strip("`") in sources[file.strip("`")], row

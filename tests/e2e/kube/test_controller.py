@@ -79,7 +79,7 @@ def test_what_is_deleted_or_changed_underneath_is_restored(controlled, place):
     plane.kubectl("delete", "inferencepool", "--all", "-n", place, "--wait=false")
     wait_until(lambda: children(plane, place).keys() == made, "everything made again", 60, step=0.3)
     controller.settle()
-    plane.kubectl("set", "image", "deployment/storyteller-kserve", "*=example.org/other", "-n", place)
+    plane.kubectl("set", "image", "deployment/storyteller-kserve", "main=example.org/other", "-n", place)
     controller.settle()
     assert "example.org/other" not in plane.kubectl("get", "deployment", "storyteller-kserve", "-n", place, "-o", "yaml")
 
