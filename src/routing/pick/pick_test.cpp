@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "routing/pick/learner.hpp"
+#include "routing/pick/service_pool.hpp"
 #include "routing/pick/usage.hpp"
 
 namespace baton::pick {
@@ -13,6 +14,25 @@ Usage scan(std::string_view body, std::size_t step) {
     body.remove_prefix(std::min(step, body.size()));
   }
   return scan.usage();
+}
+
+TEST(ServicePool, RefusesASaturationDetectorThatWouldChangeNothing) {
+  watch::Service service;
+  service.ns = "llm";
+  service.name = "x";
+  service.models = {"m"};
+  service.picker_source = "test";
+  const std::string plugins =
+      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins:\n- type: ";
+  service.picker = plugins + "utilization-detector\n";
+  EXPECT_FALSE(ServicePool(service).broken());
+  service.picker = plugins +
+                   "concurrency-detector\nflowControl:\n  saturationDetector:\n"
+                   "    pluginRef: concurrency-detector\n";
+  const ServicePool pool(service);
+  ASSERT_TRUE(pool.broken());
+  EXPECT_NE(pool.broken()->message().find("saturationDetector"), std::string::npos)
+      << pool.broken()->message();
 }
 
 TEST(UsageScan, ReadsAReportWhereverTheBodyIsCut) {

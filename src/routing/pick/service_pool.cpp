@@ -20,6 +20,9 @@ Status check_offered(const schedule::Setup& setup) {
   };
   BATON_TRY(refuse(setup.flow.has_value(),
                    "/featureGates: flow control is not offered yet; remove the gate"));
+  BATON_TRY(refuse(setup.detector != schedule::Detector{},
+                   "/flowControl/saturationDetector: nothing is held back by saturation yet; "
+                   "remove it or leave its parameters at their defaults"));
   BATON_TRY(refuse(!setup.admitters.empty(), "/plugins: admitters are not offered yet"));
   BATON_TRY(refuse(!setup.scrapes, "/dataLayer/injectDefaults: engines' metrics are always read"));
   BATON_TRY(refuse(setup.metrics != schedule::MetricsSource{},

@@ -163,6 +163,8 @@ struct Detector {
   Nanos stale_after = Millis(200);
   double headroom = 0;
   double max_requests = 100, max_tokens = 1'000'000;  // in flight per endpoint
+
+  friend bool operator==(const Detector&, const Detector&) = default;
 };
 
 enum class Ordering : std::uint8_t { kFcfs, kEdf, kSloDeadline };
