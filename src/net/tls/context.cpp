@@ -181,10 +181,9 @@ Result<std::shared_ptr<const ServerState>> load_server(const ServerContext::Impl
   if (config.client_authority) {
     BATON_TRY(require_client(context, *config.client_authority));
   }
-  if (!impl.alpn.empty()) {
-    SSL_CTX_set_alpn_select_cb(context, select_alpn, const_cast<std::string*>(&impl.alpn));
-  }
   auto state = std::make_shared<ServerState>();
+  state->alpn = impl.alpn;
+  if (!impl.alpn.empty()) SSL_CTX_set_alpn_select_cb(context, select_alpn, &state->alpn);
   state->context = std::move(owner);
   return state;
 }

@@ -10,8 +10,9 @@
 
 namespace baton::tls {
 
-// One loading of a server's files.
+// One loading of a server's files. Connections keep it, also beyond the ServerContext.
 struct ServerState {
+  std::string alpn;  // length-prefixed names; what `context` points at
   ContextPtr context;
 };
 

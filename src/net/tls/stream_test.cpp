@@ -97,6 +97,18 @@ TEST_F(StreamTest, CarriesBytesBothWaysInEitherVersion) {
   }
 }
 
+TEST_F(StreamTest, ShakesHandsAfterTheContextsHaveGone) {
+  auto server = open_server(mine_.server(), kClock);
+  auto client = open_client(mine_.client(), kClock);
+  Pair pair(*server, *client);
+
+  server.reset();
+  client.reset();
+
+  ASSERT_TRUE(pair.shake());
+  EXPECT_EQ(pair.server->alpn(), "http/1.1");
+}
+
 TEST_F(StreamTest, SaysWhyACertificateIsNotAccepted) {
   const Credentials other = Credentials::make("other", kClock);
   ManualClock late;
