@@ -34,12 +34,12 @@ struct Loaded {
   Loaded(Config c, const Clock& k) : config(std::move(c)), clock(k) {}
 
   std::shared_ptr<const State> state() const {
-    const std::lock_guard lock(mutex);
-    return current;
+    const std::lock_guard lock(mutex_);
+    return current_;
   }
   void set(std::shared_ptr<const State> next) {
-    const std::lock_guard lock(mutex);
-    current = std::move(next);
+    const std::lock_guard lock(mutex_);
+    current_ = std::move(next);
   }
 
   const Config config;
@@ -47,8 +47,8 @@ struct Loaded {
   std::string alpn;  // length-prefixed names
 
  private:
-  mutable std::mutex mutex;
-  std::shared_ptr<const State> current;  // guarded by mutex
+  mutable std::mutex mutex_;
+  std::shared_ptr<const State> current_;  // guarded by mutex_
 };
 
 struct ServerContext::Impl : Loaded<ServerState, ServerContext::Config> {
