@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/engine/: random tiny Llamas and what float32 `transformers` computes from them.
+"""Writes tests/golden/engine/: random tiny models of each family and what float32 `transformers` computes from them.
 
 Usage: python3 tools/golden/make_engine.py [--out tests/golden/engine] [--storyteller models/storyteller]
 
@@ -12,11 +12,15 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROMPT_LENGTHS, STEPS, TRIES = (1, 7, 33, 130), 12, 40
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
+
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32)
+SMALL = dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, head_dim=8, intermediate_size=80, vocab_size=150,
+             torch_dtype="bfloat16")
 
 BASE = dict(architectures=["LlamaForCausalLM"], model_type="llama", hidden_act="silu", max_position_embeddings=512, rms_norm_eps=1e-5,
             rope_theta=10000.0, rope_scaling=None, attention_bias=False, mlp_bias=False, tie_word_embeddings=True, bos_token_id=0, eos_token_id=1)
@@ -34,6 +38,16 @@ VARIANTS = {
     # The spelling that transformers 5 writes: `dtype`, and all rotary settings inside `rope_parameters`.
     "v5-config-bf16": dict(hidden_size=40, num_hidden_layers=2, num_attention_heads=5, num_key_value_heads=1, head_dim=24, intermediate_size=72,
                            vocab_size=97, dtype="bfloat16", rope_theta=None, rope_scaling=None, rope_parameters=dict(rope_theta=500000.0, **LLAMA3)),
+    # The other families, each with what it does differently; windows are shorter than the longest prompt.
+    "mistral-window-bf16": dict(SMALL, architectures=["MistralForCausalLM"], model_type="mistral", sliding_window=24),
+    "qwen2-bf16": dict(SMALL, architectures=["Qwen2ForCausalLM"], model_type="qwen2", use_sliding_window=False, sliding_window=24),
+    "qwen2-window-f32": dict(SMALL, architectures=["Qwen2ForCausalLM"], model_type="qwen2", use_sliding_window=True, sliding_window=20,
+                             max_window_layers=1, tie_word_embeddings=False, torch_dtype="float32"),
+    "qwen3-yarn-bf16": dict(SMALL, architectures=["Qwen3ForCausalLM"], model_type="qwen3", head_dim=16, rope_theta=1000000.0, rope_scaling=YARN),
+    "granite-bf16": dict(SMALL, architectures=["GraniteForCausalLM"], model_type="granite", embedding_multiplier=6.0, attention_multiplier=0.25,
+                         residual_multiplier=0.4, logits_scaling=3.0),
+    "granite-bias-f32": dict(SMALL, architectures=["GraniteForCausalLM"], model_type="granite", embedding_multiplier=3.0, attention_multiplier=0.25,
+                             residual_multiplier=0.7, logits_scaling=2.0, attention_bias=True, mlp_bias=True, torch_dtype="float32"),
 }
 
 def make_config(name):
@@ -46,6 +60,7 @@ def make_weights(c, seed):
     h, f, n, kv = c["hidden_size"], c["intermediate_size"], c["num_attention_heads"], c["num_key_value_heads"]
     d = c.get("head_dim") or h // n
     def add(name, shape, std, mean=0.0): w[name] = (torch.randn(shape, generator=g) * std + mean).to(dtype)
+    biased = "qkvo" if c["attention_bias"] else "qkv" if c["model_type"] == "qwen2" else ""
     # A tied output would repeat the last token for ever if the embedding outweighed what the layers add to it.
     add("model.embed_tokens.weight", (c["vocab_size"], h), 0.25 if c["tie_word_embeddings"] else 1.0)
     for i in range(c["num_hidden_layers"]):
@@ -53,7 +68,9 @@ def make_weights(c, seed):
         for proj, rows, cols, std in (("self_attn.q_proj", n * d, h, 0.25), ("self_attn.k_proj", kv * d, h, 0.25), ("self_attn.v_proj", kv * d, h, 0.2),
                                       ("self_attn.o_proj", h, n * d, 0.2), ("mlp.gate_proj", f, h, 0.2), ("mlp.up_proj", f, h, 0.2), ("mlp.down_proj", h, f, 0.2)):
             add(p + proj + ".weight", (rows, cols), std)
-            if c["attention_bias"] and "attn" in proj or c["mlp_bias"] and "mlp" in proj: add(p + proj + ".bias", (rows,), 0.2)
+            if "attn" in proj and proj[10] in biased or c["mlp_bias"] and "mlp" in proj: add(p + proj + ".bias", (rows,), 0.2)
+        if c["model_type"] == "qwen3":
+            for norm in "qk": add(p + f"self_attn.{norm}_norm.weight", (d,), 0.1, 1.0)
         add(p + "input_layernorm.weight", (h,), 0.1, 1.0)
         add(p + "post_attention_layernorm.weight", (h,), 0.1, 1.0)
     add("model.norm.weight", (h,), 0.1, 1.0)
@@ -95,7 +112,7 @@ def write_expect(path, prompts):
 
 @torch.no_grad()
 def expect(folder, prompts):
-    net = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    net = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     assert all(p.dtype == torch.float32 for p in net.parameters())
     out = []
     for tokens in prompts:
@@ -133,7 +150,7 @@ def main():
         print(rows[-1], "distinct greedy tokens", [len(set(q["greedy"])) for q in prompts], flush=True)
     write_expect(a.out + "/storyteller-expect.json", expect(a.storyteller, story_prompts(a.storyteller)))
     with open(a.out + "/SOURCE.md", "w") as f:
-        f.write(f"""# Random tiny Llamas, computed by float32 transformers
+        f.write(f"""# Random tiny models of each family, computed by float32 transformers
 
 Made by `python3 tools/golden/make_engine.py` with transformers {transformers.__version__}, torch {torch.__version__} and Python {platform.python_version()},
 one thread, eager attention, no KV cache. Weights are drawn from the seed, stored in the dtype of config.json, and upcast to

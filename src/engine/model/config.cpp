@@ -1,6 +1,7 @@
 #include "engine/model/config.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,9 @@
 #include <string>
 
 #include "base/text/json.hpp"
+#include "engine/model/config_fields.hpp"
+#include "engine/model/families/families.hpp"
+#include "engine/model/rope_config.hpp"
 
 namespace baton::model {
 
@@ -18,95 +22,34 @@ namespace json = text::json;
 
 namespace {
 
-// The member, or null when it is absent or null: Hugging Face writes null for "not set".
-const json::Value* given(const json::Value& config, std::string_view field) {
-  const json::Value* value = config.find(field);
-  return value == nullptr || value->is_null() ? nullptr : value;
-}
-
-// A positive integer up to `most`. Without `otherwise` the field must be there.
-Result<std::size_t> size_field(const json::Value& config, std::string_view field,
-                               std::optional<std::size_t> otherwise = std::nullopt,
-                               std::size_t most = kMaxDimension) {
-  const json::Value* value = given(config, field);
-  if (value == nullptr) {
-    if (otherwise) return *otherwise;
-    return invalid(fmt::format("no field '{}'", field));
-  }
-  const auto number = value->if_uint();
-  if (!number || *number == 0 || *number > most) {
-    return invalid(fmt::format("{} is {}; it must be an integer from 1 to {}", field,
-                               json::dump(*value), most));
-  }
-  return static_cast<std::size_t>(*number);
-}
-
-Result<double> positive_field(const json::Value& config, std::string_view field,
-                              std::optional<double> otherwise = std::nullopt) {
-  const json::Value* value = given(config, field);
-  if (value == nullptr) {
-    if (otherwise) return *otherwise;
-    return invalid(fmt::format("no field '{}'", field));
-  }
-  const auto number = value->if_double();
-  if (!number || !std::isfinite(*number) || *number <= 0) {
-    return invalid(
-        fmt::format("{} is {}; it must be a positive number", field, json::dump(*value)));
-  }
-  return *number;
-}
-
-Result<bool> bool_field(const json::Value& config, std::string_view field) {
-  const json::Value* value = given(config, field);
-  if (value == nullptr) return false;
-  const bool* flag = value->if_bool();
-  if (flag == nullptr) {
-    return invalid(fmt::format("{} is {}; it must be true or false", field, json::dump(*value)));
-  }
-  return *flag;
-}
-
-Error not_supported(std::string_view field, const json::Value& value, std::string_view what) {
-  return invalid(fmt::format("{} {} is not supported: {}", field, json::dump(value), what));
-}
-
-Status check_architecture(const json::Value& config) {
-  constexpr std::string_view kWhat = "the engine runs LlamaForCausalLM and MistralForCausalLM";
+Result<Family> find_family(const json::Value& config) {
+  const auto refuse = [](std::string_view field, const json::Value& value) {
+    std::vector<std::string_view> known;
+    for (const Family& family : kFamilies) known.push_back(family.architecture);
+    return not_supported(field, value, fmt::format("the engine runs {}", fmt::join(known, ", ")));
+  };
   if (const json::Value* names = given(config, "architectures")) {
     const json::Array* array = names->if_array();
-    const std::string* name =
-        array == nullptr || array->size() != 1 ? nullptr : array->front().if_string();
-    if (name == nullptr || (*name != "LlamaForCausalLM" && *name != "MistralForCausalLM")) {
-      return not_supported("architectures", *names, kWhat);
+    if (array == nullptr || array->size() != 1) return refuse("architectures", *names);
+    for (const Family& family : kFamilies) {
+      if (array->front() == family.architecture) return family;
     }
-    return {};
+    return refuse("architectures", *names);
   }
   const std::string_view type = config.string_at({"model_type"});
-  if (type == "llama" || type == "mistral") return {};
-  return not_supported("model_type", json::Value(type), kWhat);
+  for (const Family& family : kFamilies) {
+    if (type == family.model_type) return family;
+  }
+  return refuse("model_type", json::Value(type));
 }
 
 // Fields that change the computation in ways the graph does not have.
-Status check_unsupported(const json::Value& config, std::size_t max_positions) {
+Status check_unsupported(const json::Value& config) {
   if (const json::Value* v = given(config, "quantization_config")) {
     return not_supported("quantization_config", *v, "weights must be f32, f16 or bf16");
   }
   if (const json::Value* v = given(config, "hidden_act"); v != nullptr && *v != "silu") {
     return not_supported("hidden_act", *v, "only silu is");
-  }
-  if (const json::Value* v = given(config, "sliding_window")) {
-    const auto window = v->if_uint();
-    if (!window || *window < max_positions) {
-      return not_supported("sliding_window", *v, "attention covers the whole context");
-    }
-  }
-  if (const json::Value* v = given(config, "layer_types")) {
-    const json::Array* types = v->if_array();
-    if (types == nullptr || !std::ranges::all_of(*types, [](const json::Value& type) {
-          return type == "full_attention";
-        })) {
-      return not_supported("layer_types", *v, "every layer is full_attention");
-    }
   }
   if (const json::Value* v = given(config, "partial_rotary_factor"); v != nullptr && *v != 1.0) {
     return not_supported("partial_rotary_factor", *v, "the whole head is rotated");
@@ -123,57 +66,17 @@ Status check_unsupported(const json::Value& config, std::size_t max_positions) {
   return {};
 }
 
-Result<Config::RopeScaling> parse_scaling(const json::Value& value, std::string_view field) {
-  if (!value.is_object()) return invalid(fmt::format("{} is not an object", field));
-  Config::RopeScaling out;
-  const json::Value* type = given(value, "rope_type");
-  if (type == nullptr) type = given(value, "type");
-  if (type == nullptr || *type == "default") return out;
-  if (*type == "linear") {
-    out.kind = Config::RopeScaling::Kind::kLinear;
-  } else if (*type == "llama3") {
-    out.kind = Config::RopeScaling::Kind::kLlama3;
-  } else {
-    return not_supported(fmt::format("{} of type", field), *type, "llama3, linear and default are");
-  }
-  BATON_TRY_ASSIGN(out.factor, positive_field(value, "factor"));
-  if (out.kind == Config::RopeScaling::Kind::kLinear) return out;
-  BATON_TRY_ASSIGN(out.low_freq_factor, positive_field(value, "low_freq_factor"));
-  BATON_TRY_ASSIGN(out.high_freq_factor, positive_field(value, "high_freq_factor"));
-  BATON_TRY_ASSIGN(out.original_max_positions,
-                   positive_field(value, "original_max_position_embeddings"));
-  if (out.high_freq_factor <= out.low_freq_factor) {
-    return invalid(fmt::format("{}: high_freq_factor must be above low_freq_factor", field));
-  }
-  return out;
-}
-
-Status parse_rope(const json::Value& config, Config& out) {
-  const json::Value* newer = given(config, "rope_parameters");
-  const json::Value* older = given(config, "rope_scaling");
-  BATON_TRY_ASSIGN(out.rope_theta, positive_field(config, "rope_theta", out.rope_theta));
-  if (newer != nullptr) {
-    BATON_TRY_ASSIGN(out.rope_scaling, parse_scaling(*newer, "rope_parameters"));
-    BATON_TRY_ASSIGN(out.rope_theta,
-                     positive_field(*newer, "rope_theta", out.rope_theta).with("rope_parameters"));
-    const json::Value* partial = given(*newer, "partial_rotary_factor");
-    if (partial != nullptr && *partial != 1.0) {
-      return not_supported("partial_rotary_factor", *partial, "the whole head is rotated");
-    }
-  } else if (older != nullptr) {
-    BATON_TRY_ASSIGN(out.rope_scaling, parse_scaling(*older, "rope_scaling"));
-  }
-  return {};
-}
-
 Status parse_sizes(const json::Value& config, Config& out) {
-  BATON_TRY_ASSIGN(out.vocab, size_field(config, "vocab_size"));
-  BATON_TRY_ASSIGN(out.hidden, size_field(config, "hidden_size"));
+  BATON_TRY_ASSIGN(out.vocab, size_field(config, "vocab_size", std::nullopt, kMaxDimension));
+  BATON_TRY_ASSIGN(out.hidden, size_field(config, "hidden_size", std::nullopt, kMaxDimension));
   BATON_TRY_ASSIGN(out.layers, size_field(config, "num_hidden_layers", std::nullopt, kMaxLayers));
-  BATON_TRY_ASSIGN(out.heads, size_field(config, "num_attention_heads"));
-  BATON_TRY_ASSIGN(out.kv_heads, size_field(config, "num_key_value_heads", out.heads));
-  BATON_TRY_ASSIGN(out.ffn, size_field(config, "intermediate_size"));
-  BATON_TRY_ASSIGN(out.max_positions, size_field(config, "max_position_embeddings", 2048));
+  BATON_TRY_ASSIGN(out.heads,
+                   size_field(config, "num_attention_heads", std::nullopt, kMaxDimension));
+  BATON_TRY_ASSIGN(out.kv_heads,
+                   size_field(config, "num_key_value_heads", out.heads, kMaxDimension));
+  BATON_TRY_ASSIGN(out.ffn, size_field(config, "intermediate_size", std::nullopt, kMaxDimension));
+  BATON_TRY_ASSIGN(out.max_positions,
+                   size_field(config, "max_position_embeddings", 2048, kMaxDimension));
   if (out.heads % out.kv_heads != 0) {
     return invalid(fmt::format("{} attention heads do not divide into {} key-value heads",
                                out.heads, out.kv_heads));
@@ -184,7 +87,8 @@ Status parse_sizes(const json::Value& config, Config& out) {
                     "head_dim",
                     out.hidden, out.heads));
   }
-  BATON_TRY_ASSIGN(out.head_dim, size_field(config, "head_dim", out.hidden / out.heads));
+  BATON_TRY_ASSIGN(out.head_dim,
+                   size_field(config, "head_dim", out.hidden / out.heads, kMaxDimension));
   if (out.heads * out.head_dim > kMaxDimension) {
     return invalid(fmt::format("{} heads of {} are over the limit of {}", out.heads, out.head_dim,
                                kMaxDimension));
@@ -193,6 +97,20 @@ Status parse_sizes(const json::Value& config, Config& out) {
                                     {"hidden_size", out.hidden},
                                     {"intermediate_size", out.ffn}}) {
     if (size % 2 != 0) return invalid(fmt::format("{} {} is odd; it must be even", field, size));
+  }
+  return {};
+}
+
+// Windows that the family does not know of would be ignored.
+Status check_windows(const json::Value& config, const Config& out) {
+  if (!out.windows.empty()) return {};
+  const json::Value* types = given(config, "layer_types");
+  if (types == nullptr) return {};
+  const json::Array* array = types->if_array();
+  if (array == nullptr || !std::ranges::all_of(*array, [](const json::Value& type) {
+        return type == "full_attention";
+      })) {
+    return not_supported("layer_types", *types, "every layer is full_attention here");
   }
   return {};
 }
@@ -235,15 +153,16 @@ Result<std::optional<std::string>> read_text(const std::filesystem::path& path) 
 Result<Config> parse_model(std::string_view text) {
   BATON_TRY_ASSIGN(const json::Value value, parse_object(text));
   Config out;
-  BATON_TRY(check_architecture(value));
+  BATON_TRY_ASSIGN(const Family family, find_family(value));
   BATON_TRY(parse_sizes(value, out));
-  BATON_TRY(check_unsupported(value, out.max_positions));
-  BATON_TRY(parse_rope(value, out));
+  BATON_TRY(check_unsupported(value));
+  BATON_TRY(read_rope(value, out));
   BATON_TRY_ASSIGN(const double eps, positive_field(value, "rms_norm_eps", 1e-6));
   out.rms_eps = static_cast<float>(eps);
   BATON_TRY_ASSIGN(out.tied_embeddings, bool_field(value, "tie_word_embeddings"));
-  BATON_TRY_ASSIGN(out.attention_bias, bool_field(value, "attention_bias"));
-  BATON_TRY_ASSIGN(out.mlp_bias, bool_field(value, "mlp_bias"));
+  out.attention_scale = 1.0F / std::sqrt(static_cast<float>(out.head_dim));
+  BATON_TRY(family.read(value, out));
+  BATON_TRY(check_windows(value, out));
   BATON_TRY(parse_eos(value, out));
   return out;
 }

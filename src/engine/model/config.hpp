@@ -1,5 +1,5 @@
 #pragma once
-// config.json of a Llama-shaped model, with the field names of Hugging Face's LlamaConfig.
+// config.json of a Llama-shaped model: the sizes, and in which ways its family differs (families/).
 
 #include <cstddef>
 #include <cstdint>
@@ -31,14 +31,28 @@ struct Config {
   std::size_t max_positions = 0;  // max_position_embeddings
   float rms_eps = 1e-5F;
   double rope_theta = 10000;
-  // rope_scaling, or the newer rope_parameters, of type llama3 or linear.
+  // rope_scaling, or the newer rope_parameters.
   struct RopeScaling {
-    enum class Kind : std::uint8_t { kNone, kLinear, kLlama3 } kind = Kind::kNone;
-    double factor = 1, low_freq_factor = 1, high_freq_factor = 4, original_max_positions = 8192;
+    enum class Kind : std::uint8_t { kNone, kLinear, kLlama3, kYarn } kind = Kind::kNone;
+    double factor = 1;
+    double original_max_positions = 8192;              // kLlama3, kYarn
+    double low_freq_factor = 1, high_freq_factor = 4;  // kLlama3
+    double beta_fast = 32, beta_slow = 1;              // kYarn: rotations over the original context
+    double attention_factor = 1;                       // kYarn: of cosines and sines
+    bool truncate = true;                              // kYarn: blend between whole dimensions
   } rope_scaling;
   bool tied_embeddings = false;
-  bool attention_bias = false;
+  bool qkv_bias = false;
+  bool output_bias = false;
   bool mlp_bias = false;
+  bool qk_norm = false;  // an RMS norm over each head of Q and K, before the rotation
+  float embedding_scale = 1;
+  float attention_scale = 0;  // of Q times K; 1 / sqrt(head_dim) for most
+  float residual_scale = 1;   // of what a block adds
+  float logits_scale = 1;
+  // How many positions a token sees in each layer, itself included; 0: all. Empty: all in every
+  // one.
+  std::vector<std::size_t> windows;
   std::vector<TokenId> eos;  // from generation_config.json when present, else config.json
 };
 

@@ -33,14 +33,60 @@ TEST(Config, ReadsTheSizesAndFillsInWhatHuggingFaceLeavesOut) {
   EXPECT_TRUE(config->eos.empty());
 }
 
-TEST(Config, AcceptsMistralWithoutASlidingWindow) {
+Config family(const std::string& name, const std::string& more = "") {
   const auto config = parse_config(
-      with(R"("architectures":["MistralForCausalLM"],"sliding_window":null)"), std::nullopt);
-  EXPECT_TRUE(config);
+      with("\"architectures\":[\"" + name + "ForCausalLM\"]" + (more.empty() ? "" : "," + more)),
+      std::nullopt);
+  EXPECT_TRUE(config) << config.error().message();
+  return config ? *config : Config();
 }
 
-TEST(Config, AWindowAsLargeAsTheContextIsNone) {
-  EXPECT_EQ(refusal(R"("sliding_window":512)"), "accepted");
+TEST(Config, MistralHasAWindowUnlessItsFileSaysNull) {
+  const std::string longer = R"("max_position_embeddings":8192)";
+  EXPECT_EQ(family("Mistral", longer).windows, (std::vector<std::size_t>{4096, 4096}));
+  EXPECT_EQ(family("Mistral", R"("sliding_window":24)").windows,
+            (std::vector<std::size_t>{24, 24}));
+  EXPECT_TRUE(family("Mistral", longer + R"(,"sliding_window":null)").windows.empty());
+  EXPECT_TRUE(family("Mistral", R"("sliding_window":512)").windows.empty());
+}
+
+TEST(Config, QwenSlidesOnlyWhereItIsTurnedOn) {
+  const std::string on = R"("use_sliding_window":true,"sliding_window":16)";
+  EXPECT_TRUE(family("Qwen2", R"("sliding_window":16)").windows.empty());
+  EXPECT_EQ(family("Qwen2", on + R"(,"max_window_layers":1)").windows,
+            (std::vector<std::size_t>{0, 16}));
+  EXPECT_EQ(
+      family("Qwen3", on + R"(,"layer_types":["sliding_attention","full_attention"])").windows,
+      (std::vector<std::size_t>{16, 0}));
+  EXPECT_EQ(refusal(R"("architectures":["Qwen2ForCausalLM"],"use_sliding_window":true,
+                       "layer_types":["chunked_attention","full_attention"])"),
+            "config.json: layer_types \"chunked_attention\" is not supported: full_attention and "
+            "sliding_attention are");
+}
+
+TEST(Config, EachFamilyHasItsBiasesAndNorms) {
+  EXPECT_TRUE(family("Qwen2").qkv_bias);
+  EXPECT_FALSE(family("Qwen2").output_bias);
+  EXPECT_FALSE(family("Qwen3").qkv_bias);
+  EXPECT_TRUE(family("Qwen3").qk_norm);
+  EXPECT_TRUE(family("Llama", R"("attention_bias":true)").output_bias);
+  EXPECT_FLOAT_EQ(family("Llama").attention_scale, 0.25F);
+}
+
+TEST(Config, GraniteHasItsMultipliers) {
+  const Config config = family("Granite", R"("embedding_multiplier":12,"attention_multiplier":0.5,
+      "residual_multiplier":0.22,"logits_scaling":8)");
+  EXPECT_EQ(config.embedding_scale, 12);
+  EXPECT_EQ(config.attention_scale, 0.5F);
+  EXPECT_EQ(config.residual_scale, 0.22F);
+  EXPECT_EQ(config.logits_scale, 0.125F);
+}
+
+TEST(Config, ReadsYarnWithItsDefaults) {
+  const Config config = family("Qwen3", R"("rope_scaling":{"rope_type":"yarn","factor":4})");
+  EXPECT_EQ(config.rope_scaling.kind, Config::RopeScaling::Kind::kYarn);
+  EXPECT_EQ(config.rope_scaling.original_max_positions, 512);
+  EXPECT_NEAR(config.rope_scaling.attention_factor, 1.1386, 1e-4);
 }
 
 TEST(Config, ReadsBothSpellingsOfRopeScaling) {
@@ -70,16 +116,20 @@ TEST(Config, TheEndOfSequenceComesFromTheGenerationConfig) {
 }
 
 TEST(Config, RefusesWhatItDoesNotImplementAndNamesTheField) {
-  EXPECT_EQ(refusal(R"("architectures":["Qwen2ForCausalLM"])"),
-            "config.json: architectures [\"Qwen2ForCausalLM\"] is not supported: the engine runs "
-            "LlamaForCausalLM and MistralForCausalLM");
+  EXPECT_EQ(refusal(R"("architectures":["GemmaForCausalLM"])"),
+            "config.json: architectures [\"GemmaForCausalLM\"] is not supported: the engine runs "
+            "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, "
+            "GraniteForCausalLM");
   EXPECT_EQ(refusal(R"("hidden_act":"gelu")"),
             "config.json: hidden_act \"gelu\" is not supported: only silu is");
-  EXPECT_EQ(refusal(R"("sliding_window":256)"),
-            "config.json: sliding_window 256 is not supported: attention covers the whole context");
-  EXPECT_EQ(refusal(R"("rope_scaling":{"rope_type":"yarn","factor":4})"),
-            "config.json: rope_scaling of type \"yarn\" is not supported: llama3, linear and "
-            "default are");
+  EXPECT_EQ(refusal(R"("layer_types":["sliding_attention","full_attention"])"),
+            "config.json: layer_types [\"sliding_attention\",\"full_attention\"] is not supported: "
+            "every layer is full_attention here");
+  EXPECT_EQ(refusal(R"("rope_scaling":{"rope_type":"longrope","factor":4})"),
+            "config.json: rope_scaling of type \"longrope\" is not supported: llama3, linear, yarn "
+            "and default are");
+  EXPECT_EQ(refusal(R"("rope_theta":1,"rope_scaling":{"rope_type":"yarn","factor":4})"),
+            "config.json: rope_scaling: yarn needs a rope_theta above 1");
   EXPECT_EQ(refusal(R"("quantization_config":{"bits":4})"),
             "config.json: quantization_config {\"bits\":4} is not supported: weights must be f32, "
             "f16 or bf16");

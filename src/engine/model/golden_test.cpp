@@ -1,4 +1,5 @@
-// Logits against float32 transformers on random tiny Llamas (tests/golden/engine/SOURCE.md).
+// Logits against float32 transformers on random tiny models of each family
+// (tests/golden/engine/SOURCE.md).
 
 #include <gtest/gtest.h>
 
@@ -15,9 +16,10 @@ namespace {
 
 namespace json = text::json;
 
-constexpr const char* kVariants[] = {"storyteller",   "gqa-tied-bf16",    "mha-untied-f32",
-                                     "ragged-f16",    "llama3-rope-bf16", "bias-sharded-bf16",
-                                     "v5-config-bf16"};
+constexpr const char* kVariants[] = {
+    "storyteller",       "gqa-tied-bf16",  "mha-untied-f32",      "ragged-f16", "llama3-rope-bf16",
+    "bias-sharded-bf16", "v5-config-bf16", "mistral-window-bf16", "qwen2-bf16", "qwen2-window-f32",
+    "qwen3-yarn-bf16",   "granite-bf16",   "granite-bias-f32"};
 
 struct Prompt {
   std::vector<TokenId> tokens, greedy;

@@ -144,8 +144,9 @@ class Invariance : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (!tensor::supported(GetParam().isa)) GTEST_SKIP() << "this CPU does not run it";
-    ASSERT_TRUE(testing::write_random_model(folder_.path(), testing::small_config(),
-                                            GetParam().weights, 3));
+  }
+  void write(const Config& config) {
+    ASSERT_TRUE(testing::write_random_model(folder_.path(), config, GetParam().weights, 3));
   }
   std::unique_ptr<Model> load(std::size_t threads) {
     auto model = Model::load(folder_.path(),
@@ -154,10 +155,13 @@ class Invariance : public ::testing::TestWithParam<Case> {
     return *std::move(model);
   }
 
+  // One sequence at a time in one slice, against every company.
+  void check();
+
   testing::TemporaryFolder folder_;
 };
 
-TEST_P(Invariance, SlicesBatchesBlocksAndThreadsLeaveNoTraceInTheBits) {
+void Invariance::check() {
   const auto alone = load(1);
   const std::vector<Tokens> all = sequences(alone->config());
   std::vector<Outcome> expected;
@@ -182,6 +186,16 @@ TEST_P(Invariance, SlicesBatchesBlocksAndThreadsLeaveNoTraceInTheBits) {
       }
     }
   }
+}
+
+TEST_P(Invariance, SlicesBatchesBlocksAndThreadsLeaveNoTraceInTheBits) {
+  write(testing::small_config());
+  check();
+}
+
+TEST_P(Invariance, NorDoTheyWithWindowsAndNormsOfHeads) {
+  write(testing::small_windowed_config());
+  check();
 }
 
 std::string label(const ::testing::TestParamInfo<Case>& info) {

@@ -1,5 +1,6 @@
 #include "engine/model/rope.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -18,9 +19,42 @@ double stretch(const Config::RopeScaling& s, double frequency) {
   return (1 - kept) * frequency / s.factor + kept * frequency;
 }
 
+// YaRN: dimensions that turn often within the original context are kept, those that turn seldom are
+// stretched, those between blended along the dimensions.
+class Yarn {
+ public:
+  explicit Yarn(const Config& config) : scaling_(config.rope_scaling) {
+    const auto dim = static_cast<double>(config.head_dim);
+    // The dimension that makes `turns` rotations over the original context.
+    const auto dimension = [&](double turns) {
+      return dim * std::log(scaling_.original_max_positions / (turns * 2 * std::numbers::pi)) /
+             (2 * std::log(config.rope_theta));
+    };
+    double low = dimension(scaling_.beta_fast);
+    double high = dimension(scaling_.beta_slow);
+    if (scaling_.truncate) {
+      low = std::floor(low);
+      high = std::ceil(high);
+    }
+    low_ = std::max(low, 0.0);
+    high_ = std::min(high, dim - 1);
+    if (low_ == high_) high_ += 0.001;
+  }
+
+  double stretch(std::size_t pair, double frequency) const {
+    const double ramp = std::clamp((static_cast<double>(pair) - low_) / (high_ - low_), 0.0, 1.0);
+    return ramp * frequency / scaling_.factor + (1 - ramp) * frequency;
+  }
+
+ private:
+  const Config::RopeScaling& scaling_;
+  double low_ = 0, high_ = 0;
+};
+
 }  // namespace
 
 Rope::Rope(const Config& config) {
+  const Yarn yarn(config);
   const auto dim = static_cast<double>(config.head_dim);
   for (std::size_t i = 0; i < config.head_dim; i += 2) {
     double frequency = 1.0 / std::pow(config.rope_theta, static_cast<double>(i) / dim);
@@ -33,17 +67,21 @@ Rope::Rope(const Config& config) {
       case Config::RopeScaling::Kind::kLlama3:
         frequency = stretch(config.rope_scaling, frequency);
         break;
+      case Config::RopeScaling::Kind::kYarn:
+        frequency = yarn.stretch(i / 2, frequency);
+        break;
     }
     frequencies_.push_back(static_cast<float>(frequency));
   }
+  magnitude_ = config.rope_scaling.attention_factor;
 }
 
 void Rope::angles(std::size_t position, float* cosines, float* sines) const {
   for (std::size_t i = 0; i < frequencies_.size(); ++i) {
     // The angle is rounded to f32, as the models were trained.
     const float angle = static_cast<float>(position) * frequencies_[i];
-    cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-    sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+    cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)) * magnitude_);
+    sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)) * magnitude_);
   }
 }
 

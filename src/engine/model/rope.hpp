@@ -21,6 +21,7 @@ class Rope {
 
  private:
   std::vector<float> frequencies_;  // [head_dim / 2]
+  double magnitude_ = 1;            // of cosines and sines
 };
 
 }  // namespace baton::model

@@ -92,7 +92,9 @@ void Transformer::embed() {
   cosines_.resize(rows * half);
   sines_.resize(rows * half);
   pool_->run(rows, [&](std::size_t row, std::size_t /*worker*/) {
-    weights_.embedding.unpack_row(pass_.rows[row].token, &x_[row * config_.hidden]);
+    float* x = &x_[row * config_.hidden];
+    weights_.embedding.unpack_row(pass_.rows[row].token, x);
+    if (config_.embedding_scale != 1) kernels_.scale(x, config_.hidden, config_.embedding_scale);
     rope_.angles(pass_.rows[row].position, &cosines_[row * half], &sines_[row * half]);
   });
 }
@@ -145,6 +147,7 @@ void Transformer::rotate_and_store(std::size_t layer, KvMemory& kv) {
   const std::size_t kv_elements = kv.shape().row_elements();
   pool_->run(pass_.rows.size(), [&](std::size_t row, std::size_t /*worker*/) {
     float* q = &qkv_[row * stride];
+    if (config_.qk_norm) normalize_heads(weights_.layers[layer], q);
     rope_.rotate(q, heads, &cosines_[row * half], &sines_[row * half]);
     const float* k = q + config_.heads * config_.head_dim;  // V follows
     const auto& [token, position, piece] = pass_.rows[row];
@@ -156,6 +159,14 @@ void Transformer::rotate_and_store(std::size_t layer, KvMemory& kv) {
       std::copy_n(k, kv_elements, reinterpret_cast<float*>(to));
     }
   });
+}
+
+void Transformer::normalize_heads(const LayerWeights& layer, float* qk) {
+  const std::size_t dim = config_.head_dim;
+  for (std::size_t head = 0; head < config_.heads + config_.kv_heads; ++head, qk += dim) {
+    const auto& weight = head < config_.heads ? layer.q_norm : layer.k_norm;
+    kernels_.rms_norm(qk, weight.data(), dim, config_.rms_eps, qk);
+  }
 }
 
 void Transformer::attend(const Tile& tile, std::size_t layer, const KvMemory& kv,
@@ -176,6 +187,8 @@ void Transformer::attend(const Tile& tile, std::size_t layer, const KvMemory& kv
        .group = group,
        .head_dim = dim,
        .position = piece.position + tile.first,
+       .window = config_.windows.empty() ? 0 : config_.windows[layer],
+       .scale = config_.attention_scale,
        .kv = kv_type_ == KvType::kBf16 ? tensor::Attention::Kv::kBf16 : tensor::Attention::Kv::kF32,
        .rows = {.layer = kv.row(layer, BlockIndex{}, 0),
                 .row_bytes = kv.shape().row_bytes(),
@@ -185,6 +198,7 @@ void Transformer::attend(const Tile& tile, std::size_t layer, const KvMemory& kv
        .v_offset = (config_.kv_heads + tile.kv_head) * dim * element,
        .out = out.data(),
        .out_stride = group * dim});
+  if (config_.residual_scale != 1) kernels_.scale(out.data(), out.size(), config_.residual_scale);
   for (std::size_t t = 0; t < tile.count; ++t) {
     mixed_.put(row + t, tile.kv_head * group * dim, &out[t * group * dim], group * dim);
   }
@@ -210,6 +224,7 @@ void Transformer::ffn_block(const LayerWeights& layer) {
         u[i] += layer.up_bias[panel * width + i];
       }
       kernels_.silu_mul(g, u, columns, g);
+      if (config_.residual_scale != 1) kernels_.scale(g, columns, config_.residual_scale);
       mixed_.put(row, panel * width, g, columns);
     }
   });
@@ -226,6 +241,7 @@ void Transformer::write_logits(std::vector<float>& logits) {
   for (std::size_t i = 0; i < count; ++i) {
     kernels_.rms_norm(&x_[pass_.wanted[i] * config_.hidden], weights_.final_norm.data(),
                       config_.hidden, config_.rms_eps, out.data());
+    if (config_.logits_scale != 1) kernels_.scale(out.data(), out.size(), config_.logits_scale);
     input_.put(i, 0, out.data(), config_.hidden);
   }
   const std::size_t before = logits.size();

@@ -64,6 +64,7 @@ class Transformer final : public Model {
   void attention_block(std::size_t layer, KvMemory& kv);
   void ffn_block(const LayerWeights& layer);
   void normalize(const std::vector<float>& weight, const tensor::Matrix& reader);
+  void normalize_heads(const LayerWeights& layer, float* qk);
   void rotate_and_store(std::size_t layer, KvMemory& kv);
   void attend(const Tile& tile, std::size_t layer, const KvMemory& kv, std::size_t worker);
   void project(const tensor::Matrix& matrix, const tensor::Activations& input, float* output,

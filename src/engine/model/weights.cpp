@@ -82,12 +82,18 @@ class Loader {
                                       {attention + "v_proj.weight", kv}},
                                      config_.hidden));
     BATON_TRY_ASSIGN(out.output, matrix({{attention + "o_proj.weight", config_.hidden}}, q));
-    if (config_.attention_bias) {
+    if (config_.qkv_bias) {
       for (const auto& [name, size] : {Part{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}) {
         BATON_TRY_ASSIGN(const auto bias, vector(attention + name + ".bias", size));
         out.qkv_bias.insert(out.qkv_bias.end(), bias.begin(), bias.end());
       }
-      BATON_TRY_ASSIGN(out.output_bias, vector(attention + "o_proj.bias", config_.hidden));
+    }
+    if (config_.output_bias) {
+      BATON_TRY_ASSIGN(out.output_bias, residual_bias(attention + "o_proj.bias"));
+    }
+    if (config_.qk_norm) {
+      BATON_TRY_ASSIGN(out.q_norm, vector(attention + "q_norm.weight", config_.head_dim));
+      BATON_TRY_ASSIGN(out.k_norm, vector(attention + "k_norm.weight", config_.head_dim));
     }
     BATON_TRY_ASSIGN(out.ffn_norm,
                      vector(prefix + "post_attention_layernorm.weight", config_.hidden));
@@ -106,7 +112,7 @@ class Loader {
     if (!config_.mlp_bias) return {};
     BATON_TRY_ASSIGN(out.gate_bias, vector(mlp + "gate_proj.bias", config_.ffn));
     BATON_TRY_ASSIGN(out.up_bias, vector(mlp + "up_proj.bias", config_.ffn));
-    BATON_TRY_ASSIGN(out.down_bias, vector(mlp + "down_proj.bias", config_.hidden));
+    BATON_TRY_ASSIGN(out.down_bias, residual_bias(mlp + "down_proj.bias"));
     return {};
   }
 
@@ -133,6 +139,12 @@ class Loader {
     BATON_TRY_ASSIGN(const auto found, find(name, {size}));
     std::vector<float> out(size);
     tensor::widen(found.second, found.first->data.data(), size, out.data());
+    return out;
+  }
+
+  Result<std::vector<float>> residual_bias(const std::string& name) {
+    BATON_TRY_ASSIGN(std::vector<float> out, vector(name, config_.hidden));
+    for (float& x : out) x *= config_.residual_scale;
     return out;
   }
 

@@ -13,11 +13,13 @@
 
 namespace baton::model {
 
-// Biases are empty where the model has none.
+// Biases and norms of heads are empty where the model has none; biases of what is added to the
+// residual stream are scaled already.
 struct LayerWeights {
   std::vector<float> attention_norm;
   tensor::Matrix qkv;  // outputs: heads of Q, then of K, then of V
   std::vector<float> qkv_bias;
+  std::vector<float> q_norm, k_norm;  // [head_dim]
   tensor::Matrix output;
   std::vector<float> output_bias;
   std::vector<float> ffn_norm;

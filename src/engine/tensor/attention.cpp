@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -11,6 +10,11 @@ namespace baton::tensor {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
+
+// The first position that the token at `position` sees.
+std::size_t first_seen(const Attention& task, std::size_t position) {
+  return task.window == 0 || position < task.window ? 0 : position + 1 - task.window;
+}
 
 void prefetch(const Attention& task, const std::byte* row) {
   const std::size_t bytes = task.head_dim * (task.kv == Attention::Kv::kBf16 ? 2 : 4);
@@ -25,7 +29,8 @@ void prefetch(const Attention& task, const std::byte* row) {
 void AttentionScratch::run(const Kernels& kernels, const Attention& task) {
   reset(kernels, task);
   load_queries(kernels, task);
-  for (std::size_t start = 0; start < task.position + task.tokens; start += kSpan) {
+  const std::size_t begin = first_seen(task, task.position) / kSpan * kSpan;
+  for (std::size_t start = begin; start < task.position + task.tokens; start += kSpan) {
     pack(kernels, task, start);
     step(kernels, task, start);
   }
@@ -50,7 +55,7 @@ void AttentionScratch::load_queries(const Kernels& kernels, const Attention& tas
   for (std::size_t t = 0; t < task.tokens; ++t) {
     std::memcpy(q_.data() + t * n, task.q + t * task.q_stride, n * sizeof(float));
   }
-  kernels.scale(q_.data(), task.tokens * n, 1.0F / std::sqrt(static_cast<float>(task.head_dim)));
+  kernels.scale(q_.data(), task.tokens * n, task.scale);
 }
 
 void AttentionScratch::pack(const Kernels& kernels, const Attention& task, std::size_t start) {
@@ -75,10 +80,12 @@ void AttentionScratch::pack(const Kernels& kernels, const Attention& task, std::
 }
 
 void AttentionScratch::step(const Kernels& kernels, const Attention& task, std::size_t start) {
-  // Tokens before the span see none of it.
+  // Tokens before the span see none of it, nor do those whose window begins after it.
   const std::size_t first_token = start > task.position ? start - task.position : 0;
+  std::size_t last_token = task.tokens;
+  while (first_seen(task, task.position + last_token - 1) >= start + kSpan) --last_token;
   const std::size_t first = first_token * task.group;
-  const std::size_t rows = task.tokens * task.group - first;
+  const std::size_t rows = last_token * task.group - first;
   const std::size_t width = kernels.panel_width;
   for (std::size_t column = 0; column < kSpan; column += width) {
     kernels.gemm_f32({.a = q_.data() + first * task.head_dim,
@@ -91,9 +98,11 @@ void AttentionScratch::step(const Kernels& kernels, const Attention& task, std::
                       .c_stride = kSpan});
   }
   for (std::size_t row = first; row < first + rows; ++row) {
-    const std::size_t seen = task.position + row / task.group + 1 - start;
-    const float factor = kernels.softmax_step(scores_.data() + row * kSpan, std::min(seen, kSpan),
-                                              &max_[row], &sum_[row]);
+    const std::size_t position = task.position + row / task.group;
+    const std::size_t from = std::max(first_seen(task, position), start) - start;
+    const float factor =
+        kernels.softmax_step(scores_.data() + row * kSpan, from,
+                             std::min(position + 1 - start, kSpan), &max_[row], &sum_[row]);
     kernels.scale(out_.data() + row * task.head_dim, task.head_dim, factor);
   }
   for (std::size_t column = 0; column < task.head_dim; column += width) {

@@ -20,6 +20,8 @@ struct Attention {
   std::size_t group = 0;
   std::size_t head_dim = 0;
   std::size_t position = 0;  // of the first token
+  std::size_t window = 0;    // positions a token sees, itself included; 0: all before it
+  float scale = 1;           // of Q times K
   enum class Kv : std::uint8_t { kBf16, kF32 } kv = Kv::kBf16;
   PagedRows rows;            // of the layer, for positions [0, position + tokens)
   std::size_t k_offset = 0;  // bytes from a row to this head's K

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <fstream>
@@ -41,6 +42,9 @@ std::vector<Tensor> tensors_of(const Config& c) {
                            {p + "mlp.gate_proj.weight", {c.ffn, c.hidden}},
                            {p + "mlp.up_proj.weight", {c.ffn, c.hidden}},
                            {p + "mlp.down_proj.weight", {c.hidden, c.ffn}}});
+    if (!c.qk_norm) continue;
+    out.push_back({p + "self_attn.q_norm.weight", {c.head_dim}});
+    out.push_back({p + "self_attn.k_norm.weight", {c.head_dim}});
   }
   return out;
 }
@@ -77,19 +81,31 @@ std::string data_of(const Tensor& tensor, Dtype dtype, Random& random) {
   return out;
 }
 
+// Of Qwen 3 when the heads have norms or layers have windows, else of Llama.
 json::Value config_json(const Config& c) {
-  return json::Object{{"architectures", json::Array{"LlamaForCausalLM"}},
-                      {"hidden_act", "silu"},
-                      {"vocab_size", c.vocab},
-                      {"hidden_size", c.hidden},
-                      {"num_hidden_layers", c.layers},
-                      {"num_attention_heads", c.heads},
-                      {"num_key_value_heads", c.kv_heads},
-                      {"head_dim", c.head_dim},
-                      {"intermediate_size", c.ffn},
-                      {"max_position_embeddings", c.max_positions},
-                      {"rope_theta", c.rope_theta},
-                      {"tie_word_embeddings", c.tied_embeddings}};
+  json::Array types;
+  for (const std::size_t window : c.windows) {
+    types.push_back(window == 0 ? "full_attention" : "sliding_attention");
+  }
+  json::Object out{
+      {"architectures", json::Array{c.qk_norm ? "Qwen3ForCausalLM" : "LlamaForCausalLM"}},
+      {"hidden_act", "silu"},
+      {"vocab_size", c.vocab},
+      {"hidden_size", c.hidden},
+      {"num_hidden_layers", c.layers},
+      {"num_attention_heads", c.heads},
+      {"num_key_value_heads", c.kv_heads},
+      {"head_dim", c.head_dim},
+      {"intermediate_size", c.ffn},
+      {"max_position_embeddings", c.max_positions},
+      {"rope_theta", c.rope_theta},
+      {"tie_word_embeddings", c.tied_embeddings}};
+  if (!c.windows.empty()) {
+    out.set("use_sliding_window", true);
+    out.set("sliding_window", *std::ranges::max_element(c.windows));
+    out.set("layer_types", std::move(types));
+  }
+  return out;
 }
 
 Status write_file(const std::filesystem::path& path,
@@ -139,6 +155,13 @@ Config small_config() {
   c.max_positions = 1024;
   c.rms_eps = 1e-6F;
   c.tied_embeddings = true;
+  return c;
+}
+
+Config small_windowed_config() {
+  Config c = small_config();
+  c.qk_norm = true;
+  c.windows = {0, 21};
   return c;
 }
 

@@ -17,6 +17,9 @@ Status write_random_model(const std::filesystem::path& folder, const Config& con
 // 2 layers, 6 heads on 2 KV heads: small, with sizes that are no multiple of a vector.
 Config small_config();
 
+// The same with norms of heads, and a window in the second layer (qk_norm goes with windows).
+Config small_windowed_config();
+
 // A folder under the system's temporary one, removed with the object.
 class TemporaryFolder {
  public:

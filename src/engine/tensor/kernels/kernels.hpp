@@ -66,10 +66,10 @@ struct Kernels {
 
   void (*pack_span_bf16)(const SpanPack&);
   void (*pack_span_f32)(const SpanPack&);
-  // One step of the online softmax over kSpan scores, of which the first `valid` (> 0) count.
-  // Scores become exp(score - max), zero past `valid`; `max` and `sum` are updated. Returns the
+  // One step of the online softmax over kSpan scores, of which those in [from, valid) count, at
+  // least one. They become exp(score - max), the others zero; `max` and `sum` are updated. Returns the
   // factor that what was summed before is to be scaled with.
-  float (*softmax_step)(float* scores, std::size_t valid, float* max, float* sum);
+  float (*softmax_step)(float* scores, std::size_t from, std::size_t valid, float* max, float* sum);
 };
 
 extern const Kernels kScalarKernels;

@@ -90,12 +90,12 @@ void pack_span(const SpanPack& p) {
 float same(float x) { return x; }
 float widen(std::uint16_t x) { return from_bf16(x); }
 
-float softmax_step(float* scores, std::size_t valid, float* max, float* sum) {
+float softmax_step(float* scores, std::size_t from, std::size_t valid, float* max, float* sum) {
   float highest = *max;
-  for (std::size_t i = 0; i < valid; ++i) highest = scores[i] > highest ? scores[i] : highest;
+  for (std::size_t i = from; i < valid; ++i) highest = scores[i] > highest ? scores[i] : highest;
   float added = 0;
   for (std::size_t i = 0; i < kSpan; ++i) {
-    scores[i] = i < valid ? std::exp(scores[i] - highest) : 0.0F;
+    scores[i] = i >= from && i < valid ? std::exp(scores[i] - highest) : 0.0F;
     added += scores[i];
   }
   const float factor = std::exp(*max - highest);

@@ -167,22 +167,27 @@ void scale(float* x, std::size_t n, float factor) {
   });
 }
 
-float softmax_step(float* scores, std::size_t valid, float* max_so_far, float* sum_so_far) {
+// `x` in the lanes [from, valid) of a span, `rest` in the others; the vector starts at `before`.
+Vec only(Vec x, float rest, std::size_t before, std::size_t from, std::size_t valid) {
+  const Vec upper = first_lanes(x, set(rest), valid > before ? valid - before : 0);
+  return from <= before ? upper : first_lanes(set(rest), upper, from - before);
+}
+
+float softmax_step(float* scores, std::size_t from, std::size_t valid, float* max_so_far,
+                   float* sum_so_far) {
   constexpr std::size_t kParts = kSpan / kLanes;
   Vec score[kParts];
   Vec highest = set(*max_so_far);
   for (std::size_t p = 0; p < kParts; ++p) {
     const std::size_t before = p * kLanes;
-    score[p] = first_lanes(load(scores + before), set(-__builtin_inff()),
-                           valid > before ? valid - before : 0);
+    score[p] = only(load(scores + before), -__builtin_inff(), before, from, valid);
     highest = max(highest, score[p]);
   }
   const float top = max_lanes(highest);
   Vec added = set(0.0F);
   for (std::size_t p = 0; p < kParts; ++p) {
     const std::size_t before = p * kLanes;
-    score[p] =
-        first_lanes(exp(sub(score[p], set(top))), set(0.0F), valid > before ? valid - before : 0);
+    score[p] = only(exp(sub(score[p], set(top))), 0.0F, before, from, valid);
     store(scores + before, score[p]);
     added = add(added, score[p]);
   }
