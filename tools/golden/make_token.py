@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/token/: two small trained tokenizers, and what `tokenizers` does with several hundred texts.
+"""Writes tests/golden/token/: four small trained tokenizers, and what `tokenizers` does with several hundred texts.
 
 Usage: python3 tools/golden/make_token.py [--out tests/golden/token] [--storyteller models/storyteller/tokenizer.json]
 
-The storyteller's tokenizer is read from models/; the other two are trained here, on its stories and the lists below:
+The storyteller's tokenizer is read from models/; the others are trained here, on its stories and the lists below:
   split-sequence   the shape of Llama 3: Split by regex, then ByteLevel; ignore_merges; a template that adds a first token
   nfc-split        the shape of Qwen 2: NFC, its own regex, no first token
+  byte-fallback    the shape of Llama 2: a mark for a space put in front by the normalizer, bytes for unknown characters
+  metaspace        the same by a Metaspace step, in front of the whole text only, with a token for unknown characters
 """
 import argparse, json, os, platform, random, re, sys, unicodedata
 import tokenizers
@@ -114,10 +116,37 @@ def nfc_split():
     return train(models.BPE(), 600, special, added, normalizer=normalizers.NFC(), decoder=decoders.ByteLevel(), post_processor=processors.ByteLevel(trim_offsets=False),
                  pre_tokenizer=pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN2), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]))
 
+def sentencepiece(vocab, unknown, reserved, trained_with, **parts):
+    """BPE over characters, as SentencePiece makes it: `reserved` tokens come first in the vocabulary."""
+    tok = Tokenizer(models.BPE(unk_token="<unk>"))
+    for name, part in trained_with.items(): setattr(tok, name, part)
+    tok.train_from_iterator(corpus(), trainers.BpeTrainer(vocab_size=vocab, show_progress=False, special_tokens=reserved, limit_alphabet=90))
+    data = json.loads(tok.to_str())
+    data["model"].update(unknown)
+    data["added_tokens"] = data["added_tokens"][:3]  # bytes are ordinary tokens
+    tok = Tokenizer.from_str(json.dumps(data))
+    for name, part in parts.items(): setattr(tok, name, part)
+    tok.add_special_tokens([AddedToken(s, normalized=False) for s in reserved[:3]])
+    begin = tok.token_to_id("<s>")
+    tok.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", begin)])
+    return tok
+
+def byte_fallback():
+    marks = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    reserved = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
+    return sentencepiece(900, dict(byte_fallback=True, fuse_unk=True), reserved,
+                         dict(normalizer=marks, pre_tokenizer=pre_tokenizers.Split("▁", "merged_with_next")), normalizer=marks, pre_tokenizer=None,
+                         decoder=decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]))
+
+def metaspace():
+    step = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
+    return sentencepiece(600, dict(byte_fallback=False, fuse_unk=True), ["<unk>", "<s>", "</s>"], dict(pre_tokenizer=step), pre_tokenizer=step,
+                         decoder=decoders.Metaspace(replacement="▁", prepend_scheme="first", split=True))
+
 # ------------------------------------------------------------------------------------------------------------ cases
 def write_cases(folder, tok):
     added = sorted(tok.get_added_tokens_decoder().items())
-    words = [w.replace("Ġ", " ") for w in sorted(tok.get_vocab()) if len(w) > 4 and w[0] == "Ġ" and w[1:].isalpha() and w[1:].isascii()]
+    words = [" " + w[1:] for w in sorted(tok.get_vocab()) if len(w) > 4 and w[0] in "Ġ▁" and w[1:].isalpha() and w[1:].isascii()]
     cases = texts([t.content for _, t in added], words)
     with open(folder + "/cases.jsonl", "w") as f:
         for text in cases:
@@ -138,7 +167,7 @@ def main():
     p.add_argument("--out", default="tests/golden/token"); p.add_argument("--storyteller", default="models/storyteller/tokenizer.json")
     a = p.parse_args()
     rows = []
-    for name, make in (("storyteller", None), ("split-sequence", split_sequence), ("nfc-split", nfc_split)):
+    for name, make in (("storyteller", None), ("split-sequence", split_sequence), ("nfc-split", nfc_split), ("byte-fallback", byte_fallback), ("metaspace", metaspace)):
         folder = f"{a.out}/{name}"
         os.makedirs(folder, exist_ok=True)
         tok = make() if make else Tokenizer.from_file(a.storyteller)
@@ -158,7 +187,7 @@ which code points count as assigned when texts are drawn).
 |---|---|---|---|
 """ + "\n".join(rows) + """
 
-* `tokenizer.json`: the two small tokenizers trained by the script; the storyteller's is `models/storyteller/tokenizer.json`.
+* `tokenizer.json`: the small tokenizers trained by the script; the storyteller's is `models/storyteller/tokenizer.json`.
 * `cases.jsonl`: `text`; `ids` without and `ids_special` with the tokens that the post-processor adds; `decoded` and
   `decoded_skip`: `ids_special` back to text, special tokens kept and skipped.
 * `decode.jsonl`: `ids` that need not come from any text (cut characters give U+FFFD), `decoded`, `decoded_skip`.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "formats/token/byte_level.hpp"
+#include "formats/token/decoder.hpp"
 #include "formats/token/tokenizer.hpp"
 
 namespace baton::token {
@@ -20,6 +21,11 @@ bool set(const Value& model, std::string_view key) {
   return true;
 }
 
+void add(TokenId id, Bpe::Workspace& w) {
+  const auto n = static_cast<std::int32_t>(w.symbols.size());
+  w.symbols.push_back({id, n - 1, n + 1, false});
+}
+
 // The heap gives the lowest rank first, then the leftmost.
 bool later(const Bpe::Workspace::Merge& a, const Bpe::Workspace::Merge& b) {
   return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
@@ -27,19 +33,31 @@ bool later(const Bpe::Workspace::Merge& a, const Bpe::Workspace::Merge& b) {
 
 }  // namespace
 
-Result<Bpe> Bpe::parse(const Value& model) {
+Status Bpe::check_options(const Value& model) const {
   const std::string_view type = model.string_at({"type"});
   if (!type.empty() && type != "BPE")
     return unsupported(fmt::format("/model: type '{}' (BPE only)", type));
   if (model.find("merges") == nullptr) return unsupported("/model: it has no merges (BPE only)");
   for (const std::string_view key :
-       {"dropout", "byte_fallback", "continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (set(model, key))
-      return unsupported(fmt::format("/model/{}: not supported (byte-level BPE only)", key));
+       {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (set(model, key)) return unsupported(fmt::format("/model/{}: not supported", key));
   }
+  if (alphabet_ == Alphabet::kBytes && set(model, "byte_fallback"))
+    return unsupported("/model/byte_fallback: not with a ByteLevel pre-tokenizer");
+  return {};
+}
+
+Result<Bpe> Bpe::parse(const Value& model, Alphabet alphabet) {
   Bpe bpe;
+  bpe.alphabet_ = alphabet;
+  BATON_TRY(bpe.check_options(model));
   bpe.ignore_merges_ = set(model, "ignore_merges");
+  bpe.byte_fallback_ = set(model, "byte_fallback");
   BATON_TRY(bpe.read_vocabulary(model));
+  BATON_TRY(bpe.read_bytes(model));
+  if (alphabet == Alphabet::kCharacters) {
+    BATON_TRY(bpe.read_unknown(model));
+  }
   BATON_TRY(bpe.read_merges(model));
   return bpe;
 }
@@ -56,18 +74,37 @@ Status Bpe::read_vocabulary(const Value& model) {
                                  text::json::pointer("/model/vocab", spelling), kMaxVocab));
     }
     spellings_.emplace(spelling, static_cast<TokenId>(*n));
-    if (ignore_merges_) {
-      if (auto bytes = bytes_of(spelling))
-        words_.emplace(std::move(*bytes), static_cast<TokenId>(*n));
-    }
+    if (!ignore_merges_) continue;
+    auto bytes = alphabet_ == Alphabet::kBytes ? bytes_of(spelling) : spelling;
+    if (bytes) words_.emplace(std::move(*bytes), static_cast<TokenId>(*n));
   }
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    const auto at = spellings_.find(byte_characters()[byte]);
+  return {};
+}
+
+Status Bpe::read_bytes(const Value& model) {
+  for (std::size_t byte = 0; byte < bytes_.size(); ++byte) {
+    const std::string spelling = alphabet_ == Alphabet::kBytes
+                                     ? byte_characters()[byte]
+                                     : byte_spelling(static_cast<unsigned char>(byte));
+    const auto at = spellings_.find(spelling);
     bytes_[byte] = at == spellings_.end() ? -1 : static_cast<std::int64_t>(at->second);
-    if (bytes_[byte] < 0 && set(model, "unk_token")) {
+    if (bytes_[byte] >= 0) continue;
+    if (alphabet_ == Alphabet::kBytes && set(model, "unk_token"))
       return unsupported("/model/unk_token: only where every byte has a token of its own");
-    }
+    if (byte_fallback_)
+      return unsupported(fmt::format("/model/byte_fallback: the vocabulary lacks {}", spelling));
   }
+  return {};
+}
+
+Status Bpe::read_unknown(const Value& model) {
+  if (byte_fallback_ || !set(model, "unk_token")) return {};
+  const std::string name(model.string_at({"unk_token"}));
+  const auto at = spellings_.find(name);
+  if (at == spellings_.end())
+    return invalid(fmt::format("/model/unk_token: '{}' is not in the vocabulary", name));
+  unknown_ = at->second;
+  fuse_unknown_ = set(model, "fuse_unk");
   return {};
 }
 
@@ -118,21 +155,41 @@ void Bpe::consider(Workspace& w, std::int32_t left) const {
   std::push_heap(w.heap.begin(), w.heap.end(), later);
 }
 
+void Bpe::spell_bytes(std::string_view word, Workspace& w) const {
+  for (const char c : word) {
+    const std::int64_t id = bytes_[static_cast<unsigned char>(c)];
+    if (id >= 0) add(static_cast<TokenId>(id), w);
+  }
+}
+
+void Bpe::spell_characters(std::string_view word, Workspace& w) const {
+  bool after_unknown = false;
+  for (std::size_t at = 0, size = 0; at < word.size(); at += size) {
+    const auto lead = static_cast<unsigned char>(word[at]);
+    size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;  // encode() takes UTF-8 only
+    const auto found = spellings_.find(word.substr(at, size));
+    if (found != spellings_.end()) {
+      add(found->second, w);
+      after_unknown = false;
+    } else if (byte_fallback_) {
+      spell_bytes(word.substr(at, size), w);
+    } else if (unknown_) {
+      if (!after_unknown || !fuse_unknown_) add(*unknown_, w);
+      after_unknown = true;
+    }
+  }
+}
+
 void Bpe::encode(std::string_view word, std::vector<TokenId>& out, Workspace& w) const {
   if (ignore_merges_) {
-    if (const auto at = words_.find(std::string(word)); at != words_.end()) {
+    if (const auto at = words_.find(word); at != words_.end()) {
       out.push_back(at->second);
       return;
     }
   }
   w.symbols.clear();
   w.heap.clear();
-  for (const char c : word) {
-    const std::int64_t id = bytes_[static_cast<unsigned char>(c)];
-    if (id < 0) continue;
-    const auto n = static_cast<std::int32_t>(w.symbols.size());
-    w.symbols.push_back({static_cast<TokenId>(id), n - 1, n + 1, false});
-  }
+  alphabet_ == Alphabet::kBytes ? spell_bytes(word, w) : spell_characters(word, w);
   if (w.symbols.empty()) return;
   w.symbols.back().next = -1;
   for (std::size_t i = 0; i + 1 < w.symbols.size(); ++i) consider(w, static_cast<std::int32_t>(i));

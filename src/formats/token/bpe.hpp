@@ -1,10 +1,13 @@
 #pragma once
-// Byte-pair encoding: bytes of a word to ids, by merges in order of rank.
+// Byte-pair encoding: a word to ids, by merges in order of rank.
 
+#include <boost/container_hash/hash.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +18,24 @@
 
 namespace baton::token {
 
+// By spelling; looked up without making a string.
+struct SpellingHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const {
+    return boost::hash<std::string_view>()(text);
+  }
+};
+using Vocabulary = boost::unordered_flat_map<std::string, TokenId, SpellingHash, std::equal_to<>>;
+
+// What a word is made of before any merge: bytes under stand-in characters (GPT-2), or characters,
+// of which those without a token become bytes or the unknown token (SentencePiece).
+enum class Alphabet : bool { kBytes, kCharacters };
+
 // Immutable after parse.
 class Bpe {
  public:
   // The "model" of a tokenizer.json.
-  static Result<Bpe> parse(const text::json::Value& model);
+  static Result<Bpe> parse(const text::json::Value& model, Alphabet alphabet);
 
   // Room for encode(); one per thread.
   struct Workspace {
@@ -35,10 +51,10 @@ class Bpe {
     std::vector<Symbol> symbols;
     std::vector<Merge> heap;
   };
-  // Appends the ids of one word (raw bytes). n log n in its length.
+  // Appends the ids of one word (UTF-8). n log n in its length.
   void encode(std::string_view word, std::vector<TokenId>& out, Workspace& workspace) const;
 
-  const boost::unordered_flat_map<std::string, TokenId>& spellings() const { return spellings_; }
+  const Vocabulary& spellings() const { return spellings_; }
 
  private:
   struct Made {
@@ -47,14 +63,23 @@ class Bpe {
   };
   static std::uint64_t pair(TokenId a, TokenId b) { return (std::uint64_t{a} << 32) | b; }
   void consider(Workspace& w, std::int32_t left) const;
+  void spell_bytes(std::string_view word, Workspace& w) const;
+  void spell_characters(std::string_view word, Workspace& w) const;
+  Status check_options(const text::json::Value& model) const;
+  Status read_bytes(const text::json::Value& model);
+  Status read_unknown(const text::json::Value& model);
   Status read_vocabulary(const text::json::Value& model);
   Status read_merges(const text::json::Value& model);
 
-  boost::unordered_flat_map<std::string, TokenId> spellings_;
-  boost::unordered_flat_map<std::string, TokenId> words_;  // by bytes; only with ignore_merges
+  Vocabulary spellings_;
+  Vocabulary words_;  // by bytes; only with ignore_merges
   boost::unordered_flat_map<std::uint64_t, Made> merges_;
   std::array<std::int64_t, 256> bytes_{};  // -1: the vocabulary lacks it
+  Alphabet alphabet_ = Alphabet::kBytes;
   bool ignore_merges_ = false;
+  bool byte_fallback_ = false;      // kCharacters: a character without a token is its bytes
+  std::optional<TokenId> unknown_;  // kCharacters, without byte_fallback
+  bool fuse_unknown_ = false;       // unknown neighbours are one
 };
 
 }  // namespace baton::token

@@ -23,6 +23,12 @@ Result<Pattern> Pattern::regex(std::string_view expression) {
   return out;
 }
 
+Pattern Pattern::literal(std::string text) {
+  Pattern out;
+  out.literal_ = std::move(text);
+  return out;
+}
+
 Result<Pattern> Pattern::read(const Value& step, const std::string& at) {
   const Value* pattern = step.find("pattern");
   if (pattern == nullptr) return invalid(at + "/pattern: missing");
@@ -33,10 +39,8 @@ Result<Pattern> Pattern::read(const Value& step, const std::string& at) {
   const Value* text = pattern->is_string() ? pattern : pattern->find("String");
   if (text == nullptr || !text->is_string())
     return invalid(at + "/pattern: expected String or Regex");
-  Pattern out;
-  out.literal_ = *text->if_string();
-  if (out.literal_.empty()) return invalid(at + "/pattern: an empty string");
-  return out;
+  if (text->if_string()->empty()) return invalid(at + "/pattern: an empty string");
+  return literal(*text->if_string());
 }
 
 Result<std::vector<Span>> Pattern::find_all(std::string_view text) const {

@@ -19,6 +19,7 @@ class Pattern {
   // The member "pattern" of `step`; `at` is the step's JSON pointer.
   static Result<Pattern> read(const text::json::Value& step, const std::string& at);
   static Result<Pattern> regex(std::string_view expression);
+  static Pattern literal(std::string text);  // not empty
   Result<std::vector<Span>> find_all(std::string_view text) const;
 
  private:

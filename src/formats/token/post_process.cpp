@@ -60,26 +60,6 @@ Status read(const Value& value, const std::string& at, int depth, PostProcessor&
   return unsupported(fmt::format("{}: a post-processor of type '{}'", at, type));
 }
 
-Status read_decoder(const Value& value, const std::string& at, int depth, bool& byte_level) {
-  const std::string_view type = value.string_at({"type"});
-  if (type == "ByteLevel" && !byte_level) {
-    byte_level = true;
-    return {};
-  }
-  if (type == "Fuse") return {};
-  if (type == "Sequence") {
-    const Value* list = value.find("decoders");
-    if (list == nullptr || !list->is_array() || depth > kMaxSequence)
-      return invalid(at + "/decoders: expected an array");
-    std::size_t i = 0;
-    for (const Value& inner : *list->if_array()) {
-      BATON_TRY(read_decoder(inner, pointer(at + "/decoders", i++), depth + 1, byte_level));
-    }
-    return {};
-  }
-  return unsupported(fmt::format("{}: a decoder of type '{}'", at, type));
-}
-
 }  // namespace
 
 Result<PostProcessor> PostProcessor::parse(const Value* value) {
@@ -87,15 +67,6 @@ Result<PostProcessor> PostProcessor::parse(const Value* value) {
   if (value == nullptr || value->is_null()) return out;
   BATON_TRY(read(*value, "/post_processor", 0, out));
   return out;
-}
-
-Status check_decoder(const Value* value) {
-  bool byte_level = false;
-  if (value != nullptr && !value->is_null()) {
-    BATON_TRY(read_decoder(*value, "/decoder", 0, byte_level));
-  }
-  if (!byte_level) return unsupported("/decoder: without ByteLevel (byte-level BPE only)");
-  return {};
 }
 
 }  // namespace baton::token

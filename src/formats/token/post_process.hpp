@@ -1,5 +1,5 @@
 #pragma once
-// What the post-processor and the decoder of a tokenizer.json do to a single sequence.
+// What the post-processor of a tokenizer.json adds to a single sequence.
 
 #include <string>
 #include <vector>
@@ -15,8 +15,5 @@ struct PostProcessor {
 
   static Result<PostProcessor> parse(const text::json::Value* value);
 };
-
-// kUnsupported unless the decoder is ByteLevel (alone or in a Sequence, with Fuse).
-Status check_decoder(const text::json::Value* value);
 
 }  // namespace baton::token

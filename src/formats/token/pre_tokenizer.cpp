@@ -12,8 +12,6 @@ Result<PreTokenizer> PreTokenizer::parse(const Value* value) {
   if (value != nullptr && !value->is_null()) {
     BATON_TRY(out.read(*value, "/pre_tokenizer", 0));
   }
-  if (!out.byte_level_)
-    return unsupported("/pre_tokenizer: without a ByteLevel step (byte-level BPE only)");
   return out;
 }
 
@@ -21,7 +19,7 @@ Status PreTokenizer::add_regex(std::string_view pattern, Behavior behavior) {
   Split step;
   BATON_TRY_ASSIGN(step.pattern, Pattern::regex(pattern));
   step.behavior = behavior;
-  steps_.push_back(std::move(step));
+  steps_.emplace_back(std::move(step));
   return {};
 }
 
@@ -39,13 +37,14 @@ Status PreTokenizer::read(const Value& value, const std::string& at, int depth) 
     return {};
   }
   if (type == "ByteLevel") return read_byte_level(value);
+  if (type == "Metaspace") return read_metaspace(value, at);
   if (type == "Split") return read_split(value, at);
   if (type == "Digits")
     return add_regex(flag(value, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)",
                      Behavior::kIsolated);
   if (type == "Whitespace") {
     BATON_TRY(add_regex(R"(\w+|[^\w\s]+)", Behavior::kRemoved));
-    steps_.back().invert = true;
+    std::get<Split>(steps_.back()).invert = true;
     return {};
   }
   if (type == "WhitespaceSplit") return add_regex(R"(\s)", Behavior::kRemoved);
@@ -82,13 +81,48 @@ Status PreTokenizer::read_byte_level(const Value& value) {
     BATON_TRY(
         add_regex(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
                   Behavior::kIsolated));
-    steps_.back().prefix_space = prefix;
+    std::get<Split>(steps_.back()).prefix_space = prefix;
   } else if (prefix) {
     Split step;  // finds nothing: only the space
     step.prefix_space = true;
     steps_.push_back(std::move(step));
   }
   return {};
+}
+
+Status PreTokenizer::read_metaspace(const Value& value, const std::string& at) {
+  Metaspace step;
+  step.mark = value.string_at({"replacement"});
+  if (step.mark.empty()) return invalid(at + "/replacement: expected a character");
+  const std::string_view scheme = value.string_at({"prepend_scheme"});
+  if (scheme == "first") {
+    step.prepend = Metaspace::Prepend::kFirst;
+  } else if (scheme == "never" || (scheme.empty() && !flag(value, "add_prefix_space", true))) {
+    step.prepend = Metaspace::Prepend::kNever;
+  } else if (scheme != "always" && !scheme.empty()) {
+    return no_such(at + "/prepend_scheme", "a scheme", scheme);
+  }
+  if (flag(value, "split", true)) {
+    step.split.pattern = Pattern::literal(step.mark);
+    step.split.behavior = Behavior::kMergedWithNext;
+  }
+  steps_.emplace_back(std::move(step));
+  return {};
+}
+
+void PreTokenizer::mark_spaces(const Metaspace& step, bool first, std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == ' ') {
+      out += step.mark;
+    } else {
+      out += c;
+    }
+  }
+  const bool prepends = step.prepend == Metaspace::Prepend::kAlways ||
+                        (step.prepend == Metaspace::Prepend::kFirst && first);
+  if (prepends && !out.starts_with(step.mark)) out.insert(0, step.mark);
+  text = std::move(out);
 }
 
 // All of the text in pieces, each with whether it is a delimiter; then joined as the behavior says.
@@ -150,17 +184,21 @@ void PreTokenizer::pieces(const Split& step, std::string_view text, const std::v
     out.emplace_back(text.substr(piece.from, piece.to - piece.from));
 }
 
-Status PreTokenizer::apply(std::string_view text, std::vector<std::string>& words) const {
+Status PreTokenizer::apply(std::string_view text, bool first,
+                           std::vector<std::string>& words) const {
   std::vector<std::string> now = {std::string(text)};
-  for (const Split& step : steps_) {
+  for (const Step& step : steps_) {
+    const auto* metaspace = std::get_if<Metaspace>(&step);
+    const Split& split = metaspace != nullptr ? metaspace->split : std::get<Split>(step);
     std::vector<std::string> next;
     for (std::string& piece : now) {
-      if (step.prefix_space && !piece.starts_with(' ')) piece.insert(0, " ");
+      if (metaspace != nullptr) mark_spaces(*metaspace, first && &piece == now.data(), piece);
+      if (split.prefix_space && !piece.starts_with(' ')) piece.insert(0, " ");
       std::vector<Span> found;
-      if (step.pattern) {
-        BATON_TRY_ASSIGN(found, step.pattern->find_all(piece));
+      if (split.pattern) {
+        BATON_TRY_ASSIGN(found, split.pattern->find_all(piece));
       }
-      pieces(step, piece, found, next);
+      pieces(split, piece, found, next);
     }
     now = std::move(next);
   }

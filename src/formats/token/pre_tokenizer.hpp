@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/core/result.hpp"
@@ -13,13 +14,14 @@
 
 namespace baton::token {
 
-// Words of a text as raw bytes.
+// Words of a text.
 class PreTokenizer {
  public:
-  // kUnsupported unless a ByteLevel step is among them.
   static Result<PreTokenizer> parse(const text::json::Value* pre_tokenizer);
-  // Appends the words of `text`.
-  Status apply(std::string_view text, std::vector<std::string>& words) const;
+  // Appends the words of `text`; `first`: nothing of the text comes before it.
+  Status apply(std::string_view text, bool first, std::vector<std::string>& words) const;
+  // Whether a ByteLevel step is among them: words are bytes then, else characters.
+  bool byte_level() const { return byte_level_; }
 
  private:
   enum class Behavior : std::uint8_t {
@@ -35,14 +37,23 @@ class PreTokenizer {
     bool prefix_space = false;  // ByteLevel's add_prefix_space, before splitting
     Behavior behavior = Behavior::kIsolated;
   };
+  // Spaces become marks, one is put in front, and words begin with them.
+  struct Metaspace {
+    std::string mark;
+    enum class Prepend : std::uint8_t { kAlways, kFirst, kNever } prepend = Prepend::kAlways;
+    Split split;  // without a pattern: nothing is split
+  };
+  using Step = std::variant<Split, Metaspace>;
   Status read(const text::json::Value& value, const std::string& at, int depth);
   Status read_split(const text::json::Value& value, const std::string& at);
   Status read_byte_level(const text::json::Value& value);
+  Status read_metaspace(const text::json::Value& value, const std::string& at);
+  static void mark_spaces(const Metaspace& step, bool first, std::string& text);
   Status add_regex(std::string_view pattern, Behavior behavior);
   static void pieces(const Split& step, std::string_view text, const std::vector<Span>& found,
                      std::vector<std::string>& out);
 
-  std::vector<Split> steps_;
+  std::vector<Step> steps_;
   bool byte_level_ = false;
 };
 

@@ -8,7 +8,7 @@
 
 #include "formats/token/added_tokens.hpp"
 #include "formats/token/bpe.hpp"
-#include "formats/token/byte_level.hpp"
+#include "formats/token/decoder.hpp"
 #include "formats/token/normalizer.hpp"
 #include "formats/token/post_process.hpp"
 #include "formats/token/pre_tokenizer.hpp"
@@ -20,7 +20,10 @@ struct Entry {
   std::string bytes;
   std::string spelling;
   bool special = false;
+  bool byte = false;  // SentencePiece's "<0x0A>"
 };
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 bool valid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
@@ -44,14 +47,17 @@ struct Tokenizer::Impl {
   Normalizer normalizer;
   PreTokenizer pre;
   PostProcessor post;
+  Decoder decoder;
   std::vector<AddedToken> added;
   AddedTokenFinder raw;         // in the text as it is
   AddedTokenFinder normalized;  // in the normalized text
   std::vector<Entry> entries;   // by id
 
   Status index();
-  Status encode_normalized(std::string_view text, std::vector<TokenId>& out,
+  // `first`: nothing of the text comes before it.
+  Status encode_normalized(std::string_view text, bool first, std::vector<TokenId>& out,
                            Bpe::Workspace& workspace) const;
+  std::string unmarked(TokenId id) const;
 };
 
 Status Tokenizer::Impl::index() {
@@ -61,8 +67,8 @@ Status Tokenizer::Impl::index() {
   entries.resize(size);
   const auto put = [&](const std::string& spelling, TokenId id) {
     entries[id].spelling = spelling;
-    auto bytes = bytes_of(spelling);
-    entries[id].bytes = bytes ? std::move(*bytes) : spelling;
+    entries[id].bytes = decoder.bytes(spelling);
+    entries[id].byte = decoder.single_byte(spelling).has_value();
   };
   for (const auto& [spelling, id] : bpe.spellings()) put(spelling, id);
   for (const AddedToken& token : added) {
@@ -80,7 +86,18 @@ Status Tokenizer::Impl::index() {
   return {};
 }
 
-Status Tokenizer::Impl::encode_normalized(std::string_view text, std::vector<TokenId>& out,
+// What the token adds as the first of a text, where that loses its marks.
+std::string Tokenizer::Impl::unmarked(TokenId id) const {
+  if (id >= entries.size()) return "";
+  std::string spelling = entries[id].spelling;
+  for (std::size_t at = 0; (at = spelling.find(decoder.mark, at)) != std::string::npos;) {
+    spelling.erase(at, decoder.mark.size());
+  }
+  return decoder.bytes(spelling);
+}
+
+Status Tokenizer::Impl::encode_normalized(std::string_view text, bool first,
+                                          std::vector<TokenId>& out,
                                           Bpe::Workspace& workspace) const {
   std::vector<std::string> words;
   for (const Piece& piece : normalized.split(text)) {
@@ -89,7 +106,8 @@ Status Tokenizer::Impl::encode_normalized(std::string_view text, std::vector<Tok
       continue;
     }
     words.clear();
-    BATON_TRY(pre.apply(text.substr(piece.from, piece.to - piece.from), words));
+    BATON_TRY(
+        pre.apply(text.substr(piece.from, piece.to - piece.from), first && piece.from == 0, words));
     for (const std::string& word : words) bpe.encode(word, out, workspace);
   }
   return {};
@@ -109,11 +127,15 @@ Result<std::unique_ptr<const Tokenizer>> Tokenizer::parse(std::string_view text)
       return unsupported(fmt::format("/{}: only null", key));
   }
   auto impl = std::make_unique<Impl>();
-  BATON_TRY_ASSIGN(impl->bpe, Bpe::parse(*model));
-  BATON_TRY_ASSIGN(impl->normalizer, Normalizer::parse(root.find("normalizer")));
   BATON_TRY_ASSIGN(impl->pre, PreTokenizer::parse(root.find("pre_tokenizer")));
+  const bool byte_level = impl->pre.byte_level();
+  BATON_TRY_ASSIGN(impl->bpe,
+                   Bpe::parse(*model, byte_level ? Alphabet::kBytes : Alphabet::kCharacters));
+  BATON_TRY_ASSIGN(impl->normalizer, Normalizer::parse(root.find("normalizer")));
   BATON_TRY_ASSIGN(impl->post, PostProcessor::parse(root.find("post_processor")));
-  BATON_TRY(check_decoder(root.find("decoder")));
+  BATON_TRY_ASSIGN(impl->decoder, Decoder::parse(root.find("decoder")));
+  if (impl->decoder.byte_level != byte_level)
+    return unsupported("/decoder: ByteLevel goes with a ByteLevel pre-tokenizer, and only with it");
   BATON_TRY_ASSIGN(impl->added, parse_added_tokens(root.find("added_tokens")));
   BATON_TRY(impl->index());
   return std::unique_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
@@ -139,10 +161,10 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, AddSpecial
     if (piece.token != nullptr) {
       out.push_back(piece.token->id);
     } else if (impl_->normalizer.empty()) {
-      BATON_TRY(impl_->encode_normalized(part, out, workspace));
+      BATON_TRY(impl_->encode_normalized(part, piece.from == 0, out, workspace));
     } else {
       BATON_TRY_ASSIGN(const std::string normal, impl_->normalizer.apply(part));
-      BATON_TRY(impl_->encode_normalized(normal, out, workspace));
+      BATON_TRY(impl_->encode_normalized(normal, piece.from == 0, out, workspace));
     }
   }
   if (special == AddSpecial::kYes)
@@ -152,10 +174,38 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, AddSpecial
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, SkipSpecial skip) const {
   std::string out;
-  Detokenizer stream(*this, skip);
-  for (const TokenId id : ids) stream.push(id, out);
+  Utf8Stream stream;
+  std::string run;  // of byte tokens: together they are text, or none of them is
+  const auto end_run = [&] {
+    if (valid_utf8(run)) {
+      out += run;
+    } else {
+      for (std::size_t i = 0; i < run.size(); ++i) out += kReplacement;
+    }
+    run.clear();
+  };
+  bool first = true;
+  for (const TokenId id : ids) {
+    if (skip == SkipSpecial::kYes && is_special(id)) continue;
+    const bool byte = is_byte(id);
+    if (!byte) end_run();
+    if (byte) {
+      run += bytes(id);
+    } else if (first && impl_->decoder.start == Decoder::Start::kLosesItsMarks) {
+      stream.push(impl_->unmarked(id), out);
+    } else {
+      stream.push(bytes(id), out);
+    }
+    first = false;
+  }
+  end_run();
   stream.finish(out);
+  if (impl_->decoder.start == Decoder::Start::kLosesASpace && out.starts_with(' ')) out.erase(0, 1);
   return out;
+}
+
+bool Tokenizer::is_byte(TokenId id) const {
+  return id < impl_->entries.size() && impl_->entries[id].byte;
 }
 
 std::string_view Tokenizer::bytes(TokenId id) const {
@@ -176,7 +226,7 @@ std::optional<TokenId> Tokenizer::find(std::string_view spelling) const {
   for (const AddedToken& token : impl_->added) {
     if (token.content == spelling) return token.id;
   }
-  const auto at = impl_->bpe.spellings().find(std::string(spelling));
+  const auto at = impl_->bpe.spellings().find(spelling);
   if (at == impl_->bpe.spellings().end()) return std::nullopt;
   return at->second;
 }

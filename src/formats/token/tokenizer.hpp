@@ -1,6 +1,7 @@
 #pragma once
-// Text to token ids and back, from a tokenizer.json with a byte-level BPE model (GPT-2, Llama 3,
-// Qwen …), with the results of the Hugging Face `tokenizers` library.
+// Text to token ids and back, from a tokenizer.json with a BPE model, byte-level (GPT-2, Llama 3,
+// Qwen …) or of SentencePiece's kind (Llama 2, Mistral …), with the results of the Hugging Face
+// `tokenizers` library.
 
 #include <cstddef>
 #include <filesystem>
@@ -37,7 +38,8 @@ class Tokenizer {
 
   // kInvalid: not UTF-8. kExhausted: a pre-tokenizer's expression takes too long on it.
   Result<std::vector<TokenId>> encode(std::string_view text, AddSpecial special) const;
-  // Ids without a token are left out; bytes that are not UTF-8 become U+FFFD.
+  // Ids without a token are left out; bytes that are not UTF-8 become U+FFFD. A text begins without
+  // the space that encode() puts in front for SentencePiece's kind.
   std::string decode(std::span<const TokenId> ids, SkipSpecial skip) const;
 
   // What the token adds to a text, not always whole characters. Empty for ids without a token.
@@ -45,6 +47,7 @@ class Tokenizer {
   // The token as tokenizer.json spells it (bytes as their stand-in characters).
   std::string_view spelling(TokenId id) const;
   bool is_special(TokenId id) const;
+  bool is_byte(TokenId id) const;  // "<0x0A>", of SentencePiece's kind
   std::optional<TokenId> find(std::string_view spelling) const;
   std::size_t size() const;  // the highest id + 1
 
@@ -55,7 +58,9 @@ class Tokenizer {
   std::unique_ptr<const Impl> impl_;
 };
 
-// The same text as decode(), token by token. Confined to its owner.
+// The text that tokens add to what is before them: that of decode(), but for a space in front,
+// which only the start of a text loses, and for byte tokens that are broken together. Confined to
+// its owner.
 class Detokenizer {
  public:
   // `tokenizer` must outlive it.
