@@ -1,6 +1,7 @@
-// Prefill and decode speed of the engine's model on a random model of the 135M class.
+// Prefill and decode speed of the engine's model on a random model of the 135M or 1.1B class.
 //
-//   engine_bench [--threads N] [--isa scalar|avx2|avx512-bf16] [--prompt TOKENS] [--json FILE]
+//   engine_bench [--threads N] [--isa scalar|avx2|avx512-bf16] [--model 135m|1.1b]
+//                [--quantization none|int8] [--prompt TOKENS] [--json FILE]
 //
 // Before a number counts, the results are checked: decode and chunked prefill give the bits of one
 // prefill, two threads those of one, and the instruction set agrees with the scalar kernels.
@@ -36,6 +37,8 @@ namespace json = text::json;
 struct Options {
   std::size_t threads = 2;
   tensor::Isa isa = tensor::best_isa();
+  bool large = false;  // the 1.1B class
+  Quantization quantization = Quantization::kNone;
   std::size_t prompt = 1024;
   std::string json_file;
 };
@@ -114,6 +117,19 @@ Config model_135m() {
   return c;
 }
 
+Config model_1_1b() {
+  Config c;
+  c.vocab = 32000;
+  c.hidden = 2048;
+  c.layers = 22;
+  c.heads = 32;
+  c.kv_heads = 4;
+  c.head_dim = 64;
+  c.ffn = 5632;
+  c.max_positions = 2048;
+  return c;
+}
+
 [[noreturn]] void fail(std::string_view what) {
   fmt::print(stderr, "engine_bench: {}\n", what);
   std::exit(1);
@@ -145,11 +161,13 @@ void check_results(const std::filesystem::path& folder, const Options& options, 
   if (!same_bits(whole, last_logits(model, {1, 37, 98, 99, 100}))) {
     fail("a chunked prompt gives other bits than a whole one");
   }
-  const auto single = load(folder, {.threads = 1, .isa = options.isa});
+  const auto single =
+      load(folder, {.threads = 1, .isa = options.isa, .quantization = options.quantization});
   if (!same_bits(whole, last_logits(*single, {100}))) {
     fail("one thread gives other bits than several");
   }
-  const auto reference = load(folder, {.threads = 2, .isa = tensor::Isa::kScalar});
+  const auto reference = load(
+      folder, {.threads = 2, .isa = tensor::Isa::kScalar, .quantization = options.quantization});
   const auto expected = last_logits(*reference, {100});
   double error = 0;
   double largest = 0;
@@ -234,15 +252,21 @@ void measure_decode(Model& model, std::size_t context, std::size_t batch, Report
 
 void run(const Options& options) {
   const testing::TemporaryFolder folder;
-  const auto written =
-      testing::write_random_model(folder.path(), model_135m(), tensor::Dtype::kBf16, 1);
+  const auto written = testing::write_random_model(
+      folder.path(), options.large ? model_1_1b() : model_135m(), tensor::Dtype::kBf16, 1);
   if (!written) fail(written.error().message());
   std::unique_ptr<Model> model;
-  const Times loading = best_of(
-      1, [&] { model = load(folder.path(), {.threads = options.threads, .isa = options.isa}); });
-  fmt::print("{} threads, {}, {:.1f} MB of weights, loaded in {:.2f} s ({:.2f} s CPU)\n",
-             options.threads, tensor::name(options.isa),
-             static_cast<double>(model->weight_bytes()) / 1e6, loading.wall, loading.cpu);
+  const Times loading = best_of(1, [&] {
+    model = load(
+        folder.path(),
+        {.threads = options.threads, .isa = options.isa, .quantization = options.quantization});
+  });
+  fmt::print(
+      "{} class, {}, {} threads, {}, {:.1f} MB of weights, loaded in {:.2f} s ({:.2f} s CPU)\n",
+      options.large ? "1.1B" : "135M",
+      options.quantization == Quantization::kNone ? "bf16" : "int8", options.threads,
+      tensor::name(options.isa), static_cast<double>(model->weight_bytes()) / 1e6, loading.wall,
+      loading.cpu);
   check_results(folder.path(), options, *model);
   Report report({{"threads", options.threads},
                  {"isa", tensor::name(options.isa)},
@@ -251,7 +275,7 @@ void run(const Options& options) {
   for (const std::size_t prompt : {std::size_t{128}, options.prompt}) {
     measure_prefill(*model, prompt, report);
   }
-  for (const std::size_t batch : std::array<std::size_t, 3>{1, 4, 16})
+  for (const std::size_t batch : std::array<std::size_t, 4>{1, 4, 8, 16})
     measure_decode(*model, 128, batch, report);
   measure_decode(*model, options.prompt, 1, report);
   rusage usage{};
@@ -278,6 +302,12 @@ Options parse(std::span<char* const> arguments) {
       out.threads = number(value);
     } else if (flag == "--prompt") {
       out.prompt = number(value);
+    } else if (flag == "--model") {
+      if (value != "135m" && value != "1.1b") fail(fmt::format("no model '{}'", value));
+      out.large = value == "1.1b";
+    } else if (flag == "--quantization") {
+      if (value != "none" && value != "int8") fail(fmt::format("no quantization '{}'", value));
+      out.quantization = value == "none" ? Quantization::kNone : Quantization::kInt8;
     } else if (flag == "--json") {
       out.json_file = value;
     } else if (flag == "--isa") {

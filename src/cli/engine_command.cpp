@@ -104,10 +104,12 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
   const std::size_t threads = o.threads > 0 ? o.threads : cpus();
   BATON_TRY_ASSIGN(
       std::unique_ptr<model::Model> model,
-      model::Model::load(folder, {.threads = threads, .isa = {}, .kv_type = o.kv_type}));
+      model::Model::load(
+          folder,
+          {.threads = threads, .isa = {}, .kv_type = o.kv_type, .quantization = o.quantization}));
   runtime::EngineConfig config = engine_config(o, *model);
   if (config.transfer) {
-    BATON_TRY_ASSIGN(config.model_fingerprint, runtime::fingerprint_model(folder));
+    BATON_TRY_ASSIGN(config.model_fingerprint, runtime::fingerprint_model(folder, o.quantization));
   }
   served.names = o.served_names;
   served.root = o.model;

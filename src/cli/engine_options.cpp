@@ -45,7 +45,7 @@ std::optional<std::uint64_t> amount(std::string_view text) {
 // What CLI11 fills; then checked into EngineOptions.
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
-      dtype = "auto", transfer, generation = "auto", chat_template, certificate, key;
+      dtype = "auto", quantization, transfer, generation = "auto", chat_template, certificate, key;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
@@ -86,6 +86,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--dtype", raw.dtype,
                  "Of the KV cache: auto, bfloat16, float32 (float16 is kept as float32)")
       ->capture_default_str();
+  app.add_option("--quantization,-q", raw.quantization,
+                 "int8: round the weights to 8 bits at load time. Default: as they are stored");
   app.add_option("--seed", raw.seed, "Seeds requests without one. Default: different each time");
   app.add_option("--threads", raw.threads, "Of the forward pass. Default: the CPUs there are");
   app.add_option("--kv-transfer-config", raw.transfer,
@@ -182,11 +184,10 @@ class Sieve {
   }
 
  private:
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kShort = {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kShort = {
       {{"-tp", "--tensor-parallel-size"},
        {"-pp", "--pipeline-parallel-size"},
-       {"-dp", "--data-parallel-size"},
-       {"-q", "--quantization"}}};
+       {"-dp", "--data-parallel-size"}}};
 
   static const Meaningless* meaningless(std::string_view name) {
     const auto* at = std::ranges::find(kMeaningless, name, &Meaningless::name);
@@ -329,6 +330,13 @@ Status read_sizes(const Raw& raw, const EngineEnvironment& environment, EngineOp
   } else if (raw.dtype != "auto") {
     return invalid(
         fmt::format("--dtype must be auto, bfloat16, float16 or float32, got '{}'", raw.dtype));
+  }
+  if (raw.quantization == "int8") {
+    out.quantization = model::Quantization::kInt8;
+  } else if (!raw.quantization.empty()) {
+    return unsupported(fmt::format(
+        "--quantization must be int8 (made from bfloat16, float16 or float32 weights), got '{}'",
+        raw.quantization));
   }
   return {};
 }

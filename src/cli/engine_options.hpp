@@ -29,6 +29,7 @@ struct EngineOptions {
   bool prefix_caching = true;
   bool chunked_prefill = true;
   std::optional<model::KvType> kv_type;
+  model::Quantization quantization = model::Quantization::kNone;
   std::size_t threads = 0;  // 0: the CPUs there are
   std::optional<runtime::TransferConfig> transfer;
   Nanos drain = std::chrono::seconds(30);

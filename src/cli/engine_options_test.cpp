@@ -143,7 +143,7 @@ TEST(EngineOptions, MakesAWorkerWithoutServerWaitWhenParallelismIsEmulated) {
 
 TEST(EngineOptions, RefusesWhatItCannotHonour) {
   EXPECT_THAT(error({"m", "--enable-lora"}), HasSubstr("--enable-lora is not supported: LoRA"));
-  EXPECT_THAT(error({"m", "--quantization", "fp8"}), HasSubstr("--quantization is not supported"));
+  EXPECT_THAT(error({"m", "--quantization", "fp8"}), HasSubstr("--quantization must be int8"));
   EXPECT_THAT(error({"m", "--dtype", "int4"}), HasSubstr("int4"));
   EXPECT_EQ(error({"m", "--max-modle-len", "5"}),
             "no flag --max-modle-len (did you mean '--max-model-len'?)");

@@ -69,8 +69,6 @@ struct Refused {
 inline constexpr std::string_view kNoClientCertificates = "clients are not asked for certificates";
 inline constexpr std::string_view kNoTools = "tool calls are not parsed out of answers";
 inline constexpr std::string_view kNoLora = "LoRA adapters are not supported";
-inline constexpr std::string_view kNoQuant =
-    "weights are used as they are stored (bfloat16, float16, float32)";
 inline constexpr std::string_view kTextOnly = "models read text only";
 inline constexpr std::array kRefused = {
     Refused{"ssl-ca-certs", kNoClientCertificates},
@@ -82,7 +80,6 @@ inline constexpr std::array kRefused = {
     Refused{"lora-modules", kNoLora},
     Refused{"max-loras", kNoLora},
     Refused{"max-lora-rank", kNoLora},
-    Refused{"quantization", kNoQuant},
     Refused{"kv-cache-dtype", "the KV cache follows --dtype"},
     Refused{"load-format", "models are read from safetensors"},
     Refused{"speculative-config", "tokens are not guessed ahead"},

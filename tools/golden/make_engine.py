@@ -7,7 +7,7 @@ Each variant folder holds config.json, model.safetensors (one variant: two shard
 are stored in the variant's dtype and upcast to float32 for the reference. They have a large variance so that every output
 depends on the whole prompt, and of TRIES seeds the one is kept whose greedy paths are varied and the least ambiguous.
 """
-import argparse, json, os, platform, shutil
+import argparse, json, os, platform, random, shutil, sys
 import numpy as np
 import torch
 import transformers
@@ -107,6 +107,13 @@ def story_prompts(folder):
     render = lambda messages: tok.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return [tok.encode(render(chat), add_special_tokens=False), tok.encode(render(longer), add_special_tokens=False), tok.encode("Once upon a time")]
 
+def held_out_stories(count=24):
+    """Stories by the generator that made the training set, from a seed that it did not use."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    import train_storyteller as story
+    r = random.Random("held out")
+    return [story.Tale(r, r.choice(story.SUBJECTS)).first() for _ in range(count)]
+
 def write_expect(path, prompts):
     with open(path, "w") as f: f.write('{"prompts": [\n' + ",\n".join(json.dumps(q) for q in prompts) + "\n]}\n")
 
@@ -149,6 +156,7 @@ def main():
         rows.append(f"| `{name}` | {seed} | {margin:.3f} | {size // 1024} KiB |")
         print(rows[-1], "distinct greedy tokens", [len(set(q["greedy"])) for q in prompts], flush=True)
     write_expect(a.out + "/storyteller-expect.json", expect(a.storyteller, story_prompts(a.storyteller)))
+    with open(a.out + "/storyteller-held-out.txt", "w") as f: f.write("\n---\n".join(held_out_stories()))
     with open(a.out + "/SOURCE.md", "w") as f:
         f.write(f"""# Random tiny models of each family, computed by float32 transformers
 
@@ -162,6 +170,7 @@ float32 for the reference; all arithmetic of the reference is float32.
 
 `storyteller-expect.json` is the same for `models/storyteller`: the demo's first question, a chat of over a thousand tokens, and a bare
 opening with the token that the post-processor adds. Make it again whenever that model is trained again.
+`storyteller-held-out.txt`: stories of the generator that it was trained with, from a seed that training did not use.
 
 `expect.json`: `prompts[]`, one for each length of {", ".join(map(str, PROMPT_LENGTHS))}:
 

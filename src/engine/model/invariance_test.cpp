@@ -138,6 +138,7 @@ struct Case {
   tensor::Isa isa;
   tensor::Dtype weights;
   KvType kv;
+  Quantization quantization = Quantization::kNone;
 };
 
 class Invariance : public ::testing::TestWithParam<Case> {
@@ -149,8 +150,10 @@ class Invariance : public ::testing::TestWithParam<Case> {
     ASSERT_TRUE(testing::write_random_model(folder_.path(), config, GetParam().weights, 3));
   }
   std::unique_ptr<Model> load(std::size_t threads) {
-    auto model = Model::load(folder_.path(),
-                             {.threads = threads, .isa = GetParam().isa, .kv_type = GetParam().kv});
+    auto model = Model::load(folder_.path(), {.threads = threads,
+                                              .isa = GetParam().isa,
+                                              .kv_type = GetParam().kv,
+                                              .quantization = GetParam().quantization});
     EXPECT_TRUE(model) << model.error().message();
     return *std::move(model);
   }
@@ -202,7 +205,8 @@ std::string label(const ::testing::TestParamInfo<Case>& info) {
   constexpr const char* kWeights[] = {"f32", "f16", "bf16"};
   std::string name(tensor::name(info.param.isa));
   std::replace(name.begin(), name.end(), '-', '_');
-  return name + "_" + kWeights[static_cast<std::size_t>(info.param.weights)];
+  name += std::string("_") + kWeights[static_cast<std::size_t>(info.param.weights)];
+  return info.param.quantization == Quantization::kNone ? name : name + "_int8";
 }
 
 constexpr Case kCases[] = {
@@ -214,6 +218,9 @@ constexpr Case kCases[] = {
     {tensor::Isa::kAvx512Bf16, tensor::Dtype::kBf16, KvType::kBf16},
     {tensor::Isa::kAvx512Bf16, tensor::Dtype::kF16, KvType::kBf16},
     {tensor::Isa::kAvx512Bf16, tensor::Dtype::kF32, KvType::kF32},
+    {tensor::Isa::kScalar, tensor::Dtype::kBf16, KvType::kBf16, Quantization::kInt8},
+    {tensor::Isa::kAvx2, tensor::Dtype::kBf16, KvType::kBf16, Quantization::kInt8},
+    {tensor::Isa::kAvx512Bf16, tensor::Dtype::kBf16, KvType::kBf16, Quantization::kInt8},
 };
 INSTANTIATE_TEST_SUITE_P(InstructionSets, Invariance, ::testing::ValuesIn(kCases), label);
 

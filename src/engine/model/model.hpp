@@ -26,10 +26,14 @@ struct Slice {
   enum class Logits : std::uint8_t { kNone, kLast, kAll } logits = Logits::kLast;
 };
 
+// Of the weights of layers and head, at load time; the embedding stays as it is.
+enum class Quantization : bool { kNone, kInt8 };
+
 struct LoadOptions {
   std::size_t threads = 1;
   std::optional<Isa> isa = {};         // default: best_isa()
   std::optional<KvType> kv_type = {};  // default: kF32 for f32 weights, else kBf16
+  Quantization quantization = Quantization::kNone;
 };
 
 // Confined to the engine thread; owns its worker threads.

@@ -19,6 +19,8 @@ using tensor::Source;
 
 namespace {
 
+const std::string kEmbedding = "model.embed_tokens.weight";
+
 struct Part {
   std::string name;
   std::size_t rows;
@@ -34,26 +36,31 @@ std::optional<Dtype> dtype_of(std::string_view name) {
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, const Config& config, const tensor::Kernels& kernels,
-         tensor::ThreadPool& pool)
-      : checkpoint_(checkpoint), config_(config), kernels_(kernels), pool_(pool) {}
+         tensor::ThreadPool& pool, Quantization quantization)
+      : checkpoint_(checkpoint),
+        config_(config),
+        kernels_(kernels),
+        pool_(pool),
+        quantization_(quantization) {}
 
   Result<Weights> load() {
     Weights out;
     out.arena = std::make_unique<tensor::Arena>(capacity());
     arena_ = out.arena.get();
     BATON_TRY_ASSIGN(out.embedding,
-                     matrix({{"model.embed_tokens.weight", config_.vocab}}, config_.hidden));
+                     matrix({{kEmbedding, config_.vocab}}, config_.hidden, Quantization::kNone));
     for (std::size_t i = 0; i < config_.layers; ++i) {
       BATON_TRY_ASSIGN(LayerWeights weights, layer(fmt::format("model.layers.{}.", i)));
       out.layers.push_back(std::move(weights));
     }
     BATON_TRY_ASSIGN(out.final_norm, vector("model.norm.weight", config_.hidden));
-    if (config_.tied_embeddings) {
+    const std::string head = config_.tied_embeddings ? kEmbedding : "lm_head.weight";
+    if (config_.tied_embeddings && quantization_ == Quantization::kNone) {
       out.head = out.embedding;
-      used_.insert("lm_head.weight");
     } else {
-      BATON_TRY_ASSIGN(out.head, matrix({{"lm_head.weight", config_.vocab}}, config_.hidden));
+      BATON_TRY_ASSIGN(out.head, matrix({{head, config_.vocab}}, config_.hidden));
     }
+    used_.insert("lm_head.weight");
     BATON_TRY(refuse_unused());
     return out;
   }
@@ -65,7 +72,10 @@ class Loader {
     for (const auto& [name, tensor] : checkpoint_.tensors()) {
       const auto& shape = tensor.info.shape;
       const std::size_t columns = shape.empty() ? 1 : shape.back();
-      bytes += tensor.data.size() * 2 + (kernels_.panel_width * columns + 16) * sizeof(float);
+      // A tied head that is quantized is a copy of the embedding.
+      const std::size_t copies = name == kEmbedding ? 2 : 1;
+      bytes += copies * (tensor.data.size() * 2 +
+                         (kernels_.panel_width * (columns + 1) + 16) * sizeof(float));
     }
     return bytes;
   }
@@ -149,6 +159,11 @@ class Loader {
   }
 
   Result<Matrix> matrix(std::initializer_list<Part> parts, std::size_t columns) {
+    return matrix(parts, columns, quantization_);
+  }
+
+  Result<Matrix> matrix(std::initializer_list<Part> parts, std::size_t columns,
+                        Quantization quantization) {
     std::vector<Source> sources;
     std::vector<const Checkpoint::Tensor*> tensors;
     for (const Part& part : parts) {
@@ -156,7 +171,9 @@ class Loader {
       sources.push_back({found.second, found.first->data.data(), part.rows, columns});
       tensors.push_back(found.first);
     }
-    Matrix out(kernels_, *arena_, tensor::common_type(sources), sources);
+    const Dtype dtype =
+        quantization == Quantization::kInt8 ? Dtype::kI8 : tensor::common_type(sources);
+    Matrix out(kernels_, *arena_, dtype, sources);
     pool_.run(out.panels(),
               [&](std::size_t panel, std::size_t /*worker*/) { out.pack(panel, sources); });
     for (const Checkpoint::Tensor* tensor : tensors) tensor->mapping->forget(tensor->data);
@@ -177,6 +194,7 @@ class Loader {
   const Config& config_;
   const tensor::Kernels& kernels_;
   tensor::ThreadPool& pool_;
+  const Quantization quantization_;
   tensor::Arena* arena_ = nullptr;
   std::set<std::string, std::less<>> used_;
 };
@@ -184,9 +202,10 @@ class Loader {
 }  // namespace
 
 Result<Weights> load_weights(const std::filesystem::path& folder, const Config& config,
-                             const tensor::Kernels& kernels, tensor::ThreadPool& pool) {
+                             const tensor::Kernels& kernels, tensor::ThreadPool& pool,
+                             Quantization quantization) {
   BATON_TRY_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder));
-  return Loader(checkpoint, config, kernels, pool).load().with(folder.string());
+  return Loader(checkpoint, config, kernels, pool, quantization).load().with(folder.string());
 }
 
 }  // namespace baton::model

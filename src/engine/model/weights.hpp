@@ -7,6 +7,7 @@
 
 #include "base/core/result.hpp"
 #include "engine/model/config.hpp"
+#include "engine/model/model.hpp"
 #include "engine/tensor/arena.hpp"
 #include "engine/tensor/matrix.hpp"
 #include "engine/tensor/thread_pool.hpp"
@@ -37,9 +38,9 @@ struct Weights {
   tensor::Matrix embedding;  // outputs: tokens
   std::vector<LayerWeights> layers;
   std::vector<float> final_norm;
-  tensor::Matrix head;  // the embedding when tied
+  tensor::Matrix head;  // the embedding when tied, unless it is quantized
 
-  tensor::Dtype dtype() const { return layers.front().qkv.dtype(); }
+  tensor::Dtype dtype() const { return embedding.dtype(); }  // as the checkpoint has it
   std::size_t bytes() const { return arena->used(); }
 };
 
@@ -47,6 +48,7 @@ struct Weights {
 // kNotFound: a missing file. kInvalid: a tensor that is missing, misshapen, of a type that is not a
 // float, or not part of this architecture; named with its file.
 Result<Weights> load_weights(const std::filesystem::path& folder, const Config& config,
-                             const tensor::Kernels& kernels, tensor::ThreadPool& pool);
+                             const tensor::Kernels& kernels, tensor::ThreadPool& pool,
+                             Quantization quantization);
 
 }  // namespace baton::model

@@ -32,7 +32,7 @@ Result<std::vector<fs::path>> files_of(const fs::path& folder) {
 
 }  // namespace
 
-Result<kv::Digest> fingerprint_model(const fs::path& folder) {
+Result<kv::Digest> fingerprint_model(const fs::path& folder, model::Quantization quantization) {
   BATON_TRY_ASSIGN(const auto files, files_of(folder));
   XXH3_state_t state;
   XXH3_128bits_reset(&state);
@@ -51,6 +51,7 @@ Result<kv::Digest> fingerprint_model(const fs::path& folder) {
     const std::string mark = fmt::format("\n{} {}\n", file.filename().string(), size);
     XXH3_128bits_update(&state, mark.data(), mark.size());
   }
+  if (quantization == model::Quantization::kInt8) XXH3_128bits_update(&state, "int8\n", 5);
   const XXH128_hash_t hash = XXH3_128bits_digest(&state);
   return kv::Digest{hash.high64, hash.low64};
 }

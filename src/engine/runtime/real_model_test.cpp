@@ -128,6 +128,7 @@ TEST(Fingerprint, TellsFoldersApartAndNamesWhatIsMissing) {
   const auto of = [](const LongFolder& folder) { return *fingerprint_model(folder.path()); };
   EXPECT_EQ(of(a), of(same));
   EXPECT_NE(of(a), of(other));
+  EXPECT_NE(of(a), *fingerprint_model(a.path(), model::Quantization::kInt8));
   std::ofstream(same.path() / "model.safetensors", std::ios::app) << "x";
   EXPECT_NE(of(a), of(same));
   EXPECT_EQ(fingerprint_model("no/such/folder").error().code(), Code::kNotFound);

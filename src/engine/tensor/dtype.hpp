@@ -7,9 +7,12 @@
 
 namespace baton::tensor {
 
-enum class Dtype : std::uint8_t { kF32, kF16, kBf16 };
+// kI8: made at load time, with one scale an output (matrix.hpp); no checkpoint holds it.
+enum class Dtype : std::uint8_t { kF32, kF16, kBf16, kI8 };
 
-constexpr std::size_t bytes_per_element(Dtype t) { return t == Dtype::kF32 ? 4 : 2; }
+constexpr std::size_t bytes_per_element(Dtype t) {
+  return t == Dtype::kF32 ? 4 : t == Dtype::kI8 ? 1 : 2;
+}
 
 constexpr float from_bf16(std::uint16_t h) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(h) << 16);

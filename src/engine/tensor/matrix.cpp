@@ -1,7 +1,10 @@
 #include "engine/tensor/matrix.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 #include "base/core/assert.hpp"
 
@@ -10,6 +13,7 @@ namespace baton::tensor {
 namespace {
 
 float element_at(Dtype dtype, const std::byte* at) {
+  if (dtype == Dtype::kI8) return static_cast<float>(std::to_integer<std::int8_t>(*at));
   if (dtype == Dtype::kF32) {
     float value;
     std::memcpy(&value, at, sizeof value);
@@ -28,7 +32,7 @@ void widen(Dtype dtype, const std::byte* data, std::size_t n, float* out) {
 }
 
 void Activations::resize(Dtype weights, std::size_t rows, std::size_t width) {
-  bf16_ = weights == Dtype::kBf16 && kernels_->bf16_activations;
+  bf16_ = (weights == Dtype::kBf16 || weights == Dtype::kI8) && kernels_->bf16_activations;
   rows_ = rows;
   width_ = width;
   data_.resize(std::max(data_.size(), rows * width * element()));
@@ -63,14 +67,20 @@ std::size_t Matrix::panels() const {
   return (outputs_ + kernels_->panel_width - 1) / kernels_->panel_width;
 }
 std::size_t Matrix::panel_bytes() const {
-  return kernels_->panel_width * inputs_ * bytes_per_element(dtype_);
+  const std::size_t scale = dtype_ == Dtype::kI8 ? sizeof(float) : 0;
+  return kernels_->panel_width * (inputs_ * bytes_per_element(dtype_) + scale);
 }
 std::size_t Matrix::bytes() const { return panels() * panel_bytes(); }
 std::size_t Matrix::width_of(std::size_t panel) const {
   return std::min(kernels_->panel_width, outputs_ - panel * kernels_->panel_width);
 }
 
-std::size_t Matrix::unit() const { return dtype_ == Dtype::kBf16 ? 2 : 1; }
+std::size_t Matrix::unit() const { return dtype_ == Dtype::kBf16 || dtype_ == Dtype::kI8 ? 2 : 1; }
+
+float* Matrix::scales(std::size_t panel) const {
+  if (dtype_ != Dtype::kI8) return nullptr;
+  return reinterpret_cast<float*>(data_ + panel * panel_bytes() + kernels_->panel_width * inputs_);
+}
 
 std::byte* Matrix::at(std::size_t output, std::size_t input) const {
   const std::size_t width = kernels_->panel_width;
@@ -91,7 +101,27 @@ void Matrix::pack(std::size_t panel, std::span<const Source> parts) {
   }
 }
 
+void Matrix::quantize_row(std::size_t output, Dtype from, const std::byte* row) {
+  const std::size_t size = bytes_per_element(from);
+  float largest = 0;
+  bool finite = true;
+  for (std::size_t k = 0; k < inputs_; ++k) {
+    const float magnitude = std::abs(element_at(from, row + k * size));
+    largest = std::max(largest, magnitude);
+    finite = finite && std::isfinite(magnitude);
+  }
+  // What is not a number stays none.
+  const float scale = finite ? largest / 127 : std::numeric_limits<float>::quiet_NaN();
+  scales(output / kernels_->panel_width)[output % kernels_->panel_width] = scale;
+  if (!(scale > 0)) return;  // the arena is zero
+  for (std::size_t k = 0; k < inputs_; ++k) {
+    const float number = std::nearbyint(element_at(from, row + k * size) / scale);
+    *at(output, k) = static_cast<std::byte>(static_cast<std::int8_t>(number));
+  }
+}
+
 void Matrix::pack_row(std::size_t output, Dtype from, const std::byte* row) {
+  if (dtype_ == Dtype::kI8) return quantize_row(output, from, row);
   std::byte* to = at(output, 0);
   const std::size_t size = unit() * bytes_per_element(dtype_);
   const std::size_t stride = size * kernels_->panel_width;
@@ -111,9 +141,13 @@ void Matrix::pack_row(std::size_t output, Dtype from, const std::byte* row) {
 
 void Matrix::multiply(std::size_t panel, const Activations& a, std::size_t first, std::size_t count,
                       float* c, std::size_t c_stride, Store store) const {
+  thread_local std::vector<std::uint16_t> wide;  // one panel of kI8 as bf16
+  if (dtype_ == Dtype::kI8) wide.resize(std::max(wide.size(), kernels_->panel_width * inputs_));
   const Gemm gemm{.a = a.row(first),
                   .a_stride = a.width(),
                   .panel = data_ + panel * panel_bytes(),
+                  .scales = scales(panel),
+                  .scratch = wide.data(),
                   .rows = count,
                   .depth = inputs_,
                   .columns = width_of(panel),
@@ -127,11 +161,16 @@ void Matrix::multiply(std::size_t panel, const Activations& a, std::size_t first
       return kernels_->gemm_f16(gemm);
     case Dtype::kBf16:
       return kernels_->gemm_bf16(gemm);
+    case Dtype::kI8:
+      return kernels_->gemm_i8(gemm);
   }
 }
 
 void Matrix::unpack_row(std::size_t output, float* out) const {
   for (std::size_t k = 0; k < inputs_; ++k) out[k] = element_at(dtype_, at(output, k));
+  if (dtype_ != Dtype::kI8) return;
+  const float scale = scales(output / kernels_->panel_width)[output % kernels_->panel_width];
+  for (std::size_t k = 0; k < inputs_; ++k) out[k] *= scale;
 }
 
 }  // namespace baton::tensor

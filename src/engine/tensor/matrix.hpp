@@ -43,13 +43,15 @@ class Activations {
   std::vector<std::byte> data_;
 };
 
-// Immutable once packed. `outputs` are the rows of the source matrices, one below the other;
+// Immutable once packed. kI8 weights are whole numbers in [-127, 127] times a scale an output, the
+// largest magnitude of its row by 127: rounded to nearest, so off by half a scale at most.
+// `outputs` are the rows of the source matrices, one below the other;
 // `inputs` their columns. Stored as panels of kernels.panel_width outputs (see kernels.hpp), the
 // last one padded with zeros.
 class Matrix {
  public:
   Matrix() = default;
-  // Contract: equal columns; columns even; every part is of type `dtype`, or that is f32.
+  // Contract: equal columns; columns even; every part is of type `dtype`, or that is f32 or i8.
   Matrix(const Kernels& kernels, Arena& arena, Dtype dtype, std::span<const Source> parts);
 
   std::size_t outputs() const { return outputs_; }
@@ -71,7 +73,9 @@ class Matrix {
 
  private:
   void pack_row(std::size_t output, Dtype from, const std::byte* row);
-  std::size_t unit() const;  // consecutive inputs that lie side by side
+  void quantize_row(std::size_t output, Dtype from, const std::byte* row);
+  float* scales(std::size_t panel) const;  // kI8: behind the panel's numbers
+  std::size_t unit() const;                // consecutive inputs that lie side by side
   std::byte* at(std::size_t output, std::size_t input) const;
   std::size_t panel_bytes() const;
 

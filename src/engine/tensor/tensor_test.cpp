@@ -40,12 +40,13 @@ std::vector<std::byte> random_weights(Random& random, Dtype dtype, std::size_t n
   return out;
 }
 
+// By a matrix of type `dtype`, from weights of that type; of f32 when it is kI8.
 std::vector<float> multiply(const Kernels& k, const Source& weights, const std::vector<float>& a,
-                            std::size_t rows) {
+                            std::size_t rows, Dtype dtype) {
   Arena arena(weights.rows * weights.columns * 8 + 64 * weights.columns * 8);
-  Matrix matrix(k, arena, weights.dtype, {&weights, 1});
+  Matrix matrix(k, arena, dtype, {&weights, 1});
   Activations input(k);
-  input.resize(weights.dtype, rows, weights.columns);
+  input.resize(dtype, rows, weights.columns);
   for (std::size_t r = 0; r < rows; ++r) input.put(r, 0, &a[r * weights.columns], weights.columns);
   std::vector<float> out(rows * weights.rows, 0.5F);
   for (std::size_t p = 0; p < matrix.panels(); ++p) {
@@ -65,21 +66,24 @@ class Vector : public ::testing::TestWithParam<Isa> {
   SeededRandom random_{11};
 };
 
+constexpr Dtype kAll[] = {Dtype::kF32, Dtype::kF16, Dtype::kBf16, Dtype::kI8};
+Dtype source_of(Dtype dtype) { return dtype == Dtype::kI8 ? Dtype::kF32 : dtype; }
+
 TEST_P(Vector, ProductsMatchTheScalarKernelOverRaggedShapes) {
-  for (const Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBf16}) {
+  for (const Dtype dtype : kAll) {
     for (int round = 0; round < 40; ++round) {
       const std::size_t rows = 1 + random_.below(30);
       const std::size_t depth = 2 * (1 + random_.below(90));
       const std::size_t outputs = 1 + random_.below(100);
-      const auto bytes = random_weights(random_, dtype, outputs * depth);
+      const auto bytes = random_weights(random_, source_of(dtype), outputs * depth);
       std::vector<float> a = random_floats(random_, rows * depth);
-      if (dtype == Dtype::kBf16 && kernels_.bf16_activations) {
+      if ((dtype == Dtype::kBf16 || dtype == Dtype::kI8) && kernels_.bf16_activations) {
         for (float& x : a) x = from_bf16(to_bf16(x));
       }
-      const Source source{dtype, bytes.data(), outputs, depth};
+      const Source source{source_of(dtype), bytes.data(), outputs, depth};
 
-      const auto expected = multiply(kScalarKernels, source, a, rows);
-      const auto got = multiply(kernels_, source, a, rows);
+      const auto expected = multiply(kScalarKernels, source, a, rows, dtype);
+      const auto got = multiply(kernels_, source, a, rows, dtype);
 
       // Sums of `depth` terms of at most 1, twice.
       const double bound = 2 * static_cast<double>(depth) * 2e-7;
@@ -89,15 +93,15 @@ TEST_P(Vector, ProductsMatchTheScalarKernelOverRaggedShapes) {
 }
 
 TEST_P(Vector, AProductDoesNotDependOnTheRowsBesideIt) {
-  for (const Dtype dtype : {Dtype::kF32, Dtype::kF16, Dtype::kBf16}) {
+  for (const Dtype dtype : kAll) {
     constexpr std::size_t kDepth = 62, kOutputs = 45, kMany = 41;
-    const auto bytes = random_weights(random_, dtype, kOutputs * kDepth);
+    const auto bytes = random_weights(random_, source_of(dtype), kOutputs * kDepth);
     const auto a = random_floats(random_, kMany * kDepth);
-    const Source source{dtype, bytes.data(), kOutputs, kDepth};
-    const auto all = multiply(kernels_, source, a, kMany);
+    const Source source{source_of(dtype), bytes.data(), kOutputs, kDepth};
+    const auto all = multiply(kernels_, source, a, kMany, dtype);
     for (std::size_t row = 0; row < kMany; ++row) {
       const std::vector<float> one(&a[row * kDepth], &a[row * kDepth] + kDepth);
-      const auto alone = multiply(kernels_, source, one, 1);
+      const auto alone = multiply(kernels_, source, one, 1, dtype);
       // Bits, not values. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
       ASSERT_EQ(0, std::memcmp(alone.data(), &all[row * kOutputs], kOutputs * sizeof(float)));
     }
@@ -146,6 +150,34 @@ TEST_P(Vector, SiluOfExtremeValuesIsFinite) {
   EXPECT_EQ(out[3], 0);
   EXPECT_EQ(out[4], 88);
   EXPECT_EQ(out[5], 1e30F);
+}
+
+TEST_P(Vector, WholeNumbersAreWithinHalfAScaleOfTheirWeights) {
+  constexpr std::size_t kDepth = 62, kOutputs = 45;
+  auto weights = random_floats(random_, kOutputs * kDepth, 3);
+  std::fill_n(weights.begin(), kDepth, 0.0F);                    // a row of zeros
+  weights[5 * kDepth] = std::numeric_limits<float>::infinity();  // and one that is none
+  const Source source{Dtype::kF32, reinterpret_cast<const std::byte*>(weights.data()), kOutputs,
+                      kDepth};
+  Arena arena(1 << 20);
+  Matrix matrix(kernels_, arena, Dtype::kI8, {&source, 1});
+  for (std::size_t p = 0; p < matrix.panels(); ++p) matrix.pack(p, {&source, 1});
+
+  std::vector<float> row(kDepth);
+  for (std::size_t n = 0; n < kOutputs; ++n) {
+    matrix.unpack_row(n, row.data());
+    float largest = 0;
+    for (std::size_t k = 0; k < kDepth; ++k) {
+      largest = std::max(largest, std::abs(weights[n * kDepth + k]));
+    }
+    for (std::size_t k = 0; k < kDepth; ++k) {
+      if (n == 5) {
+        ASSERT_TRUE(std::isnan(row[k]));
+      } else {
+        ASSERT_NEAR(row[k], weights[n * kDepth + k], largest / 127 / 2 * 1.001F);
+      }
+    }
+  }
 }
 
 TEST_P(Vector, TheSoftmaxStepMatchesTheScalarOneAndIgnoresWhatIsMasked) {

@@ -129,6 +129,35 @@ struct PanelBf16 {
   }
 };
 
+// As PanelBf16, from whole numbers.
+struct PanelI8 {
+  using Weight = std::int8_t;
+  using Input = float;
+  static constexpr std::size_t kDepth = 2;
+  template <std::size_t kTile>
+  static void step(Vec (&sum)[kTile][kVectors], const Input* const (&a)[kTile], std::size_t k,
+                   const Weight* w) {
+    __m256i pairs[kVectors];  // a lane holds two 16-bit numbers
+    Vec weights[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      pairs[v] = _mm256_cvtepi8_epi16(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(w + v * 2 * kLanes)));
+      weights[v] = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(pairs[v], 16), 16));
+    }
+    for (std::size_t r = 0; r < kTile; ++r) {
+      const Vec input = set(a[r][k]);
+      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = fma(input, weights[v], sum[r][v]);
+    }
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      weights[v] = _mm256_cvtepi32_ps(_mm256_srai_epi32(pairs[v], 16));
+    }
+    for (std::size_t r = 0; r < kTile; ++r) {
+      const Vec input = set(a[r][k + 1]);
+      for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] = fma(input, weights[v], sum[r][v]);
+    }
+  }
+};
+
 }  // namespace
 
 extern const Kernels kAvx2Kernels = {
@@ -138,6 +167,7 @@ extern const Kernels kAvx2Kernels = {
     .gemm_f32 = gemm<PanelF32>,
     .gemm_f16 = gemm<PanelF16>,
     .gemm_bf16 = gemm<PanelBf16>,
+    .gemm_i8 = gemm<PanelI8>,
     .to_bf16 = to_bf16,
     .rms_norm = rms_norm,
     .silu_mul = silu_mul,

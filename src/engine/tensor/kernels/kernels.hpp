@@ -21,12 +21,14 @@ enum class Store : bool { kSet, kAdd };
 
 // C = A * panel, or C += A * panel. A panel is `panel_width` columns of a packed matrix:
 //   f32, f16  [depth][panel_width]
-//   bf16      [depth / 2][panel_width][2]   pairs of consecutive depth; depth is even
-// A is f32, or bf16 for bf16 panels where the table says so.
+//   bf16, i8  [depth / 2][panel_width][2]   pairs of consecutive depth; depth is even
+// A is f32, or bf16 for bf16 and i8 panels where the table says so.
 struct Gemm {
   const void* a = nullptr;
   std::size_t a_stride = 0;  // elements
   const void* panel = nullptr;
+  const float* scales = nullptr;  // of i8 panels: what a column's sum is multiplied with
+  void* scratch = nullptr;        // of i8 panels: room for the panel as bf16
   std::size_t rows = 0;
   std::size_t depth = 0;
   std::size_t columns = 0;  // written; <= panel_width
@@ -50,11 +52,12 @@ struct SpanPack {
 struct Kernels {
   Isa isa;
   std::size_t panel_width;
-  bool bf16_activations;  // gemm_bf16 reads A as bf16
+  bool bf16_activations;  // gemm_bf16 and gemm_i8 read A as bf16
 
   void (*gemm_f32)(const Gemm&);
   void (*gemm_f16)(const Gemm&);
   void (*gemm_bf16)(const Gemm&);
+  void (*gemm_i8)(const Gemm&);
 
   // Rounds to nearest even.
   void (*to_bf16)(const float* in, std::size_t n, std::uint16_t* out);
@@ -67,8 +70,8 @@ struct Kernels {
   void (*pack_span_bf16)(const SpanPack&);
   void (*pack_span_f32)(const SpanPack&);
   // One step of the online softmax over kSpan scores, of which those in [from, valid) count, at
-  // least one. They become exp(score - max), the others zero; `max` and `sum` are updated. Returns the
-  // factor that what was summed before is to be scaled with.
+  // least one. They become exp(score - max), the others zero; `max` and `sum` are updated. Returns
+  // the factor that what was summed before is to be scaled with.
   float (*softmax_step)(float* scores, std::size_t from, std::size_t valid, float* max, float* sum);
 };
 

@@ -13,7 +13,8 @@ constexpr std::size_t kWidth = 16;
 void finish(const Gemm& g, std::size_t row, const float* sum) {
   float* c = g.c + row * g.c_stride;
   for (std::size_t j = 0; j < g.columns; ++j) {
-    c[j] = g.store == Store::kAdd ? c[j] + sum[j] : sum[j];
+    const float value = g.scales == nullptr ? sum[j] : sum[j] * g.scales[j];
+    c[j] = g.store == Store::kAdd ? c[j] + value : value;
   }
 }
 
@@ -49,6 +50,20 @@ void gemm_bf16(const Gemm& g) {
     for (std::size_t k = 0; k < g.depth; k += 2, w += 2 * kWidth) {
       for (std::size_t j = 0; j < kWidth; ++j) sum[j] += a[k] * from_bf16(w[2 * j]);
       for (std::size_t j = 0; j < kWidth; ++j) sum[j] += a[k + 1] * from_bf16(w[2 * j + 1]);
+    }
+    finish(g, row, sum);
+  }
+}
+
+void gemm_i8(const Gemm& g) {
+  for (std::size_t row = 0; row < g.rows; ++row) {
+    const float* a = static_cast<const float*>(g.a) + row * g.a_stride;
+    const std::int8_t* w = static_cast<const std::int8_t*>(g.panel);
+    float sum[kWidth] = {};
+    for (std::size_t k = 0; k < g.depth; k += 2, w += 2 * kWidth) {
+      for (std::size_t j = 0; j < kWidth; ++j) sum[j] += a[k] * static_cast<float>(w[2 * j]);
+      for (std::size_t j = 0; j < kWidth; ++j)
+        sum[j] += a[k + 1] * static_cast<float>(w[2 * j + 1]);
     }
     finish(g, row, sum);
   }
@@ -113,6 +128,7 @@ const Kernels kScalarKernels = {
     .gemm_f32 = gemm_f32,
     .gemm_f16 = gemm_f16,
     .gemm_bf16 = gemm_bf16,
+    .gemm_i8 = gemm_i8,
     .to_bf16 = round_to_bf16,
     .rms_norm = rms_norm,
     .silu_mul = silu_mul,

@@ -59,6 +59,7 @@ void gemm_tile(const Gemm& g, std::size_t row) {
   for (std::size_t r = 0; r < kTile; ++r) {
     float* c = g.c + (row + r) * g.c_stride;
     for (std::size_t v = 0; v < kVectors && v * kLanes < g.columns; ++v, c += kLanes) {
+      if (g.scales != nullptr) sum[r][v] = mul(sum[r][v], load(g.scales + v * kLanes));
       const std::size_t lanes = g.columns - v * kLanes;
       if (lanes >= kLanes) {
         store(c, g.store == Store::kAdd ? add(load(c), sum[r][v]) : sum[r][v]);
