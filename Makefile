@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-epp chart clean help
+.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,12 @@ bench-epp: ## the endpoint picker over ext_proc beside an echo; PEER_EPP names a
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench -j $(JOBS) --target epp_bench
 	@tools/bench-epp
+
+bench-engine: ## the engine beside llama.cpp, same weights and prompts; NODE_LLAMA names the folder of node-llama-cpp
+	@tools/install-deps build test
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench -j $(JOBS) --target engine_bench
+	@tools/bench-engine
 
 bench: build ## figures as a table and JSON; PEER_… name peers to run beside
 	@tools/install-deps build test

@@ -1,7 +1,11 @@
 // Prefill and decode speed of the engine's model on a random model of the 135M or 1.1B class.
 //
 //   engine_bench [--threads N] [--isa scalar|avx2|avx512-bf16] [--model 135m|1.1b]
-//                [--quantization none|int8] [--prompt TOKENS] [--json FILE]
+//                [--quantization none|int8] [--prompt TOKENS] [--rounds N]
+//                [--folder FOLDER] [--json FILE]
+//
+// The best of N rounds counts. The model is written into FOLDER and stays there, unless one is
+// there.
 //
 // Before a number counts, the results are checked: decode and chunked prefill give the bits of one
 // prefill, two threads those of one, and the instruction set agrees with the scalar kernels.
@@ -40,6 +44,8 @@ struct Options {
   bool large = false;  // the 1.1B class
   Quantization quantization = Quantization::kNone;
   std::size_t prompt = 1024;
+  std::size_t rounds = 5;
+  std::filesystem::path folder;  // empty: a temporary one
   std::string json_file;
 };
 
@@ -62,6 +68,8 @@ class Sequences {
       tokens_.push_back(static_cast<TokenId>(random.below(model.config().vocab)));
     }
   }
+
+  const std::vector<TokenId>& tokens() const { return tokens_; }
 
   // Feeds tokens [from, to) of every sequence in one step; the logits of each one's last token.
   const std::vector<float>& feed(std::size_t from, std::size_t to) {
@@ -90,9 +98,9 @@ double cpu_now() {
 
 // The best of `rounds`, by wall time: what the machine can do when it is left alone.
 template <class Body>
-Times best_of(int rounds, Body body) {
+Times best_of(std::size_t rounds, Body body) {
   Times best{1e9, 1e9};
-  for (int i = 0; i < rounds; ++i) {
+  for (std::size_t i = 0; i < rounds; ++i) {
     const auto start = std::chrono::steady_clock::now();
     const double cpu = cpu_now();
     body();
@@ -199,6 +207,25 @@ double attention_flops(const Config& c, double context) {
   return 4 * context * static_cast<double>(c.heads * c.head_dim * c.layers);
 }
 
+json::Array numbers(const std::vector<TokenId>& tokens) { return {tokens.begin(), tokens.end()}; }
+
+// The tokens that follow the first `prompt` of the random prompt: what a peer is held against.
+std::vector<TokenId> greedy(Model& model, std::size_t prompt, std::size_t count) {
+  std::vector<TokenId> all = Sequences(model, 1, prompt).tokens();
+  KvMemory kv(model.kv_shape(), (prompt + count) / 16 + 1, 16);
+  std::vector<BlockIndex> blocks;
+  for (std::size_t i = 0; i < kv.blocks(); ++i) blocks.push_back(BlockIndex(i));
+  std::vector<TokenId> out;
+  for (std::size_t from = 0; out.size() < count; from = all.size() - 1) {
+    const Slice slice{.tokens = std::span(all).subspan(from), .position = from, .blocks = blocks};
+    std::vector<float> logits;
+    model.forward({&slice, 1}, kv, logits);
+    out.push_back(static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin()));
+    all.push_back(out.back());
+  }
+  return out;
+}
+
 class Report {
  public:
   explicit Report(json::Object head) : head_(std::move(head)) {
@@ -226,19 +253,21 @@ class Report {
   json::Array rows_;
 };
 
-void measure_prefill(Model& model, std::size_t prompt, Report& report) {
+void measure_prefill(Model& model, std::size_t prompt, std::size_t rounds, Report& report) {
   const auto tokens = static_cast<double>(prompt);
-  const Times t = best_of(5, [&, s = Sequences(model, 1, prompt)]() mutable { s.feed(0, prompt); });
+  const Times t =
+      best_of(rounds, [&, s = Sequences(model, 1, prompt)]() mutable { s.feed(0, prompt); });
   const double flops =
       tokens * (matrix_flops(model.config()) + attention_flops(model.config(), tokens / 2));
   report.line(fmt::format("prefill {}", prompt), tokens, t, flops, 0);
 }
 
-void measure_decode(Model& model, std::size_t context, std::size_t batch, Report& report) {
+void measure_decode(Model& model, std::size_t context, std::size_t batch, std::size_t rounds,
+                    Report& report) {
   constexpr std::size_t kSteps = 32;
   Sequences sequences(model, batch, context + kSteps);
   sequences.feed(0, context);
-  const Times t = best_of(5, [&] {
+  const Times t = best_of(rounds, [&] {
     for (std::size_t i = 0; i < kSteps; ++i) sequences.feed(context + i, context + i + 1);
   });
   const auto tokens = static_cast<double>(kSteps * batch);
@@ -251,14 +280,18 @@ void measure_decode(Model& model, std::size_t context, std::size_t batch, Report
 }
 
 void run(const Options& options) {
-  const testing::TemporaryFolder folder;
-  const auto written = testing::write_random_model(
-      folder.path(), options.large ? model_1_1b() : model_135m(), tensor::Dtype::kBf16, 1);
-  if (!written) fail(written.error().message());
+  const testing::TemporaryFolder temporary;
+  const auto folder = options.folder.empty() ? temporary.path() : options.folder;
+  if (!std::filesystem::exists(folder / "config.json")) {
+    std::filesystem::create_directories(folder);
+    const auto written = testing::write_random_model(
+        folder, options.large ? model_1_1b() : model_135m(), tensor::Dtype::kBf16, 1);
+    if (!written) fail(written.error().message());
+  }
   std::unique_ptr<Model> model;
   const Times loading = best_of(1, [&] {
     model = load(
-        folder.path(),
+        folder,
         {.threads = options.threads, .isa = options.isa, .quantization = options.quantization});
   });
   fmt::print(
@@ -267,17 +300,20 @@ void run(const Options& options) {
       options.quantization == Quantization::kNone ? "bf16" : "int8", options.threads,
       tensor::name(options.isa), static_cast<double>(model->weight_bytes()) / 1e6, loading.wall,
       loading.cpu);
-  check_results(folder.path(), options, *model);
+  check_results(folder, options, *model);
   Report report({{"threads", options.threads},
                  {"isa", tensor::name(options.isa)},
+                 {"quantization", options.quantization == Quantization::kNone ? "none" : "int8"},
+                 {"prompt", numbers(Sequences(*model, 1, options.prompt).tokens())},
+                 {"greedy", numbers(greedy(*model, 100, 16))},
                  {"weight_bytes", model->weight_bytes()},
                  {"load_seconds", loading.wall}});
   for (const std::size_t prompt : {std::size_t{128}, options.prompt}) {
-    measure_prefill(*model, prompt, report);
+    measure_prefill(*model, prompt, options.rounds, report);
   }
   for (const std::size_t batch : std::array<std::size_t, 4>{1, 4, 8, 16})
-    measure_decode(*model, 128, batch, report);
-  measure_decode(*model, options.prompt, 1, report);
+    measure_decode(*model, 128, batch, options.rounds, report);
+  measure_decode(*model, options.prompt, 1, options.rounds, report);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   fmt::print("peak memory {} MB\n", usage.ru_maxrss / 1024);
@@ -302,6 +338,10 @@ Options parse(std::span<char* const> arguments) {
       out.threads = number(value);
     } else if (flag == "--prompt") {
       out.prompt = number(value);
+    } else if (flag == "--rounds") {
+      out.rounds = number(value);
+    } else if (flag == "--folder") {
+      out.folder = value;
     } else if (flag == "--model") {
       if (value != "135m" && value != "1.1b") fail(fmt::format("no model '{}'", value));
       out.large = value == "1.1b";
