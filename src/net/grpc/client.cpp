@@ -182,18 +182,26 @@ Task<void> run(std::shared_ptr<ClientConnection> connection) { co_await connecti
 }  // namespace
 
 Task<Result<http::Wire>> Client::Impl::dial() {
-  boost::system::error_code failed;
-  const auto address =
-      asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, failed);
-  if (failed) co_return invalid(fmt::format("'{}' is not an IP address", to.host));
   Tcp::socket socket(executor);
-  async::Watchdog::Entry limit(watchdog, [&socket] {
+  Tcp::resolver resolver(executor);
+  async::Watchdog::Entry limit(watchdog, [&socket, &resolver] {
     boost::system::error_code ignored;
     socket.cancel(ignored);
+    resolver.cancel();
   });
   limit.set(clock.now() + config.connect_timeout);
-  auto [ec] = co_await socket.async_connect(Tcp::endpoint(address, to.port),
-                                            asio::as_tuple(asio::use_awaitable));
+  boost::system::error_code no_address;
+  Tcp::endpoint target(
+      asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, no_address), to.port);
+  if (no_address) {
+    auto [failed, found] = co_await resolver.async_resolve(to.host, std::to_string(to.port),
+                                                           asio::as_tuple(asio::use_awaitable));
+    if (failed || found.empty()) {
+      co_return unavailable(fmt::format("{}: no address for this name", http::to_string(to)));
+    }
+    target = found.begin()->endpoint();
+  }
+  auto [ec] = co_await socket.async_connect(target, asio::as_tuple(asio::use_awaitable));
   limit.clear();
   if (ec == asio::error::operation_aborted) {
     co_return timed_out(fmt::format("{}: no connection in time", http::to_string(to)));
@@ -257,8 +265,8 @@ Task<Result<std::unique_ptr<ClientStream>>> Client::open(std::string_view path, 
 }
 
 Task<Result<std::string>> Client::unary(std::string_view path, std::string_view message,
-                                        Deadline deadline) {
-  BATON_CO_TRY_ASSIGN(auto call, co_await open(path, deadline));
+                                        Deadline deadline, http::Headers metadata) {
+  BATON_CO_TRY_ASSIGN(auto call, co_await open(path, deadline, std::move(metadata)));
   // A server may answer with an error before it has read the message.
   (void)co_await call->write(message);
   call->finish_writing();

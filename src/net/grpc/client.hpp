@@ -42,7 +42,7 @@ class Client {
     std::size_t message_bytes = 64 << 20;
     Nanos connect_timeout = std::chrono::seconds(5);  // handshake included
   };
-  // `to` is an IP address.
+  // `to` is an IP address or a name.
   Client(asio::any_io_executor executor, const Clock& clock, http::Endpoint to, Config config);
   ~Client();
 
@@ -51,7 +51,7 @@ class Client {
                                                    http::Headers metadata = {});
   // One message there, one back. The error carries the call's status code (to_error).
   Task<Result<std::string>> unary(std::string_view path, std::string_view message,
-                                  Deadline deadline);
+                                  Deadline deadline, http::Headers metadata = {});
   Task<void> stop();
 
  private:
