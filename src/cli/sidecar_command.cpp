@@ -116,6 +116,7 @@ Status serve(const SidecarOptions& options, const StopSignal& stop) {
   BATON_TRY_ASSIGN(config.prefiller_tls,
                    open_dialler(options.prefiller, options, clock, reloaders));
   BATON_TRY_ASSIGN(config.decoder_tls, open_dialler(options.decoder, options, clock, reloaders));
+  BATON_TRY_ASSIGN(config.encoder_tls, open_dialler(options.encoder, options, clock, reloaders));
   Members members;
   if (options.pool) {
     auto published = std::make_shared<sidecar::Published>();

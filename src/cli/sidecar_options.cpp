@@ -22,6 +22,7 @@ Status read_ports(const SidecarFlags& flags, const Environment& environment,
   if (config.ports.p2p + ranks - 1 > 65535) {
     return invalid("--p2p-connector-port: the port of the last rank is over 65535");
   }
+  BATON_TRY_ASSIGN(config.ports.mooncake_bootstrap, flags.port("mooncake-bootstrap-port", 1));
   BATON_TRY_ASSIGN(const bool pull, flags.flag("enable-p2p-pull"));
   if (pull && config.connector != "nixlv2") {
     return invalid("--enable-p2p-pull is for --kv-connector=nixlv2");
@@ -35,6 +36,70 @@ Status read_ports(const SidecarFlags& flags, const Environment& environment,
   return {};
 }
 
+// Addresses; names would be looked up once and then be wrong.
+Result<std::vector<std::string>> addresses(const SidecarFlags& flags, std::string_view name) {
+  std::vector<std::string> out = flags.list(name);
+  for (const std::string& host : out) {
+    if (!sidecar::canonical_address(host)) {
+      return unsupported(
+          fmt::format("--{}={}: not an IP address; names are not looked up", name, host));
+    }
+  }
+  return out;
+}
+
+Status check_hosts(const sidecar::Moriio& it, const std::vector<std::string>& hosts,
+                   std::string_view name) {
+  if (hosts.size() < 2) return {};
+  if (it.dp_size_local == 0 || it.dp_size % it.dp_size_local != 0) {
+    return invalid(fmt::format(
+        "--{}: several hosts need --moriio-dp-size-local, which must divide --moriio-dp-size",
+        name));
+  }
+  if (hosts.size() != static_cast<std::size_t>(it.dp_size / it.dp_size_local)) {
+    return invalid(fmt::format("--{}: {} hosts, but {} ranks at {} a host", name, hosts.size(),
+                               it.dp_size, it.dp_size_local));
+  }
+  return {};
+}
+
+Status read_moriio(const SidecarFlags& flags, sidecar::Config& config) {
+  BATON_TRY_ASSIGN(const bool wanted, flags.flag("moriio-write-mode"));
+  BATON_TRY_ASSIGN(const bool parallel, flags.flag("moriio-parallel-dispatch"));
+  if (parallel && !wanted) {
+    return invalid("--moriio-parallel-dispatch needs --moriio-write-mode");
+  }
+  if (!wanted) return {};
+  if (config.connector != "nixlv2") {
+    return invalid("--moriio-write-mode is for --kv-connector=nixlv2");
+  }
+  sidecar::Moriio it;
+  it.pod_address = flags.get("moriio-local-pod-ip");
+  if (!sidecar::canonical_address(it.pod_address)) {
+    return invalid(fmt::format(
+        "--moriio-write-mode: --moriio-local-pod-ip (or POD_IP) '{}' is not an IP address",
+        it.pod_address));
+  }
+  BATON_TRY_ASSIGN(it.decode_notify_port, flags.port("moriio-decode-notify-port", 1));
+  BATON_TRY_ASSIGN(it.decode_handshake_port, flags.port("moriio-decode-handshake-port", 1));
+  BATON_TRY_ASSIGN(it.prefill_notify_port, flags.port("moriio-prefill-notify-port", 1));
+  BATON_TRY_ASSIGN(it.prefill_handshake_port, flags.port("moriio-prefill-handshake-port", 1));
+  BATON_TRY_ASSIGN(it.decode_wait, flags.duration("moriio-parallel-decode-wait-timeout", Nanos(1)));
+  it.dispatch = parallel ? sidecar::Dispatch::kParallel : sidecar::Dispatch::kSerial;
+  BATON_TRY_ASSIGN(const auto tp, flags.count("moriio-tp-size", 1, 65535));
+  BATON_TRY_ASSIGN(const auto dp, flags.count("moriio-dp-size", 1, 65535));
+  BATON_TRY_ASSIGN(const auto local, flags.count("moriio-dp-size-local", 0, 65535));
+  it.tp_size = static_cast<int>(tp);
+  it.dp_size = static_cast<int>(dp);
+  it.dp_size_local = static_cast<int>(local);
+  BATON_TRY_ASSIGN(it.remote_hosts, addresses(flags, "moriio-remote-hosts"));
+  BATON_TRY_ASSIGN(it.decode_hosts, addresses(flags, "moriio-decode-hosts"));
+  BATON_TRY(check_hosts(it, it.remote_hosts, "moriio-remote-hosts"));
+  BATON_TRY(check_hosts(it, it.decode_hosts, "moriio-decode-hosts"));
+  config.moriio = std::move(it);
+  return {};
+}
+
 Status read_connector(const SidecarFlags& flags, const Environment& environment,
                       sidecar::Config& config) {
   bool old = flags.origin("kv-connector") == Origin::kDefault && !flags.get("connector").empty();
@@ -42,11 +107,9 @@ Status read_connector(const SidecarFlags& flags, const Environment& environment,
   if (name == "lmcache") name = "shared-storage";
   static constexpr std::array<std::string_view, 5> kNames = {"nixlv2", "shared-storage", "sglang",
                                                              "mooncake", "offloading"};
-  if (name == "mooncake") {
-    return unsupported("--kv-connector=mooncake: its bootstrap service is not asked for engines");
-  }
   if (std::ranges::find(kNames, std::string_view(name)) != kNames.end()) {
     config.connector = name;
+    BATON_TRY(read_moriio(flags, config));
     return read_ports(flags, environment, config);
   }
   return invalid(
@@ -61,10 +124,11 @@ Status read_stages(const SidecarFlags& flags, std::string_view name, bool DialTl
     } else if (stage == "decoder") {
       out.decoder.*member = value;
     } else if (stage == "encoder") {
-      return unsupported(fmt::format("--{}=encoder: there is no encoder stage", name));
+      out.encoder.*member = value;
     } else {
-      static constexpr std::array<std::string_view, 2> kStages = {"prefiller", "decoder"};
-      return invalid(fmt::format("--{}={}: prefiller or decoder{}", name, stage,
+      static constexpr std::array<std::string_view, 3> kStages = {"prefiller", "decoder",
+                                                                  "encoder"};
+      return invalid(fmt::format("--{}={}: prefiller, decoder or encoder{}", name, stage,
                                  did_you_mean(stage, kStages)));
     }
   }
@@ -181,6 +245,13 @@ Status read_policy(const SidecarFlags& flags, sidecar::Tactics& tactics) {
 }
 
 Status read_limits(const SidecarFlags& flags, sidecar::Config& config) {
+  auto encoders = sidecar::parse_ec_connector(flags.get("ec-connector"));
+  if (!encoders) {
+    return invalid(
+        fmt::format("--ec-connector={}: ec-example or ec-nixl", flags.get("ec-connector")));
+  }
+  config.ec_connector = *encoders;
+  BATON_TRY_ASSIGN(config.decode_chunk_size, flags.count("decode-chunk-size", 0, 1 << 30));
   BATON_TRY_ASSIGN(config.request_timeout, flags.duration("request-timeout", Millis(1)));
   BATON_TRY_ASSIGN(config.sample_prefillers, flags.flag("enable-prefiller-sampling"));
   BATON_TRY_ASSIGN(const auto failures, flags.count("prefill-breaker-failures", 0, 1'000'000));

@@ -26,7 +26,7 @@ struct SidecarOptions {
   bool serve_tls = true;
   std::string cert_path;  // "": self-signed
   std::string ca_file;    // "": the system's authorities
-  DialTls prefiller, decoder;
+  DialTls prefiller, decoder, encoder;
   std::optional<sidecar::PoolName> pool;  // whose pods alone may be dialled
   std::string kubeconfig;
   log::Level log_level = log::Level::kInfo;

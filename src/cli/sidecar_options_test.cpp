@@ -77,7 +77,7 @@ TEST(SidecarOptions, ReadTheStagesOfTls) {
   EXPECT_TRUE(repeated.prefiller.on && repeated.decoder.on && repeated.serve_tls);
   EXPECT_EQ(old.decoder, (DialTls{true, false}));
   EXPECT_EQ(refusal({"--enable-tls=prefill"}),
-            "--enable-tls=prefill: prefiller or decoder (did you mean 'prefiller'?)");
+            "--enable-tls=prefill: prefiller, decoder or encoder (did you mean 'prefiller'?)");
 }
 
 TEST(SidecarOptions, ReadBothGenerationsOfFlags) {
@@ -218,23 +218,76 @@ TEST(SidecarOptions, ReadConnectorsAndTheirPorts) {
   EXPECT_FALSE(parsed({}, {{"SGLANG_BOOTSTRAP_PORT", "x"}}));
 }
 
+// sidecar:42 environment, ports and their ranges, names of connectors and stages, pools (below).
+TEST(SidecarOptions, ReadWhatTheEnvironmentAndTheListsSay) {
+  EXPECT_TRUE(good({}, {{"ENABLE_PREFILLER_SAMPLING", "T"}}).config.sample_prefillers);
+  EXPECT_FALSE(good({}, {{"ENABLE_PREFILLER_SAMPLING", "0"}}).config.sample_prefillers);
+  EXPECT_FALSE(parsed({}, {{"ENABLE_PREFILLER_SAMPLING", "yes"}}));
+  auto bootstrap = [](Strings arguments, Variables variables) {
+    return good(std::move(arguments), std::move(variables)).config.ports.mooncake_bootstrap;
+  };
+  EXPECT_EQ(bootstrap({}, {}), 8998);
+  EXPECT_EQ(bootstrap({}, {{"MOONCAKE_BOOTSTRAP_PORT", "9000"}}), 9000);
+  EXPECT_EQ(bootstrap({"--mooncake-bootstrap-port=1"}, {{"MOONCAKE_BOOTSTRAP_PORT", "9000"}}), 1);
+  EXPECT_FALSE(parsed({}, {{"MOONCAKE_BOOTSTRAP_PORT", "65536"}}));
+  EXPECT_FALSE(parsed({}, {{"P2P_CONNECTOR_PORT", "x"}}));
+  EXPECT_EQ(good({"--port=65534", "--data-parallel-size=2"}).config.ranks, 2);
+  EXPECT_NE(refusal({"--port=65535", "--data-parallel-size=2"}), "");
+  EXPECT_NE(refusal({"--model-server-port=65535", "--data-parallel-size=2"}), "");
+  for (const char* name : {"nixlv2", "shared-storage", "sglang", "mooncake", "offloading"}) {
+    EXPECT_EQ(good({std::string("--kv-connector=") + name}).config.connector, name);
+  }
+  EXPECT_EQ(good({"--ec-connector=ec-example"}).config.ec_connector,
+            sidecar::EcConnector::kExample);
+  EXPECT_EQ(good({"--configuration=ec-connector: ec-nixl"}).config.ec_connector,
+            sidecar::EcConnector::kNixl);
+  EXPECT_EQ(good({"--decode-chunk-size=8"}).config.decode_chunk_size, 8);
+  SidecarOptions all = good({"--enable-tls=prefiller", "--enable-tls=decoder,encoder",
+                             "--tls-insecure-skip-verify=encoder"});
+  EXPECT_TRUE(all.prefiller.on && all.decoder.on && all.encoder.on);
+  EXPECT_TRUE(all.prefiller.verify && all.decoder.verify && !all.encoder.verify);
+}
+
+// Of scenario 25: the checks of MoRI-IO's flags.
+TEST(SidecarOptions, ReadMoriio) {
+  const Variables pod = {{"POD_IP", "10.0.0.2"}};
+  EXPECT_FALSE(good({"--moriio-dp-size=8"}, pod).config.moriio);
+  SidecarOptions o =
+      good({"--moriio-write-mode", "--moriio-parallel-dispatch", "--moriio-dp-size=16",
+            "--moriio-dp-size-local=8", "--moriio-remote-hosts=10.1.0.1,10.1.0.2",
+            "--moriio-parallel-decode-wait-timeout=5s"},
+           pod);
+  ASSERT_TRUE(o.config.moriio);
+  EXPECT_EQ(o.config.moriio->pod_address, "10.0.0.2");
+  EXPECT_EQ(o.config.moriio->dispatch, sidecar::Dispatch::kParallel);
+  EXPECT_EQ(o.config.moriio->decode_wait, std::chrono::seconds(5));
+  EXPECT_EQ(o.config.moriio->remote_hosts.size(), 2U);
+  for (const Strings& wrong :
+       {Strings{"--moriio-parallel-dispatch"},
+        Strings{"--moriio-write-mode", "--kv-connector=sglang"},
+        Strings{"--moriio-write-mode", "--moriio-decode-hosts=10.0.0.1,10.0.0.2"},
+        Strings{"--moriio-write-mode", "--moriio-decode-hosts=pod-0.engine"},
+        Strings{"--moriio-write-mode", "--moriio-dp-size=3", "--moriio-dp-size-local=2",
+                "--moriio-decode-hosts=10.0.0.1,10.0.0.2"},
+        Strings{"--moriio-write-mode", "--moriio-prefill-notify-port=0"}}) {
+    EXPECT_FALSE(parsed(wrong, pod)) << wrong.back();
+  }
+  EXPECT_FALSE(parsed({"--moriio-write-mode"}));  // without an address of its own
+  EXPECT_THAT(refusal({"--configuration=moriio-write-mode: true"}), HasSubstr("no such setting"));
+}
+
 TEST(SidecarOptions, RefuseWhatTheyCannotDoInOneSentence) {
-  EXPECT_EQ(refusal({"--kv-connector=mooncake"}),
-            "--kv-connector=mooncake: its bootstrap service is not asked for engines");
   EXPECT_EQ(refusal({"--prefill-failure-policy=falback"}),
             "--prefill-failure-policy=falback: relay, fallback or strict (did you mean "
             "'fallback'?)");
-  EXPECT_EQ(refusal({"--moriio-write-mode"}), "--moriio-write-mode=true: MoRI-IO is not supported");
-  EXPECT_EQ(refusal({"--configuration=decode-chunk-size: 8"}),
-            "--decode-chunk-size=8: answers are decoded in one piece");
   for (const char* flag : {"--secure-proxy=maybe",
-                           "--enable-tls=encoder",
                            "--port=0",
                            "--port=70000",
                            "--kv-connector=x",
                            "--data-parallel-size=0",
                            "--data-parallel-size=65000",
-                           "--decode-chunk-size=8",
+                           "--decode-chunk-size=-1",
+                           "--ec-connector=x",
                            "--prefill-max-retries=-1",
                            "--prefill-retry-backoff=x",
                            "--request-timeout=5",
@@ -244,7 +297,7 @@ TEST(SidecarOptions, RefuseWhatTheyCannotDoInOneSentence) {
                            "--no-such-flag",
                            "stray",
                            "--zap-encoder=xml",
-                           "--mooncake-bootstrap-port=8998",
+                           "--mooncake-bootstrap-port=0",
                            "--kv-lease=0s",
                            "--kv-lease-margin=30s",
                            "--fallback-budget=1.5",

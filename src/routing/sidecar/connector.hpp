@@ -1,6 +1,7 @@
 #pragma once
 // One KV protocol between prefill and decode engine, as edits of the client's body. Pure.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/core/clock.hpp"
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
 #include "formats/openai/splice.hpp"
@@ -19,6 +21,7 @@ namespace baton::sidecar {
 enum class Order : std::uint8_t {
   kSerial,       // prefill, then decode with what it handed over
   kParallel,     // both at once; the engines find each other by what both were told
+  kHeld,         // both at once, but the answer of decode waits until the prefill has succeeded
   kDecodeFirst,  // decode, and only when it says that the prompt is not in the store: prefill
 };
 
@@ -39,8 +42,10 @@ struct KvSource {
 // What the two legs of one request share.
 struct Pairing {
   http::Endpoint prefiller;
-  std::string id;         // a UUID
+  std::string id;         // a UUID; with serial legs their x-request-id
   std::int64_t room = 0;  // 63 random bits
+  int rank = 0;           // of the prefill engine, where the connector looks engines up
+  std::string engine_id;  // the same
   std::optional<KvSource> source;
 };
 Pairing make_pairing(Random& random);
@@ -55,6 +60,11 @@ class Connector {
   virtual bool leases() const { return false; }
   // Whether it can make an engine pull from a KvSource.
   virtual bool pulls() const { return false; }
+  // Where the prefill host tells the ids of its engines; they are wanted before the legs begin.
+  virtual std::optional<std::uint16_t> bootstrap_port() const { return std::nullopt; }
+  // The rank that each leg names in x-data-parallel-rank; nullopt: none.
+  virtual std::optional<int> prefill_rank(const Pairing&) const { return std::nullopt; }
+  virtual std::optional<int> decode_rank(const Pairing&) const { return std::nullopt; }
   // The member whose inside the edits below touch; "" when none.
   std::string_view nested_member(Api api) const;
   virtual std::vector<openai::Edit> prefill_edits(Api api, const openai::BodyIndex& body,
@@ -70,9 +80,10 @@ class Connector {
 
 // Ports of the engines' own protocols, and how ranks are told from serving ports.
 struct EnginePorts {
-  std::uint16_t sglang_bootstrap = 8998;  // llm-d: SGLANG_BOOTSTRAP_PORT
-  std::uint16_t p2p = 7777;               // llm-d: --p2p-connector-port
-  std::uint16_t serving = 8000;           // of rank 0
+  std::uint16_t sglang_bootstrap = 8998;    // llm-d: SGLANG_BOOTSTRAP_PORT
+  std::uint16_t mooncake_bootstrap = 8998;  // llm-d: --mooncake-bootstrap-port
+  std::uint16_t p2p = 7777;                 // llm-d: --p2p-connector-port
+  std::uint16_t serving = 8000;             // of rank 0
   int ranks = 1;
 
   // The P2P port of the engine that serves there: a rank's is as far from the first as its own.
@@ -80,18 +91,43 @@ struct EnginePorts {
 };
 
 enum class Pull : bool { kNo, kYes };
+enum class Dispatch : bool { kSerial, kParallel };
 
-// vLLM's NixlConnector: prefill first, its kv_transfer_params go to decode. With kYes prefill
-// engines also pull from a KvSource.
-std::unique_ptr<Connector> make_nixlv2(const EnginePorts& ports, Pull pull);
+// vLLM's MoRI-IO connector in write mode (AMD): prefill writes into blocks of the decode engine.
+struct Moriio {
+  std::string pod_address;  // of this pod, where the decode engine listens
+  std::uint16_t decode_notify_port = 61005, decode_handshake_port = 6301;
+  std::uint16_t prefill_notify_port = 61005, prefill_handshake_port = 6301;
+  Dispatch dispatch = Dispatch::kSerial;
+  Nanos decode_wait = std::chrono::seconds(30);  // for the prefill, with Dispatch::kParallel
+  int tp_size = 1, dp_size = 1;
+  int dp_size_local = 0;  // ranks of one pod; 0: all
+  // Addresses of the pods of the prefill and of the decode engine, when they have several.
+  std::vector<std::string> remote_hosts, decode_hosts;
+
+  // Which rank serves a request: BLAKE2s-256 of its id, the first 8 bytes, modulo dp_size (llm-d).
+  int rank_of(std::string_view request_id) const;
+};
+
+struct ConnectorSettings {
+  EnginePorts ports{};
+  Pull pull = Pull::kNo;           // nixlv2: prefill engines also pull from a KvSource
+  std::optional<Moriio> moriio{};  // nixlv2: MoRI-IO instead of NIXL
+};
+
+// vLLM's NixlConnector: prefill first, its kv_transfer_params go to decode.
+std::unique_ptr<Connector> make_nixlv2(const ConnectorSettings& settings);
+// Contract: settings.moriio.
+std::unique_ptr<Connector> make_moriio(const ConnectorSettings& settings);
 // A store that both engines see (vLLM's shared storage connectors, LMCache).
 std::unique_ptr<Connector> make_shared_storage();
 std::unique_ptr<Connector> make_sglang(const EnginePorts& ports);
+// vLLM's MooncakeConnector: the engines meet by the id of the prefill engine.
+std::unique_ptr<Connector> make_mooncake(const EnginePorts& ports);
 // vLLM's OffloadingConnector with its P2P tier.
 std::unique_ptr<Connector> make_offloading(const EnginePorts& ports);
 
 // By the name of --kv-connector; null: there is none of that name.
-std::unique_ptr<Connector> make_connector(std::string_view name, const EnginePorts& ports,
-                                          Pull pull);
+std::unique_ptr<Connector> make_connector(std::string_view name, const ConnectorSettings& settings);
 
 }  // namespace baton::sidecar

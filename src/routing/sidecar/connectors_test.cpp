@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using text::json::Value;
 
-const EnginePorts kPorts{.sglang_bootstrap = 8998, .p2p = 7777, .serving = 8000, .ranks = 4};
+const EnginePorts kPorts{.p2p = 7777, .serving = 8000, .ranks = 4};
 
 Pairing pairing() {
   Pairing out;
@@ -51,7 +51,7 @@ TEST(Sglang, TellsBothLegsWhereToMeet) {
   EXPECT_EQ(edited(*connector, Api::kChat, both, pairing()).local, R"({"max_tokens":9})");
 }
 
-// Reference 15.1.
+// Reference 15.1; sidecar:32 with the ports below, and the spellings of an endpoint.
 TEST(Offloading, NamesTheRequestOnBothLegs) {
   auto connector = make_offloading(kPorts);
   Bodies got = edited(*connector, Api::kChat, R"({"max_tokens":9,"stream":true})", pairing());
@@ -75,6 +75,24 @@ TEST(Offloading, FindsTheP2pPortOfARank) {
   EXPECT_EQ(port({.serving = 0, .ranks = 4}, 8002), 7777);
 }
 
+TEST(Offloading, KnowsAnEndpointBySchemeIpv6AndPort) {
+  auto told = [](std::string_view text) {
+    Pairing with = pairing();
+    auto endpoint = http::parse_endpoint(without_scheme(text));
+    if (!endpoint) return std::string("none");
+    with.prefiller = *endpoint;
+    auto body = text::json::parse(edited(*make_offloading(kPorts), Api::kChat, "{}", with).decode);
+    return text::json::dump(*body->find_path({"kv_transfer_params", "remote_prefiller"}));
+  };
+  EXPECT_EQ(told("http://10.0.0.7:8001"),
+            R"({"kv_request_id":"U","remote_host":"10.0.0.7","remote_port":7778})");
+  EXPECT_EQ(told(" [fd00::7]:8000 "),
+            R"({"kv_request_id":"U","remote_host":"fd00::7","remote_port":7777})");
+  for (std::string_view none : {"10.0.0.7", "10.0.0.7:", "10.0.0.7:x", "https://10.0.0.7:1", ""}) {
+    EXPECT_EQ(told(none), "none") << none;
+  }
+}
+
 // Reference 15.2, 15.3.
 TEST(KvSource, IsPulledFromByWhoeverComputesThePrompt) {
   Pairing with = pairing();
@@ -82,7 +100,7 @@ TEST(KvSource, IsPulledFromByWhoeverComputesThePrompt) {
   const std::string source =
       R"("remote_kv_source":{"kv_request_id":"V","remote_host":"10.0.0.9","remote_port":7779})";
 
-  for (const auto& connector : {make_offloading(kPorts), make_nixlv2(kPorts, Pull::kYes)}) {
+  for (const auto& connector : {make_offloading(kPorts), make_nixlv2({kPorts, Pull::kYes})}) {
     Bodies got = edited(*connector, Api::kChat, R"({"kv_transfer_params":{"mine":1}})", with);
     EXPECT_THAT(got.prefill, HasSubstr(source));
     EXPECT_THAT(got.prefill, Not(HasSubstr("mine")));
@@ -92,7 +110,7 @@ TEST(KvSource, IsPulledFromByWhoeverComputesThePrompt) {
                 Not(HasSubstr("remote_kv_source")));
     with.source->at = {"10.0.0.9", 8002};
   }
-  Bodies gated = edited(*make_nixlv2(kPorts, Pull::kNo), Api::kChat, "{}", with);
+  Bodies gated = edited(*make_nixlv2({kPorts}), Api::kChat, "{}", with);
   EXPECT_THAT(gated.prefill, Not(HasSubstr("remote_kv_source")));
   EXPECT_EQ(gated.local, "{}");
 }
@@ -221,8 +239,12 @@ TEST(Connectors, EditAnyBodyOfAnyApi) {
   const std::set<std::string_view> on_decode = {"kv_transfer_params", "cache_hit_threshold",
                                                 "bootstrap_host", "bootstrap_port",
                                                 "bootstrap_room"};
-  for (std::string_view name : {"nixlv2", "shared-storage", "sglang", "offloading"}) {
-    auto connector = make_connector(name, kPorts, Pull::kYes);
+  for (std::string_view name :
+       {"nixlv2", "moriio", "shared-storage", "sglang", "mooncake", "offloading"}) {
+    const bool moriio = name == "moriio";
+    auto connector =
+        make_connector(moriio ? "nixlv2" : name,
+                       {kPorts, Pull::kYes, moriio ? std::optional<Moriio>({}) : std::nullopt});
     for (Api api : {Api::kChat, Api::kResponses, Api::kGenerate}) {
       for (std::uint64_t seed = 0; seed < 400; ++seed) {
         const std::string body = Writer(seed).body();
@@ -270,7 +292,7 @@ TEST(UsageFix, SetsNoughtWhenPrefillReportedNone) {
 // sidecar:19 sidecar:27 what the prefill engine reports, and where it goes.
 TEST(UsageFix, PutsThePrefillEnginesNumberWhereverItBelongs) {
   auto reported = [](std::string_view usage) {
-    auto nixl = make_nixlv2(kPorts, Pull::kNo);
+    auto nixl = make_nixlv2({kPorts});
     auto handover = nixl->read_prefill_answer(
         "{" + std::string(usage) +
         R"("kv_transfer_params":{"do_remote_prefill":true,"remote_engine_id":"E",)"

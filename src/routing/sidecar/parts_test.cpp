@@ -99,7 +99,7 @@ constexpr std::string_view kAsked =
     R"("kv_transfer_params":{"do_remote_decode":true,"do_remote_prefill":false,)"
     R"("remote_engine_id":null,"remote_block_ids":null,"remote_host":null,"remote_port":null})";
 
-const std::unique_ptr<Connector> kNixl = make_nixlv2({}, Pull::kNo);
+const std::unique_ptr<Connector> kNixl = make_nixlv2({});
 
 std::string prefill_body(Api api, std::string_view body) {
   auto index = openai::BodyIndex::scan(body, kNixl->nested_member(api));

@@ -5,6 +5,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
+#include "routing/sidecar/request.hpp"
 #include "routing/sidecar/transaction.hpp"
 
 namespace baton::sidecar {
@@ -19,6 +20,12 @@ class Probe {
             {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60})) {}
 
   void request_done(Outcome outcome) { request(name(outcome)); }
+  void generation(Api api) {
+    registry_
+        .counter("baton_sidecar_generations_total", "Requests of the generation APIs.",
+                 {{"api", std::string(name(api))}})
+        .add();
+  }
   void request_passed_through() { request("pass_through"); }
   void prefill_took(Nanos time) { prefill_seconds_.observe(seconds(time)); }
   // `reason`: prefill, no-kv, decode, lease.
@@ -53,7 +60,18 @@ class Probe {
                  "Failed prefills that the decode engine had no budget to replace.")
         .add();
   }
-  // `reason`: allowlist, json, rank, target, timeout.
+  // `result`: answered, failed.
+  void encoded(std::string_view result) {
+    registry_
+        .counter("baton_sidecar_encodes_total", "Images, videos and audios sent to encoders.",
+                 {{"result", std::string(result)}})
+        .add();
+  }
+  void chunk_decoded() {
+    registry_.counter("baton_sidecar_decode_chunks_total", "Chunks of answers decoded in chunks.")
+        .add();
+  }
+  // `reason`: allowlist, json, media, rank, target, timeout.
   void refused(std::string_view reason) {
     registry_
         .counter("baton_sidecar_refusals_total", "Requests refused before any leg.",

@@ -69,9 +69,17 @@ Proxy::Proxy(const Deps& deps, Config config)
                                    .tls = config_.prefiller_tls}),
       decode_client_(deps.clock,
                      {.idle_per_endpoint = config_.idle_connections, .tls = config_.decoder_tls}),
+      encode_client_(deps.clock,
+                     {.idle_per_endpoint = config_.idle_connections, .tls = config_.encoder_tls}),
+      engines_(deps.clock),
       releases_(deps.loop.executor()),
       beside_(deps.loop.executor()) {
   set_base_port(0);
+  if (config_.moriio && config_.moriio->dispatch == Dispatch::kParallel) {
+    Nanos& limit = config_.tactics.prefill_timeout;
+    limit = limit == Nanos() ? config_.moriio->decode_wait
+                             : std::min(limit, config_.moriio->decode_wait);
+  }
   if (!config_.allowlist_file.empty()) {
     allowlists_.push_back(std::make_unique<FileAllowlist>(config_.allowlist_file));
   }
@@ -81,7 +89,7 @@ Proxy::Proxy(const Deps& deps, Config config)
 void Proxy::set_base_port(std::uint16_t port) {
   config_.ports.serving = port;
   config_.ports.ranks = config_.ranks;
-  connector_ = make_connector(config_.connector, config_.ports, config_.pull);
+  connector_ = make_connector(config_.connector, {config_.ports, config_.pull, config_.moriio});
   BATON_ASSERT(connector_ != nullptr);
 }
 
@@ -157,6 +165,7 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, const http::Endpoint& d
 
 Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
                            std::string body) {
+  deps_.probe.generation(api);
   auto limit = client_limit(exchange.head().headers, config_.request_timeout);
   if (!limit) {
     deps_.probe.refused("timeout");
@@ -182,12 +191,45 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
 Task<bool> Proxy::admit(Call& call) {
   std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
   read_source(call);
-  if (candidates.empty() && !call.pairing.source) co_return true;
+  std::vector<http::Endpoint> encoders = read_encoders(call);
+  bool chunked =
+      config_.decode_chunk_size > 0 && call.exchange.head().path() == "/v1/chat/completions";
+  bool changes = !candidates.empty() || call.pairing.source || !encoders.empty() || chunked;
+  if (!changes) co_return true;
   if (config_.sample_prefillers && !candidates.empty()) {
     std::ranges::rotate(
         candidates,
         candidates.begin() + static_cast<std::ptrdiff_t>(deps_.random.below(candidates.size())));
   }
+  std::vector<http::Endpoint> targets = prefill_targets(candidates);
+  if (targets.empty() && !candidates.empty()) {
+    co_await refuse_targets(call, candidates.front());
+    co_return false;
+  }
+  bool readable = co_await read_body(call);
+  if (!readable) co_return false;
+  if (!encoders.empty()) {
+    bool encoded = co_await encode(call, encoders);
+    if (!encoded) co_return false;
+  }
+  if (chunked) call.chunks = ChunkedDecode::plan(*call.index, config_.decode_chunk_size);
+  std::optional<KvSource> source = std::move(call.pairing.source);
+  call.pairing = make_pairing(deps_.random);
+  if (!single(*call.index)) {
+    call.no_prefill = "several-choices";
+    co_return true;
+  }
+  call.pairing.source = std::move(source);
+  if (!encoders.empty() || !targets.empty()) {
+    call.head.headers.add("x-request-id", call.pairing.id);
+  }
+  if (targets.empty()) co_return true;
+  call.prefillers = in_order_of_trial(targets);
+  call.head.headers.remove("Accept-Encoding");  // both answers are read here
+  co_return true;
+}
+
+std::vector<http::Endpoint> Proxy::prefill_targets(const std::vector<std::string>& candidates) {
   std::vector<http::Endpoint> targets;
   for (const std::string& text : candidates) {
     std::optional<http::Endpoint> target = http::parse_endpoint(text);
@@ -198,19 +240,25 @@ Task<bool> Proxy::admit(Call& call) {
       deps_.probe.refused(may ? "target" : "allowlist");
     }
   }
-  if (targets.empty() && !candidates.empty() && !allowlists_.empty()) {
-    http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
-    head.headers.add("x-baton-error-hop", "sidecar");
-    (void)co_await call.exchange.respond(
-        std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
-    co_return false;
+  return targets;
+}
+
+// None of the candidates may be, or can be, dialled.
+Task<void> Proxy::refuse_targets(Call& call, std::string first) {
+  if (allowlists_.empty()) {
+    co_await respond_error(call.exchange, 502,
+                           fmt::format("{}: '{}' is not host:port", kPrefillerHeader, first),
+                           "sidecar");
+    co_return;
   }
-  if (targets.empty() && !candidates.empty()) {
-    co_await respond_error(
-        call.exchange, 502,
-        fmt::format("{}: '{}' is not host:port", kPrefillerHeader, candidates.front()), "sidecar");
-    co_return false;
-  }
+  http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
+  head.headers.add("x-baton-error-hop", "sidecar");
+  (void)co_await call.exchange.respond(
+      std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
+}
+
+// Indexes the body. False: it is no JSON object, and that was answered.
+Task<bool> Proxy::read_body(Call& call) {
   auto index = openai::BodyIndex::scan(call.body, connector_->nested_member(call.api));
   if (!index) {
     deps_.probe.refused("json");
@@ -218,18 +266,7 @@ Task<bool> Proxy::admit(Call& call) {
                            "sidecar");
     co_return false;
   }
-  if (!single(*index)) {
-    call.no_prefill = "several-choices";
-    co_return true;
-  }
-  std::optional<KvSource> source = std::move(call.pairing.source);
-  call.pairing = make_pairing(deps_.random);
-  call.pairing.source = std::move(source);
   call.index = *std::move(index);
-  if (targets.empty()) co_return true;
-  call.prefillers = in_order_of_trial(targets);
-  call.head.headers.add("x-request-id", uuid4(deps_.random));
-  call.head.headers.remove("Accept-Encoding");  // both answers are read here
   co_return true;
 }
 
@@ -237,7 +274,8 @@ Task<void> Proxy::run(Call& call) {
   Transaction& t = call.transaction;
   bool two_legs = !call.prefillers.empty();
   if (two_legs && connector_->order() == Order::kParallel) {
-    co_await run_legs(call, start_beside(call));
+    bool known = co_await find_engine(call);
+    co_await run_legs(call, known ? start_beside(call) : without_engine(call));
     co_return;
   }
   if (two_legs && connector_->order() == Order::kDecodeFirst) {
@@ -293,7 +331,8 @@ Task<Action> Proxy::prefill_leg(Call& call) {
   Leg leg{.kind = Leg::Kind::kOpen};
   if (pass) {
     Attempt attempt{*this, call, *pass};
-    Leg made = co_await attempt_prefill(call);
+    Leg made =
+        co_await (connector_->order() == Order::kHeld ? attempt_held(call) : attempt_prefill(call));
     leg = made;
     attempt.tell(leg);
     call.prefill_time = deps_.clock.now() - begin;
@@ -315,7 +354,10 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
   call.pairing.prefiller = call.prefiller();
   std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
   openai::Spliced body = call.index->splice(edits);
-  auto sent = co_await prefill_client_.send(call.prefiller(), call.head, body.pieces, deadline);
+  http::RequestHead ranked;
+  const http::RequestHead& head =
+      with_rank(call.head, connector_->prefill_rank(call.pairing), ranked);
+  auto sent = co_await prefill_client_.send(call.prefiller(), head, body.pieces, deadline);
   if (!sent) {
     call.error = sent.error().error.message();
     co_return leg_of(sent.error());
@@ -351,6 +393,26 @@ Leg Proxy::read_prefill(Call& call) const {
   return {.kind = Leg::Kind::kAnswered, .status = status, .leased = connector_->leases()};
 }
 
+Task<http::Sent<http::Response>> Proxy::send_decode(Call& call, With with) {
+  bool pull = with == With::kHandover;
+  openai::Spliced spliced;
+  std::vector<std::string_view> pieces = {call.body};
+  if (call.index) {
+    std::vector<openai::Edit> edits = pull ? connector_->decode_edits(call.handover, call.pairing)
+                                           : connector_->local_edits(call.pairing);
+    if (call.chunks) std::ranges::move(call.chunks->edits(), std::back_inserter(edits));
+    spliced = call.index->splice(edits);
+    pieces = spliced.pieces;
+  }
+  http::RequestHead ranked;
+  const http::RequestHead& head =
+      with_rank(call.head, pull ? connector_->decode_rank(call.pairing) : std::nullopt, ranked);
+  // A handover is never sent twice: by then the engine may have pulled, or the KV may be gone.
+  auto sent = co_await decode_client_.send(call.decoder, head, pieces, call.deadline,
+                                           pull ? http::Resend::kNever : http::Resend::kOnFresh);
+  co_return sent;
+}
+
 Task<Action> Proxy::decode_leg(Call& call, Action action) {
   bool pull = action == Action::kDecode;
   if (pull) {
@@ -366,17 +428,13 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
   } else {
     give_back(call);
   }
-  openai::Spliced spliced;
-  std::vector<std::string_view> pieces = {call.body};
-  if (call.index) {
-    std::vector<openai::Edit> edits = pull ? connector_->decode_edits(call.handover, call.pairing)
-                                           : connector_->local_edits(call.pairing);
-    spliced = call.index->splice(edits);
-    pieces = spliced.pieces;
+  std::optional<http::Sent<http::Response>> got;
+  if (pull) got = std::exchange(call.early, std::nullopt);
+  if (!got) {
+    auto answer = co_await send_decode(call, pull ? With::kHandover : With::kNothing);
+    got = std::move(answer);
   }
-  // A handover is never sent twice: by then the engine may have pulled, or the KV may be gone.
-  auto sent = co_await decode_client_.send(call.decoder, call.head, pieces, call.deadline,
-                                           pull ? http::Resend::kNever : http::Resend::kOnFresh);
+  http::Sent<http::Response>& sent = *got;
   Leg leg;
   if (sent) {
     leg.status = sent->head().status;
@@ -387,6 +445,7 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     call.error =
         leg.kind == Leg::Kind::kRefused ? std::string(kNotReady) : sent.error().error.message();
   }
+  if (pull && leg.status >= 400) forget_engine(call);
   Action next = call.transaction.on_decode(leg, deps_.clock.now());
   if (next == Action::kPrefill) deps_.probe.prefilled_again("lost");
   if (next == Action::kDecodeLocally) {

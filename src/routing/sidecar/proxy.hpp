@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/async/all_or_none.hpp"
 #include "base/async/task_group.hpp"
 #include "base/core/random.hpp"
 #include "net/http/client.hpp"
@@ -14,6 +15,7 @@
 #include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/connector.hpp"
 #include "routing/sidecar/fallback_budget.hpp"
+#include "routing/sidecar/mooncake_engines.hpp"
 #include "routing/sidecar/probe.hpp"
 #include "routing/sidecar/sidecar.hpp"
 #include "routing/sidecar/transaction.hpp"
@@ -43,9 +45,10 @@ class Proxy {
   }
 
  private:
-  struct Call;     // one generation request
-  struct Closing;  // what is due however it ends
-  struct Attempt;  // of one prefill, told to its breaker
+  struct Call;        // one generation request
+  struct Closing;     // what is due however it ends
+  struct Attempt;     // of one prefill, told to its breaker
+  struct EncodeItem;  // of the encode stage
 
   Task<void> pass_through(http::Exchange& exchange, const http::Endpoint& decoder,
                           std::string body);
@@ -55,19 +58,36 @@ class Proxy {
   std::optional<http::Endpoint> named_decoder(const http::RequestHead& head, int rank) const;
   bool allowed(const http::Endpoint& endpoint);
   Task<bool> admit(Call& call);
+  std::vector<http::Endpoint> read_encoders(const Call& call);
+  std::vector<http::Endpoint> prefill_targets(const std::vector<std::string>& candidates);
+  Task<void> refuse_targets(Call& call, std::string first);
+  Task<bool> read_body(Call& call);
+  Task<bool> encode(Call& call, std::vector<http::Endpoint> encoders);
+  Task<async::Went> encode_item(Call& call, EncodeItem& item);
   Task<void> run(Call& call);
   Task<void> run_legs(Call& call, Action action);
   Task<bool> answered_by_decode(Call& call);
+  Task<bool> find_engine(Call& call);
+  void forget_engine(const Call& call);
+  Action without_engine(Call& call);
   Action start_beside(Call& call);
   Task<void> prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
                             Deadline deadline, Breaker::Pass pass);
   void read_source(Call& call);
   Task<Action> prefill_leg(Call& call);
   Task<Leg> attempt_prefill(Call& call);
+  Task<Leg> attempt_held(Call& call);
+  Task<async::Went> held_prefill(Call& call, Leg& into);
+  Task<async::Went> held_decode(Call& call);
   Action budgeted(Call& call, Action action);
   Task<Action> decode_leg(Call& call, Action action);
+  enum class With : bool { kNothing, kHandover };
+  Task<http::Sent<http::Response>> send_decode(Call& call, With with);
   Task<void> relay_prefill(Call& call);
   Task<void> stream(Call& call);
+  Task<void> stream_chunks(Call& call, http::ResponseHead head);
+  Task<http::Sent<std::string>> next_chunk(Call& call);
+  Task<void> end_chunks(Call& call, std::string body, std::string reason);
   Task<void> fail(Call& call);
   Leg read_prefill(Call& call) const;
   void add_proof(const Call& call, http::Headers& into) const;
@@ -82,6 +102,8 @@ class Proxy {
   FallbackBudget budget_;
   http::Client prefill_client_;
   http::Client decode_client_;
+  http::Client encode_client_;
+  MooncakeEngines engines_;
 
   async::TaskGroup releases_;
   async::TaskGroup beside_;

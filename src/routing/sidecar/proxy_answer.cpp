@@ -66,6 +66,10 @@ Task<void> Proxy::stream(Call& call) {
   add_proof(call, head.headers);
   bool good = head.status >= 200 && head.status < 300;
   if (!good) head.headers.set("x-baton-error-hop", "decode");
+  if (good && call.chunks) {
+    co_await stream_chunks(call, std::move(head));
+    co_return;
+  }
   Relayed relayed = Relayed::kWhole;
   if (good && connector_->order() == Order::kSerial && !call.prefillers.empty() &&
       !call.transaction.fell_back()) {

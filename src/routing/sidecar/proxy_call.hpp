@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "routing/sidecar/chunked_decode.hpp"
 #include "routing/sidecar/proxy.hpp"
 
 namespace baton::sidecar {
@@ -19,7 +20,7 @@ struct Proxy::Call {
   bool hurried;  // the client's own limit is the deadline
   Transaction transaction;
   http::RequestHead head;                    // as both legs send it
-  std::optional<openai::BodyIndex> index{};  // when two legs are wanted
+  std::optional<openai::BodyIndex> index{};  // when anything of the body changes
   std::vector<http::Endpoint> prefillers{};  // in the order of trial
   bool budget_taken = false;
   Pairing pairing{};
@@ -31,7 +32,9 @@ struct Proxy::Call {
   std::string prefill_body{};
   std::optional<Nanos> prefill_time{};
   Handover handover{};
-  std::optional<http::Response> answer{};  // of the decode leg
+  std::optional<http::Sent<http::Response>> early{};  // of a decode leg beside its prefill
+  std::optional<http::Response> answer{};             // of the decode leg
+  std::optional<ChunkedDecode> chunks{};              // when it is decoded in chunks
 
   const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
 };
@@ -41,5 +44,8 @@ Leg leg_of(const http::Failure& failure);
 // The engine is not there, or says so.
 bool is_away(const Leg& leg);
 std::string_view label(Leg::Kind kind);  // for metrics
+// The head with the rank named, made in `room`; the head itself without one.
+const http::RequestHead& with_rank(const http::RequestHead& head, std::optional<int> rank,
+                                   http::RequestHead& room);
 
 }  // namespace baton::sidecar

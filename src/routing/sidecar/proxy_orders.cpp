@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/core/assert.hpp"
+#include "base/core/log.hpp"
 #include "routing/sidecar/proxy.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
@@ -50,6 +51,14 @@ std::string_view label(Leg::Kind kind) {
   return "";
 }
 
+const http::RequestHead& with_rank(const http::RequestHead& head, std::optional<int> rank,
+                                   http::RequestHead& room) {
+  if (!rank) return head;
+  room = head;
+  room.headers.set("x-data-parallel-rank", std::to_string(*rank));
+  return room;
+}
+
 // Another engine that has a prefix; one that cannot be used is passed over (llm-d).
 void Proxy::read_source(Call& call) {
   auto text = call.exchange.head().headers.get(kKvSourceHeader);
@@ -60,6 +69,61 @@ void Proxy::read_source(Call& call) {
   if (!source || self) return;
   if (!allowed(*source)) return deps_.probe.refused("allowlist");
   call.pairing.source = KvSource{*std::move(source), uuid4(deps_.random)};
+}
+
+// Chooses an engine of the first prefill host that tells its engines, where the connector needs
+// that. False: none does.
+Task<bool> Proxy::find_engine(Call& call) {
+  auto port = connector_->bootstrap_port();
+  if (!port) co_return true;
+  for (std::size_t i = 0; i < call.prefillers.size(); ++i) {
+    http::Endpoint service{call.prefillers[i].host, *port};
+    auto engine = co_await engines_.choose(service, call.deadline, deps_.random);
+    if (engine) {
+      call.pairing.rank = engine->rank;
+      call.pairing.engine_id = engine->id;
+      std::swap(call.prefillers[0], call.prefillers[i]);
+      co_return true;
+    }
+    call.error = engine.error().message();
+    log::warn("no prefill engine", {{"reason", call.error}});
+  }
+  co_return false;
+}
+
+void Proxy::forget_engine(const Call& call) {
+  if (auto port = connector_->bootstrap_port()) engines_.forget({call.prefiller().host, *port});
+}
+
+Action Proxy::without_engine(Call& call) {
+  Mono now = deps_.clock.now();
+  deps_.probe.prefill_attempted("refused");
+  (void)call.transaction.begin(1, now);
+  return budgeted(call, call.transaction.on_prefill({.kind = Leg::Kind::kBroken}, now));
+}
+
+// Both legs at once, but the answer of decode is kept back. A failed prefill ends both.
+Task<Leg> Proxy::attempt_held(Call& call) {
+  Leg leg;
+  std::vector<Task<async::Went>> legs;
+  legs.push_back(held_prefill(call, leg));
+  legs.push_back(held_decode(call));
+  async::Went went = co_await async::all_or_none(std::move(legs));
+  if (went == async::Went::kWrong) call.early.reset();
+  co_return leg;
+}
+
+Task<async::Went> Proxy::held_prefill(Call& call, Leg& into) {
+  Leg leg = co_await attempt_prefill(call);
+  into = leg;
+  bool good = leg.kind == Leg::Kind::kAnswered && leg.status >= 200 && leg.status < 300;
+  co_return good ? async::Went::kWell : async::Went::kWrong;
+}
+
+Task<async::Went> Proxy::held_decode(Call& call) {
+  auto sent = co_await send_decode(call, With::kHandover);
+  call.early = std::move(sent);
+  co_return async::Went::kWell;
 }
 
 // Both legs at once. The prefill goes on by itself: when its client leaves too, as the engines
@@ -77,7 +141,10 @@ Action Proxy::start_beside(Call& call) {
   }
   call.pairing.prefiller = call.prefiller();
   std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
-  beside_.spawn(prefill_beside(call.prefiller(), call.head, call.index->splice(edits).join(),
+  http::RequestHead ranked;
+  const http::RequestHead& head =
+      with_rank(call.head, connector_->prefill_rank(call.pairing), ranked);
+  beside_.spawn(prefill_beside(call.prefiller(), head, call.index->splice(edits).join(),
                                call.deadline, *pass));
   return call.transaction.begin_parallel();
 }
@@ -97,6 +164,14 @@ Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std:
   deps_.probe.prefill_attempted(label(leg.kind));
   deps_.probe.prefill_took(deps_.clock.now() - begin);
   Breaker& breaker = breakers_.of(to);
+  auto port = connector_->bootstrap_port();
+  bool failed = is_away(leg) || leg.status >= 400;
+  if (failed) {
+    log::warn(
+        "a prefill beside its decode failed",
+        {{"prefiller", http::to_string(to)}, {"result", label(leg.kind)}, {"status", leg.status}});
+    if (port) engines_.forget({to.host, *port});
+  }
   if (is_away(leg)) {
     breaker.on_failure(pass, deps_.clock.now());
   } else {

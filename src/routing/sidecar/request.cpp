@@ -22,12 +22,40 @@ void add_candidate(std::vector<std::string>& into, std::string_view text) {
   if (!text.empty()) into.emplace_back(text);
 }
 
+// Several fields are whole candidates; one field is a list.
+std::vector<std::string> split(const std::vector<std::string_view>& lines) {
+  std::vector<std::string> found;
+  if (lines.size() > 1) {
+    for (std::string_view line : lines) add_candidate(found, line);
+    return found;
+  }
+  std::string_view rest = lines.empty() ? std::string_view() : lines.front();
+  while (!rest.empty()) {
+    std::size_t comma = std::min(rest.find(','), rest.size());
+    add_candidate(found, rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string_view without_scheme(std::string_view text) {
   text = trim(text);
   if (text.starts_with("http://")) text.remove_prefix(7);
   return text;
+}
+
+std::string_view name(Api api) {
+  switch (api) {
+    case Api::kChat:
+      return "chat_completions";
+    case Api::kResponses:
+      return "responses";
+    case Api::kGenerate:
+      return "generate";
+  }
+  return "";
 }
 
 std::optional<Api> generation_api(const http::RequestHead& head) {
@@ -47,19 +75,11 @@ std::optional<Api> generation_api(const http::RequestHead& head) {
 
 std::vector<std::string> prefill_candidates(const http::Headers& headers) {
   std::vector<std::string_view> lines = headers.get_all(kPrefillerHeader);
-  if (lines.empty()) lines = headers.get_all(kOldPrefillerHeader);
-  std::vector<std::string> found;
-  if (lines.size() > 1) {  // several fields are whole candidates; one field is a list
-    for (std::string_view line : lines) add_candidate(found, line);
-    return found;
-  }
-  std::string_view rest = lines.empty() ? std::string_view() : lines.front();
-  while (!rest.empty()) {
-    std::size_t comma = std::min(rest.find(','), rest.size());
-    add_candidate(found, rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-  }
-  return found;
+  return split(lines.empty() ? headers.get_all(kOldPrefillerHeader) : lines);
+}
+
+std::vector<std::string> encoder_candidates(const http::Headers& headers) {
+  return split(headers.get_all(kEncoderHeader));
 }
 
 std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>& candidates) {

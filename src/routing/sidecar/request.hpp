@@ -26,12 +26,15 @@ inline constexpr std::size_t kMaxCandidates = 8;  // of one request; more are no
 
 // How an API names its token limits.
 enum class Api : std::uint8_t { kChat, kResponses, kGenerate };
+std::string_view name(Api api);  // llm-d's: chat_completions, responses, generate
 
 // The API of a generation request; nullopt: forwarded untouched.
 std::optional<Api> generation_api(const http::RequestHead& head);
 
 // The prefill endpoints that the picker offers, as text without scheme and spaces.
 std::vector<std::string> prefill_candidates(const http::Headers& headers);
+// The encoders of x-encoder-hosts-ports, likewise.
+std::vector<std::string> encoder_candidates(const http::Headers& headers);
 
 // Without spaces around it and "http://" before it, which llm-d tolerates.
 std::string_view without_scheme(std::string_view text);

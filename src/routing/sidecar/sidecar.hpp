@@ -3,7 +3,9 @@
 // the picker asks for it, and forwards everything else.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/async/loop.hpp"
@@ -16,6 +18,7 @@
 #include "routing/sidecar/allowlist.hpp"
 #include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/connector.hpp"
+#include "routing/sidecar/encoding.hpp"
 #include "routing/sidecar/transaction.hpp"
 
 namespace baton::sidecar {
@@ -25,6 +28,9 @@ struct Config {
   std::string connector = "nixlv2";  // contract: a name of make_connector()
   EnginePorts ports{};               // `serving` and `ranks` are filled in
   Pull pull = Pull::kNo;
+  std::optional<Moriio> moriio{};                 // with nixlv2
+  EcConnector ec_connector = EcConnector::kNone;  // kNone: encoders are not asked
+  std::int64_t decode_chunk_size = 0;             // tokens; 0: answers are decoded in one piece
   Tactics tactics{};
   Nanos request_timeout = std::chrono::seconds(600);  // both legs together; a client may say less
   BreakerSettings breaker{};                          // of each prefill engine
@@ -42,6 +48,7 @@ struct Config {
   std::shared_ptr<const tls::ServerContext> serve_tls{};
   std::shared_ptr<const tls::ClientContext> prefiller_tls{};
   std::shared_ptr<const tls::ClientContext> decoder_tls{};
+  std::shared_ptr<const tls::ClientContext> encoder_tls{};
 };
 
 // Confined to its loop, except where stated.

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <array>
-
 #include "base/text/json.hpp"
 #include "routing/sidecar/connectors/primed.hpp"
 
@@ -10,13 +8,7 @@ namespace baton::sidecar {
 namespace {
 
 using openai::Edit;
-using openai::Where;
 using text::json::Value;
-
-// What asks a prefill engine to keep the KV for a remote reader (vLLM, NixlConnector).
-constexpr std::string_view kAsk =
-    R"({"do_remote_decode":true,"do_remote_prefill":false,"remote_engine_id":null,)"
-    R"("remote_block_ids":null,"remote_host":null,"remote_port":null})";
 
 // Names the member without which a pull cannot work; "" when all are there.
 std::string_view missing_member(const Value& params) {
@@ -37,17 +29,10 @@ std::string_view missing_member(const Value& params) {
                                                                            : "do_remote_prefill";
 }
 
-std::int64_t cached_tokens(const openai::BodyIndex& answer) {
-  auto details = answer.find("prompt_tokens_details", Where::kNested);
-  if (!details) return 0;
-  auto parsed = text::json::parse(*details);
-  const Value* count = parsed ? parsed->find("cached_tokens") : nullptr;
-  return count == nullptr ? 0 : count->if_int().value_or(0);
-}
-
 class Nixlv2 final : public Connector {
  public:
-  Nixlv2(const EnginePorts& ports, Pull pull) : ports_(ports), pull_(pull) {}
+  explicit Nixlv2(const ConnectorSettings& settings)
+      : ports_(settings.ports), pull_(settings.pull) {}
 
   Order order() const override { return Order::kSerial; }
   bool leases() const override { return true; }
@@ -56,13 +41,8 @@ class Nixlv2 final : public Connector {
   std::vector<Edit> prefill_edits(Api api, const openai::BodyIndex& body,
                                   const Pairing& pairing) const override {
     std::vector<Edit> edits = primed(api, body, Caps::kAll);
-    std::string ask(kAsk);
-    if (pulls() && pairing.source && pairing.source->at != pairing.prefiller) {
-      ask.pop_back();
-      ask += fmt::format(R"(,"remote_kv_source":{}}})",
-                         p2p_peer(pairing.source->request_id, pairing.source->at, ports_));
-    }
-    edits.insert(edits.begin(), {kParams, std::move(ask)});
+    edits.insert(edits.begin(),
+                 {kParams, ask_to_keep(pulls() ? source_member(pairing, ports_) : "")});
     return edits;
   }
 
@@ -88,10 +68,7 @@ class Nixlv2 final : public Connector {
     return {{kParams, handover.params}};
   }
   std::vector<Edit> local_edits(const Pairing& pairing) const override {
-    if (!pulls() || !pairing.source) return {{kParams, std::nullopt}};
-    return {
-        {kParams, fmt::format(R"({{"remote_kv_source":{}}})",
-                              p2p_peer(pairing.source->request_id, pairing.source->at, ports_))}};
+    return pulls() ? pull_alone(pairing, ports_) : std::vector<Edit>{{kParams, std::nullopt}};
   }
 
  private:
@@ -101,8 +78,8 @@ class Nixlv2 final : public Connector {
 
 }  // namespace
 
-std::unique_ptr<Connector> make_nixlv2(const EnginePorts& ports, Pull pull) {
-  return std::make_unique<Nixlv2>(ports, pull);
+std::unique_ptr<Connector> make_nixlv2(const ConnectorSettings& settings) {
+  return std::make_unique<Nixlv2>(settings);
 }
 
 }  // namespace baton::sidecar

@@ -20,7 +20,7 @@ class Offloading final : public Connector {
                                   const Pairing& pairing) const override {
     std::vector<Edit> edits = primed(api, body, Caps::kPresent);
     edits.push_back({kParams, fmt::format(R"({{"remote_decoder":{{"kv_request_id":"{}"}}{}}})",
-                                          pairing.id, source_of(pairing))});
+                                          pairing.id, source_member(pairing, ports_))});
     return edits;
   }
   Result<Handover> read_prefill_answer(std::string_view) const override { return Handover(); }
@@ -29,19 +29,10 @@ class Offloading final : public Connector {
                                   p2p_peer(pairing.id, pairing.prefiller, ports_))}};
   }
   std::vector<Edit> local_edits(const Pairing& pairing) const override {
-    if (!pairing.source) return {{kParams, std::nullopt}};
-    return {
-        {kParams, fmt::format(R"({{"remote_kv_source":{}}})",
-                              p2p_peer(pairing.source->request_id, pairing.source->at, ports_))}};
+    return pull_alone(pairing, ports_);
   }
 
  private:
-  std::string source_of(const Pairing& pairing) const {
-    if (!pairing.source || pairing.source->at == pairing.prefiller) return "";
-    return fmt::format(R"(,"remote_kv_source":{})",
-                       p2p_peer(pairing.source->request_id, pairing.source->at, ports_));
-  }
-
   EnginePorts ports_;
 };
 

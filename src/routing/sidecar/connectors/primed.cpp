@@ -8,6 +8,7 @@ namespace baton::sidecar {
 
 using openai::Edit;
 using openai::Where;
+using text::json::Value;
 
 std::string_view Connector::nested_member(Api api) const {
   return api == Api::kGenerate ? "sampling_params" : "";
@@ -60,12 +61,40 @@ std::string p2p_peer(std::string_view request_id, const http::Endpoint& engine,
                                              {"remote_port", ports.p2p_of(engine)}});
 }
 
-std::unique_ptr<Connector> make_connector(std::string_view name, const EnginePorts& ports,
-                                          Pull pull) {
-  if (name == "nixlv2") return make_nixlv2(ports, pull);
+std::string ask_to_keep(std::string_view more) {
+  return fmt::format(
+      R"({{"do_remote_decode":true,"do_remote_prefill":false,"remote_engine_id":null,)"
+      R"("remote_block_ids":null,"remote_host":null,"remote_port":null{}}})",
+      more);
+}
+
+std::int64_t cached_tokens(const openai::BodyIndex& answer) {
+  auto details = answer.find("prompt_tokens_details", Where::kNested);
+  if (!details) return 0;
+  auto parsed = text::json::parse(*details);
+  const Value* count = parsed ? parsed->find("cached_tokens") : nullptr;
+  return count == nullptr ? 0 : count->if_int().value_or(0);
+}
+
+std::string source_member(const Pairing& pairing, const EnginePorts& ports) {
+  if (!pairing.source || pairing.source->at == pairing.prefiller) return "";
+  return fmt::format(R"(,"remote_kv_source":{})",
+                     p2p_peer(pairing.source->request_id, pairing.source->at, ports));
+}
+
+std::vector<Edit> pull_alone(const Pairing& pairing, const EnginePorts& ports) {
+  if (!pairing.source) return {{kParams, std::nullopt}};
+  return {{kParams, fmt::format(R"({{"remote_kv_source":{}}})",
+                                p2p_peer(pairing.source->request_id, pairing.source->at, ports))}};
+}
+
+std::unique_ptr<Connector> make_connector(std::string_view name,
+                                          const ConnectorSettings& settings) {
+  if (name == "nixlv2") return settings.moriio ? make_moriio(settings) : make_nixlv2(settings);
   if (name == "shared-storage") return make_shared_storage();
-  if (name == "sglang") return make_sglang(ports);
-  if (name == "offloading") return make_offloading(ports);
+  if (name == "sglang") return make_sglang(settings.ports);
+  if (name == "mooncake") return make_mooncake(settings.ports);
+  if (name == "offloading") return make_offloading(settings.ports);
   return nullptr;
 }
 

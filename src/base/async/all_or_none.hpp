@@ -1,0 +1,53 @@
+#pragma once
+// Tasks side by side that succeed or fail together.
+
+#include <algorithm>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "base/async/asio.hpp"
+
+namespace baton::async {
+
+enum class Went : int { kWrong, kWell };
+
+namespace detail {
+
+// When one went wrong, the others are asked to stop.
+struct StopOthers {
+  asio::cancellation_type_t operator()(const std::exception_ptr& failure, Went went) const {
+    return failure || went == Went::kWrong ? asio::cancellation_type::all
+                                           : asio::cancellation_type::none;
+  }
+};
+
+}  // namespace detail
+
+// Returns when every task has ended: kWell when all went well. The first that did not cancels the
+// others. An exception propagates, unless it is what such a cancellation threw. Await on a
+// single-threaded executor.
+inline Task<Went> all_or_none(std::vector<Task<Went>> tasks) {
+  if (tasks.empty()) co_return Went::kWell;
+  auto executor = co_await asio::this_coro::executor;
+  using Operation = decltype(asio::co_spawn(executor, std::move(tasks.front()), asio::deferred));
+  std::vector<Operation> operations;
+  operations.reserve(tasks.size());
+  for (auto& task : tasks) {
+    operations.push_back(asio::co_spawn(executor, std::move(task), asio::deferred));
+  }
+  auto group = asio::experimental::make_parallel_group(std::move(operations));
+  auto [order, failures, went] =
+      co_await group.async_wait(detail::StopOthers(), asio::use_awaitable);
+  bool wrong = false;
+  for (std::size_t i = 0; i < went.size(); ++i) {
+    wrong = wrong || (!failures[i] && went[i] == Went::kWrong);
+  }
+  auto thrown = std::ranges::find_if(failures, [](const auto& each) { return each != nullptr; });
+  if (!wrong && thrown != failures.end()) std::rethrow_exception(*thrown);
+  co_return wrong ? Went::kWrong : Went::kWell;
+}
+
+}  // namespace baton::async
