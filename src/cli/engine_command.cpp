@@ -12,6 +12,7 @@
 #include "cli/command.hpp"
 #include "cli/engine_options.hpp"
 #include "cli/stop_signal.hpp"
+#include "cli/tracing.hpp"
 #include "engine/runtime/fingerprint.hpp"
 #include "net/tls/reload.hpp"
 
@@ -92,9 +93,12 @@ void tell_without_effect(const std::vector<std::string>& flags) {
   log::info("accepted without effect", {{"flags", all}});
 }
 
+// Outlives the service. Traces are sent to the end.
 struct Process {
   SystemClock clock;
   SystemRandom random;
+  observe::Registry registry;
+  std::unique_ptr<otlp::Tracing> tracing;
 };
 
 Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process& process) {
@@ -127,7 +131,8 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
                                            {std::move(model), process.clock, process.random}));
   return std::make_unique<serve::Service>(
       std::move(service),
-      serve::Service::Deps{std::move(engine), std::move(served), process.clock, process.random});
+      serve::Service::Deps{std::move(engine), std::move(served), process.clock, process.random,
+                           tracer_of(process.tracing), &process.registry});
 }
 
 // The certificate, and the thread that reads it again.
@@ -151,6 +156,9 @@ Result<Security> secure(const EngineOptions& o, const Clock& clock) {
 
 Status run(EngineOptions o, const StopSignal& stop) {
   Process process;
+  BATON_TRY_ASSIGN(process.tracing,
+                   start_tracing({.service = "baton-engine", .endpoint = o.traces_endpoint},
+                                 process.clock, process.random, process.registry));
   BATON_TRY_ASSIGN(const Security security, secure(o, process.clock));
   o.service.tls = security.context;
   BATON_TRY_ASSIGN(const std::unique_ptr<serve::Service> service, compose(o, process));

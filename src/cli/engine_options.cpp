@@ -10,6 +10,7 @@
 
 #include "base/core/nearest.hpp"
 #include "base/text/json.hpp"
+#include "cli/tracing.hpp"
 #include "cli/vllm_flags.hpp"
 
 namespace baton::cli {
@@ -45,7 +46,8 @@ std::optional<std::uint64_t> amount(std::string_view text) {
 // What CLI11 fills; then checked into EngineOptions.
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
-      dtype = "auto", quantization, transfer, generation = "auto", chat_template, certificate, key;
+      dtype = "auto", quantization, transfer, generation = "auto", chat_template, certificate, key,
+      traces_endpoint, detailed_traces;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
@@ -102,6 +104,9 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--ssl-certfile", raw.certificate, "Serve TLS with this certificate (PEM)");
   app.add_option("--ssl-keyfile", raw.key, "Its key. Default: in the same file");
   app.add_flag("--enable-ssl-refresh", raw.refresh, "Read both again when they change");
+  add_tracing_flag(app, raw.traces_endpoint);
+  app.add_option("--collect-detailed-traces", raw.detailed_traces,
+                 "all, model, worker: needs --otlp-traces-endpoint");
   app.add_flag("--enable-prompt-tokens-details", raw.details, "Report cached tokens in usage");
   app.add_flag("--enable-request-id-headers", raw.id_headers, "Answer with x-request-id");
   app.add_flag("--enable-force-include-usage", raw.force_usage, "Usage at the end of every stream");
@@ -341,6 +346,27 @@ Status read_sizes(const Raw& raw, const EngineEnvironment& environment, EngineOp
   return {};
 }
 
+// As vLLM checks it.
+Status read_detailed_traces(const Raw& raw, EngineOptions& out) {
+  if (raw.detailed_traces.empty()) return {};
+  if (raw.traces_endpoint.empty()) {
+    return invalid("--collect-detailed-traces needs --otlp-traces-endpoint");
+  }
+  std::string_view rest = raw.detailed_traces;
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find(','), rest.size());
+    const auto module = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (module != "all" && module != "model" && module != "worker") {
+      return invalid(fmt::format(
+          "--collect-detailed-traces: expected all, model or worker, got '{}'", module));
+    }
+  }
+  out.without_effect.emplace_back(
+      "--collect-detailed-traces: a request's span always tells its times in the model");
+  return {};
+}
+
 Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
   out.model = raw.model.empty() ? raw.model_flag : raw.model;
   if (out.model.empty()) return invalid("no model: name a folder, or storyteller");
@@ -377,6 +403,8 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
   out.chunked_prefill = raw.chunked;
   out.threads = raw.threads;
   out.chat_template = raw.chat_template;
+  out.traces_endpoint = raw.traces_endpoint;
+  BATON_TRY(read_detailed_traces(raw, out));
   if (raw.generation != "auto" && raw.generation != "vllm")
     return unsupported(fmt::format("--generation-config {}: only auto or vllm", raw.generation));
   out.generation_config =

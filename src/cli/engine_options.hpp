@@ -33,6 +33,7 @@ struct EngineOptions {
   std::size_t threads = 0;  // 0: the CPUs there are
   std::optional<runtime::TransferConfig> transfer;
   Nanos drain = std::chrono::seconds(30);
+  std::string traces_endpoint;  // "": as the OTEL_… variables say
   // A worker of a group whose parallelism is emulated: it serves nothing and waits.
   bool headless = false;
   std::vector<std::string> without_effect;  // "--enforce-eager: there are no graphs to capture"

@@ -46,6 +46,17 @@ TEST(EngineOptions, KeepsFloat16KvAsFloat32AndSaysSo) {
   EXPECT_EQ(o.without_effect.size(), 1U);
 }
 
+TEST(EngineOptions, TakesVllmsTracingFlags) {
+  const EngineOptions o =
+      options({"m", "--otlp-traces-endpoint=http://c:4317", "--collect-detailed-traces", "all"});
+  EXPECT_EQ(o.traces_endpoint, "http://c:4317");
+  EXPECT_EQ(o.without_effect.size(), 1U);
+  EXPECT_EQ(error({"m", "--collect-detailed-traces=all"}),
+            "--collect-detailed-traces needs --otlp-traces-endpoint");
+  EXPECT_THAT(error({"m", "--otlp-traces-endpoint=x", "--collect-detailed-traces=model,gpu"}),
+              HasSubstr("got 'gpu'"));
+}
+
 TEST(EngineOptions, TakesFlagsAsVllmWritesThem) {
   const EngineOptions o =
       options({"m", "--port=8001", "--served_model_name", "a", "b", "--max-model-len", "4k",

@@ -21,6 +21,7 @@
 #include "cli/epp_options.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
+#include "cli/tracing.hpp"
 #include "net/kube/leader_election.hpp"
 #include "net/tls/certificate.hpp"
 #include "net/tls/reload.hpp"
@@ -226,6 +227,11 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   if (certificate && options.cert_reload && !options.cert_path.empty()) {
     BATON_TRY_ASSIGN(reloader, tls::Reloader::start(certificate, clock));
   }
+  std::unique_ptr<otlp::Tracing> tracing;
+  if (options.tracing) {
+    BATON_TRY_ASSIGN(tracing, start_tracing({.service = "baton-epp", .ratio = kPickerShare}, clock,
+                                            random, registry));
+  }
   const auto cores = std::max<std::size_t>(std::thread::hardware_concurrency(), 1);
   std::list<async::Loop> loops;
   std::vector<async::Loop*> pointers;
@@ -238,9 +244,12 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   picker.name = identity_of(options);
   picker.picker = configuration.text;
   picker.picker_source = configuration.source;
-  epp::Server server(
-      {.loops = pointers, .clock = clock, .registry = registry, .seed = random.next()},
-      server_config(options, certificate), picker);
+  epp::Server server({.loops = pointers,
+                      .clock = clock,
+                      .registry = registry,
+                      .seed = random.next(),
+                      .tracer = tracer_of(tracing)},
+                     server_config(options, certificate), picker);
   for (auto* loop : pointers) loop->start();
   BATON_TRY_ASSIGN(const auto bound, server.start());
   {

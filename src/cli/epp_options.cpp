@@ -51,6 +51,7 @@ constexpr std::array kFlags = {
     Flag{"drain-timeout", Kind::kText, "30s", "time from NOT_SERVING to taking no new streams"},
     Flag{"metrics-endpoint-auth", Kind::kBool, "true",
          "must be false in a cluster: who asks for metrics is not checked"},
+    Flag{"tracing", Kind::kBool, "true", "send spans as the OTEL_... variables say"},
     Flag{"v", Kind::kText, "2", "verbosity: 2 info, 4 debug"},
     Flag{"zap-log-level", Kind::kText, "", "debug, info, warn, error; beats --v"},
     Flag{"zap-encoder", Kind::kText, "", "json or console (default: by the terminal)"},
@@ -78,7 +79,6 @@ constexpr std::array kOffOnly = {
     OffOnly{"enable-grpc-stream-metrics", Kind::kBool, "false",
             "streams are always counted, as baton_epp_streams"},
     OffOnly{"allow-experimental-plugins", Kind::kBool, "false", "every plugin here is stable"},
-    OffOnly{"tracing", Kind::kBool, "false", "traces are not exported yet"},
     OffOnly{"zap-devel", Kind::kBool, "false", "use --zap-log-level and --zap-encoder"},
     OffOnly{"zap-stacktrace-level", Kind::kText, "", kNoStack},
     OffOnly{"zap-time-encoding", Kind::kText, "rfc3339", "log times are RFC 3339"},
@@ -282,6 +282,7 @@ Status Reader::read_bools() {
   BATON_TRY(flag("ha-enable-leader-election", out_.leader_election));
   BATON_TRY(flag("emit-endpoint-scores", out_.emit_scores));
   BATON_TRY(flag("metrics-endpoint-auth", out_.metrics_auth));
+  BATON_TRY(flag("tracing", out_.tracing));
   BATON_TRY(flag("print-effective-config", out_.print_effective_config));
   bool no_subsets = false;
   BATON_TRY(flag("disable-endpoint-subset-filter", no_subsets));

@@ -41,6 +41,7 @@ struct EppOptions {
   bool metrics_auth = true;
   std::size_t threads = 0;  // 0: by the machine
   std::string kubeconfig;
+  bool tracing = true;  // when the OTEL_… variables say where to
   log::Level log_level = log::Level::kInfo;
   std::optional<log::Style> log_style;  // unset: by the terminal
   bool print_effective_config = false;

@@ -101,8 +101,8 @@ TEST(EppOptions, TlsNamesAreChecked) {
 }
 
 TEST(EppOptions, WhatIsNotOfferedIsRefusedWithAReason) {
-  EXPECT_THAT(problem({"--tracing"}), HasSubstr("traces are not exported yet"));
-  EXPECT_EQ(problem({"--tracing=false", "--enable-pprof=false", "--zap-devel=false"}), "");
+  EXPECT_THAT(problem({"--tracing=maybe"}), HasSubstr("true or false"));
+  EXPECT_EQ(problem({"--tracing", "--enable-pprof=false", "--zap-devel=false"}), "");
   EXPECT_THAT(problem({"--metrics-cert-dir=/x"}), HasSubstr("in the clear"));
   EXPECT_THAT(problem({"--lora-info-metric=x"}), HasSubstr("data layer"));
   EXPECT_THAT(problem({"--endpoint-selectr=a"}), HasSubstr("endpoint-selector"));

@@ -18,6 +18,7 @@
 #include "cli/command.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
+#include "cli/tracing.hpp"
 #include "net/tls/reload.hpp"
 #include "routing/gateway/api_keys.hpp"
 #include "routing/gateway/gateway.hpp"
@@ -43,6 +44,7 @@ struct Options {
   bool pod_tls = false;
   bool skip_verify = false;
   std::string ca_file;
+  std::string traces_endpoint;
 };
 
 Result<watch::Topology> topology_of(const Options& options) {
@@ -109,10 +111,13 @@ Status run(const Options& options) {
   const bool https = config.serve_tls != nullptr;
   SystemRandom random;
   observe::Registry registry;
+  BATON_TRY_ASSIGN(const auto tracing,
+                   start_tracing({.service = "baton-gateway", .endpoint = options.traces_endpoint},
+                                 clock, random, registry));
   async::Loop loop("gateway");
   std::unique_ptr<kube::Cluster> cluster;  // outlives the gateway, which follows it
   std::optional<gateway::Gateway> made;
-  const gateway::Gateway::Deps deps{loop, clock, random, registry};
+  const gateway::Gateway::Deps deps{loop, clock, random, registry, tracer_of(tracing)};
   if (options.endpoints.empty()) {
     BATON_TRY_ASSIGN(const auto access, access_of(options.cluster));
     BATON_TRY_ASSIGN(cluster, open_cluster(access, clock, random));
@@ -168,6 +173,7 @@ int run_gateway(int argc, char** argv) {
   app.add_option("--max-body-mib", options.body_mib, "larger request bodies get a 413")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  add_tracing_flag(app, options.traces_endpoint);
   app.add_flag(
       "--proof-headers", options.proof_headers,
       "tell in x-baton-... and Server-Timing headers how each answer was made (default: off)");

@@ -21,6 +21,7 @@
 #include "cli/state_dir.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
+#include "cli/tracing.hpp"
 #include "control/node/models.hpp"
 #include "net/kube/follower.hpp"
 #include "net/kube/object.hpp"
@@ -65,6 +66,7 @@ struct Options {
   std::uint16_t port = 8080;
   double request_timeout = 600;
   bool proof_headers = true;
+  std::string traces_endpoint;
 };
 
 Result<gateway::Config> gateway_config(const Options& options) {
@@ -136,7 +138,8 @@ class Serve {
     BATON_TRY_ASSIGN(auto gateway, gateway_config(options_));
     BATON_TRY_ASSIGN(const auto watch, async::FileWatch::open(watched_));
     BATON_TRY_ASSIGN(const auto stack,
-                     ServeStack::start(clock_, {std::move(gateway), node_, settings_}));
+                     ServeStack::start(
+                         clock_, {std::move(gateway), node_, settings_, options_.traces_endpoint}));
     header_.url = fmt::format("http://{}/v1", http::to_string(stack->listening_at()));
     header_.stand_in = options_.node.stand_in;
     ManifestSync sync(stack->cluster(), clock_);
@@ -235,6 +238,8 @@ Status serve(Options options) {
   }
   BATON_TRY_ASSIGN(const auto state, StateDir::open(options.state_dir));
   BATON_TRY_ASSIGN(auto node, node_config(options.node, state->path()));
+  BATON_TRY_ASSIGN(node.tracing,
+                   tracing_of_pods({.service = "baton", .endpoint = options.traces_endpoint}));
   plan::Settings settings;
   settings.emulate_accelerators = node.emulates_accelerators();
   if (node.emulates_accelerators()) {
@@ -262,11 +267,13 @@ int run_serve(int argc, char** argv) {
   app.add_flag(
       "--proof-headers,!--no-proof-headers", options.proof_headers,
       "tell in x-baton-... and Server-Timing headers how each answer was made (default: on)");
+  add_tracing_flag(app, options.traces_endpoint);
   app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.footer(
-      "Environment: BATON_MODELS_DIR (for baton://), HF_HOME (for hf://), XDG_STATE_HOME.\n"
+      "Environment: BATON_MODELS_DIR (for baton://), HF_HOME (for hf://), XDG_STATE_HOME, "
+      "OTEL_...\n"
       "Example: baton serve -f examples/quickstart.yaml --port 8080\n"
       "Exit codes: 0 stopped, 2 a manifest or flag is wrong, 4 a file or model is missing, 5 the "
       "port or state folder is taken, 9 --mounts namespace is not possible.");

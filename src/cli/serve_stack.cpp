@@ -17,9 +17,13 @@ bool ServeStack::Hosted::picker_synced(std::string_view ns, std::string_view ser
 Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Options options) {
   std::unique_ptr<ServeStack> stack(new ServeStack(clock));
   const auto wanted = options.gateway.listen;
+  BATON_TRY_ASSIGN(stack->tracing_,
+                   start_tracing({.service = "baton-gateway", .endpoint = options.traces_endpoint},
+                                 clock, stack->random_, stack->registry_));
   stack->loop_.start();
   stack->gateway_ = std::make_unique<gateway::Gateway>(
-      gateway::Gateway::Deps{stack->loop_, clock, stack->random_, stack->registry_},
+      gateway::Gateway::Deps{stack->loop_, clock, stack->random_, stack->registry_,
+                             tracer_of(stack->tracing_)},
       std::move(options.gateway), stack->cluster_);
   auto bound = stack->gateway_->start();
   if (!bound && bound.error().code() == Code::kConflict) {

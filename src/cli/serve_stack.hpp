@@ -7,6 +7,7 @@
 #include "base/async/loop.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
+#include "cli/tracing.hpp"
 #include "control/local/local_controllers.hpp"
 #include "control/node/node_agent.hpp"
 #include "control/plan/plan.hpp"
@@ -23,6 +24,7 @@ class ServeStack {
     gateway::Config gateway;
     node::Config node;
     plan::Settings settings;
+    std::string traces_endpoint;  // "": as the OTEL_… variables say
   };
   // kConflict: the gateway's port is taken.
   static Result<std::unique_ptr<ServeStack>> start(const Clock& clock, Options options);
@@ -54,6 +56,7 @@ class ServeStack {
   SystemRandom random_;
   kube::MemoryCluster cluster_{clock_, random_};
   observe::Registry registry_;
+  std::unique_ptr<otlp::Tracing> tracing_;
   Hosted hosted_;
   async::Loop loop_{"gateway"};
   std::unique_ptr<gateway::Gateway> gateway_;

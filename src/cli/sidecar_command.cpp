@@ -10,6 +10,7 @@
 #include "cli/command.hpp"
 #include "cli/sidecar_options.hpp"
 #include "cli/stop_signal.hpp"
+#include "cli/tracing.hpp"
 #include "net/kube/in_cluster.hpp"
 #include "net/kube/rest_cluster.hpp"
 #include "net/tls/certificate.hpp"
@@ -20,6 +21,9 @@ namespace baton::cli {
 namespace {
 
 constexpr Nanos kDrainTime = std::chrono::seconds(60);
+constexpr std::string_view kNoEndpoint =
+    "--tracing: spans go nowhere, neither OTEL_EXPORTER_OTLP_ENDPOINT nor "
+    "OTEL_TRACES_EXPORTER=otlp is set";
 constexpr std::chrono::hours kSelfSignedFor{24 * 3650};
 
 std::optional<std::string> from_environment(const char* name) {
@@ -117,13 +121,20 @@ Status serve(const SidecarOptions& options, const StopSignal& stop) {
                    open_dialler(options.prefiller, options, clock, reloaders));
   BATON_TRY_ASSIGN(config.decoder_tls, open_dialler(options.decoder, options, clock, reloaders));
   BATON_TRY_ASSIGN(config.encoder_tls, open_dialler(options.encoder, options, clock, reloaders));
+  std::unique_ptr<otlp::Tracing> tracing;
+  if (options.tracing) {
+    BATON_TRY_ASSIGN(
+        tracing, start_tracing({.service = "llm-d-disagg-sidecar", .ratio = kPickerShare}, clock,
+                               random, registry));
+    if (tracing == nullptr) log::warn(kNoEndpoint);
+  }
   Members members;
   if (options.pool) {
     auto published = std::make_shared<sidecar::Published>();
     config.pool = published;
     BATON_TRY_ASSIGN(members, follow(options, clock, random, published));
   }
-  sidecar::Sidecar sidecar(loop, clock, random, registry, config);
+  sidecar::Sidecar sidecar(loop, clock, random, registry, config, tracer_of(tracing));
   BATON_TRY_ASSIGN(http::Endpoint at, sidecar.listen(options.listen));
   if (options.metrics) {
     BATON_TRY(sidecar.listen_metrics(*options.metrics));

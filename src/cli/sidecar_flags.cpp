@@ -65,6 +65,7 @@ constexpr std::array kFlags = {
     Flag{"prefill-retry-backoff", "200ms", "before each retry"},
     Flag{"decode-chunk-size", "0",
          "tokens: longer chat answers are decoded in chunks; 0: in one piece"},
+    Flag{"tracing", "false", "send spans as the OTEL_... variables say"},
     Flag{"metrics-port", "0", "a second plain listener for GET /metrics; 0: none"},
     Flag{"configuration", "", "these settings as YAML", nullptr, Takes::kOne, InYaml::kNo},
     Flag{"configuration-file", "", "a file of them", nullptr, Takes::kOne, InYaml::kNo},
@@ -142,7 +143,6 @@ struct Unsupported {
   std::string_view why;
 };
 constexpr std::array kUnsupported = {
-    Unsupported{"tracing", "false", "traces are not exported"},
     Unsupported{"zap-stacktrace-level", "", "stack traces are not logged"},
     Unsupported{"zap-time-encoding", "", "times are written one way, RFC 3339"},
 };

@@ -137,6 +137,7 @@ Status read_stages(const SidecarFlags& flags, std::string_view name, bool DialTl
 
 Status read_tls(const SidecarFlags& flags, SidecarOptions& out) {
   BATON_TRY_ASSIGN(out.serve_tls, flags.flag("secure-proxy"));
+  BATON_TRY_ASSIGN(out.tracing, flags.flag("tracing"));
   out.cert_path = flags.get("cert-path");
   out.ca_file = flags.get("ca-file");
   BATON_TRY_ASSIGN(out.prefiller.on, flags.flag("prefiller-use-tls"));

@@ -29,6 +29,7 @@ struct SidecarOptions {
   DialTls prefiller, decoder, encoder;
   std::optional<sidecar::PoolName> pool;  // whose pods alone may be dialled
   std::string kubeconfig;
+  bool tracing = false;  // as the OTEL_… variables say
   log::Level log_level = log::Level::kInfo;
   std::optional<log::Style> log_style;  // unset: by the terminal
   std::optional<std::string> print;     // the settings, to be printed instead of running

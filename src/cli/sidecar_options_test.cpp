@@ -86,7 +86,7 @@ TEST(SidecarOptions, ReadBothGenerationsOfFlags) {
             "--cert-path=", "", "-enable-ssrf-protection=false"});
   SidecarOptions recent =
       good({"--model-server-port=8001", "--vllm-port", "7", "--kv-connector", "nixlv2",
-            "--enable-tls=", "--tracing=false", "--data-parallel-size=2", "--metrics-port=9090",
+            "--enable-tls=", "--tracing", "--data-parallel-size=2", "--metrics-port=9090",
             "--enable-prefiller-sampling", "--zap-log-level=debug", "--allowlist-file=/x",
             "--enable-ssrf-protection=true", "--prefill-max-retries=2",
             "--prefill-retry-backoff=1s", "--fallback-budget=0.25"},
@@ -98,6 +98,7 @@ TEST(SidecarOptions, ReadBothGenerationsOfFlags) {
   EXPECT_EQ(recent.metrics->port, 9090);
   EXPECT_EQ(recent.config.allowlist_file, "/x");
   EXPECT_EQ(recent.config.ranks, 2);
+  EXPECT_TRUE(recent.tracing && !old.tracing);
   EXPECT_EQ(recent.config.pod_ip, "10.0.0.9");
   EXPECT_TRUE(recent.config.sample_prefillers);
   EXPECT_EQ(recent.config.tactics.retries, 2);

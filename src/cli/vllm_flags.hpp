@@ -90,7 +90,6 @@ inline constexpr std::array kRefused = {
     Refused{"revision", "models are folders"},
     Refused{"hf-overrides", "config.json is used as it is"},
     Refused{"config", "flags come from the command line only"},
-    Refused{"otlp-traces-endpoint", "traces are not exported yet"},
     Refused{"allowed-origins", "no CORS headers are sent"},
     Refused{"root-path", "paths are served as they are"},
     Refused{"limit-mm-per-prompt", kTextOnly},

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -35,6 +36,8 @@ struct Config {
   // Whether a `bash -c` text is one of the presets this binary ships (their values filled in).
   std::function<bool(std::string_view)> is_shipped_script = [](std::string_view) { return false; };
   int gpus = 0;  // nvidia.com/gpu of this machine
+  // OTEL_… variables for containers that do not set them; with any, sidecars are told to trace.
+  std::vector<std::pair<std::string, std::string>> tracing;
   std::string node_name = "baton";
   std::string node_address = "127.0.0.1";  // where pods find this machine: their host IP
   AddressRange pod_addresses;

@@ -178,15 +178,6 @@ class Rewriter {
     return {"--emulate-parallelism"};
   }
 
-  // Baton's engine sends no traces; one without them still serves.
-  void drop_tracing_flags() {
-    if (config_.engine != Engine::kBaton) return;
-    for (const auto* flag : {"otlp-traces-endpoint", "collect-detailed-traces"}) {
-      if (!remove_flag(launch_.argv, flag, Takes::kValue)) continue;
-      launch_.notes.push_back(fmt::format("--{} is left out: this engine sends no traces", flag));
-    }
-  }
-
   // Flags that describe the model a stand-in replaces say nothing about the stand-in.
   void drop_model_flags() {
     for (const auto* flag : {"dtype", "quantization", "kv-cache-dtype", "max-model-len",
@@ -199,7 +190,6 @@ class Rewriter {
 
   void engine() {
     if (launch_.argv.size() < 2 || launch_.argv[1] != "serve") return;
-    drop_tracing_flags();
     if (config_.emulates_accelerators()) {
       drop_model_flags();
       stand_in_model();
@@ -224,7 +214,6 @@ class Rewriter {
   }
 
   void script() {
-    drop_tracing_flags();
     if (config_.emulates_accelerators()) drop_model_flags();
     std::string extra = launch_.env.get(kExtraArgs);
     for (const auto& word : engine_extras()) append_word(extra, word);
@@ -244,6 +233,10 @@ class Rewriter {
     for (const auto* name : {"INFERENCE_POOL", "INFERENCE_POOL_NAME", "INFERENCE_POOL_NAMESPACE"}) {
       launch_.env.erase(name);
     }
+    const auto traces = [](const std::string& word) { return is_flag(word, "tracing"); };
+    if (!config_.tracing.empty() && std::ranges::none_of(argv, traces)) {
+      argv.emplace_back("--tracing");
+    }
     argv.push_back("--secure-proxy=false");
     argv.push_back("--allowlist-file=" + facts_.allowlist_file);
     launch_.notes.push_back(fmt::format(
@@ -259,6 +252,9 @@ class Rewriter {
     if (!config_.api_host.empty()) {
       env.set("KUBERNETES_SERVICE_HOST", config_.api_host);
       env.set("KUBERNETES_SERVICE_PORT", std::to_string(config_.api_port));
+    }
+    for (const auto& [name, value] : config_.tracing) {
+      if (env.find(name) == nullptr) env.set(name, value);
     }
     if (!facts_.gpus.empty()) env.set("CUDA_VISIBLE_DEVICES", facts_.gpus);
   }

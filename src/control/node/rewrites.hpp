@@ -35,13 +35,12 @@ struct Launch {
 //   1. $(NAME) in command and args is expanded; a container without command gets its image's.
 //   2. Mount paths in command, args and environment become folders of this machine, unless the
 //      container has them in a mount namespace.
-//   3. The engine: Baton's without tracing flags; with a stand-in, the model argument;
-//   --emulate-parallelism; for a foreign vllm
+//   3. The engine: with a stand-in, the model argument; --emulate-parallelism; for a foreign vllm
 //      --host and VLLM_NIXL_SIDE_CHANNEL_HOST. Through VLLM_ADDITIONAL_ARGS when a script starts
 //      it.
-//   4. The sidecar: flags that ask an API server about the pool become --allowlist-file.
+//   4. The sidecar: flags that ask an API server about the pool become --allowlist-file; --tracing.
 //   5. Environment: PATH begins with `bin`, BATON_POD_IP, BATON_MODELS_DIR, HOME; beside an API
-//      server KUBERNETES_SERVICE_HOST and _PORT.
+//      server KUBERNETES_SERVICE_HOST and _PORT; the OTEL_… variables of `serve`.
 // kDenied: a program or script that only --allow-exec permits, or a text that a preset script
 // would hand to the shell a second time and that holds shell syntax.
 Result<Launch> launch_for(const kube::Object& container, const PodFacts& facts, Environment env,

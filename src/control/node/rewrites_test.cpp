@@ -130,16 +130,23 @@ TEST_F(Rewrites, TellsAForeignVllmWhereToListen) {
   EXPECT_THAT(preset->argv, Contains("exec vllm serve /state/pods/ns_p/volumes/m"));
 }
 
-TEST_F(Rewrites, LeavesTracingToAnEngineThatSendsTraces) {
-  const std::string traced = R"({"name":"main","image":"x","command":["vllm","serve","/mnt/models"],
-    "args":["--otlp-traces-endpoint","http://c:4317","--collect-detailed-traces=all","--port=1"]})";
-  const auto ours = launch(traced);
-  EXPECT_THAT(ours->argv,
+TEST_F(Rewrites, TellsContainersWhereTracesGoUnlessTheySayItThemselves) {
+  const std::string sidecar = R"({"name":"s","image":"x","command":["/app/pd-sidecar"],"args":)";
+  EXPECT_THAT(launch(sidecar + "[]}")->argv, Not(Contains("--tracing")));
+
+  config_.tracing = {{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4317"},
+                     {"OTEL_TRACES_SAMPLER", "always_on"}};
+  Environment env;
+  env.set("OTEL_TRACES_SAMPLER", "always_off");
+  const auto engine = launch(
+      R"({"name":"main","image":"x","command":["vllm","serve","/mnt/models"],"args":["--port=1"]})",
+      std::move(env));
+  EXPECT_THAT(engine->argv,
               ElementsAre("/state/bin/vllm", "serve", "/state/pods/ns_p/volumes/m", "--port=1"));
-  EXPECT_THAT(ours->notes,
-              Contains("--otlp-traces-endpoint is left out: this engine sends no traces"));
-  config_.engine = Engine::kVllm;
-  EXPECT_THAT(launch(traced)->argv, Contains("--otlp-traces-endpoint"));
+  EXPECT_EQ(engine->env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), "http://c:4317");
+  EXPECT_EQ(engine->env.get("OTEL_TRACES_SAMPLER"), "always_off");
+  EXPECT_THAT(launch(sidecar + "[]}")->argv, Contains("--tracing"));
+  EXPECT_THAT(launch(sidecar + R"(["--tracing=false"]})")->argv, Not(Contains("--tracing")));
 }
 
 TEST_F(Rewrites, PutsTheStandInWhereAModelIsNamedOrMissing) {

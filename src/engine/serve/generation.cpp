@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "formats/kv/transfer_params.hpp"
+#include "net/http/trace_headers.hpp"
 
 namespace baton::serve {
 namespace {
@@ -47,9 +48,20 @@ Generation::Generation(const Surroundings& around, http::Exchange& exchange, Pre
       headers_(std::move(headers)),
       ticket_(around.room, std::move(engine_id)),
       text_(*around.model.tokenizer, prepared_.sampling),
-      chunks_(head_) {}
+      chunks_(head_),
+      span_(http::start_span(around.tracer, "llm_request", exchange.head().headers,
+                             exchange.arrived())) {
+  if (!span_) return;
+  const auto& asked = prepared_.request.sampling;
+  span_.set("gen_ai.request.max_tokens", asked.max_tokens);
+  span_.set("gen_ai.request.temperature", asked.temperature);
+  span_.set("gen_ai.request.top_p", asked.top_p);
+}
 
-Generation::~Generation() { count(); }
+Generation::~Generation() {
+  count();
+  end_span();
+}
 
 Task<void> Generation::run() {
   const Status submitted = ticket_.submit(std::move(prepared_.request));
@@ -231,6 +243,35 @@ void Generation::count() {
     f.inference = f.decode + report_->transfer + report_->compute;
   }
   around_.probe.finished(f);
+}
+
+// Names: vllm/tracing.py, times in seconds. Ours: where the prompt's KV came from.
+void Generation::end_span() {
+  if (!span_) return;
+  span_.set("gen_ai.response.model", head_.model);
+  span_.set("gen_ai.request.id", head_.id);
+  span_.set("gen_ai.request.n", 1);
+  span_.set("gen_ai.usage.num_sequences", 1);
+  span_.set("gen_ai.usage.completion_tokens", text_.tokens());
+  span_.set("baton.finish_reason", reason_);
+  if (report_) {
+    const Nanos decode = last_token_ - first_token_;
+    const Nanos prefill = report_->transfer + report_->compute;
+    span_.set("gen_ai.usage.prompt_tokens", report_->prompt);
+    span_.set("gen_ai.latency.time_in_queue", seconds(report_->queue));
+    span_.set("gen_ai.latency.time_to_first_token", seconds(first_token_ - exchange_.arrived()));
+    span_.set("gen_ai.latency.e2e", seconds(last_token_ - exchange_.arrived()));
+    span_.set("gen_ai.latency.time_in_model_prefill", seconds(prefill));
+    span_.set("gen_ai.latency.time_in_model_decode", seconds(decode));
+    span_.set("gen_ai.latency.time_in_model_inference", seconds(prefill + decode));
+    span_.set("baton.prompt_tokens.remote", report_->remote);
+    span_.set("baton.prompt_tokens.cached", report_->cached);
+    span_.set("baton.prompt_tokens.computed", report_->computed);
+    if (!report_->transfer_error.empty()) {
+      span_.set("baton.transfer_error", report_->transfer_error);
+    }
+  }
+  if (reason_ == "error" || error_) span_.fail(error_ ? error_->message() : "error");
 }
 
 }  // namespace baton::serve

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/core/clock.hpp"
+#include "base/observe/span.hpp"
 #include "engine/serve/mailroom.hpp"
 #include "engine/serve/prepare.hpp"
 #include "engine/serve/probe.hpp"
@@ -20,6 +21,7 @@ struct Surroundings {
   Probe& probe;
   bool prompt_tokens_details = false;
   bool force_usage = false;
+  observe::Tracer* tracer = nullptr;
 };
 
 // How the prompt's KV came about, as headers. `first_token`: from the request's arrival here.
@@ -46,6 +48,7 @@ class Generation {
   openai::Usage usage() const;
   void write_piece(std::string& out);
   void count();
+  void end_span();
   std::string whole() const;
 
   const Surroundings& around_;
@@ -64,6 +67,7 @@ class Generation {
   std::optional<Error> error_;
   Mono first_token_{}, last_token_{};
   std::string_view reason_ = "abort";  // for the metrics
+  observe::Span span_;
 };
 
 }  // namespace baton::serve

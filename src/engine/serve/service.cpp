@@ -59,7 +59,8 @@ struct Service::Impl {
         pool({.threads = config.cpu_threads, .queue = 1024}),
         room(loop, clock, *engine),
         probe(engine->config(), {model.names.front(), config.kv_dtype}),
-        around{room, model, probe, config.prompt_tokens_details, config.force_usage},
+        around{room, model, probe, config.prompt_tokens_details, config.force_usage, d.tracer},
+        exporter(d.exporter),
         started(unix_seconds(clock.wall())),
         server(loop, clock, {config.limits, "baton", config.tls},
                [this](Exchange& x) { return handle(x); }) {
@@ -107,6 +108,7 @@ struct Service::Impl {
   Mailroom room;
   Probe probe;
   Surroundings around;
+  const observe::Registry* exporter;
   std::int64_t started;
   http::Server server;
   bool running = false;
@@ -176,7 +178,9 @@ Task<void> Service::Impl::version(Exchange& x) {
 }
 
 Task<void> Service::Impl::metrics(Exchange& x) {
-  return send(x, 200, "text/plain; version=0.0.4; charset=utf-8", probe.expose(engine->stats()));
+  std::string text = probe.expose(engine->stats());
+  if (exporter != nullptr) text += exporter->expose();
+  return send(x, 200, "text/plain; version=0.0.4; charset=utf-8", std::move(text));
 }
 
 Task<void> Service::Impl::models(Exchange& x) {

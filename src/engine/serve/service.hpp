@@ -8,6 +8,8 @@
 
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
+#include "base/observe/metrics.hpp"
+#include "base/observe/span.hpp"
 #include "engine/runtime/engine.hpp"
 #include "engine/serve/served_model.hpp"
 #include "net/http/server.hpp"
@@ -39,7 +41,9 @@ class Service {
     std::unique_ptr<runtime::Engine> engine;
     ServedModel model;
     const Clock& clock;
-    Random& random;  // for request ids; used on the loop
+    Random& random;                         // for request ids; used on the loop
+    observe::Tracer* tracer = nullptr;      // null: requests leave no spans
+    observe::Registry* exporter = nullptr;  // of the tracer: exposed with the engine's metrics
   };
   Service(ServiceConfig config, Deps deps);
   ~Service();  // stops without draining

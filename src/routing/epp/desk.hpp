@@ -10,6 +10,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
+#include "base/observe/span.hpp"
 #include "formats/openai/prompt_text.hpp"
 #include "routing/epp/metrics.hpp"
 #include "routing/epp/pool.hpp"
@@ -54,6 +55,7 @@ class Desk {
     SharedPool& pool;
     Metrics& metrics;
     const Clock& clock;
+    observe::Tracer* tracer = nullptr;
   };
   struct Config {
     bool subset_hints = true;
@@ -76,6 +78,7 @@ class Desk {
 
   const Config& config() const { return config_; }
   Metrics& metrics() { return deps_.metrics; }
+  observe::Tracer* tracer() { return deps_.tracer; }
   Mono now() const { return deps_.clock.now(); }
   std::string new_request_id() { return uuid4(ids_); }
 

@@ -110,9 +110,14 @@ void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   for (const auto name : {":path", "x-original-path", "x-forwarded-path"}) {
     if (path_.empty()) path_ = find(headers, name).value_or("");
   }
+  span_ = observe::start_span(desk_.tracer(), "gateway.request",
+                              {find(headers, observe::kTraceparent).value_or(""),
+                               find(headers, observe::kTracestate).value_or("")},
+                              received_);
   request_id_ = find(headers, kRequestId).value_or("");
   new_request_id_ = request_id_.empty();
   if (new_request_id_) request_id_ = desk_.new_request_id();
+  span_.set("gen_ai.request.id", request_id_);
   rewrite_ =
       either(headers, "x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite").value_or("");
   fairness_ = either(headers, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
@@ -194,6 +199,7 @@ void ExtProc::on_request_end(bool trailers, Replies& replies) {
 
 // False: refused.
 bool ExtProc::place(bool body_known, Replies& replies) {
+  auto span = span_.child("gateway.request_orchestration");
   auto chosen = desk_.place({.path = path_,
                              .model_rewrite = rewrite_,
                              .fairness = fairness_,
@@ -201,10 +207,14 @@ bool ExtProc::place(bool body_known, Replies& replies) {
                              .body_known = body_known},
                             body_);
   if (const auto* refused = std::get_if<Refusal>(&chosen)) {
+    span.fail(refused->message);
     refuse(*refused, replies);
     return false;
   }
   placed_ = std::get<Placed>(std::move(chosen));
+  span.set("baton.decode", placed_->destination);
+  if (placed_->prefiller) span.set("baton.prefill", *placed_->prefiller);
+  span_.set("gen_ai.request.model", placed_->model);
   return true;
 }
 
@@ -218,6 +228,9 @@ Changes ExtProc::changes(bool with_length) const {
     out.set.emplace_back("content-length", fmt::to_string(body_.size()));
   }
   if (new_request_id_) out.set.emplace_back(kRequestId, request_id_);
+  if (span_.context().valid()) {
+    out.set.emplace_back(observe::kTraceparent, observe::to_traceparent(span_.context()));
+  }
   for (const auto name : removed_) {
     const bool set = std::ranges::any_of(out.set, [&](const auto& e) { return e.first == name; });
     if (!set) out.remove.push_back(name);
@@ -266,6 +279,8 @@ void ExtProc::refuse(const Refusal& refusal, Replies& replies) {
   replies.push_back(immediate_reply(
       refusal.status, fmt::format("inference error: {} - {}", refusal.code, refusal.message),
       reason));
+  span_.fail(refusal.message);
+  span_.end();
   auto& metrics = desk_.metrics();
   metrics.failed(placed_ ? *placed_->series : metrics.series("", "", fairness_), refusal.code);
   metrics.request_processed(desk_.now() - received_);
@@ -279,6 +294,8 @@ void ExtProc::on_response_headers(const Message& message, Replies& replies) {
   const auto& headers = message.headers;
   const auto status = either(headers, ":status", "status").value_or("200");
   model_error_ = status != "200";
+  span_.set("http.response.status_code", status);
+  if (status.starts_with('5')) span_.fail("the engine answered an error");
   const auto type = find(headers, "content-type");
   event_stream_ = (placed_ && placed_->stream) ||
                   type.value_or("").find("text/event-stream") != std::string_view::npos;
@@ -380,6 +397,8 @@ void ExtProc::on_trailers(Side side, Replies& replies) {
 // The answer is over, whole or not.
 void ExtProc::finish(Whole whole) {
   phase_ = Phase::kDone;
+  if (whole == Whole::kNo) span_.fail("the stream ended before the answer");
+  span_.end();
   if (!placed_) return;
   auto& series = *placed_->series;
   if (learner_) desk_.learned(*placed_, learner_->finish().blocks);

@@ -23,6 +23,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
+#include "base/observe/span.hpp"
 #include "routing/epp/desk.hpp"
 #include "routing/epp/messages.hpp"
 #include "routing/pick/learner.hpp"
@@ -74,6 +75,8 @@ class ExtProc {
   BodyMode request_mode_ = BodyMode::kFullDuplex;
   BodyMode response_mode_ = BodyMode::kFullDuplex;
   Mono received_ = {};
+
+  observe::Span span_;  // ends with the stream, or before
 
   // Of the request.
   std::string path_, request_id_, rewrite_, fairness_ = "default-flow";

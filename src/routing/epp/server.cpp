@@ -80,7 +80,8 @@ struct Server::Impl {
             [this](http::Exchange& exchange) { return answer_metrics(exchange, deps.registry); }),
         tasks(deps.loops.front()->executor()) {
     for (std::size_t i = 0; i < deps.loops.size(); ++i) {
-      desks.emplace_back(Desk::Deps{pool, metrics, deps.clock}, config.desk, deps.seed + i);
+      desks.emplace_back(Desk::Deps{pool, metrics, deps.clock, deps.tracer}, config.desk,
+                         deps.seed + i);
     }
     ext_proc.handle(std::string(kProcess),
                     [this](grpc::ServerStream& stream) { return serve(stream); });

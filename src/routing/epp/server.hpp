@@ -38,6 +38,7 @@ class Server {
     const Clock& clock;
     observe::Registry& registry;
     std::uint64_t seed = 1;
+    observe::Tracer* tracer = nullptr;  // null: traces pass through untouched
   };
   // `picker` names the pool and its EndpointPickerConfig.
   Server(Deps deps, Config config, const watch::Service& picker);

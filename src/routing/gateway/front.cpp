@@ -11,6 +11,7 @@
 #include "base/core/log.hpp"
 #include "base/text/json.hpp"
 #include "formats/openai/error_body.hpp"
+#include "net/http/trace_headers.hpp"
 #include "routing/gateway/api_keys.hpp"
 #include "routing/pick/learner.hpp"
 
@@ -70,6 +71,7 @@ struct Front::Work {
   int& status;
   Deadline deadline;
   std::string request_id;
+  observe::Span span;
 
   std::string body = {};
   std::shared_ptr<ServicePool> pool = {};
@@ -233,13 +235,24 @@ Task<void> Front::infer(http::Exchange& exchange, openai::Api api, Place place, 
       .status = status,
       .deadline = {exchange.arrived() + config_.request_timeout},
       .request_id = given && !given->empty() ? std::string(*given) : uuid4(deps_.random),
+      .span = http::start_span(deps_.tracer, "gateway.request", exchange.head().headers,
+                               exchange.arrived()),
   };
+  co_await answer(work);
+  work.span.set("http.response.status_code", status);
+  if (status >= 500) work.span.fail(http::reason(status));
+}
+
+Task<void> Front::answer(Work& work) {
   const bool readable = co_await read(work);
   if (!readable) co_return;
+  const auto& head = work.exchange.head();
   const auto authorization = config_.api_keys.empty() ? Authorization::kPass : Authorization::kDrop;
-  const auto query = exchange.head().target.substr(exchange.head().path().size());
-  work.out = outgoing_head(exchange.head(), std::string(work.place.path) + query, work.request_id,
-                           authorization);
+  const auto query = head.target.substr(head.path().size());
+  work.out =
+      outgoing_head(head, std::string(work.place.path) + query, work.request_id, authorization);
+  http::pass_on(work.span, work.out.head.headers);
+  work.span.set("gen_ai.request.id", work.request_id);
   if (work.out.removed > 0) deps_.probe.headers_removed(work.out.removed);
   const bool found = co_await pick(work, std::nullopt);
   if (!found) co_return;
@@ -283,6 +296,7 @@ Task<bool> Front::read(Work& work) {
     work.pool = it->second;
   }
   work.prompt_bytes = prompt->text.size();
+  work.span.set("gen_ai.request.model", prompt->model);
   work.chain = work.pool->chain(prompt->model);
   if (work.chain) work.chain->append(prompt->text);
   if (prompt->has_transfer_params) {
@@ -299,12 +313,14 @@ Task<bool> Front::pick_again(Work& work, schedule::Endpoint refused) {
 }
 
 Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
+  auto span = work.span.child("gateway.request_orchestration");
   const auto started = deps_.clock.now();
   auto picked = work.pool->pick({.chain = work.chain ? &*work.chain : nullptr,
                                  .prompt_bytes = work.prompt_bytes,
                                  .refused = refused},
                                 started, ties_);
   if (!picked) {
+    span.fail(picked.error().message());
     if (refused) co_return false;  // the refusal itself is the better message
     const auto& service = work.pool->service();
     co_await refuse(
@@ -314,6 +330,11 @@ Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
     co_return false;
   }
   work.picked = *std::move(picked);
+  if (span) {
+    const auto& route = work.picked.route;
+    span.set("baton.decode", describe(route.decode));
+    span.set("baton.prefill", route.prefill ? describe(*route.prefill) : "none");
+  }
   work.picked.route.pick = work.reading + (deps_.clock.now() - started);
   deps_.probe.picked(work.picked.route.pick);
   deps_.probe.decided(work.picked.route.prefill.has_value());

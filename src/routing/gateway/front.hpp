@@ -13,6 +13,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
+#include "base/observe/span.hpp"
 #include "formats/openai/prompt_text.hpp"
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
@@ -34,6 +35,7 @@ class Front {
     observe::Registry& registry;
     http::Client& client;
     Probe& probe;
+    observe::Tracer* tracer = nullptr;
   };
   Front(Deps deps, const Config& config);
 
@@ -58,6 +60,7 @@ class Front {
 
   Task<void> dispatch(http::Exchange& exchange, int& status);
   Task<void> infer(http::Exchange& exchange, openai::Api api, Place place, int& status);
+  Task<void> answer(Work& work);
   Task<bool> read(Work& work);
   Task<bool> pick(Work& work, std::optional<schedule::Endpoint> refused);
   Task<bool> pick_again(Work& work, schedule::Endpoint refused);

@@ -43,7 +43,7 @@ struct Gateway::Impl {
         config(std::move(c)),
         probe(d.registry),
         client(d.clock, {.tls = config.dial_tls}),
-        front({d.clock, d.random, d.registry, client, probe}, config),
+        front({d.clock, d.random, d.registry, client, probe, d.tracer}, config),
         server(d.loop, d.clock, server_config(config),
                [this](http::Exchange& exchange) { return front.handle(exchange); }),
         tasks(d.loop.executor()) {}

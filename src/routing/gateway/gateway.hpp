@@ -12,6 +12,7 @@
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
 #include "base/observe/metrics.hpp"
+#include "base/observe/span.hpp"
 #include "net/http/message.hpp"
 #include "net/kube/cluster.hpp"
 #include "net/tls/context.hpp"
@@ -60,6 +61,7 @@ class Gateway {
     const Clock& clock;
     Random& random;  // used on the loop only
     observe::Registry& registry;
+    observe::Tracer* tracer = nullptr;  // null: traces pass through untouched
   };
   // Serves what the cluster holds: every LLMInferenceService, by model name.
   Gateway(Deps deps, Config config, kube::Cluster& cluster);

@@ -10,6 +10,7 @@
 #include "base/async/finish_by.hpp"
 #include "base/core/assert.hpp"
 #include "base/text/json.hpp"
+#include "net/http/trace_headers.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
 
@@ -33,6 +34,7 @@ struct Proxy::Closing {
     proxy.give_back(call);
     if (call.budget_taken) proxy.budget_.give();
     proxy.deps_.probe.request_done(call.transaction.outcome());
+    proxy.end_span(call);
   }
 };
 
@@ -181,6 +183,8 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
             limit->has_value(),
             Transaction(config_.tactics, deadline),
             forwarded(exchange.head(), exchange.peer())};
+  call.span = start_span(deps_.tracer, exchange, config_.connector);
+  http::pass_on(call.span, call.head.headers);
   bool admitted = co_await admit(call);
   if (!admitted) co_return;
   Closing closing{*this, call};
@@ -334,6 +338,8 @@ Task<Action> Proxy::prefill_leg(Call& call) {
     Leg made =
         co_await (connector_->order() == Order::kHeld ? attempt_held(call) : attempt_prefill(call));
     leg = made;
+    end_leg(call.prefill_span, leg, call.error);
+    call.prefill_span.end();
     attempt.tell(leg);
     call.prefill_time = deps_.clock.now() - begin;
     deps_.probe.prefill_took(*call.prefill_time);
@@ -354,9 +360,11 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
   call.pairing.prefiller = call.prefiller();
   std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
   openai::Spliced body = call.index->splice(edits);
-  http::RequestHead ranked;
+  call.prefill_span = start_leg(call.span, "prefill", call.prefiller());
+  http::RequestHead ranked, traced;
   const http::RequestHead& head =
-      with_rank(call.head, connector_->prefill_rank(call.pairing), ranked);
+      with_trace(call.prefill_span,
+                 with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced);
   auto sent = co_await prefill_client_.send(call.prefiller(), head, body.pieces, deadline);
   if (!sent) {
     call.error = sent.error().error.message();
@@ -404,9 +412,12 @@ Task<http::Sent<http::Response>> Proxy::send_decode(Call& call, With with) {
     spliced = call.index->splice(edits);
     pieces = spliced.pieces;
   }
-  http::RequestHead ranked;
-  const http::RequestHead& head =
-      with_rank(call.head, pull ? connector_->decode_rank(call.pairing) : std::nullopt, ranked);
+  call.decode_span = start_leg(call.span, "decode", call.decoder);
+  http::RequestHead ranked, traced;
+  const http::RequestHead& head = with_trace(
+      call.decode_span,
+      with_rank(call.head, pull ? connector_->decode_rank(call.pairing) : std::nullopt, ranked),
+      traced);
   // A handover is never sent twice: by then the engine may have pulled, or the KV may be gone.
   auto sent = co_await decode_client_.send(call.decoder, head, pieces, call.deadline,
                                            pull ? http::Resend::kNever : http::Resend::kOnFresh);
@@ -445,6 +456,7 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     call.error =
         leg.kind == Leg::Kind::kRefused ? std::string(kNotReady) : sent.error().error.message();
   }
+  end_leg(call.decode_span, leg, call.error);
   if (pull && leg.status >= 400) forget_engine(call);
   Action next = call.transaction.on_decode(leg, deps_.clock.now());
   if (next == Action::kPrefill) deps_.probe.prefilled_again("lost");

@@ -30,6 +30,7 @@ class Proxy {
     const Clock& clock;
     Random& random;
     Probe& probe;
+    observe::Tracer* tracer = nullptr;
   };
   Proxy(const Deps& deps, Config config);
 
@@ -72,7 +73,7 @@ class Proxy {
   Action without_engine(Call& call);
   Action start_beside(Call& call);
   Task<void> prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
-                            Deadline deadline, Breaker::Pass pass);
+                            Deadline deadline, Breaker::Pass pass, observe::Span span);
   void read_source(Call& call);
   Task<Action> prefill_leg(Call& call);
   Task<Leg> attempt_prefill(Call& call);
@@ -92,6 +93,7 @@ class Proxy {
   Leg read_prefill(Call& call) const;
   void add_proof(const Call& call, http::Headers& into) const;
   void give_back(Call& call);
+  void end_span(Call& call) const;
   Task<void> release(http::Endpoint to, std::string body);
 
   Deps deps_;

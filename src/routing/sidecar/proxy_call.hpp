@@ -36,8 +36,21 @@ struct Proxy::Call {
   std::optional<http::Response> answer{};             // of the decode leg
   std::optional<ChunkedDecode> chunks{};              // when it is decoded in chunks
 
+  observe::Span span{};  // of the request
+  observe::Span prefill_span{};
+  observe::Span decode_span{};  // of the decode leg, until its answer has passed
+
   const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
 };
+
+// Spans and attributes as llm-d names them (sidecar reference 24).
+observe::Span start_span(observe::Tracer* tracer, const http::Exchange& exchange,
+                         std::string_view connector);
+observe::Span start_leg(const observe::Span& of, std::string_view name, const http::Endpoint& to);
+// The head that a leg sends: itself without a trace, else in `copy`, as legs share it.
+const http::RequestHead& with_trace(const observe::Span& leg, const http::RequestHead& head,
+                                    http::RequestHead& copy);
+void end_leg(observe::Span& span, const Leg& leg, std::string_view error);
 
 // What became of a leg that never got as far as HTTP.
 Leg leg_of(const http::Failure& failure);

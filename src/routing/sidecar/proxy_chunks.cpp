@@ -21,7 +21,9 @@ Task<http::Sent<std::string>> Proxy::next_chunk(Call& call) {
   std::erase_if(edits, [](const auto& edit) { return edit.key == "kv_transfer_params"; });
   std::ranges::move(call.chunks->edits(), std::back_inserter(edits));
   openai::Spliced body = call.index->splice(edits);
-  auto sent = co_await decode_client_.send(call.decoder, call.head, body.pieces, call.deadline);
+  http::RequestHead traced;
+  const http::RequestHead& head = with_trace(call.decode_span, call.head, traced);
+  auto sent = co_await decode_client_.send(call.decoder, head, body.pieces, call.deadline);
   if (!sent) co_return std::unexpected(std::move(sent).error());
   call.answer = *std::move(sent);
   auto whole = co_await call.answer->read_all(kMaxAnswer, call.deadline);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/core/log.hpp"
+#include "net/http/trace_headers.hpp"
 #include "routing/sidecar/encoding.hpp"
 #include "routing/sidecar/proxy.hpp"
 #include "routing/sidecar/proxy_call.hpp"
@@ -78,6 +79,7 @@ Task<async::Went> Proxy::encode_item(Call& call, EncodeItem& item) {
   http::RequestHead head{"POST",
                          "/v1/chat/completions",
                          {{"Content-Type", "application/json"}, {"x-request-id", item.request_id}}};
+  http::pass_on(call.span, head.headers);
   std::array<std::string_view, 1> pieces = {item.body};
   auto sent = co_await encode_client_.send(item.to, head, pieces, call.deadline);
   if (sent) {

@@ -141,16 +141,17 @@ Action Proxy::start_beside(Call& call) {
   }
   call.pairing.prefiller = call.prefiller();
   std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
-  http::RequestHead ranked;
-  const http::RequestHead& head =
-      with_rank(call.head, connector_->prefill_rank(call.pairing), ranked);
+  observe::Span span = start_leg(call.span, "llm_d.pd_proxy.prefill", call.prefiller());
+  http::RequestHead ranked, traced;
+  const http::RequestHead& head = with_trace(
+      span, with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced);
   beside_.spawn(prefill_beside(call.prefiller(), head, call.index->splice(edits).join(),
-                               call.deadline, *pass));
+                               call.deadline, *pass, std::move(span)));
   return call.transaction.begin_parallel();
 }
 
 Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
-                                 Deadline deadline, Breaker::Pass pass) {
+                                 Deadline deadline, Breaker::Pass pass, observe::Span span) {
   std::array<std::string_view, 1> pieces = {body};
   Mono begin = deps_.clock.now();
   auto sent = co_await prefill_client_.send(to, head, pieces, deadline);
@@ -161,6 +162,7 @@ Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std:
   } else {
     leg = leg_of(sent.error());
   }
+  end_leg(span, leg, sent ? "" : sent.error().error.message());
   deps_.probe.prefill_attempted(label(leg.kind));
   deps_.probe.prefill_took(deps_.clock.now() - begin);
   Breaker& breaker = breakers_.of(to);
@@ -184,7 +186,12 @@ Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std:
 Task<bool> Proxy::answered_by_decode(Call& call) {
   if (!call.index->find("cache_hit_threshold")) co_return false;
   std::array<std::string_view, 1> pieces = {call.body};
-  auto sent = co_await decode_client_.send(call.decoder, call.head, pieces, call.deadline);
+  call.decode_span = start_leg(call.span, "decode", call.decoder);
+  http::RequestHead traced;
+  auto sent = co_await decode_client_.send(
+      call.decoder, with_trace(call.decode_span, call.head, traced), pieces, call.deadline);
+  end_leg(call.decode_span, sent ? Leg{.status = sent->head().status} : leg_of(sent.error()),
+          sent ? "" : sent.error().error.message());
   if (!sent) co_return false;  // the second try tells the client
   StoreAnswer seen;
   bool good = sent->head().status >= 200 && sent->head().status < 300;

@@ -32,13 +32,14 @@ Task<void> expose(http::Exchange& exchange, observe::Registry* registry) {
 }  // namespace
 
 struct Sidecar::Impl {
-  Impl(async::Loop& l, const Clock& k, Random& random, observe::Registry& registry, Config config)
+  Impl(async::Loop& l, const Clock& k, Random& random, observe::Registry& registry, Config config,
+       observe::Tracer* tracer)
       : loop(l),
         probe(registry),
         ranks(config.ranks),
         serve_tls(config.serve_tls),
         clock(k),
-        proxy({l, k, random, probe}, std::move(config)),
+        proxy({l, k, random, probe, tracer}, std::move(config)),
         metrics(l, k, {{}, "baton-sidecar"},
                 [&registry](http::Exchange& exchange) { return expose(exchange, &registry); }) {}
 
@@ -53,8 +54,8 @@ struct Sidecar::Impl {
 };
 
 Sidecar::Sidecar(async::Loop& loop, const Clock& clock, Random& random, observe::Registry& registry,
-                 Config config)
-    : impl_(std::make_unique<Impl>(loop, clock, random, registry, std::move(config))) {}
+                 Config config, observe::Tracer* tracer)
+    : impl_(std::make_unique<Impl>(loop, clock, random, registry, std::move(config), tracer)) {}
 
 Sidecar::~Sidecar() { stop({Mono()}); }
 

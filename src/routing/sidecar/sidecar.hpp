@@ -13,6 +13,7 @@
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
 #include "base/observe/metrics.hpp"
+#include "base/observe/span.hpp"
 #include "net/http/message.hpp"
 #include "net/tls/context.hpp"
 #include "routing/sidecar/allowlist.hpp"
@@ -55,8 +56,9 @@ struct Config {
 class Sidecar {
  public:
   // The references outlive it.
+  // Without a tracer traces pass through untouched.
   Sidecar(async::Loop& loop, const Clock& clock, Random& random, observe::Registry& registry,
-          Config config);
+          Config config, observe::Tracer* tracer = nullptr);
   ~Sidecar();
 
   // From any thread.

@@ -12,6 +12,7 @@
 
 #include "base/async/blocking.hpp"
 #include "base/async/finish_by.hpp"
+#include "base/observe/testing/traced.hpp"
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
 #include "net/http/testing/raw_client.hpp"
@@ -178,7 +179,7 @@ class SidecarTest : public ::testing::Test {
 
   void start(Config config = {}) {
     if (config.decoder.port == 8200) config.decoder = decode_.endpoint();
-    sidecar_ = std::make_unique<Sidecar>(loop_, kClock, random_, registry_, config);
+    sidecar_ = std::make_unique<Sidecar>(loop_, kClock, random_, registry_, config, tracer_);
     at_ = *sidecar_->listen({"127.0.0.1", 0});
     if (!loop_.running()) loop_.start();
   }
@@ -221,6 +222,8 @@ class SidecarTest : public ::testing::Test {
   async::Loop loop_{"sidecar"};
   SeededRandom random_{1};
   observe::Registry registry_;
+  observe::testing::Traced spans_{kClock};
+  observe::Tracer* tracer_ = nullptr;  // spans_.tracer() where a test wants spans
   http::Client client_{kClock, {}};
   std::unique_ptr<http::Client> secure_client_;  // ends after the loop
   ScriptedEngine prefill_;
