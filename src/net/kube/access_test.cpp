@@ -272,6 +272,16 @@ TEST(Resource, ReadsADiscoveryDocument) {
   EXPECT_FALSE(parse_resources("404 page not found"));
 }
 
+TEST(Version, IsReadWithAndWithoutAPlus) {
+  EXPECT_EQ(*parse_version(R"({"major":"1","minor":"34","gitVersion":"v1.34.4"})"),
+            (ServerVersion{1, 34}));
+  EXPECT_EQ(*parse_version(R"({"major":"1","minor":"30+"})"), (ServerVersion{1, 30}));
+  for (const auto* wrong : {"{}", "[]", "x", R"({"major":"1"})", R"({"major":"1","minor":"3x"})",
+                            R"({"major":1,"minor":2})", R"({"major":"1","minor":"99999999999"})"}) {
+    EXPECT_FALSE(parse_version(wrong)) << wrong;
+  }
+}
+
 TEST(Resource, WritesPathsAndQueries) {
   const Type deployment{"apps", "v1", "Deployment"};
   const Resource deployments{"deployments", true, true, {}};

@@ -87,8 +87,9 @@ struct Cache::Store {
     const Name name{namespace_of(event.object), name_of(event.object)};
     SnapshotPtr now;
     if (event.kind != Event::Kind::kDeleted) {
-      now = std::make_shared<const Snapshot>(Snapshot{
-          kind.trim ? kind.trim(event.object) : event.object, digest_of_content(event.object)});
+      const Object kept = kind.trim ? kind.trim(event.object) : event.object;
+      // A copy has no room to grow in, which is up to half of what was put together.
+      now = std::make_shared<const Snapshot>(Snapshot{kept, digest_of_content(event.object)});
     }
     SnapshotPtr before;
     {

@@ -45,6 +45,10 @@ Result<Object> Cluster::apply(const Object& object, const ApplyAs&, Deadline) {
       fmt::format("server-side apply of {} is not possible here", object.string_at({"kind"})));
 }
 
+Result<ServerVersion> Cluster::server_version(Deadline) {
+  return unsupported("the store has no version");
+}
+
 Result<Object> Cluster::create_subresource(const ObjectKey& key, std::string_view subresource,
                                            const Object&, Deadline) {
   return unsupported(fmt::format("{}: no subresource '{}' here", to_string(key), subresource));

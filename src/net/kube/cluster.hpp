@@ -105,6 +105,13 @@ struct ApplyAs {
   DryRun dry_run = DryRun::kNo;
 };
 
+// Of the API server, as GET /version tells it ("major": "1", "minor": "34", or "34+" of builds of
+// one's own).
+struct ServerVersion {
+  int major = 0, minor = 0;
+  friend auto operator<=>(const ServerVersion&, const ServerVersion&) = default;
+};
+
 // Thread-safe. kNotFound from any call: also when the server has no such kind (its CRD is not
 // installed); the message says so.
 class Cluster {
@@ -135,6 +142,8 @@ class Cluster {
   // With finalizers, and for a Pod on a node unless kNone: sets deletionTimestamp (and
   // deletionGracePeriodSeconds). Else removes it, and what it owns in the background. kNotFound.
   virtual Status remove(const ObjectKey& key, const Removal& how, Deadline deadline) = 0;
+  // kUnsupported: the store does not tell.
+  virtual Result<ServerVersion> server_version(Deadline deadline);
   // Events after `from`. kConflict: `from` is too old, list again.
   virtual Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                                Deadline deadline) = 0;

@@ -5,6 +5,8 @@
 #include <bit>
 #include <string_view>
 
+#include <xxhash.h>
+
 namespace baton::kube {
 
 namespace {
@@ -13,30 +15,34 @@ constexpr std::array<std::string_view, 7> kServerKept = {
     "resourceVersion",   "uid",          "generation", "managedFields",
     "creationTimestamp", "generateName", "selfLink"};
 
-// Constants of FNV-1a 64 (draft-eastlake-fnv).
-class Fnv {
+class Digest {
  public:
-  void byte(unsigned char b) { state_ = (state_ ^ b) * 1099511628211U; }
-  void number(std::uint64_t n) {
-    for (int i = 0; i < 64; i += 8) byte(static_cast<unsigned char>(n >> i));
-  }
+  void number(std::uint64_t n) { state_ = XXH3_64bits_withSeed(&n, sizeof n, state_); }
   void put(std::string_view s) {
     number(s.size());
-    for (const char c : s) byte(static_cast<unsigned char>(c));
+    state_ = XXH3_64bits_withSeed(s.data(), s.size(), state_);
   }
   void value(const Object& v) {
-    byte(static_cast<unsigned char>(v.kind()));
-    if (const auto* b = v.if_bool()) byte(*b ? 1 : 0);
+    number(static_cast<std::uint64_t>(v.kind()));
+    if (const auto* b = v.if_bool()) number(*b ? 1 : 0);
     if (const auto* s = v.if_string()) put(*s);
     if (v.is_number()) number(std::bit_cast<std::uint64_t>(v.if_double().value_or(0)));
     if (const auto* a = v.if_array()) {
       number(a->size());
       for (const auto& one : *a) value(one);
     }
-    if (const auto* o = v.if_object()) {
-      number(o->size());
-      for (const auto& [key, one] : *o) {
-        put(key);
+    if (const auto* o = v.if_object()) members(*o, {});
+  }
+  void members(const text::json::Object& object, std::span<const std::string_view> without) {
+    number(object.size() - (without.size() == 1 ? 1 : 0));
+    for (const auto& [key, one] : object) {
+      const bool on_path = !without.empty() && key == without.front();
+      if (on_path && without.size() == 1) continue;
+      put(key);
+      if (on_path && one.if_object() != nullptr) {
+        number(static_cast<std::uint64_t>(one.kind()));
+        members(*one.if_object(), without.subspan(1));
+      } else {
         value(one);
       }
     }
@@ -52,39 +58,46 @@ class Fnv {
   std::uint64_t state() const { return state_; }
 
  private:
-  std::uint64_t state_ = 14695981039346656037U;
+  std::uint64_t state_ = 0;
 };
 
 }  // namespace
 
 std::uint64_t digest(const Object& value) {
-  Fnv fnv;
-  fnv.value(value);
-  return fnv.state();
+  Digest out;
+  out.value(value);
+  return out.state();
+}
+
+std::uint64_t digest_without(const Object& value, std::span<const std::string_view> path) {
+  Digest out;
+  out.number(static_cast<std::uint64_t>(value.kind()));
+  out.members(*value.if_object(), path);
+  return out.state();
 }
 
 std::uint64_t digest_of_content(const Object& object) {
-  Fnv fnv;
-  if (object.if_object() == nullptr) return fnv.state();
+  Digest out;
+  if (object.if_object() == nullptr) return out.state();
   for (const auto& [key, value] : *object.if_object()) {
     // A list's items come without apiVersion and kind.
     if (key == "status" || key == "apiVersion" || key == "kind") continue;
-    fnv.put(key);
+    out.put(key);
     if (key != "metadata" || value.if_object() == nullptr) {
-      fnv.value(value);
+      out.value(value);
       continue;
     }
     for (const auto& [member, content] : *value.if_object()) {
       if (std::ranges::find(kServerKept, member) != kServerKept.end()) continue;
       if (member == "annotations" && content.if_object() != nullptr) {
-        fnv.annotations(*content.if_object());
+        out.annotations(*content.if_object());
         continue;
       }
-      fnv.put(member);
-      fnv.value(content);
+      out.put(member);
+      out.value(content);
     }
   }
-  return fnv.state();
+  return out.state();
 }
 
 }  // namespace baton::kube

@@ -130,12 +130,17 @@ class MemoryCluster::MemoryWatch final : public Watch {
 };
 
 MemoryCluster::MemoryCluster(const Clock& clock, Random& random, Config config)
-    : clock_(clock), random_(random), log_(std::make_shared<Log>(config.history)) {}
+    : clock_(clock),
+      random_(random),
+      version_(config.version),
+      log_(std::make_shared<Log>(config.history)) {}
 MemoryCluster::~MemoryCluster() = default;
 
 MemoryCluster::Id MemoryCluster::id_of(const ObjectKey& key) {
   return {key.type.group, key.type.kind, key.ns, key.name};
 }
+
+Result<ServerVersion> MemoryCluster::server_version(Deadline) { return version_; }
 
 namespace {
 bool covers(const Query& query, const Object& object) {

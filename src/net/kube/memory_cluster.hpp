@@ -21,7 +21,8 @@ namespace baton::kube {
 class MemoryCluster final : public Cluster {
  public:
   struct Config {
-    std::size_t history = 8192;  // events kept for watches
+    std::size_t history = 8192;       // events kept for watches
+    ServerVersion version = {1, 34};  // whose semantics these are
   };
   MemoryCluster(const Clock& clock, Random& random, Config config);
   MemoryCluster(const Clock& clock, Random& random) : MemoryCluster(clock, random, Config{}) {}
@@ -39,6 +40,7 @@ class MemoryCluster final : public Cluster {
                                     const Object& body, Deadline deadline) override;
   Result<Object> apply(const Object& object, const ApplyAs& as, Deadline deadline) override;
   Status remove(const ObjectKey& key, const Removal& how, Deadline deadline) override;
+  Result<ServerVersion> server_version(Deadline deadline) override;
   Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                        Deadline deadline) override;
 
@@ -73,6 +75,7 @@ class MemoryCluster final : public Cluster {
 
   const Clock& clock_;
   Random& random_;
+  const ServerVersion version_;
   std::mutex mutex_;  // guards everything below
   std::map<Id, Stored> objects_;
   std::map<Id, FieldOwners> owners_;  // of objects that were applied

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace baton::kube {
 
@@ -77,6 +78,24 @@ Result<Resources> parse_resources(std::string_view document) {
         std::find(with_status.begin(), with_status.end(), resource.plural) != with_status.end();
   }
   return out;
+}
+
+Result<ServerVersion> parse_version(std::string_view document) {
+  BATON_TRY_ASSIGN(const auto root, text::json::parse(document));
+  const auto number = [&](std::string_view member) -> Result<int> {
+    const auto text = root.string_at({member});
+    int out = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
+    const std::string_view rest(end, text.data() + text.size());
+    if (ec != std::errc{} || (!rest.empty() && rest != "+")) {
+      return invalid(
+          fmt::format("/{}: '{}': expected a number, as \"34\" or \"34+\"", member, text));
+    }
+    return out;
+  };
+  BATON_TRY_ASSIGN(const int major, number("major"));
+  BATON_TRY_ASSIGN(const int minor, number("minor"));
+  return ServerVersion{major, minor};
 }
 
 QueryText& QueryText::add(std::string_view name, std::string_view value) {

@@ -31,6 +31,9 @@ std::string group_version_path(const Type& type);
 // can be listed wins.
 Result<Resources> parse_resources(std::string_view document);
 
+// What GET /version answers. kInvalid: no such document.
+Result<ServerVersion> parse_version(std::string_view document);
+
 // Query parameters in order: names and values are escaped.
 class QueryText {
  public:

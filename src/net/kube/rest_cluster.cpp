@@ -203,6 +203,13 @@ Status RestCluster::remove(const ObjectKey& key, const Removal& how, Deadline de
   return {};
 }
 
+Result<ServerVersion> RestCluster::server_version(Deadline deadline) {
+  constexpr std::string_view kDoing = "get of the server's version";
+  BATON_TRY_ASSIGN(const auto answer, api_->send({.target = "/version"}, deadline).with(kDoing));
+  if (answer.head.status != 200) return api_error(answer.head.status, answer.body, kDoing);
+  return parse_version(answer.body).with(kDoing);
+}
+
 Status RestCluster::list_page(const Query& query, const Resource& resource, Page& page, List& into,
                               Deadline deadline) {
   const auto what = fmt::format("list of {}", query.type.kind);

@@ -52,6 +52,8 @@ class RestCluster final : public Cluster {
                                     const Object& body, Deadline deadline) override;
   Result<Object> apply(const Object& object, const ApplyAs& as, Deadline deadline) override;
   Status remove(const ObjectKey& key, const Removal& how, Deadline deadline) override;
+  // Asked each time.
+  Result<ServerVersion> server_version(Deadline deadline) override;
   // A watch must not outlive the cluster.
   Result<std::unique_ptr<Watch>> watch(const Query& query, const Version& from,
                                        Deadline deadline) override;

@@ -407,6 +407,14 @@ void tells_a_watch_everything_in_order(const Subject& s) {
   EXPECT_EQ(s.event(**later).object.string_at({"data", "a"}), "4");
 }
 
+void tells_its_version(const Subject& s) {
+  SCOPED_TRACE("tells its version");
+  const auto version = s.cluster.server_version(s.soon());
+  ASSERT_TRUE(version) << version.error().message();
+  EXPECT_EQ(version->major, 1);
+  EXPECT_GE(version->minor, 30);
+}
+
 }  // namespace
 
 Object config_map(const std::string& ns, const std::string& name) {
@@ -444,6 +452,7 @@ void run_conformance(Cluster& cluster, const Clock& clock, const std::string& ns
   orphans_when_asked(subject);
   applies_what_is_its_own(subject);
   tells_a_watch_everything_in_order(subject);
+  tells_its_version(subject);
 }
 
 }  // namespace baton::kube::testing
