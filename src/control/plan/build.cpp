@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "base/core/assert.hpp"
 #include "control/plan/child_name.hpp"
+#include "control/plan/live_kinds.hpp"
 #include "control/plan/objects.hpp"
 #include "formats/api/convert.hpp"
 
@@ -37,6 +39,7 @@ void Build::warn(std::string pointer, std::string message) {
 }
 
 const Value* Build::live(std::string_view kind, std::string_view object_name) const {
+  BATON_ASSERT(reads_live(kind));
   for (const Value& one : observed.children) {
     if (one.string_at({"kind"}) == kind && name_of(one) == object_name) return &one;
   }

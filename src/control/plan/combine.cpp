@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/core/nearest.hpp"
+#include "base/text/yaml.hpp"
 #include "control/plan/child_name.hpp"
 #include "control/plan/labels.hpp"
 #include "control/plan/lora.hpp"
@@ -30,8 +31,10 @@ constexpr std::string_view kSharedPickerConfigs = "config-scheduler-";
 
 struct Config {
   std::string ns;
-  Value spec;
-  std::vector<api::Finding> warnings;
+  const Value* preset = nullptr;  // one that is compiled in, else `own`
+  Value own = {};
+  std::vector<api::Finding> warnings = {};
+  const Value& spec() const { return preset == nullptr ? own : *preset; }
 };
 
 struct Source {
@@ -55,25 +58,19 @@ class Lookup {
 
   // The service's namespace first, then the system's, then what is compiled in.
   Result<Config> config(std::string_view name, std::string_view pointer) const {
-    for (const std::string& ns : {ns_, observed_.settings.system_namespace}) {
-      for (const Value& one : observed_.configs) {
-        if (!is_in(one, ns, name)) continue;
-        BATON_TRY_ASSIGN(const Value converted, api::to_v1alpha2(one).with(name));
-        const api::Findings findings = api::validate_config(converted);
-        if (!findings.errors.empty()) {
-          return invalid(fmt::format("LLMInferenceServiceConfig {}/{}: {}", ns, name,
-                                     api::to_string(findings.errors)));
-        }
-        return Config{ns, spec_of(converted), findings.warnings};
-      }
-    }
+    if (const Value* found = object(name)) return read(*found, name);
     const std::string& prefix = observed_.settings.config_prefix;
     if (name.starts_with(prefix)) {
-      if (const Value* preset = preset_spec(name.substr(prefix.size()))) {
-        return Config{observed_.settings.system_namespace, *preset, {}};
-      }
+      if (const Value* spec = preset_spec(name.substr(prefix.size()))) return compiled_in(*spec);
     }
     return missing("LLMInferenceServiceConfig", name, pointer, observed_.configs);
+  }
+
+  // A preset under its full name, which an earlier prefix may have made.
+  Result<Config> preset(std::string_view name, std::string_view preset) const {
+    if (const Value* found = object(name)) return read(*found, name);
+    if (name.ends_with(preset)) return compiled_in(*preset_spec(preset));
+    return missing("LLMInferenceServiceConfig", name, "/spec", observed_.configs);
   }
 
   // What scheduler.config.ref of the spec leads to. Contract: it is there.
@@ -100,6 +97,30 @@ class Lookup {
   }
 
  private:
+  const Value* object(std::string_view name) const {
+    for (const std::string& ns : {ns_, observed_.settings.system_namespace}) {
+      for (const Value& one : observed_.configs) {
+        if (is_in(one, ns, name)) return &one;
+      }
+    }
+    return nullptr;
+  }
+
+  Result<Config> read(const Value& object, std::string_view name) const {
+    BATON_TRY_ASSIGN(const Value converted, api::to_v1alpha2(object).with(name));
+    const std::string ns = namespace_of(object);
+    const api::Findings findings = api::validate_config(converted);
+    if (!findings.errors.empty()) {
+      return invalid(fmt::format("LLMInferenceServiceConfig {}/{}: {}", ns, name,
+                                 api::to_string(findings.errors)));
+    }
+    return Config{ns, nullptr, spec_of(converted), findings.warnings};
+  }
+
+  Config compiled_in(const Value& spec) const {
+    return {observed_.settings.system_namespace, &spec};
+  }
+
   Error missing(std::string_view kind, std::string_view name, std::string_view pointer,
                 const std::vector<Value>& there) const {
     const std::string& system = observed_.settings.system_namespace;
@@ -243,8 +264,8 @@ Result<std::vector<Source>> sources(Value& service, const Lookup& lookup,
   Value resolved = *service.find("spec");
   Value from_refs = Object();
   for (const Source& ref : refs) {
-    resolved = merge(resolved, ref.config.spec);
-    from_refs = merge(from_refs, ref.config.spec);
+    resolved = merge(std::move(resolved), ref.config.spec());
+    from_refs = merge(std::move(from_refs), ref.config.spec());
   }
   settle_model_name(service, from_refs);
 
@@ -257,7 +278,7 @@ Result<std::vector<Source>> sources(Value& service, const Lookup& lookup,
   }
   for (const std::string& preset : presets_for(resolved, given_picker_config(resolved, referred))) {
     const std::string name = full_name(service, preset, settings);
-    BATON_TRY_ASSIGN(Config config, lookup.config(name, "/spec"));
+    BATON_TRY_ASSIGN(Config config, lookup.preset(name, preset));
     all.push_back({"Preset", name, std::move(config)});
   }
   std::ranges::move(refs, std::back_inserter(all));
@@ -320,7 +341,7 @@ Result<Combined> combine(Value service, const ServiceView& observed, Stage& stag
   out.pins = missing_pins(service, observed.settings);
   Value spec = Object();
   for (const Source& source : all) {
-    spec = merge(spec, source.config.spec);
+    spec = merge(std::move(spec), source.config.spec());
     out.applied.push_back(fmt::format("{}:{}/{}", source.origin, source.config.ns, source.name));
     for (const api::Finding& warning : source.config.warnings) {
       out.warnings.push_back(
@@ -328,7 +349,7 @@ Result<Combined> combine(Value service, const ServiceView& observed, Stage& stag
                            warning.pointer, warning.message)});
     }
   }
-  service["spec"] = merge(spec, *service.find("spec"));
+  service["spec"] = merge(std::move(spec), *service.find("spec"));
   api::set_defaults(service);
   fill_scheduler(service);
   BATON_TRY(render(service, observed.settings));
@@ -336,6 +357,12 @@ Result<Combined> combine(Value service, const ServiceView& observed, Stage& stag
   fill_route(service);
   if (get(service, {"spec", "router", "scheduler", "config", "ref"}) != nullptr) {
     BATON_TRY_ASSIGN(out.picker_text, lookup.picker_text(*service.find("spec")));
+    // The merged service says what is in force. A text that is no mapping is the picker's to
+    // refuse.
+    auto inlined = text::yaml::parse(*out.picker_text, "scheduler configuration");
+    if (inlined && inlined->is_object()) {
+      service["spec"]["router"]["scheduler"]["config"] = Object{{"inline", *std::move(inlined)}};
+    }
   }
   out.service = std::move(service);
   return out;

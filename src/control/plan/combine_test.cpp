@@ -132,6 +132,15 @@ TEST(Pins, AreWhatTheStatusLacks) {
   EXPECT_EQ(planned(v).merged.string_at({"spec", "labels", "which"}), "new");
 }
 
+// Where presets are compiled in, nobody has an object of the former name.
+TEST(Pins, LeadToTheCompiledPresetsWhateverThePrefixIsNow) {
+  ServiceView v = view("{}");
+  for (const auto& [key, name] : planned(v).pins) v.service["status"]["annotations"][key] = name;
+  v.settings.config_prefix = "kserve-v2-";
+  EXPECT_THAT(planned(v).applied_configs, ElementsAre("Preset:kserve/kserve-config-llm-template"));
+  EXPECT_FALSE(main_of(planned(v), "s-kserve").is_null());
+}
+
 TEST(Attempt, NamesTheStageThatFailedAndKeepsWhatCameBefore) {
   const auto failed = [](const ServiceView& v) {
     const Attempt tried = attempt(v);
@@ -185,6 +194,35 @@ TEST(Pins, AreNeitherWrittenNorReadWithoutVersioning) {
   v.service["status"] = yaml("{annotations: {serving.kserve.io/config-llm-template: old}}");
   EXPECT_TRUE(planned(v).pins.empty());
   EXPECT_THAT(planned(v).applied_configs, ElementsAre("Preset:kserve/kserve-config-llm-template"));
+}
+
+// llmisvc:B36
+TEST(Combine, FillsInThePickersConfigurationThatIsReferredTo) {
+  ServiceView v = view("{router: {scheduler: {config: {ref: {name: c, key: k}}}}}");
+  v.config_maps.push_back(
+      yaml("{kind: ConfigMap, metadata: {name: c, namespace: ns}, data: {k: 'plugins: [{type: "
+           "decode-filter}]  # theirs'}}"));
+  EXPECT_EQ(*planned(v).merged.find_path({"spec", "router", "scheduler", "config"}),
+            yaml("{inline: {plugins: [{type: decode-filter}]}}"));
+  // The picker gets the text as it was written.
+  EXPECT_THAT(strings(main_of(planned(v), "s-kserve-router-scheduler"), "args"),
+              Contains("plugins: [{type: decode-filter}]  # theirs"));
+}
+
+// llmisvc:B29
+TEST(Combine, LeavesParentsOfRoutesThatAreReferredTo) {
+  const Plan p = planned(
+      "{router: {gateway: {refs: [{name: g, namespace: other}]}, route: {http: {refs: [{name: "
+      "r}]}}}}");
+  EXPECT_EQ(*p.merged.find_path({"spec", "router", "route", "http"}), yaml("{refs: [{name: r}]}"));
+  EXPECT_TRUE(child(p, "HTTPRoute", "s-kserve-route").is_null());
+  // A route of the service's own gets them.
+  EXPECT_EQ(planned("{router: {gateway: {refs: [{name: g}]}, route: {}}}")
+                .merged.find_path({"spec", "router", "route", "http", "spec", "parentRefs"})
+                ->if_array()
+                ->front()
+                .string_at({"name"}),
+            "g");
 }
 
 // llmisvc:B20

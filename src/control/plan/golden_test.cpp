@@ -117,7 +117,8 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-// Every sample has its golden plan, called as it is.
+// Every sample has its golden plan, called as it is: a single-node template (single-gpu) and a
+// data-parallel decode group (pd-wide-ep) among them.  llmisvc:B32
 std::vector<Case> samples() {
   std::vector<Case> out;
   for (const auto& entry : std::filesystem::directory_iterator(kRoot + "/examples/kserve")) {

@@ -75,10 +75,10 @@ void drop_volume_source(Object& base, const Object& over) {
   for (const std::string& key : gone) base.erase(key);
 }
 
-Value merged_as(std::string_view name, const Value& base, const Value& over);
+// Bases come by value: what is not replaced is moved on, not copied.
+Value merged_as(std::string_view name, Value base, const Value& over);
 
-Object merged_objects(const Object& base, const Object& over) {
-  Object out = base;
+Object merged_objects(Object out, const Object& over) {
   drop_rivals(out, over, kHandler);
   for (const auto& [key, value] : over) {
     Value* present = out.find(key);
@@ -86,60 +86,69 @@ Object merged_objects(const Object& base, const Object& over) {
     if (present == nullptr) {
       out.append(key, value);
     } else if (!sets_nothing(value)) {
-      *present = merged_as(key, *present, value);
+      *present = merged_as(key, std::move(*present), value);
     }
   }
   return out;
 }
 
-Value merged_item(std::string_view list, const Value& base, const Value& over) {
-  Object cleared = *base.if_object();
+Value merged_item(std::string_view list, Value base, const Value& over) {
+  Object& cleared = *base.if_object();
   if (list == "env") drop_rivals(cleared, *over.if_object(), kEnvSource);
   if (list == "volumes") drop_volume_source(cleared, *over.if_object());
-  return merged_objects(cleared, *over.if_object());
+  return merged_objects(std::move(cleared), *over.if_object());
 }
 
-// The place of the item with the same key, or npos.
+constexpr std::size_t kNowhere = std::string_view::npos;
+
+// The place of the item with the same key.
 std::size_t place(const Array& items, const Value& item, std::string_view key) {
   const Value* wanted = item.find(key);
   for (std::size_t i = 0; wanted != nullptr && i < items.size(); ++i) {
     if (const Value* has = items[i].find(key); has != nullptr && *has == *wanted) return i;
   }
-  return std::string_view::npos;
+  return kNowhere;
 }
 
 // Items of both lists keep the order of the base; items of `over` alone come before the items of
 // the base alone that are left.
-Array merged_keyed(std::string_view list, std::string_view key, const Array& base,
-                   const Array& over) {
-  Array left;   // of the base alone
-  Array right;  // of `over`, merged
-  for (const Value& item : base) {
-    if (place(over, item, key) == std::string_view::npos) left.push_back(item);
-  }
-  std::vector<std::size_t> ranks;
+Array merged_keyed(std::string_view list, std::string_view key, Array base, const Array& over) {
+  struct Item {
+    std::size_t rank;  // in the base
+    Value value;
+  };
+  std::vector<std::size_t> places;  // in the base, of each item of `over`
+  std::vector<std::size_t> ranks;   // of what both have, in the order of the base
   for (const Value& item : over) {
-    const std::size_t at = place(base, item, key);
-    if (at != std::string_view::npos) ranks.push_back(at);
+    places.push_back(place(base, item, key));
+    if (places.back() != kNowhere) ranks.push_back(places.back());
   }
   std::ranges::sort(ranks);
-  std::size_t shared = 0;
-  for (const Value& item : over) {
-    if (place(base, item, key) == std::string_view::npos) {
-      right.push_back(item);
+  std::vector<std::size_t> left;  // of the base alone
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    if (place(over, base[i], key) == kNowhere) left.push_back(i);
+  }
+  std::vector<Item> right;  // of `over`, merged
+  auto shared = ranks.begin();
+  for (std::size_t i = 0; i < over.size(); ++i) {
+    if (places[i] == kNowhere) {
+      right.push_back({kNowhere, over[i]});
       continue;
     }
-    const Value& below = base[ranks[shared++]];
-    right.push_back(merged_item(list, below, over[place(over, below, key)]));
+    const std::size_t rank = *shared++;
+    const Value& above = over[place(over, base[rank], key)];
+    const bool needed_again = shared != ranks.end() && *shared == rank;
+    right.push_back(
+        {rank, merged_item(list, needed_again ? base[rank] : std::move(base[rank]), above)});
   }
   Array out;
+  out.reserve(left.size() + right.size());
   auto l = left.begin();
   auto r = right.begin();
   while (l != left.end() || r != right.end()) {
     const bool takes_left =
-        r == right.end() || (l != left.end() && place(base, *r, key) != std::string_view::npos &&
-                             place(base, *l, key) < place(base, *r, key));
-    out.push_back(std::move(takes_left ? *l++ : *r++));
+        r == right.end() || (l != left.end() && r->rank != kNowhere && *l < r->rank);
+    out.push_back(std::move(takes_left ? base[*l++] : (r++)->value));
   }
   return out;
 }
@@ -148,25 +157,25 @@ bool all_objects(const Array& items) {
   return std::ranges::all_of(items, [](const Value& item) { return item.is_object(); });
 }
 
-Value merged_as(std::string_view name, const Value& base, const Value& over) {
+Value merged_as(std::string_view name, Value base, const Value& over) {
   if (base.is_object() && over.is_object()) {
     if (std::ranges::find(kAtomic, name) != std::end(kAtomic)) return over;
-    return merged_objects(*base.if_object(), *over.if_object());
+    return merged_objects(std::move(*base.if_object()), *over.if_object());
   }
   const std::string_view key = merge_key(name);
   if (!key.empty() && base.is_array() && over.is_array() && all_objects(*base.if_array()) &&
       all_objects(*over.if_array())) {
-    return merged_keyed(name, key, *base.if_array(), *over.if_array());
+    return merged_keyed(name, key, std::move(*base.if_array()), *over.if_array());
   }
   return over;
 }
 
 }  // namespace
 
-Value merge(const Value& base, const Value& over) {
+Value merge(Value base, const Value& over) {
   if (sets_nothing(over)) return base.is_null() ? over : base;
   if (base.is_null()) return merged_as("", Object(), over);
-  return merged_as("", base, over);
+  return merged_as("", std::move(base), over);
 }
 
 }  // namespace baton::plan

@@ -8,6 +8,6 @@ namespace baton::plan {
 // `over` on top of `base`. Objects merge member by member; containers, env, volumes … merge by
 // their key (merge.cpp has the table), every other list is replaced. What `over` leaves unset, or
 // sets to null, "", [] or {}, keeps the base; false and 0 count as set.
-text::json::Value merge(const text::json::Value& base, const text::json::Value& over);
+text::json::Value merge(text::json::Value base, const text::json::Value& over);
 
 }  // namespace baton::plan

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "control/plan/build.hpp"
+#include "control/plan/ca_bundle.hpp"
 #include "control/plan/combine.hpp"
 #include "control/plan/objects.hpp"
 #include "control/plan/picker.hpp"
@@ -38,7 +39,7 @@ void wish_for_ca_bundle(Build& build) {
   if (source.empty() || build.ns == build.settings().system_namespace) return;
   build.out.wishes.push_back({.kind = Wish::Kind::kCaBundle,
                               .ns = build.ns,
-                              .name = "global-ca-bundle",
+                              .name = std::string(kCaBundleCopy),
                               .dns_names = {},
                               .addresses = {},
                               .source = source});
@@ -90,12 +91,11 @@ Status fill(const ServiceView& observed, Plan& out, Stage& stage) {
       refuse(api::validate(out.merged, api::Completeness::kWhole))
           .with(fmt::format("after merging configs [{}]", fmt::join(out.applied_configs, ", "))));
   if (is_stopped(out.merged)) return {};
-  const Value merged = out.merged;
   Build build{.observed = observed,
-              .service = merged,
+              .service = out.merged,
               .picker_text = std::move(combined.picker_text),
-              .name = name_of(merged),
-              .ns = namespace_of(merged),
+              .name = name_of(out.merged),
+              .ns = namespace_of(out.merged),
               .out = out};
   BATON_TRY(add_children(build, stage));
   warn_of_useless_fields(build);
@@ -107,6 +107,11 @@ Status fill(const ServiceView& observed, Plan& out, Stage& stage) {
 bool is_stopped(const Value& service) {
   return equals_ignoring_case(
       service.string_at({"metadata", "annotations", "serving.kserve.io/stop"}), "true");
+}
+
+bool asks_for_probe(const Value& service) {
+  return equals_ignoring_case(service.string_at({"metadata", "annotations", kProbeAnnotation}),
+                              "true");
 }
 
 std::string_view reason(Stage stage) {

@@ -168,6 +168,8 @@ struct Plan {
   std::vector<Warning> warnings;
   // "Preset:kserve/kserve-config-llm-template", "UserRef:ns/name", in merge order.
   std::vector<std::string> applied_configs;
+  bool mounts_images =
+      false;  // the model comes as an image volume, which clusters before 1.35 lack
   std::optional<Group> group;  // with spec.router.route.group and a managed route
   // What the service's status.annotations lack: "serving.kserve.io/config-llm-template" -> the full
   // name in use. Once written, a later prefix does not change the service's presets.
@@ -207,6 +209,10 @@ Attempt attempt(const ServiceView& observed);
 
 // Whether the service carries the annotation serving.kserve.io/stop: "true".
 bool is_stopped(const Value& service);
+
+// Whether it carries baton.dev/probe: "true": one token is to be sent through it now and then.
+inline constexpr std::string_view kProbeAnnotation = "baton.dev/probe";
+bool asks_for_probe(const Value& service);
 
 // The same for those who want the whole or nothing.
 // kInvalid: the service or its merge is wrong; the message names the JSON pointer, all findings

@@ -195,6 +195,7 @@ class Attachment {
 
   Status attach_image(const Uri& uri) {
     if (uri.scheme == "oci+native" || settings().oci == Oci::kNative) {
+      build_.out.mounts_images = true;
       mount_image(uri.rest);
       return {};
     }
@@ -353,7 +354,7 @@ class Attachment {
                                      "StorageInitializerOverride"});
     }
     const Value args = *initializer.find("args");
-    initializer = merge(initializer, users_);
+    initializer = merge(std::move(initializer), users_);
     initializer["args"] = args;
     initializer.if_object()->erase("command");
   }

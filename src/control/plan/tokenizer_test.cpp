@@ -32,7 +32,7 @@ std::string in_template(std::string_view flag, std::string_view type) {
          ", '{plugins: [{type: " + std::string(type) + "}]}']}]}}}}";
 }
 
-TEST(Tokenizer, IsThereForAFieldOrAPluginThatNeedsIt) {
+TEST(Tokenizer, IsThereForAFieldOrAPluginThatNeedsIt) {  // llmisvc:G21
   EXPECT_TRUE(has_tokenizer("{router: {scheduler: {tokenizer: {}}}}"));
   for (const std::string_view type : {"token-producer", "precise-prefix-cache-scorer"}) {
     EXPECT_TRUE(has_tokenizer(inlined(type))) << type;
@@ -93,7 +93,7 @@ TEST(Tokenizer, IsCoveredByTheCertificate) {
   EXPECT_THAT(planned(v).wishes[0].dns_names, Not(Contains("s-tokenizer.ns.svc.cluster.local")));
 }
 
-TEST(Tokenizer, IsGoneWithWhatAskedForIt) {
+TEST(Tokenizer, IsGoneWithWhatAskedForIt) {  // llmisvc:G22
   EXPECT_FALSE(has_tokenizer("{router: {route: {}}}"));
   EXPECT_FALSE(has_tokenizer("{router: {scheduler: {pool: {ref: {name: p}}, tokenizer: {}}}}"));
   ServiceView stopped = view("{router: {scheduler: {tokenizer: {}}}}");

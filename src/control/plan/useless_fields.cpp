@@ -59,6 +59,19 @@ void warn_of_tracing(Build& build) {
   build.warn("/spec/tracing", "has no effect on engines without exporterEndpoint");
 }
 
+void warn_of_probe(Build& build, bool split) {
+  const std::string_view value =
+      build.service.string_at({"metadata", "annotations", kProbeAnnotation});
+  if (value.empty()) return;
+  const std::string pointer = "/metadata/annotations/baton.dev~1probe";
+  if (!asks_for_probe(build.service) && !equals_ignoring_case(value, "false")) {
+    build.warn(pointer,
+               fmt::format("has no effect: expected \"true\" or \"false\", is \"{}\"", value));
+  } else if (asks_for_probe(build.service) && !split) {
+    build.warn(pointer, "has no effect without /spec/prefill: there is no KV to transfer");
+  }
+}
+
 }  // namespace
 
 void warn_of_useless_fields(Build& build) {
@@ -69,6 +82,7 @@ void warn_of_useless_fields(Build& build) {
   warn_of_useless_router_fields(build);
   warn_of_model(build);
   warn_of_tracing(build);
+  warn_of_probe(build, prefill.has_value());
   const std::string_view criticality = build.service.string_at(
       {"metadata", "annotations", "internal.serving.kserve.io/model-criticality"});
   if (!criticality.empty()) {
