@@ -1,6 +1,7 @@
 // `baton controller`: keeps LLMInferenceServices of a Kubernetes cluster.
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
@@ -31,8 +32,10 @@
 namespace baton::cli {
 namespace {
 
+constexpr int kArenas = 2;
 constexpr Nanos kDrain = std::chrono::seconds(5);
 constexpr Nanos kWebhookStart = std::chrono::seconds(60);
+constexpr Nanos kDetailPause = std::chrono::seconds(3);
 constexpr Nanos kLook = Millis(200);  // how often the main thread looks after the others
 // The KServe controller's: while both are installed, only one of them writes.
 constexpr const char* kLease = "llminferenceservice-kserve-controller-manager";
@@ -169,8 +172,12 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
   while (!lost && !stop.wait_for(kLook, -1)) {
     if (leads && !reconciler) {
       pages.set_ready(false);
-      reconciler.emplace(reconcile::Reconciler::Deps{cluster, clock, registry},
-                         reconcile::Reconciler::Config{options.installation, options.workers});
+      reconciler.emplace(
+          reconcile::Reconciler::Deps{cluster, clock, registry},
+          reconcile::Reconciler::Config{options.installation,
+                                        options.workers,
+                                        kDetailPause,
+                                        {.send = reconcile::probe_by_http(clock, random)}});
       if (options.migration_timeout > 0) {
         migrator.emplace(
             cluster, clock,
@@ -248,6 +255,8 @@ Status run(const Options& options) {
 }  // namespace
 
 int run_controller(int argc, char** argv) {
+  // One arena a thread, as is the default, would keep what a burst needed once in each of dozens.
+  mallopt(M_ARENA_MAX, kArenas);
   Options options;
   auto& settings = options.installation.plan;
   settings.system_namespace = environment("POD_NAMESPACE", settings.system_namespace.c_str());

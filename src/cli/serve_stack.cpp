@@ -42,7 +42,9 @@ Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Option
   stack->reconciler_ = std::make_unique<reconcile::Reconciler>(
       reconcile::Reconciler::Deps{stack->cluster_, clock, stack->registry_},
       reconcile::Reconciler::Config{reconcile::Installation{options.settings, "", "inference", {}},
-                                    1});
+                                    1,
+                                    Nanos(0),
+                                    {.send = reconcile::probe_by_http(clock, stack->random_)}});
   return stack;
 }
 

@@ -160,6 +160,20 @@ TEST(ServeView, NamesTheContainerOnce) {
   EXPECT_EQ(view_of({}, {pod}).pods.at(0).detail, "container other: runs 'python3'");
 }
 
+TEST(ServeView, TellsWhatAProbeFound) {
+  auto service = parse(R"({"metadata":{"name":"s","namespace":"n"},"status":{"conditions":[
+    {"type":"KVTransferVerified","status":"Unknown","message":"m"}]}})");
+  const auto before = view_of({service}, {});
+  EXPECT_TRUE(changes({}, before).empty()) << "not known yet";
+  service["status"]["conditions"].if_array()->front()["status"] = "False";
+  const auto now = view_of({service}, {});
+  EXPECT_THAT(changes(before, now), ElementsAre("service n/s: probe failed: m"));
+  EXPECT_TRUE(changes(now, now).empty());
+  const auto file = *text::json::parse(status_file({}, now, {}));
+  EXPECT_EQ(text::json::dump(*file.find("services")->if_array()->front().find("kvTransfer")),
+            R"({"status":"False","message":"m"})");
+}
+
 TEST(ServeView, IsReadyWhenEveryServiceIsForItsCurrentGeneration) {
   const auto service = [](int seen) {
     auto out = parse(R"({"metadata":{"generation":2},"status":{"conditions":[

@@ -89,6 +89,10 @@ ServiceView service_view(const kube::Object& service) {
     out.reason = ready->string_at({"reason"});
     out.message = ready->string_at({"message"});
   }
+  if (const auto* told = kube::find_condition(service, "KVTransferVerified")) {
+    out.transfer = told->string_at({"status"});
+    out.transfer_message = told->string_at({"message"});
+  }
   return out;
 }
 
@@ -191,6 +195,13 @@ std::vector<std::string> changes(const StackView& before, const StackView& now) 
                                 service.reason, service.message.empty() ? "" : ": ",
                                 service.message));
     }
+    const bool told = known && old->transfer == service.transfer &&
+                      old->transfer_message == service.transfer_message;
+    if (!told && (service.transfer == "True" || service.transfer == "False")) {
+      out.push_back(fmt::format("service {}/{}: probe {}: {}", service.ns, service.name,
+                                service.transfer == "True" ? "passed" : "failed",
+                                service.transfer_message));
+    }
   }
   return out;
 }
@@ -210,6 +221,10 @@ std::string status_file(const Header& header, const StackView& view, const gatew
     entry["ready"] = service.ready;
     entry["reason"] = service.reason;
     entry["message"] = service.message;
+    if (!service.transfer.empty()) {
+      entry["kvTransfer"]["status"] = service.transfer;
+      entry["kvTransfer"]["message"] = service.transfer_message;
+    }
     out["services"].push_back(std::move(entry));
   }
   out["pods"] = Array{};

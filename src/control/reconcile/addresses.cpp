@@ -97,8 +97,7 @@ std::int64_t port_of(const Object& listener) {
   return port == nullptr ? 80 : port->if_int().value_or(80);
 }
 
-Result<Objects> listeners_of(const Object& gateway, const Object& parent,
-                             std::string_view wanted_scheme) {
+Result<Objects> listeners_of(const Object& gateway, const Object& parent) {
   static constexpr std::array<std::string_view, 3> kProtocols = {"HTTP", "HTTPS", "TLS"};
   const auto section = parent.string_at({"sectionName"});
   const auto where =
@@ -115,11 +114,6 @@ Result<Objects> listeners_of(const Object& gateway, const Object& parent,
     return invalid(fmt::format("{} has no HTTP listener '{}'", where, section));
   }
   if (out.empty()) return invalid(fmt::format("{} has no HTTP, HTTPS or TLS listener", where));
-  std::ranges::sort(out, {}, [&](const Object* listener) {
-    const auto scheme = scheme_of(*listener);
-    return std::tuple(!wanted_scheme.empty() && scheme != wanted_scheme, scheme != "https",
-                      listener->string_at({"name"}));
-  });
   return out;
 }
 
@@ -236,8 +230,7 @@ class Finder {
         return not_found(
             fmt::format("Gateway {} does not exist", text_of(parent, kube::namespace_of(route))));
       }
-      BATON_TRY_ASSIGN(const auto listeners,
-                       listeners_of(*gateway, parent, view_.installation.url_scheme));
+      BATON_TRY_ASSIGN(const auto listeners, listeners_of(*gateway, parent));
       for (const auto* listener : listeners) add_listener(route, *gateway, *listener);
     }
     return {};

@@ -95,9 +95,8 @@ std::uint64_t digest_beside(const Object& live, const Object& wanted) {
   const auto* number = wanted.find_path({"spec", "replicas"});
   const auto* there = live.find_path({"spec", "replicas"});
   if (number == nullptr || there == nullptr || *number != *there) return kube::digest(wanted);
-  Object open = wanted;
-  open["spec"].if_object()->erase("replicas");
-  return kube::digest(open);
+  static constexpr std::array<std::string_view, 2> kReplicas = {"spec", "replicas"};
+  return kube::digest_without(wanted, kReplicas);
 }
 
 }  // namespace
@@ -126,17 +125,24 @@ Object updated(const Object& live, const Object& wanted) {
 
 bool same_content(const Object& a, const Object& b) { return content(a) == content(b); }
 
+namespace {
+// Two children of one digest would only cost a look: an entry tells their contents apart.
+std::uint64_t digest_of(const kube::ObjectKey& key) {
+  return std::hash<std::string>{}(kube::to_string(key));
+}
+}  // namespace
+
 bool Ledger::has(std::string_view uid, const kube::ObjectKey& child, const Entry& entry) const {
   const std::lock_guard lock(mutex_);
   const auto service = entries_.find(uid);
   if (service == entries_.end()) return false;
-  const auto found = service->second.find(child);
+  const auto found = service->second.find(digest_of(child));
   return found != service->second.end() && found->second == entry;
 }
 
 void Ledger::put(std::string_view uid, const kube::ObjectKey& child, const Entry& entry) {
   const std::lock_guard lock(mutex_);
-  entries_[std::string(uid)][child] = entry;
+  entries_[std::string(uid)][digest_of(child)] = entry;
 }
 
 void Ledger::forget(std::string_view uid) {
@@ -168,7 +174,7 @@ Result<kube::SnapshotPtr> Applier::settled(const kube::ObjectKey& key, const Obj
 Result<kube::SnapshotPtr> Applier::apply(const Object& wanted) {
   BATON_TRY_ASSIGN(const auto key, kube::key_of(wanted));
   const auto context = kube::to_string(key);
-  const auto known = deps_.cache.get(key);
+  auto known = deps_.cache.get(key);
   if (known && controls(known->object) && !kube::is_deleting(known->object) &&
       deps_.ledger.has(kube::uid_of(service_), key,
                        {digest_beside(known->object, wanted), known->content})) {

@@ -28,7 +28,8 @@ class Ledger {
 
  private:
   mutable std::mutex mutex_;
-  std::map<std::string, std::map<kube::ObjectKey, Entry>, std::less<>> entries_;  // by service uid
+  // By the service's uid and the child's digest_of(): a key in full would be most of the entry.
+  std::map<std::string, std::map<std::uint64_t, Entry>, std::less<>> entries_;
 };
 
 // What was done, for events: "Created", "Updated", "Deleted".

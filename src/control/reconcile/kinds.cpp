@@ -143,11 +143,28 @@ Object trim_pool(const Object& object) {
   return out;
 }
 
+// Where a rule leads, and what is asked for there.
+Object trim_rule(const Object& rule) {
+  Object out = text::json::Object{};
+  out["backendRefs"] = only_each(items(rule, {"backendRefs"}), {"group", "kind", "name"});
+  for (const auto& match : items(rule, {"matches"})) {
+    Object kept = text::json::Object{};
+    if (const auto* path = match.find_path({"path", "value"})) kept["path"]["value"] = *path;
+    if (const auto& headers = items(match, {"headers"}); !headers.empty()) {
+      kept["headers"] = only_each(headers, {"name"});
+    }
+    out["matches"].push_back(std::move(kept));
+  }
+  return out;
+}
+
 Object trim_route(const Object& object) {
   Object out = with_annotations(object);
   if (const auto* spec = object.find("spec")) {
     out["spec"] = only(*spec, {"parentRefs", "hostnames"});
-    out["spec"]["rules"] = only_each(items(*spec, {"rules"}), {"matches", "backendRefs"});
+    for (const auto& rule : items(*spec, {"rules"})) {
+      out["spec"]["rules"].push_back(trim_rule(rule));
+    }
   }
   if (const auto* status = object.find("status")) out["status"] = *status;
   return out;

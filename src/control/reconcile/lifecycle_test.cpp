@@ -15,12 +15,6 @@ using ::testing::UnorderedElementsAre;
 
 class LifecycleTest : public ReconcileTest {
  protected:
-  void edit(const std::function<void(kube::Object&)>& change) {
-    auto object = service();
-    change(object);
-    const auto written = cluster_.update(object, kube::DryRun::kNo, soon());
-    ASSERT_TRUE(written) << written.error().message();
-  }
   void annotate(const char* key, const char* value) {
     edit([&](kube::Object& o) { o["metadata"]["annotations"][key] = value; });
   }
@@ -53,13 +47,6 @@ class LifecycleTest : public ReconcileTest {
           out.push_back(type.kind);
         }
       }
-    }
-    return out;
-  }
-  std::vector<std::string> events(const std::string& reason) {
-    std::vector<std::string> out;
-    for (const auto& event : cluster_.list({{"", "v1", "Event"}, "", {}}, soon())->items) {
-      if (event.string_at({"reason"}) == reason) out.emplace_back(event.string_at({"message"}));
     }
     return out;
   }

@@ -20,6 +20,9 @@ struct Remembered {
   // What the last pass wrote, and since when the cache is waited for.
   std::vector<kube::Expectation> expectations;
   Mono written_at{};
+  // When the status was written last; a change of details waits a while after that (held).
+  std::optional<Mono> status_written_at;
+  bool held = false;
   // The merged spec that the API server was asked about last, and its answer.
   std::uint64_t validated = 0;
   std::optional<Error> refusal;

@@ -88,6 +88,10 @@ Status MeteredCluster::remove(const kube::ObjectKey& key, const kube::Removal& h
   return counted("delete", inner_.remove(key, how, by));
 }
 
+Result<kube::ServerVersion> MeteredCluster::server_version(Deadline deadline) {
+  return counted("get", inner_.server_version(deadline));
+}
+
 Result<std::unique_ptr<kube::Watch>> MeteredCluster::watch(const kube::Query& query,
                                                            const kube::Version& from,
                                                            Deadline deadline) {

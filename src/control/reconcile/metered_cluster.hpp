@@ -39,6 +39,7 @@ class MeteredCluster final : public kube::Cluster {
   Result<kube::Object> apply(const kube::Object& object, const kube::ApplyAs& as,
                              Deadline deadline) override;
   Status remove(const kube::ObjectKey& key, const kube::Removal& how, Deadline deadline) override;
+  Result<kube::ServerVersion> server_version(Deadline deadline) override;
   Result<std::unique_ptr<kube::Watch>> watch(const kube::Query& query, const kube::Version& from,
                                              Deadline deadline) override;
 

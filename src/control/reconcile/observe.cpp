@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <functional>
 
+#include "control/plan/ca_bundle.hpp"
 #include "control/plan/child_name.hpp"
+#include "control/plan/live_kinds.hpp"
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/kinds.hpp"
 
@@ -185,7 +187,9 @@ plan::ServiceView Observation::view() const {
   out.service = service->object;
   out.configs = objects_of(configs);
   out.config_maps = objects_of(config_maps);
-  out.children = objects_of(children);
+  for (const auto& child : children) {
+    if (plan::reads_live(child->object.string_at({"kind"}))) out.children.push_back(child->object);
+  }
   out.accounts = objects_of(accounts);
   out.secrets = objects_of(secrets);
   out.peers = objects_of(peers);
@@ -269,6 +273,15 @@ Result<Observation> observe(const kube::Cache& cache, ConfigMapReader& config_ma
     out.config_maps.push_back(config);
   }
   out.installation.plan.serves_x_pools = cache.serves(kOldPool);
+
+  // Authorities that initializers trust: the original, and the namespace's copy.
+  const auto& bundle = out.installation.plan.storage.ca_bundle_config_map;
+  if (!bundle.empty() && ns != system) {
+    for (const auto& key : {kube::ObjectKey{kConfigMap, system, bundle},
+                            kube::ObjectKey{kConfigMap, ns, std::string(plan::kCaBundleCopy)}}) {
+      if (auto map = cache.get(key)) out.config_maps.push_back(std::move(map));
+    }
+  }
 
   out.configs = cache.list(kServiceConfig, ns);
   if (ns != system) append(out.configs, cache.list(kServiceConfig, system));

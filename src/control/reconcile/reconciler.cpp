@@ -52,14 +52,20 @@ Reconciler::Reconciler(Deps deps, Config config)
       queue_(deps.clock),
       cache_(deps.cluster, deps.clock),
       config_maps_(deps.cluster, cache_),
-      secrets_(deps.cluster, deps.clock) {
+      secrets_(deps.cluster, deps.clock),
+      versions_(deps.cluster, deps.clock) {
+  if (config_.probe.send) {
+    prober_ = std::make_unique<Prober>(config_.probe, deps.clock, deps.registry,
+                                       [this](const std::string& key) { queue_.add(key); });
+  }
   for (auto& kind : followed_kinds()) {
     cache_.follow(std::move(kind), [this](const kube::SnapshotPtr& before,
                                           const kube::SnapshotPtr& now) { tell(before, now); });
   }
-  deps_.registry.gauge_callback("baton_controller_queue_depth",
-                                "Services and configurations that are due or being looked at.", {},
-                                [this] { return static_cast<double>(queue_.depth()); });
+  deps_.registry.gauge_callback(
+      "baton_controller_queue_depth",
+      "Services and configurations that are due or being looked at, or whose new status waits.", {},
+      [this] { return static_cast<double>(queue_.depth()) + static_cast<double>(held_.load()); });
   deps_.registry.gauge_callback("baton_controller_cache_objects", "Objects in the cache.", {},
                                 [this] { return static_cast<double>(cache_.size()); });
   for (int i = 0; i < config_.workers; ++i) workers_.emplace_back([this] { work(); });
@@ -69,6 +75,7 @@ Reconciler::~Reconciler() {
   stopping_ = true;
   queue_.close();
   for (auto& worker : workers_) worker.join();
+  prober_.reset();
   cache_.stop();
 }
 
@@ -118,15 +125,30 @@ Status Reconciler::reconcile(const std::string& key) {
   const auto slash = key.find('/');
   const auto service = cache_.get({kService, key.substr(0, slash), key.substr(slash + 1)});
   if (!service) {
+    if (memory_.of(key).held) --held_;
     memory_.forget(key);
+    if (prober_) prober_->forget(key);
     return {};
   }
   const auto started = deps_.clock.now();
   const auto cpu = cpu_seconds();
-  const ServicePass::Deps deps{deps_.cluster, cache_,       deps_.clock, recorder_,
-                               ledger_,       config_maps_, secrets_};
-  ServicePass pass(deps, config_.installation, memory_.of(key), deadline);
+  const ServicePass::Deps deps{
+      .cluster = deps_.cluster,
+      .cache = cache_,
+      .clock = deps_.clock,
+      .recorder = recorder_,
+      .ledger = ledger_,
+      .config_maps = config_maps_,
+      .secrets = secrets_,
+      .versions = versions_,
+      .prober = prober_.get(),
+      .detail_pause = config_.detail_pause,
+  };
+  auto& memory = memory_.of(key);
+  const bool held = memory.held;
+  ServicePass pass(deps, config_.installation, memory, deadline);
   const auto done = pass.run(service);
+  held_ += static_cast<int>(memory.held) - static_cast<int>(held);
   metrics_->seconds.observe(seconds(deps_.clock.now() - started));
   metrics_->cpu.add(cpu_seconds() - cpu);
   (done ? metrics_->passes : metrics_->errors).add();

@@ -10,9 +10,11 @@
 
 #include "base/observe/metrics.hpp"
 #include "control/reconcile/apply.hpp"
+#include "control/reconcile/image_volumes.hpp"
 #include "control/reconcile/installation.hpp"
 #include "control/reconcile/memory.hpp"
 #include "control/reconcile/observe.hpp"
+#include "control/reconcile/prober.hpp"
 #include "control/reconcile/recorder.hpp"
 #include "control/reconcile/tls_secret.hpp"
 #include "net/kube/work_queue.hpp"
@@ -31,6 +33,11 @@ class Reconciler {
   struct Config {
     Installation installation;
     int workers = 1;  // 0: none, somebody else calls reconcile()
+    // A status that tells only more of what it told (is_detail) waits so long after the last one:
+    // parts report one after the other, and each would be a write.
+    Nanos detail_pause = Nanos(0);
+    // How services with baton.dev/probe are probed; null: not at all. Its timings may be shortened.
+    Prober::Config probe = {};
   };
   // Starts following; the workers begin when everything was listed once.
   Reconciler(Deps deps, Config config);
@@ -61,6 +68,9 @@ class Reconciler {
   kube::Cache cache_;
   ConfigMapReader config_maps_;
   SecretKeeper secrets_;
+  VersionReader versions_;
+  std::unique_ptr<Prober> prober_;
+  std::atomic<int> held_ = 0;  // services whose new status waits
   std::atomic<bool> stopping_ = false;
   std::vector<std::thread> workers_;
 };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/core/log.hpp"
 #include "net/kube/object.hpp"
 
@@ -24,6 +26,8 @@ kube::Object identity(const kube::Object& object) {
 Recorder::Recorder(kube::Cluster& cluster, const Clock& clock, observe::Registry& registry,
                    Write write)
     : events_(cluster, clock, "llminferenceservice-controller"),
+      clock_(clock),
+      turns_at_(clock.now()),
       dropped_(registry.counter("baton_controller_events_dropped_total",
                                 "Events that were logged but not written: too many waited.")) {
   if (write == Write::kLater) writer_ = std::thread([this] { this->write(); });
@@ -61,10 +65,18 @@ void Recorder::record(const kube::Object& about, EventType type, std::string_vie
   changed_.notify_one();
 }
 
+Nanos Recorder::turn(Mono now) {
+  turns_ = std::min(kEventBurst, turns_ + seconds(now - turns_at_) * kEventsPerSecond) - 1;
+  turns_at_ = now;
+  const std::chrono::duration<double> wait(std::max(0.0, -turns_ / kEventsPerSecond));
+  return std::chrono::duration_cast<Nanos>(wait);
+}
+
 void Recorder::write() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
+    if (!closed_) changed_.wait_for(lock, turn(clock_.now()), [this] { return closed_; });
     if (closed_) return;
     const Waiting next = std::move(waiting_.front());
     waiting_.pop_front();

@@ -19,6 +19,10 @@ using kube::EventType;
 // Events that wait to be written; further ones are only logged. As client-go's maxQueuedEvents.
 inline constexpr std::size_t kMaxWaitingEvents = 1000;
 
+// Written a second, after a first burst: in a storm the server has better things to do.
+inline constexpr double kEventsPerSecond = 20;
+inline constexpr double kEventBurst = 100;
+
 // Repeats of an event raise its count, many alike become one series, and no service can flood the
 // server (net/kube/event_correlator.hpp); every one of them is logged. Thread-safe.
 class Recorder {
@@ -41,8 +45,13 @@ class Recorder {
     std::string reason, message;
   };
   void write();
+  // How long the next event waits for its turn. Of the writer's thread.
+  Nanos turn(Mono now);
 
   kube::EventRecorder events_;
+  const Clock& clock_;
+  double turns_ = kEventBurst;
+  Mono turns_at_;
   observe::Counter& dropped_;
   std::mutex mutex_;  // guards the two below
   std::deque<Waiting> waiting_;

@@ -52,6 +52,25 @@ TEST_F(RecorderTest, TooManyWaitingAreLoggedOnlyAndCounted) {
   }
 }
 
+// A burst comes at once, what is beyond it at kEventsPerSecond.
+TEST_F(RecorderTest, AStormIsWrittenSlowly) {
+  const auto watch =
+      *cluster_.watch({kEvent, "", {}}, cluster_.list({kEvent, "", {}}, soon())->version, soon());
+  Recorder recorder(cluster_, clock_, registry_, Recorder::Write::kLater);
+  const auto began = clock_.now();
+  const int count = static_cast<int>(kEventBurst) + 10;
+  for (int i = 0; i < count; ++i) {
+    auto about = about_;
+    about["metadata"]["uid"] = std::to_string(i);  // or the correlator would drop some
+    recorder.record(about, EventType::kNormal, "Many", std::to_string(i));
+  }
+  for (int i = 0; i < count; ++i) {
+    const auto event = watch->next(soon());
+    ASSERT_TRUE(event && *event) << i;
+  }
+  EXPECT_GT(clock_.now() - began, Millis(9000 / static_cast<int>(kEventsPerSecond)));
+}
+
 TEST_F(RecorderTest, RepeatsOfEventsAreNoWritesToTheMeter) {
   MeteredCluster metered(cluster_, registry_);
   Recorder recorder(metered, clock_, registry_, Recorder::Write::kAtOnce);

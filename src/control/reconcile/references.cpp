@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "control/plan/ca_bundle.hpp"
+#include "control/plan/child_name.hpp"
 #include "control/plan/presets.hpp"
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/installation.hpp"
@@ -111,6 +113,11 @@ class Concern {
       return;
     }
     keys_.insert(owner_key(map));
+    // Everybody's initializers trust the one, those of the namespace the other.
+    if (is_ca_bundle(map)) add_all();
+    if (kube::name_of(map) == plan::kCaBundleCopy) {
+      add_if(kube::namespace_of(map), [](const Object&) { return true; });
+    }
     const auto refers = [&](const Object& one) {
       return one.string_at({"spec", "router", "scheduler", "config", "ref", "name"}) ==
              kube::name_of(map);
@@ -201,6 +208,14 @@ class Concern {
   void child(const Object& object) { keys_.insert(owner_key(object)); }
 
  private:
+  bool is_ca_bundle(const Object& map) const {
+    const auto& system = settings_.system_namespace;
+    if (kube::namespace_of(map) != system) return false;
+    const auto config = cache_.get({kConfigMap, system, std::string(kInstallationConfigMap)});
+    if (!config) return kube::name_of(map) == settings_.storage.ca_bundle_config_map;
+    const auto read = plan::read_settings(config->object, settings_);
+    return read && kube::name_of(map) == read->storage.ca_bundle_config_map;
+  }
   // What the system namespace holds is for everybody.
   std::string_view scope_of(const Object& object) const {
     const auto ns = kube::namespace_of(object);
@@ -242,6 +257,29 @@ bool is_routable(const Object& service) {
     if (ready == nullptr || ready->if_int().value_or(0) <= 0) return false;
   }
   return true;
+}
+
+bool is_in_use_by_group(const kube::Cache& cache, const Object& service) {
+  if (group_of(service).empty()) return false;
+  const auto name = kube::name_of(service);
+  const std::string pool(
+      or_else(service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"}),
+              plan::child_name(name, "-inference-pool")));
+  const auto workload = plan::child_name(name, "-kserve-workload-svc");
+  for (const auto& peer : cache.list(kService, kube::namespace_of(service))) {
+    if (kube::is_deleting(peer->object) || kube::uid_of(peer->object) == kube::uid_of(service)) {
+      continue;
+    }
+    for (const auto& route : cache.controlled(kRoute, kube::uid_of(peer->object))) {
+      for (const auto& rule : items(route->object, {"spec", "rules"})) {
+        for (const auto& backend : items(rule, {"backendRefs"})) {
+          const auto to = backend.string_at({"name"});
+          if (to == pool || to == workload) return true;
+        }
+      }
+    }
+  }
+  return false;
 }
 
 bool uses_config(const Object& service, std::string_view config_name,

@@ -16,6 +16,9 @@ std::set<std::string> concerned(const kube::Cache& cache, const plan::Settings& 
 
 std::string service_key(const kube::Object& object);
 
+// Whether a living member of the service's group still sends requests to what the service owns.
+bool is_in_use_by_group(const kube::Cache& cache, const kube::Object& service);
+
 // Whether its traffic group may send requests to it. Controller reference 4.7.
 bool is_routable(const kube::Object& service);
 

@@ -182,6 +182,10 @@ Status Rehearsal::remove(const ObjectKey& key, const kube::Removal&, Deadline de
   return {};
 }
 
+Result<kube::ServerVersion> Rehearsal::server_version(Deadline deadline) {
+  return server_.server_version(deadline);
+}
+
 Result<std::unique_ptr<kube::Watch>> Rehearsal::watch(const kube::Query&, const kube::Version&,
                                                       Deadline) {
   return std::unique_ptr<kube::Watch>(std::make_unique<SilentWatch>());

@@ -45,6 +45,7 @@ class Rehearsal final : public kube::Cluster {
   Result<kube::Object> patch(const kube::ObjectKey& key, const kube::Object& merge_patch,
                              kube::DryRun dry_run, Deadline deadline) override;
   Status remove(const kube::ObjectKey& key, const kube::Removal& how, Deadline deadline) override;
+  Result<kube::ServerVersion> server_version(Deadline deadline) override;
   // Tells nothing until it is closed.
   Result<std::unique_ptr<kube::Watch>> watch(const kube::Query& query, const kube::Version& from,
                                              Deadline deadline) override;

@@ -7,6 +7,7 @@
 
 #include "base/core/log.hpp"
 #include "control/plan/child_name.hpp"
+#include "control/reconcile/ca_bundle.hpp"
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/references.hpp"
@@ -53,32 +54,6 @@ std::string describe(const Object& object) {
   return fmt::format("{} {}", object.string_at({"kind"}), kube::name_of(object));
 }
 
-// Whether a living member of the group still sends requests to what `service` owns.
-bool is_in_use_by_group(const kube::Cache& cache, const Object& service) {
-  const auto group = or_else(service.string_at({"spec", "router", "route", "group"}),
-                             service.string_at({"status", "router", "group", "name"}));
-  if (group.empty()) return false;
-  const auto name = kube::name_of(service);
-  const auto pool =
-      or_else(service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"}),
-              plan::child_name(name, "-inference-pool"));
-  const auto workload = plan::child_name(name, "-kserve-workload-svc");
-  for (const auto& peer : cache.list(kService, kube::namespace_of(service))) {
-    if (kube::is_deleting(peer->object) || kube::uid_of(peer->object) == kube::uid_of(service)) {
-      continue;
-    }
-    for (const auto& route : cache.controlled(kRoute, kube::uid_of(peer->object))) {
-      for (const auto& rule : items(route->object, {"spec", "rules"})) {
-        for (const auto& backend : items(rule, {"backendRefs"})) {
-          const auto to = backend.string_at({"name"});
-          if (to == pool || to == workload) return true;
-        }
-      }
-    }
-  }
-  return false;
-}
-
 kube::Condition presets(std::string_view status, std::string_view reason,
                         std::string_view message) {
   return {"PresetsCombined", std::string(status), std::string(reason), std::string(message), ""};
@@ -110,7 +85,10 @@ Result<std::optional<Nanos>> ServicePass::run(const kube::SnapshotPtr& service) 
   }
   BATON_TRY_ASSIGN(const auto seen,
                    observe(deps_.cache, deps_.config_maps, base_, fresh, deadline_));
-  const auto fingerprint = seen.fingerprint();
+  // A new verdict is a change like any other.
+  const auto fingerprint =
+      seen.fingerprint() ^
+      (deps_.prober == nullptr ? 0 : deps_.prober->revision(service_key(fresh->object)));
   if (memory_.settled == fingerprint) return std::optional<Nanos>();
   memory_.settled.reset();
 
@@ -138,7 +116,9 @@ Result<std::optional<Nanos>> ServicePass::run(const kube::SnapshotPtr& service) 
                         .plan = attempt.plan,
                         .children = std::move(children),
                         .router = router,
-                        .addresses = std::move(addresses)};
+                        .addresses = addresses,
+                        .image_volumes = image_volumes(attempt.plan),
+                        .transfer = transfer(seen, router, addresses)};
   const bool wrote = !memory_.expectations.empty();
   BATON_TRY(write_status(fresh->object, outcome));
   if (outcome.failure) {
@@ -187,18 +167,20 @@ std::optional<Error> ServicePass::validate(const plan::Plan& plan) {
   auto& metadata = probe["metadata"];
   metadata["generateName"] = plan::child_name(kube::name_of(plan.merged), "-validation-");
   metadata["namespace"] = kube::namespace_of(plan.merged);
-  for (const auto* member : {"labels", "annotations"}) {
-    if (const auto* value = plan.merged.find_path({"metadata", member})) metadata[member] = *value;
-  }
+  const auto copy = [&](std::string_view member) {
+    const auto* value = plan.merged.find_path({"metadata", member});
+    if (value != nullptr) metadata[member] = *value;
+  };
+  copy("annotations");
   if (auto* annotations = metadata.find("annotations")) {
     annotations->if_object()->erase("kubectl.kubernetes.io/last-applied-configuration");
   }
-  probe["spec"] = *plan.merged.find("spec");
+  const auto& spec = *plan.merged.find("spec");
   // The server took its labels when it stored the service itself.
-  auto asked = probe;
-  asked["metadata"].if_object()->erase("labels");
-  const auto digest = kube::digest(asked);
+  const auto digest = kube::digest(probe) + 31 * kube::digest(spec);
   if (memory_.validated == digest) return memory_.refusal;
+  copy("labels");
+  probe["spec"] = spec;
   const auto made = deps_.cluster.create(probe, kube::DryRun::kYes, deadline_);
   if (!made && made.error().code() != Code::kInvalid) return made.error();
   memory_.validated = digest;
@@ -289,27 +271,6 @@ std::optional<StepFailure> ServicePass::apply(const Observation& seen, const pla
   return failure;
 }
 
-// The copy is the namespace's: other services use it too, so it has no owner and stays.
-Status ServicePass::copy_ca_bundle(const plan::Wish& wish, const std::string& system) {
-  BATON_TRY_ASSIGN(const auto source,
-                   deps_.cluster.get({kConfigMap, system, wish.source}, deadline_));
-  Object copy;
-  copy["apiVersion"] = "v1";
-  copy["kind"] = "ConfigMap";
-  copy["metadata"]["name"] = wish.name;
-  copy["metadata"]["namespace"] = wish.ns;
-  copy["data"] = has(source, {"data"}) ? *source.find("data") : Object(text::json::Object{});
-  const auto live = deps_.cluster.get({kConfigMap, wish.ns, wish.name}, deadline_);
-  if (!live && live.error().code() != Code::kNotFound) return live.error();
-  if (!live) {
-    BATON_TRY(deps_.cluster.create(copy, kube::DryRun::kNo, deadline_));
-  } else if (!has(*live, {"data"}) || *live->find("data") != *copy.find("data")) {
-    copy["metadata"]["resourceVersion"] = live->string_at({"metadata", "resourceVersion"});
-    BATON_TRY(deps_.cluster.update(copy, kube::DryRun::kNo, deadline_));
-  }
-  return {};
-}
-
 Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan::Wish& wish) {
   switch (wish.kind) {
     case plan::Wish::Kind::kTlsSecret: {
@@ -335,9 +296,47 @@ Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan
       return {};
     }
     case plan::Wish::Kind::kCaBundle:
-      return copy_ca_bundle(wish, seen.installation.plan.system_namespace);
+      return copy_ca_bundle({deps_.cluster, deps_.cache, deps_.ledger}, wish,
+                            seen.installation.plan.system_namespace, deadline_);
   }
   return {};
+}
+
+std::optional<kube::Condition> ServicePass::image_volumes(const plan::Plan& plan) const {
+  if (!plan.mounts_images) return std::nullopt;
+  const auto server = deps_.versions.read(deadline_);
+  return server ? image_volume_problem(*server) : std::nullopt;
+}
+
+// What the prober knows. It is asked only for what is Ready: everything else has a reason already.
+std::optional<kube::Condition> ServicePass::transfer(const Observation& seen,
+                                                     const RouterView& router,
+                                                     const std::vector<Address>& addresses) {
+  if (deps_.prober == nullptr) return std::nullopt;
+  const auto& service = seen.service->object;
+  const auto key = service_key(service);
+  if (!plan::asks_for_probe(service) || plan::is_stopped(service) ||
+      !has(router.merged, {"spec", "prefill"})) {
+    deps_.prober->forget(key);
+    return std::nullopt;
+  }
+  const auto unknown = [](std::string_view reason, std::string_view why) {
+    return kube::Condition{std::string(kTransferCondition), "Unknown", std::string(reason),
+                           std::string(why), "Info"};
+  };
+  const auto target = probe_target(router, addresses);
+  if (!kube::condition_is(service, "Ready", "True") || !target) {
+    deps_.prober->forget(key);
+    return unknown("NotReady", "probed once the service is Ready and has an address of its own");
+  }
+  std::uint64_t pods = static_cast<std::uint64_t>(kube::generation_of(service));
+  for (const auto& pod : seen.pods) {
+    pods += std::hash<std::string>{}(std::string(kube::uid_of(pod->object)) +
+                                     std::string(pod->object.string_at({"status", "podIP"})));
+  }
+  auto verdict = deps_.prober->verdict(key, *target, pods);
+  return verdict ? std::move(verdict)
+                 : unknown("Probing", "the answer to the first probe is awaited");
 }
 
 // What the status is made from: the cache's view, and what this pass has written since.
@@ -368,8 +367,16 @@ Status ServicePass::write_status(const Object& service, const Outcome& outcome) 
   Object next = service;
   next["status"] = service_status(outcome, deps_.clock.wall());
   const auto* before = service.find("status");
+  memory_.held = false;
   if (before != nullptr && *before == *next.find("status")) {
     tell_warnings(service, outcome.plan);
+    return {};
+  }
+  const auto now = deps_.clock.now();
+  const auto due = memory_.status_written_at.value_or(Mono::min()) + deps_.detail_pause;
+  if (now < due && !outcome.failure && is_detail(service, next)) {
+    memory_.held = true;
+    again_ = std::min(again_.value_or(Nanos::max()), Nanos(due - now));
     return {};
   }
   auto written = deps_.cluster.update_status(next, deadline_);
@@ -381,6 +388,7 @@ Status ServicePass::write_status(const Object& service, const Outcome& outcome) 
     }
     return std::move(written).error();
   }
+  memory_.status_written_at = deps_.clock.now();
   remember({kube::written(*written)});
   tell(service, next, outcome);
   return {};
@@ -448,6 +456,7 @@ Status ServicePass::change_finalizer(const Object& service, Finalizer what) {
 // The ClusterRoleBinding cannot be owned by a namespaced service: it goes by hand, found by name.
 // The rest follows the service. Nothing here needs the configurations.
 Result<std::optional<Nanos>> ServicePass::finalize(const Object& service) {
+  if (deps_.prober != nullptr) deps_.prober->forget(service_key(service));
   if (!has_finalizer(service, kFinalizer)) return std::optional<Nanos>();
   if (is_in_use_by_group(deps_.cache, service)) {
     Object next = service;

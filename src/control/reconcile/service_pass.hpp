@@ -6,8 +6,10 @@
 
 #include "control/reconcile/apply.hpp"
 #include "control/reconcile/finalizers.hpp"
+#include "control/reconcile/image_volumes.hpp"
 #include "control/reconcile/memory.hpp"
 #include "control/reconcile/observe.hpp"
+#include "control/reconcile/prober.hpp"
 #include "control/reconcile/recorder.hpp"
 #include "control/reconcile/service_status.hpp"
 #include "control/reconcile/tls_secret.hpp"
@@ -26,6 +28,9 @@ class ServicePass {
     Ledger& ledger;
     ConfigMapReader& config_maps;
     SecretKeeper& secrets;
+    VersionReader& versions;
+    Prober* prober;      // null: nothing is probed
+    Nanos detail_pause;  // Reconciler::Config
   };
   ServicePass(const Deps& deps, const Installation& base, Remembered& memory, Deadline deadline)
       : deps_(deps), base_(base), memory_(memory), deadline_(deadline) {}
@@ -50,7 +55,9 @@ class ServicePass {
   std::optional<StepFailure> remove_unplanned(Applier& applier, const Observation& seen,
                                               const plan::Plan& plan, Step limit);
   Status fulfil(Applier& applier, const Observation& seen, const plan::Wish& wish);
-  Status copy_ca_bundle(const plan::Wish& wish, const std::string& system);
+  std::optional<kube::Condition> image_volumes(const plan::Plan& plan) const;
+  std::optional<kube::Condition> transfer(const Observation& seen, const RouterView& router,
+                                          const std::vector<Address>& addresses);
   RouterView router_view(const Observation& seen, const kube::Object& merged) const;
   Status write_status(const kube::Object& service, const Outcome& outcome);
   void tell(const kube::Object& before, const kube::Object& after, const Outcome& outcome);

@@ -9,6 +9,9 @@
 #include "control/plan/child_name.hpp"
 #include "control/reconcile/conditions.hpp"
 #include "control/reconcile/fields.hpp"
+#include "control/reconcile/image_volumes.hpp"
+#include "control/reconcile/references.hpp"
+#include "control/reconcile/transfer_proof.hpp"
 
 namespace baton::reconcile {
 
@@ -151,6 +154,8 @@ class Writer {
     } else if (outcome_.combined) {
       put_workload_conditions();
       put_router();
+      put_or_remove(kImageVolumeCondition, outcome_.image_volumes);
+      put_or_remove(kTransferCondition, outcome_.transfer);
       if (outcome_.failure) conditions_.set(failed(*outcome_.failure));
     }
     if (outcome_.stopped || outcome_.combined) {
@@ -177,11 +182,18 @@ class Writer {
     if (auto* members = status_.if_object()) members->erase(member);
   }
 
+  void put_or_remove(std::string_view type, const std::optional<Condition>& condition) {
+    condition ? conditions_.set(*condition) : conditions_.remove(type);
+  }
+
   void put_stopped() {
     for (const auto type : kStopped) {
       conditions_.set(part(type, "Stopped", "Service is stopped"));
     }
-    for (const auto type : {"ScalingReady", "PrefillScalingReady", "GroupReady", "GroupDegraded"}) {
+    for (const auto type :
+         {std::string_view("ScalingReady"), std::string_view("PrefillScalingReady"),
+          std::string_view("GroupReady"), std::string_view("GroupDegraded"), kImageVolumeCondition,
+          kTransferCondition}) {
       conditions_.remove(type);
     }
     for (const auto member : {"router", "addresses", "url", "workloads"}) erase(member);
@@ -314,6 +326,26 @@ Object service_status(const Outcome& outcome, Wall now) {
   status["conditions"] = std::move(conditions).take();
   status["observedGeneration"] = kube::generation_of(outcome.service);
   return status;
+}
+
+bool is_detail(const Object& before, const Object& after) {
+  const auto rest = [](const Object& service) {
+    const auto* status = service.find("status");
+    Object out = status == nullptr ? Object() : *status;
+    if (auto* members = out.if_object()) {
+      for (const auto member : {"conditions", "workloads"}) members->erase(member);
+    }
+    return out;
+  };
+  const auto told = [](const Object& service, std::string_view type) {
+    const auto* found = kube::find_condition(service, type);
+    return found == nullptr ? std::string_view() : found->string_at({"status"});
+  };
+  for (const std::string_view type :
+       {std::string_view("Ready"), std::string_view("PresetsCombined"), kTransferCondition}) {
+    if (told(before, type) != told(after, type)) return false;
+  }
+  return is_routable(before) == is_routable(after) && rest(before) == rest(after);
 }
 
 std::string false_conditions(const Object& service) {

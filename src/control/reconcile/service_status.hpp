@@ -24,9 +24,16 @@ struct Outcome {
   Objects children;  // live
   RouterView router;
   std::vector<Address> addresses;
+  // Conditions that are there only while they have something to say: nullopt removes them.
+  std::optional<kube::Condition> image_volumes = {};
+  std::optional<kube::Condition> transfer = {};  // no part of Ready
 };
 
 kube::Object service_status(const Outcome& outcome, Wall now);
+
+// Whether the new status differs from the old one only in conditions other than Ready and in
+// numbers of replicas, and changes nothing that others act on.
+bool is_detail(const kube::Object& before, const kube::Object& after);
 
 // The names of conditions that are False, "Ready" left out; for the event of an unready service.
 std::string false_conditions(const kube::Object& service);

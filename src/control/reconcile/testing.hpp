@@ -7,6 +7,8 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <set>
 
 #include "base/text/yaml.hpp"
 #include "control/reconcile/kinds.hpp"
@@ -31,6 +33,12 @@ class TroubledCluster final : public kube::Cluster {
   std::function<Status(std::string_view verb, const kube::Object& object)> trouble;
   // Called before each event is written.
   std::function<void()> on_event;
+  std::optional<kube::ServerVersion> version;  // instead of the store's own
+  // Kinds that the server does not have; "version": it does not tell that.
+  void leave_out(std::set<std::string, std::less<>> kinds) {
+    const std::lock_guard lock(mutex_);
+    unserved_ = std::move(kinds);
+  }
   std::map<std::string, int, std::less<>> count;
   int writes() const {
     int out = 0;
@@ -42,9 +50,11 @@ class TroubledCluster final : public kube::Cluster {
 
   Result<kube::Object> get(const kube::ObjectKey& key, Deadline deadline) override {
     ++count["get"];
+    BATON_TRY(served(key.type.kind));
     return inner_.get(key, deadline);
   }
   Result<kube::List> list(const kube::Query& query, Deadline deadline) override {
+    BATON_TRY(served(query.type.kind));
     return inner_.list(query, deadline);
   }
   Result<kube::Object> create(const kube::Object& object, kube::DryRun dry_run,
@@ -72,12 +82,21 @@ class TroubledCluster final : public kube::Cluster {
     BATON_TRY(before("delete", kube::Object()));
     return inner_.remove(key, how, deadline);
   }
+  Result<kube::ServerVersion> server_version(Deadline deadline) override {
+    BATON_TRY(served("version"));
+    return version ? *version : inner_.server_version(deadline);
+  }
   Result<std::unique_ptr<kube::Watch>> watch(const kube::Query& query, const kube::Version& from,
                                              Deadline deadline) override {
     return inner_.watch(query, from, deadline);
   }
 
  private:
+  Status served(std::string_view kind) const {
+    const std::lock_guard lock(mutex_);
+    if (!unserved_.contains(kind)) return {};
+    return not_found("the server has no kind " + std::string(kind));
+  }
   Status before(std::string_view verb, const kube::Object& object) {
     // Events about services are not what is counted.
     if (object.string_at({"kind"}) == "Event") {
@@ -85,10 +104,13 @@ class TroubledCluster final : public kube::Cluster {
       return {};
     }
     ++count[std::string(verb)];
+    BATON_TRY(served(object.string_at({"kind"})));
     return trouble ? trouble(verb, object) : Status();
   }
 
   kube::MemoryCluster& inner_;
+  mutable std::mutex mutex_;
+  std::set<std::string, std::less<>> unserved_;  // followers look, too
 };
 
 class ReconcileTest : public ::testing::Test {
@@ -105,31 +127,48 @@ class ReconcileTest : public ::testing::Test {
     service["metadata"]["namespace"] = "default";
     create(service);
   }
-  kube::Object service() { return *cluster_.get({kService, "default", "storyteller"}, soon()); }
-  // A pass that knows everything that was written before it.
-  Status pass() {
-    catch_up();
-    return reconciler_.reconcile("default/storyteller");
+  kube::Object service(const char* name = "storyteller") {
+    return *cluster_.get({kService, "default", name}, soon());
   }
-  void catch_up() {
-    ASSERT_TRUE(reconciler_.cache().wait_synced(soon()));
+  void edit(const std::function<void(kube::Object&)>& change, const char* name = "storyteller") {
+    auto object = service(name);
+    change(object);
+    const auto written = cluster_.update(object, kube::DryRun::kNo, soon());
+    ASSERT_TRUE(written) << written.error().message();
+  }
+  std::vector<std::string> events(const std::string& reason) {
+    std::vector<std::string> out;
+    for (const auto& event : cluster_.list({{"", "v1", "Event"}, "", {}}, soon())->items) {
+      if (event.string_at({"reason"}) == reason) out.emplace_back(event.string_at({"message"}));
+    }
+    return out;
+  }
+  // A pass that knows everything that was written before it.
+  Status pass(const char* name = "storyteller") { return pass(reconciler_, name); }
+  Status pass(Reconciler& reconciler, const char* name = "storyteller") {
+    catch_up(reconciler);
+    return reconciler.reconcile(std::string("default/") + name);
+  }
+  void catch_up() { catch_up(reconciler_); }
+  void catch_up(Reconciler& reconciler) {
+    ASSERT_TRUE(reconciler.cache().wait_synced(soon()));
     for (const auto& kind : followed_kinds()) {
       const auto list = cluster_.list({kind.type, "", kind.labels}, soon());
       for (const auto& item : list->items) {
-        ASSERT_TRUE(reconciler_.cache().has_seen(kube::written(item), soon()));
+        ASSERT_TRUE(reconciler.cache().has_seen(kube::written(item), soon()));
       }
-      for (const auto& known : reconciler_.cache().list(kind.type, "")) {
+      for (const auto& known : reconciler.cache().list(kind.type, "")) {
         const auto key = *kube::key_of(known->object);
         if (!cluster_.get(key, soon())) {
-          ASSERT_TRUE(reconciler_.cache().has_seen(kube::removed(known->object), soon()));
+          ASSERT_TRUE(reconciler.cache().has_seen(kube::removed(known->object), soon()));
         }
       }
     }
   }
   // Passes until nothing changes any more.
-  void settle() {
+  void settle(const char* name = "storyteller") {
     for (int i = 0; i < 4; ++i) {
-      const auto done = pass();
+      const auto done = pass(name);
       EXPECT_TRUE(done) << done.error().message();
     }
   }

@@ -1,0 +1,136 @@
+// What a service costs: writes, requests, memory. Guards of what bench/controller measures.
+
+#include <numeric>
+
+#include "control/reconcile/recorder.hpp"
+#include "control/reconcile/testing.hpp"
+
+namespace baton::reconcile {
+namespace {
+
+// Bytes on the heap that a value holds beside itself, at least: capacities count as sizes.
+std::size_t heap_bytes(const kube::Object& value) {
+  const auto of_text = [](const std::string& text) {
+    return text.capacity() > std::string().capacity() ? text.capacity() + 1 : 0;
+  };
+  std::size_t out = 0;
+  if (const auto* text = value.if_string()) out += of_text(*text);
+  if (const auto* array = value.if_array()) {
+    out += array->size() * sizeof(kube::Object);
+    for (const auto& one : *array) out += heap_bytes(one);
+  }
+  if (const auto* object = value.if_object()) {
+    out += object->size() * sizeof(text::json::Member);
+    for (const auto& [key, one] : *object) out += of_text(key) + heap_bytes(one);
+  }
+  return out;
+}
+
+class CostTest : public ReconcileTest {
+ protected:
+  // Reports of Deployments, one after the other, each seen by a pass.
+  void report_one_by_one(Reconciler& reconciler, const char* truth) {
+    for (const auto* name : {"storyteller-kserve", "storyteller-kserve-prefill",
+                             "storyteller-kserve-router-scheduler"}) {
+      mark_available(name, truth);
+      EXPECT_TRUE(pass(reconciler));
+    }
+  }
+};
+
+TEST_F(CostTest, ReportsThatFollowOneAnotherAreOneStatusMore) {
+  observe::Registry registry;
+  Reconciler patient({troubled_, clock_, registry}, {Installation(), 0, std::chrono::hours(1)});
+  create_quickstart();
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 1);
+  const auto depth = [&] {
+    const auto text = registry.expose();
+    const std::string name = "\nbaton_controller_queue_depth ";
+    const auto at = text.find(name);
+    return at == std::string::npos ? -1 : std::stoi(text.substr(at + name.size()));
+  };
+  const int others = depth();
+  report_one_by_one(patient, "False");
+  EXPECT_EQ(troubled_.count["status"], 1) << "only details: they wait";
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing");
+  EXPECT_EQ(depth(), others + 1) << "and whoever waits for rest sees it";
+
+  // A change of the service is answered at once, with all that waited.
+  edit([](kube::Object& o) { o["spec"]["replicas"] = 3; });
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 2);
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "MinimumReplicasUnavailable");
+  EXPECT_EQ(depth(), others);
+  // So is what makes it ready.
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("router"); });
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 3);
+  mark_available("storyteller-kserve", "True");
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 3);
+  mark_available("storyteller-kserve-prefill", "True");
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 4);
+  EXPECT_TRUE(kube::condition_is(service(), "Ready", "True"));
+}
+
+TEST_F(CostTest, WhatWaitsIsWrittenWhenItsTimeComes) {
+  observe::Registry registry;
+  const Reconciler working({troubled_, clock_, registry}, {Installation(), 1, Millis(300)});
+  create_quickstart();
+  const auto deadline = soon();
+  const auto until = [&](const std::function<bool()>& holds) {
+    const auto from = cluster_.list({kService, "", {}}, soon())->version;
+    const auto watch = *cluster_.watch({kService, "", {}}, from, soon());
+    while (!holds()) {
+      ASSERT_FALSE(deadline.passed(clock_.now()));
+      (void)watch->next(deadline.earlier(Deadline::in(clock_, Millis(20))));
+    }
+  };
+  until([&] { return reason(service(), "SchedulerWorkloadReady") == "Progressing"; });
+  for (const auto* name : {"storyteller-kserve", "storyteller-kserve-prefill"}) {
+    mark_available(name, "False");
+  }
+  until([&] {
+    return reason(service(), "MainWorkloadReady") == "MinimumReplicasUnavailable" &&
+           reason(service(), "PrefillWorkloadReady") == "MinimumReplicasUnavailable";
+  });
+}
+
+TEST_F(CostTest, APassThatChangesNothingAsksNothing) {
+  create_quickstart();
+  settle();
+  const auto requests = [&] {
+    return std::accumulate(troubled_.count.begin(), troubled_.count.end(), 0,
+                           [](int sum, const auto& entry) { return sum + entry.second; });
+  };
+  const int before = requests();
+  edit([](kube::Object& o) { o["metadata"]["labels"]["touched"] = "yes"; });
+  settle();
+  EXPECT_EQ(requests(), before);
+}
+
+// The goal is 8 KB an object in the process, allocator and indices included.
+TEST_F(CostTest, LittleIsKeptOfEachObject) {
+  create_quickstart();
+  settle();
+  std::size_t objects = 0;
+  std::size_t bytes = 0;
+  for (const auto& kind : followed_kinds()) {
+    for (const auto& snapshot : reconciler_.cache().list(kind.type, "")) {
+      ++objects;
+      const auto size = sizeof(kube::Snapshot) + heap_bytes(snapshot->object);
+      RecordProperty(
+          std::string(kind.type.kind + "_" + std::string(kube::name_of(snapshot->object))),
+          static_cast<int>(size));
+      EXPECT_LT(size, 16U << 10) << kind.type.kind << " " << kube::name_of(snapshot->object);
+      bytes += size;
+    }
+  }
+  EXPECT_GT(objects, 15U);
+  EXPECT_LT(bytes / objects, 4U << 10);
+}
+
+}  // namespace
+}  // namespace baton::reconcile
