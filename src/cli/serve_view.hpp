@@ -30,7 +30,8 @@ struct ServiceView {
   std::string ns, name;
   bool ready = false;
   std::string reason, message;  // when not
-  // Of services with baton.dev/probe: "True", "False" or "Unknown", and what was seen; "" of others.
+  // Of services with baton.dev/probe: "True", "False" or "Unknown", and what was seen; "" of
+  // others.
   std::string transfer, transfer_message;
   friend bool operator==(const ServiceView&, const ServiceView&) = default;
 };

@@ -54,7 +54,7 @@ const text::json::Keep* RestCluster::keep_of(const Type& type) const {
   return found == config_.keep.end() ? &without_managed_fields() : &found->second;
 }
 
-Result<Object> RestCluster::write(const Type& type, ApiClient::Request request,
+Result<Object> RestCluster::write(const Type& type, const ApiClient::Request& request,
                                   std::string_view what, Deadline deadline) {
   BATON_TRY_ASSIGN(const auto answer, api_->send(request, deadline).with(what));
   const int status = answer.head.status;

@@ -67,7 +67,7 @@ class RestCluster final : public Cluster {
 
   const text::json::Keep* keep_of(const Type& type) const;
   // The object of a 2xx answer, the error of another one.
-  Result<Object> write(const Type& type, ApiClient::Request request, std::string_view doing,
+  Result<Object> write(const Type& type, const ApiClient::Request& request, std::string_view doing,
                        Deadline deadline);
   Result<Object> put(const Object& object, std::string_view subresource, DryRun dry_run,
                      Deadline deadline);
