@@ -1,0 +1,129 @@
+#include "net/zmtp/publisher.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "net/zmtp/socket.hpp"
+
+namespace baton::zmtp {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const SystemClock kClock;
+constexpr Nanos kPatience = std::chrono::seconds(30);
+
+// A peer of the publisher, served in the test's thread.
+class Client {
+ public:
+  Client(Role role, const http::Endpoint& at)
+      : peer_(*connect_to({"127.0.0.1", at.port}), role, kClock.now()) {}
+  explicit Client(Fd fd) : peer_(std::move(fd), Role::kSub, kClock.now()) {}
+
+  void send(const Message& message) { peer_.send(message); }
+  // The next message; empty when none comes in time or the connection ends.
+  Message receive() {
+    const auto until = kClock.now() + kPatience;
+    while (kClock.now() < until) {
+      auto message = peer_.next();
+      if (!message) return {};
+      if (*message) return **std::move(message);
+      auto polled = peer_.wanted();
+      ::poll(&polled, 1, 100);
+      if (!peer_.serve(polled.revents, kClock.now())) return {};
+    }
+    return {};
+  }
+  bool serve_until(const std::function<bool()>& done) {
+    const auto until = kClock.now() + kPatience;
+    while (!done() && kClock.now() < until) {
+      auto polled = peer_.wanted();
+      ::poll(&polled, 1, 10);
+      if (!peer_.serve(polled.revents, kClock.now()) || !peer_.next()) return false;
+    }
+    return done();
+  }
+
+ private:
+  Peer peer_;
+};
+
+std::unique_ptr<Publisher> publisher(std::size_t steps = 100) {
+  return *Publisher::start({.endpoint = "tcp://*:0",
+                            .replay_endpoint = "tcp://*:0",
+                            .buffer_steps = steps,
+                            .topic = "kv@p@m"},
+                           kClock);
+}
+
+bool subscribe(Client& client, const Publisher& publisher, const std::string& topic) {
+  client.send({"\1" + topic});
+  return client.serve_until([&] { return publisher.stats().subscribers > 0; });
+}
+
+TEST(Publisher, SubscribersGetNumberedPayloadsUnderTheTopic) {
+  const auto pub = publisher();
+  Client client(Role::kSub, pub->at());
+  ASSERT_TRUE(subscribe(client, *pub, "kv@"));
+  pub->publish("one"), pub->publish("two");
+
+  EXPECT_THAT(client.receive(), ElementsAre("kv@p@m", sequence_bytes(0), "one"));
+  EXPECT_THAT(client.receive(), ElementsAre("kv@p@m", sequence_bytes(1), "two"));
+}
+
+TEST(Publisher, WhatWasMissedIsRepeatedFromTheNumberAskedFor) {
+  const auto pub = publisher(3);
+  for (const auto* payload : {"0", "1", "2", "3", "4"}) pub->publish(payload);
+  Client client(Role::kDealer, pub->replay_at());
+  client.send({"", sequence_bytes(3)});
+  EXPECT_THAT(client.receive(), ElementsAre("", sequence_bytes(3), "3"));
+  EXPECT_THAT(client.receive(), ElementsAre("", sequence_bytes(4), "4"));
+  EXPECT_THAT(client.receive(), ElementsAre("", sequence_bytes(kReplayEnd), ""));
+
+  client.send({"", sequence_bytes(0)});  // 0 and 1 are forgotten
+  EXPECT_THAT(client.receive(), ElementsAre("", sequence_bytes(2), "2"));
+}
+
+TEST(Publisher, ARequestThatIsNoneEndsTheConnection) {
+  const auto pub = publisher();
+  Client client(Role::kDealer, pub->replay_at());
+  client.send({"", "short"});
+  EXPECT_THAT(client.receive(), ElementsAre());
+}
+
+TEST(Publisher, ConnectsToASubscriberThatListens) {
+  http::Endpoint at{"127.0.0.1", 0};
+  const auto listener = listen_at(at);
+  ASSERT_TRUE(listener);
+  const auto pub =
+      *Publisher::start({.endpoint = "tcp://" + http::to_string(at), .topic = "t"}, kClock);
+  Fd accepted;
+  const auto until = kClock.now() + kPatience;
+  while (!accepted && kClock.now() < until) {
+    pollfd polled{listener->get(), POLLIN, 0};
+    ::poll(&polled, 1, 100);
+    accepted = accept_from(*listener);
+  }
+  ASSERT_TRUE(accepted);
+  Client client(std::move(accepted));
+  ASSERT_TRUE(subscribe(client, *pub, ""));
+  pub->publish("x");
+  EXPECT_THAT(client.receive(), ElementsAre("t", sequence_bytes(0), "x"));
+}
+
+TEST(Publisher, AddressesThatCannotBeAreRefused) {
+  const auto pub = publisher();
+  const auto error = [](const std::string& endpoint) {
+    const auto made = Publisher::start({.endpoint = endpoint}, kClock);
+    return made ? std::string() : made.error().message();
+  };
+  EXPECT_THAT(error("ipc:///tmp/x"), HasSubstr("only tcp://"));
+  EXPECT_THAT(error("tcp://nonsense"), HasSubstr("expected tcp://HOST:PORT"));
+  EXPECT_THAT(error("tcp://*:" + std::to_string(pub->at().port)), HasSubstr("in use"));
+}
+
+}  // namespace
+}  // namespace baton::zmtp

@@ -1,0 +1,189 @@
+#include "net/zmtp/socket.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/core/assert.hpp"
+
+namespace baton::zmtp {
+namespace {
+
+constexpr std::size_t kReadAtOnce = 256 << 10;
+
+struct Sockaddr {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+std::optional<Sockaddr> sockaddr_of(const http::Endpoint& at) {
+  Sockaddr out;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
+  if (::inet_pton(AF_INET, at.host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(at.port);
+    out.size = sizeof(sockaddr_in);
+  } else if (::inet_pton(AF_INET6, at.host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(at.port);
+    out.size = sizeof(sockaddr_in6);
+  } else {
+    return std::nullopt;
+  }
+  return out;
+}
+
+Error failed(std::string_view what, const http::Endpoint& at) {
+  const int error = errno;
+  auto text = fmt::format("{} {}: {}", what, http::to_string(at), std::strerror(error));
+  if (error == EADDRINUSE) return conflict(std::move(text));
+  return unavailable(std::move(text));
+}
+
+Error over(const char* why) { return unavailable(fmt::format("ZMTP connection: {}", why)); }
+
+void set(int fd, int level, int option, int value) {
+  ::setsockopt(fd, level, option, &value, sizeof value);
+}
+
+// The kernel finds out about peers that are gone, with or without unsent bytes.
+void watch_for_silence(int fd) {
+  const auto seconds =
+      static_cast<int>(std::chrono::duration_cast<std::chrono::seconds>(kSilence).count());
+  set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds / 2);
+  set(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds / 6);
+  set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, seconds * 1000);
+  set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+}  // namespace
+
+Fd::~Fd() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<Address> parse_address(std::string_view endpoint, std::string_view any) {
+  const auto wrong = [&](std::string_view what) {
+    return fmt::format("'{}': {}", endpoint.substr(0, 256), what);
+  };
+  constexpr std::string_view kTcp = "tcp://";
+  if (!endpoint.starts_with(kTcp)) {
+    return unsupported(wrong("only tcp://HOST:PORT is spoken here"));
+  }
+  auto text = std::string(endpoint.substr(kTcp.size()));
+  Address out;
+  if (text.starts_with("*:")) {
+    text.replace(0, 1, any.find(':') == std::string_view::npos ? any : fmt::format("[{}]", any));
+    out.binds = Binds::kYes;
+  }
+  if (text.find("::") != std::string::npos) out.binds = Binds::kYes;
+  const bool any_port = text.ends_with(":0");
+  if (any_port) text.back() = '1';
+  const auto at = http::parse_endpoint(text);
+  if (!at) return invalid(wrong("expected tcp://HOST:PORT"));
+  out.at = *at;
+  if (any_port) out.at.port = 0;
+  return out;
+}
+
+Result<Fd> listen_at(http::Endpoint& at) {
+  const auto address = sockaddr_of(at);
+  if (!address) return invalid(fmt::format("'{}' is not an IP address to listen on", at.host));
+  Fd fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return failed("listening on", at);
+  set(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (::bind(fd.get(), address->get(), address->size) != 0 || ::listen(fd.get(), 128) != 0) {
+    return failed("listening on", at);
+  }
+  Sockaddr bound;
+  bound.size = sizeof bound.storage;
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0) {
+    return failed("listening on", at);
+  }
+  at.port = ntohs(bound.storage.ss_family == AF_INET
+                      ? reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port
+                      : reinterpret_cast<sockaddr_in6*>(&bound.storage)->sin6_port);
+  return fd;
+}
+
+Fd accept_from(const Fd& listener) {
+  Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (fd) watch_for_silence(fd.get());
+  return fd;
+}
+
+Result<Fd> connect_to(const http::Endpoint& at) {
+  const auto address = sockaddr_of(at);
+  if (!address) return invalid(fmt::format("'{}' is not an IP address", at.host));
+  Fd fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return failed("connecting to", at);
+  watch_for_silence(fd.get());
+  if (::connect(fd.get(), address->get(), address->size) != 0 && errno != EINPROGRESS) {
+    return failed("connecting to", at);
+  }
+  return fd;
+}
+
+Status Peer::serve(short revents, Mono now) {
+  if (!ready() && now - since_ > kHandshakeTime) return timed_out("ZMTP handshake");
+  if (revents & (POLLIN | POLLHUP | POLLERR)) {
+    std::array<char, kReadAtOnce / 4> chunk;
+    for (int i = 0; i < 4; ++i) {
+      const auto n = ::recv(fd_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);
+      if (n == 0) return over("closed by the peer");
+      if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
+      if (n < 0) return over(std::strerror(errno));
+      session_.feed({chunk.data(), static_cast<std::size_t>(n)});
+      if (static_cast<std::size_t>(n) < chunk.size()) break;
+    }
+  }
+  fill();
+  return write();
+}
+
+Result<std::optional<Message>> Peer::next() {
+  auto message = session_.next();
+  fill();
+  return message;
+}
+
+Status Peer::write() {
+  while (sent_ < out_.size()) {
+    const auto n =
+        ::send(fd_.get(), out_.data() + sent_, out_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOTCONN)) break;
+    if (n < 0) return over(std::strerror(errno));
+    sent_ += static_cast<std::size_t>(n);
+  }
+  if (sent_ == out_.size()) {
+    out_.clear(), sent_ = 0;
+  } else if (sent_ > out_.size() / 2) {
+    out_.erase(0, std::exchange(sent_, 0));
+  }
+  return {};
+}
+
+Wake::Wake() : fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { BATON_ASSERT(fd_); }
+
+void Wake::wake() const {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto n = ::write(fd_.get(), &one, sizeof one);
+}
+
+void Wake::clear() const {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto n = ::read(fd_.get(), &count, sizeof count);
+}
+
+}  // namespace baton::zmtp

@@ -1,0 +1,102 @@
+#pragma once
+// TCP under a ZMTP session: endpoints as ZeroMQ spells them, and a connection that is served from a
+// poll loop.
+
+#include <poll.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/core/clock.hpp"
+#include "base/core/result.hpp"
+#include "net/http/message.hpp"
+#include "net/zmtp/session.hpp"
+
+namespace baton::zmtp {
+
+inline constexpr Nanos kHandshakeTime = std::chrono::seconds(5);  // connecting included
+// A peer that answers nothing on the way is gone after this.
+inline constexpr Nanos kSilence = std::chrono::seconds(30);
+
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Fd();
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+enum class Binds : bool { kNo, kYes };
+struct Address {
+  http::Endpoint at;
+  Binds binds = Binds::kNo;  // as vLLM decides: `*` or `::` in it
+};
+// "tcp://*:5557", "tcp://10.0.0.1:5557", "tcp://[::]:5557". kInvalid; kUnsupported: ipc, inproc.
+// `any` is the address that `*` stands for.
+Result<Address> parse_address(std::string_view endpoint, std::string_view any = "0.0.0.0");
+
+// Port 0 picks one; `at` is then where. kConflict: in use.
+Result<Fd> listen_at(http::Endpoint& at);
+// A connection that waits at the listener; empty when none does.
+Fd accept_from(const Fd& listener);
+// Under way. kInvalid: not an IP address. kUnavailable.
+Result<Fd> connect_to(const http::Endpoint& at);
+
+// One connection; confined to its owner's poll loop.
+class Peer {
+ public:
+  Peer(Fd fd, Role role, Mono now, Session::Limits limits = {})
+      : session_(role, limits), fd_(std::move(fd)), since_(now) {
+    fill();
+  }
+
+  pollfd wanted() const {
+    return {fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0};
+  }
+  // Reads what is there, up to a bound, and writes what goes. kUnavailable: the connection is over;
+  // kTimeout: its handshake takes too long.
+  Status serve(short revents, Mono now);
+  Result<std::optional<Message>> next();
+
+  bool ready() const { return session_.ready(); }
+  void send(const Message& message) { session_.send(message), fill(); }
+  // Bytes of encode().
+  void send_encoded(std::string_view bytes) { out_ += bytes; }
+  std::size_t unsent() const { return out_.size() - sent_; }
+
+ private:
+  void fill() { out_ += std::exchange(session_.out(), {}); }
+  Status write();
+
+  Session session_;
+  Fd fd_;
+  Mono since_;
+  std::string out_;
+  std::size_t sent_ = 0;  // of out_
+};
+
+// Wakes a poll loop from other threads.
+class Wake {
+ public:
+  Wake();
+  pollfd wanted() const { return {fd_.get(), POLLIN, 0}; }
+  void wake() const;
+  void clear() const;
+
+ private:
+  Fd fd_;
+};
+
+}  // namespace baton::zmtp
