@@ -47,11 +47,12 @@ std::optional<Finish> finish_after(const Sequence& sequence, const model::Config
 Batch::Batch(const EngineConfig& config, Deps deps)
     : config_(config),
       deps_(deps),
-      pool_(config.blocks, config.block_size, deps.random.next()),
+      log_(config.kv_events ? std::optional<CacheLog>(config.kv_events->hash) : std::nullopt),
+      pool_(config.blocks, config.block_size, deps.random.next(), log_ ? &*log_ : nullptr),
       scheduler_({.max_seqs = config.max_num_seqs,
                   .max_tokens = config.max_num_batched_tokens,
                   .prefix_caching = config.prefix_caching},
-                 pool_) {}
+                 pool_, log_ ? &*log_ : nullptr) {}
 
 void Batch::add(GenerateRequest request, Mono arrived) {
   auto sequence = std::make_unique<Sequence>();
@@ -117,8 +118,15 @@ bool Batch::step() {
   scheduler_.apply(plan);
   start_admitted(plan);
   if (!plan.work.empty()) compute(plan);
+  tell_cache_events();
   const bool moved = !plan.work.empty() || !plan.admit.empty() || !plan.preempt.empty();
   return scheduler_.running() > 0 || (moved && scheduler_.waiting() > 0);
+}
+
+void Batch::tell_cache_events() {
+  if (!log_) return;
+  auto events = log_->take();
+  if (!events.empty()) config_.kv_events->sink->publish(std::move(events));
 }
 
 void Batch::reclaim_leases() {

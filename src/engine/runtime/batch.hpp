@@ -10,6 +10,7 @@
 #include "base/core/random.hpp"
 #include "engine/model/model.hpp"
 #include "engine/runtime/block_pool.hpp"
+#include "engine/runtime/cache_log.hpp"
 #include "engine/runtime/engine.hpp"
 #include "engine/runtime/kv_puller.hpp"
 #include "engine/runtime/lease_table.hpp"
@@ -48,6 +49,7 @@ class Batch {
   Stats stats() const;
 
  private:
+  void tell_cache_events();
   void reclaim_leases();
   void look_at_the_clock();
   void start_admitted(const Plan& plan);
@@ -62,6 +64,7 @@ class Batch {
 
   const EngineConfig config_;
   const Deps deps_;
+  std::optional<CacheLog> log_;  // with EngineConfig::kv_events
   BlockPool pool_;
   Scheduler scheduler_;
   std::uint64_t next_serial_ = 1;

@@ -4,11 +4,17 @@
 #include <ranges>
 
 #include "base/core/assert.hpp"
+#include "engine/runtime/cache_log.hpp"
 
 namespace baton::runtime {
 
-BlockPool::BlockPool(std::size_t blocks, std::size_t block_size, std::uint64_t secret)
-    : block_size_(block_size), secret_(secret), blocks_(blocks), content_(blocks * block_size) {
+BlockPool::BlockPool(std::size_t blocks, std::size_t block_size, std::uint64_t secret,
+                     CacheLog* log)
+    : block_size_(block_size),
+      secret_(secret),
+      log_(log),
+      blocks_(blocks),
+      content_(blocks * block_size) {
   BATON_ASSERT(blocks < kNone && block_size > 0);
   for (std::size_t b = 0; b < blocks; ++b) {
     link(BlockIndex(b));
@@ -57,6 +63,7 @@ BlockIndex BlockPool::allocate() {
   Block& b = at(block);
   b.refs = 1;
   if (b.name) {
+    if (log_ != nullptr) log_->removed(*b.name);
     by_name_.erase(*b.name);
     b.name.reset();
     ++evictions_;
@@ -73,11 +80,12 @@ void BlockPool::release(std::span<const BlockIndex> blocks) {
   }
 }
 
-void BlockPool::publish(BlockIndex block, const kv::Digest& name, std::span<const TokenId> tokens) {
+bool BlockPool::publish(BlockIndex block, const kv::Digest& name, std::span<const TokenId> tokens) {
   BATON_ASSERT(at(block).refs > 0 && tokens.size() == block_size_);
-  if (at(block).name || !by_name_.try_emplace(name, block).second) return;
+  if (at(block).name || !by_name_.try_emplace(name, block).second) return false;
   at(block).name = name;
   std::ranges::copy(tokens, content(block).begin());
+  return true;
 }
 
 void BlockPool::unpin(std::span<const BlockIndex> blocks) {

@@ -19,13 +19,17 @@
 
 namespace baton::runtime {
 
+class CacheLog;
+
 using model::BlockIndex;
 using token::TokenId;
 
 class BlockPool {
  public:
   // `secret` seeds the names, so that nobody outside can construct two prefixes with one name.
-  BlockPool(std::size_t blocks, std::size_t block_size, std::uint64_t secret);
+  // `log`, when there is one, learns which cached blocks are forgotten; it must outlive the pool.
+  BlockPool(std::size_t blocks, std::size_t block_size, std::uint64_t secret,
+            CacheLog* log = nullptr);
 
   std::size_t size() const { return blocks_.size(); }
   std::size_t block_size() const { return block_size_; }
@@ -51,9 +55,9 @@ class BlockPool {
   // Drops a reference to each, last first, so that the tail of a sequence is reused first.
   void release(std::span<const BlockIndex> blocks);
 
-  // The block now holds `tokens` (block_size of them) under `name`. No effect when another block
-  // has that name. Contract: in use.
-  void publish(BlockIndex block, const kv::Digest& name, std::span<const TokenId> tokens);
+  // The block now holds `tokens` (block_size of them) under `name`. False, without effect, when it
+  // has a name or another block has that one. Contract: in use.
+  bool publish(BlockIndex block, const kv::Digest& name, std::span<const TokenId> tokens);
 
   // A lease takes over the caller's references; unpin drops them.
   void pin(std::span<const BlockIndex> blocks) { pinned_ += blocks.size(); }
@@ -77,6 +81,7 @@ class BlockPool {
 
   std::size_t block_size_;
   std::uint64_t secret_;
+  CacheLog* log_;
   std::vector<Block> blocks_;
   std::vector<TokenId> content_;  // [block][block_size], valid for named blocks
   std::unordered_map<kv::Digest, BlockIndex> by_name_;

@@ -199,6 +199,7 @@ Stats LocalEngine::stats() const {
   out.waiting += submitted_;
   out.rejected = rejected_;
   if (server_) out.served_bytes = server_->bytes();
+  if (config_.kv_events) out.kv_events = config_.kv_events->sink->counts();
   return out;
 }
 

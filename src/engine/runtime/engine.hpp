@@ -19,7 +19,9 @@
 #include "base/core/result.hpp"
 #include "engine/model/model.hpp"
 #include "engine/runtime/sampling.hpp"
+#include "engine/runtime/vllm_hash.hpp"
 #include "formats/kv/block_hash.hpp"
+#include "formats/kv/kv_event.hpp"
 #include "formats/kv/transfer_params.hpp"
 
 namespace baton::runtime {
@@ -83,6 +85,27 @@ struct TransferConfig {
   LoadFailure on_failure = LoadFailure::kRecompute;
 };
 
+// Who is told what the prefix cache gains and loses, once per step. Called on the engine thread;
+// must not block.
+class KvEventSink {
+ public:
+  virtual ~KvEventSink() = default;
+  virtual void publish(std::vector<kv::KvEvent> events) = 0;
+
+  struct Counts {
+    std::uint64_t published = 0;  // batches
+    std::uint64_t lost = 0;       // batches that no follower got; each sees a gap
+    std::uint64_t replays = 0;
+    std::size_t followers = 0;
+  };
+  virtual Counts counts() const = 0;  // thread-safe
+};
+
+struct KvEventsConfig {
+  std::shared_ptr<KvEventSink> sink;  // shared with whoever reads its counts
+  VllmHash hash;
+};
+
 struct EngineConfig {
   std::size_t block_size = 16;  // tokens
   std::size_t blocks = 1024;
@@ -93,6 +116,7 @@ struct EngineConfig {
   bool prefix_caching = true;
   kv::Digest model_fingerprint;            // engines exchange KV only when equal
   std::optional<TransferConfig> transfer;  // absent: no KV transfer
+  std::optional<KvEventsConfig> kv_events = {};
 };
 
 struct Stats {
@@ -114,7 +138,8 @@ struct Stats {
   std::uint64_t generation_tokens = 0;
   std::uint64_t steps = 0;
   std::uint64_t finished_stop = 0, finished_length = 0, finished_abort = 0, finished_error = 0;
-  std::uint64_t rejected = 0;      // queue full
+  std::uint64_t rejected = 0;  // queue full
+  KvEventSink::Counts kv_events;
   std::uint64_t transfers_ok = 0;  // pulls
   std::uint64_t transfers_failed = 0;
   std::uint64_t transfer_bytes = 0;  // pulled

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/core/assert.hpp"
+#include "engine/runtime/cache_log.hpp"
 
 namespace baton::runtime {
 namespace {
@@ -168,9 +169,12 @@ void Scheduler::publish(Sequence& sequence) {
   if (!limits_.prefix_caching) return;
   const std::size_t size = pool_.block_size();
   pool_.extend_names(sequence.tokens, sequence.names);
-  for (; (sequence.published + 1) * size <= sequence.computed; ++sequence.published)
-    pool_.publish(sequence.blocks[sequence.published], sequence.names[sequence.published],
-                  std::span(sequence.tokens).subspan(sequence.published * size, size));
+  for (; (sequence.published + 1) * size <= sequence.computed; ++sequence.published) {
+    const auto at = sequence.published;
+    const bool fresh = pool_.publish(sequence.blocks[at], sequence.names[at],
+                                     std::span(sequence.tokens).subspan(at * size, size));
+    if (fresh && log_ != nullptr) log_->stored(sequence, at, size);
+  }
 }
 
 void Scheduler::finish(Sequence& sequence) {

@@ -42,7 +42,9 @@ struct Plan {
 // Confined to the engine thread.
 class Scheduler {
  public:
-  Scheduler(Limits limits, BlockPool& pool) : limits_(limits), pool_(pool) {}
+  // `log`, when there is one, learns which blocks can be found from now on.
+  Scheduler(Limits limits, BlockPool& pool, CacheLog* log = nullptr)
+      : limits_(limits), pool_(pool), log_(log) {}
 
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
@@ -88,6 +90,7 @@ class Scheduler {
 
   Limits limits_;
   BlockPool& pool_;
+  CacheLog* log_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Sequence>> sequences_;  // by serial
   std::unordered_map<std::string_view, Sequence*> by_id_;  // keys live in the sequences
   std::vector<Sequence*> running_;                         // by serial

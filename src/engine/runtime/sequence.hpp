@@ -14,6 +14,7 @@
 #include "base/core/clock.hpp"
 #include "engine/runtime/block_pool.hpp"
 #include "engine/runtime/engine.hpp"
+#include "engine/runtime/vllm_hash.hpp"
 
 namespace baton::runtime {
 
@@ -31,10 +32,11 @@ struct Sequence {
   bool reported = false;      // its PromptReport was sent
   bool abandoned = false;     // its last event was sent, but a pull still writes to its blocks
 
-  std::size_t computed = 0;        // tokens whose KV is in `blocks`
-  std::vector<BlockIndex> blocks;  // covers all of `tokens` once admitted
-  std::vector<kv::Digest> names;   // of the full blocks of `tokens`
-  std::size_t published = 0;       // blocks offered to the prefix cache
+  std::size_t computed = 0;             // tokens whose KV is in `blocks`
+  std::vector<BlockIndex> blocks;       // covers all of `tokens` once admitted
+  std::vector<kv::Digest> names;        // of the full blocks of `tokens`
+  std::vector<VllmHash::Bytes> hashes;  // of the same, as far as events needed them
+  std::size_t published = 0;            // blocks offered to the prefix cache
 
   PromptReport report;
   Mono arrived;
