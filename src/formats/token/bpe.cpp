@@ -1,8 +1,11 @@
 #include "formats/token/bpe.hpp"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 
 #include "formats/token/byte_level.hpp"
 #include "formats/token/decoder.hpp"
@@ -25,6 +28,7 @@ void add(TokenId id, Bpe::Workspace& w) {
   const auto n = static_cast<std::int32_t>(w.symbols.size());
   w.symbols.push_back({id, n - 1, n + 1, false});
 }
+constexpr std::size_t kKnownWords = 1 << 15;  // 2 MB a thread
 
 // The heap gives the lowest rank first, then the leftmost.
 bool later(const Bpe::Workspace::Merge& a, const Bpe::Workspace::Merge& b) {
@@ -48,7 +52,9 @@ Status Bpe::check_options(const Value& model) const {
 }
 
 Result<Bpe> Bpe::parse(const Value& model, Alphabet alphabet) {
+  static std::atomic<std::uint64_t> numbers = 0;
   Bpe bpe;
+  bpe.number_ = ++numbers;
   bpe.alphabet_ = alphabet;
   BATON_TRY(bpe.check_options(model));
   bpe.ignore_merges_ = set(model, "ignore_merges");
@@ -181,6 +187,26 @@ void Bpe::spell_characters(std::string_view word, Workspace& w) const {
 }
 
 void Bpe::encode(std::string_view word, std::vector<TokenId>& out, Workspace& w) const {
+  if (word.empty() || word.size() > sizeof(Workspace::Known::word)) return merge(word, out, w);
+  if (w.owner != number_) {
+    w.known.assign(kKnownWords, {});
+    w.owner = number_;
+  }
+  auto& known = w.known[XXH3_64bits(word.data(), word.size()) % kKnownWords];
+  if (known.size == word.size() && std::memcmp(known.word.data(), word.data(), word.size()) == 0) {
+    out.insert(out.end(), known.ids.begin(), known.ids.begin() + known.count);
+    return;
+  }
+  const auto begin = out.size();
+  merge(word, out, w);
+  if (out.size() - begin > known.ids.size()) return;
+  known.size = static_cast<std::uint8_t>(word.size());
+  known.count = static_cast<std::uint8_t>(out.size() - begin);
+  std::memcpy(known.word.data(), word.data(), word.size());
+  std::copy(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(), known.ids.begin());
+}
+
+void Bpe::merge(std::string_view word, std::vector<TokenId>& out, Workspace& w) const {
   if (ignore_merges_) {
     if (const auto at = words_.find(word); at != words_.end()) {
       out.push_back(at->second);

@@ -48,8 +48,17 @@ class Bpe {
       std::uint32_t rank, position;
       TokenId left, right, made;
     };
+    // A word that was encoded before, and its few ids.
+    struct Known {
+      std::array<char, 23> word{};
+      std::uint8_t size = 0;  // of the word; 0: nothing here
+      std::uint8_t count = 0;
+      std::array<TokenId, 7> ids{};
+    };
     std::vector<Symbol> symbols;
     std::vector<Merge> heap;
+    std::vector<Known> known;  // by hash; of the Bpe with this number
+    std::uint64_t owner = 0;
   };
   // Appends the ids of one word (UTF-8). n log n in its length.
   void encode(std::string_view word, std::vector<TokenId>& out, Workspace& workspace) const;
@@ -68,6 +77,7 @@ class Bpe {
   Status check_options(const text::json::Value& model) const;
   Status read_bytes(const text::json::Value& model);
   Status read_unknown(const text::json::Value& model);
+  void merge(std::string_view word, std::vector<TokenId>& out, Workspace& workspace) const;
   Status read_vocabulary(const text::json::Value& model);
   Status read_merges(const text::json::Value& model);
 
@@ -80,6 +90,7 @@ class Bpe {
   bool byte_fallback_ = false;      // kCharacters: a character without a token is its bytes
   std::optional<TokenId> unknown_;  // kCharacters, without byte_fallback
   bool fuse_unknown_ = false;       // unknown neighbours are one
+  std::uint64_t number_ = 0;        // of no other Bpe
 };
 
 }  // namespace baton::token

@@ -159,7 +159,8 @@ Result<std::string> Normalizer::apply(std::string_view text) const {
       out = out.substr(from, strip->right ? to - from : std::string::npos);
     } else {
       const auto& replace = std::get<Replace>(step);
-      BATON_TRY_ASSIGN(const std::vector<Span> found, replace.pattern.find_all(out));
+      std::vector<Span> found;
+      BATON_TRY(replace.pattern.find_all(out, found));
       std::string made;
       std::size_t at = 0;
       for (const auto& [from, to] : found) {

@@ -43,14 +43,13 @@ Result<Pattern> Pattern::read(const Value& step, const std::string& at) {
   return literal(*text->if_string());
 }
 
-Result<std::vector<Span>> Pattern::find_all(std::string_view text) const {
-  if (by_regex_) return regex_.find_all(text);
-  std::vector<Span> out;
+Status Pattern::find_all(std::string_view text, std::vector<Span>& out) const {
+  if (by_regex_) return regex_.find_all(text, out);
   for (std::size_t at = text.find(literal_); at != std::string_view::npos;
        at = text.find(literal_, at + literal_.size())) {
     out.emplace_back(at, at + literal_.size());
   }
-  return out;
+  return {};
 }
 
 }  // namespace baton::token

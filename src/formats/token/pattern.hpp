@@ -20,7 +20,8 @@ class Pattern {
   static Result<Pattern> read(const text::json::Value& step, const std::string& at);
   static Result<Pattern> regex(std::string_view expression);
   static Pattern literal(std::string text);  // not empty
-  Result<std::vector<Span>> find_all(std::string_view text) const;
+  // Appends; see Regex::find_all.
+  Status find_all(std::string_view text, std::vector<Span>& out) const;
 
  private:
   std::string literal_;

@@ -127,7 +127,17 @@ void PreTokenizer::mark_spaces(const Metaspace& step, bool first, std::string& t
 
 // All of the text in pieces, each with whether it is a delimiter; then joined as the behavior says.
 void PreTokenizer::pieces(const Split& step, std::string_view text, const std::vector<Span>& found,
-                          std::vector<std::string>& out) {
+                          std::vector<std::string_view>& out) {
+  if (step.behavior == Behavior::kIsolated) {  // most models'
+    std::size_t at = 0;
+    for (const auto& [from, to] : found) {
+      if (from > at) out.push_back(text.substr(at, from - at));
+      out.push_back(text.substr(from, to - from));
+      at = to;
+    }
+    if (at < text.size()) out.push_back(text.substr(at));
+    return;
+  }
   struct Piece {
     std::size_t from, to;
     bool delimiter;
@@ -184,27 +194,32 @@ void PreTokenizer::pieces(const Split& step, std::string_view text, const std::v
     out.emplace_back(text.substr(piece.from, piece.to - piece.from));
 }
 
-Status PreTokenizer::apply(std::string_view text, bool first,
-                           std::vector<std::string>& words) const {
-  std::vector<std::string> now = {std::string(text)};
+Status PreTokenizer::apply(std::string_view text, bool first, Words& w) const {
+  w.own.clear();
+  w.words.assign(1, text);
   for (const Step& step : steps_) {
     const auto* metaspace = std::get_if<Metaspace>(&step);
     const Split& split = metaspace != nullptr ? metaspace->split : std::get<Split>(step);
-    std::vector<std::string> next;
-    for (std::string& piece : now) {
-      if (metaspace != nullptr) mark_spaces(*metaspace, first && &piece == now.data(), piece);
-      if (split.prefix_space && !piece.starts_with(' ')) piece.insert(0, " ");
-      std::vector<Span> found;
-      if (split.pattern) {
-        BATON_TRY_ASSIGN(found, split.pattern->find_all(piece));
+    w.before.swap(w.words);
+    w.words.clear();
+    for (std::size_t i = 0; i < w.before.size(); ++i) {
+      std::string_view piece = w.before[i];
+      if (metaspace != nullptr) {
+        auto& marked = w.own.emplace_back(piece);
+        mark_spaces(*metaspace, first && i == 0, marked);
+        piece = marked;
       }
-      pieces(split, piece, found, next);
+      if (split.prefix_space && !piece.starts_with(' ')) {
+        piece = w.own.emplace_back(" ").append(piece);
+      }
+      w.found.clear();
+      if (split.pattern) {
+        BATON_TRY(split.pattern->find_all(piece, w.found));
+      }
+      pieces(split, piece, w.found, w.words);
     }
-    now = std::move(next);
   }
-  for (std::string& word : now) {
-    if (!word.empty()) words.push_back(std::move(word));
-  }
+  std::erase_if(w.words, [](std::string_view word) { return word.empty(); });
   return {};
 }
 

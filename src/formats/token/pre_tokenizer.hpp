@@ -2,6 +2,7 @@
 // The "pre_tokenizer" of a tokenizer.json.
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,8 +19,15 @@ namespace baton::token {
 class PreTokenizer {
  public:
   static Result<PreTokenizer> parse(const text::json::Value* pre_tokenizer);
-  // Appends the words of `text`; `first`: nothing of the text comes before it.
-  Status apply(std::string_view text, bool first, std::vector<std::string>& words) const;
+  // The words of a text: views into it, and into `own` where a step changed it.
+  struct Words {
+    std::vector<std::string_view> words;
+    std::deque<std::string> own;
+    std::vector<std::string_view> before;  // scratch
+    std::vector<Span> found;               // scratch
+  };
+  // Replaces `words`; `text` must outlive them. `first`: nothing of the text comes before it.
+  Status apply(std::string_view text, bool first, Words& words) const;
   // Whether a ByteLevel step is among them: words are bytes then, else characters.
   bool byte_level() const { return byte_level_; }
 
@@ -51,7 +59,7 @@ class PreTokenizer {
   static void mark_spaces(const Metaspace& step, bool first, std::string& text);
   Status add_regex(std::string_view pattern, Behavior behavior);
   static void pieces(const Split& step, std::string_view text, const std::vector<Span>& found,
-                     std::vector<std::string>& out);
+                     std::vector<std::string_view>& out);
 
   std::vector<Step> steps_;
   bool byte_level_ = false;

@@ -47,6 +47,21 @@ struct FreeMatch {
   void operator()(pcre2_jit_stack* p) const { pcre2_jit_stack_free(p); }
 };
 
+// What a thread matches with: only the bounds of the whole match are asked for.
+struct Matching {
+  Matching()
+      : match(pcre2_match_data_create(1, nullptr)),
+        context(pcre2_match_context_create(nullptr)),
+        stack(pcre2_jit_stack_create(32 << 10, kJitStack, nullptr)) {
+    pcre2_set_match_limit(context.get(), kMatchLimit);
+    pcre2_set_depth_limit(context.get(), kDepthLimit);
+    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+  std::unique_ptr<pcre2_match_data, FreeMatch> match;
+  std::unique_ptr<pcre2_match_context, FreeMatch> context;
+  std::unique_ptr<pcre2_jit_stack, FreeMatch> stack;
+};
+
 }  // namespace
 
 void Regex::Free::operator()(void* code) const { pcre2_code_free(static_cast<pcre2_code*>(code)); }
@@ -66,31 +81,25 @@ Result<Regex> Regex::compile(std::string_view pattern) {
     return invalid(
         fmt::format("bad expression '{}': {}", pattern, reinterpret_cast<const char*>(message)));
   }
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without JIT the interpreter runs
   Regex out;
+  out.fast_ = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;  // else the interpreter runs
   out.code_.reset(code);
   return out;
 }
 
-Result<std::vector<Span>> Regex::find_all(std::string_view text) const {
+Status Regex::find_all(std::string_view text, std::vector<Span>& out) const {
   const auto* code = static_cast<const pcre2_code*>(code_.get());
-  const std::unique_ptr<pcre2_match_data, FreeMatch> match(
-      pcre2_match_data_create_from_pattern(code, nullptr));
-  const std::unique_ptr<pcre2_match_context, FreeMatch> context(
-      pcre2_match_context_create(nullptr));
-  const std::unique_ptr<pcre2_jit_stack, FreeMatch> stack(
-      pcre2_jit_stack_create(32 << 10, kJitStack, nullptr));
-  pcre2_set_match_limit(context.get(), kMatchLimit);
-  pcre2_set_depth_limit(context.get(), kDepthLimit);
-  pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
-  std::vector<Span> out;
+  thread_local const Matching m;
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   std::size_t at = 0;
   while (at < text.size()) {
-    const int n = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                              PCRE2_NO_UTF_CHECK, match.get(), context.get());
+    const int n =
+        fast_ ? pcre2_jit_match(code, subject, text.size(), at, 0, m.match.get(), m.context.get())
+              : pcre2_match(code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, m.match.get(),
+                            m.context.get());
     if (n == PCRE2_ERROR_NOMATCH) break;
     if (n < 0) return exhausted("a text that the pre-tokenizer cannot split within its limits");
-    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(match.get());
+    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(m.match.get());
     if (bounds[1] > bounds[0]) {
       out.emplace_back(bounds[0], bounds[1]);
       at = bounds[1];
@@ -99,7 +108,7 @@ Result<std::vector<Span>> Regex::find_all(std::string_view text) const {
       while (at < text.size() && (text[at] & 0xC0) == 0x80) ++at;
     }
   }
-  return out;
+  return {};
 }
 
 }  // namespace baton::token

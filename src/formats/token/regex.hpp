@@ -19,14 +19,16 @@ using Span = std::pair<std::size_t, std::size_t>;  // from, to: bytes
 class Regex {
  public:
   static Result<Regex> compile(std::string_view pattern);
-  // Every match in order, empty ones left out. `text` is valid UTF-8. kExhausted: the match limit.
-  Result<std::vector<Span>> find_all(std::string_view text) const;
+  // Appends every match in order, empty ones left out. `text` is valid UTF-8. kExhausted: the match
+  // limit.
+  Status find_all(std::string_view text, std::vector<Span>& out) const;
 
  private:
   struct Free {
     void operator()(void* code) const;
   };
   std::unique_ptr<void, Free> code_;
+  bool fast_ = false;  // by the just-in-time compiler
 };
 
 }  // namespace baton::token

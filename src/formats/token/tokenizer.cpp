@@ -55,8 +55,8 @@ struct Tokenizer::Impl {
 
   Status index();
   // `first`: nothing of the text comes before it.
-  Status encode_normalized(std::string_view text, bool first, std::vector<TokenId>& out,
-                           Bpe::Workspace& workspace) const;
+  Status encode_piece(std::string_view text, bool first, std::vector<TokenId>& out) const;
+  Status encode_normalized(std::string_view text, bool first, std::vector<TokenId>& out) const;
   std::string unmarked(TokenId id) const;
 };
 
@@ -96,19 +96,26 @@ std::string Tokenizer::Impl::unmarked(TokenId id) const {
   return decoder.bytes(spelling);
 }
 
+Status Tokenizer::Impl::encode_piece(std::string_view text, bool first,
+                                     std::vector<TokenId>& out) const {
+  if (normalizer.empty()) return encode_normalized(text, first, out);
+  BATON_TRY_ASSIGN(const std::string normal, normalizer.apply(text));
+  return encode_normalized(normal, first, out);
+}
+
 Status Tokenizer::Impl::encode_normalized(std::string_view text, bool first,
-                                          std::vector<TokenId>& out,
-                                          Bpe::Workspace& workspace) const {
-  std::vector<std::string> words;
+                                          std::vector<TokenId>& out) const {
+  // Memory of the thread: what it has grown to serves the next text.
+  thread_local Bpe::Workspace workspace;
+  thread_local PreTokenizer::Words words;
   for (const Piece& piece : normalized.split(text)) {
     if (piece.token != nullptr) {
       out.push_back(piece.token->id);
       continue;
     }
-    words.clear();
     BATON_TRY(
         pre.apply(text.substr(piece.from, piece.to - piece.from), first && piece.from == 0, words));
-    for (const std::string& word : words) bpe.encode(word, out, workspace);
+    for (const std::string_view word : words.words) bpe.encode(word, out, workspace);
   }
   return {};
 }
@@ -150,22 +157,26 @@ Result<std::unique_ptr<const Tokenizer>> Tokenizer::load(const std::filesystem::
   return parse(text.view()).with(path.string());
 }
 
-Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, AddSpecial special) const {
+Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, AddSpecial special,
+                                               PieceMemo* memo) const {
   if (!valid_utf8(text)) return invalid("the text is not valid UTF-8");
   std::vector<TokenId> out;
   out.reserve(text.size() / 3 + 2);
-  Bpe::Workspace workspace;
   if (special == AddSpecial::kYes) out = impl_->post.before;
   for (const Piece& piece : impl_->raw.split(text)) {
     const std::string_view part = text.substr(piece.from, piece.to - piece.from);
     if (piece.token != nullptr) {
       out.push_back(piece.token->id);
-    } else if (impl_->normalizer.empty()) {
-      BATON_TRY(impl_->encode_normalized(part, piece.from == 0, out, workspace));
-    } else {
-      BATON_TRY_ASSIGN(const std::string normal, impl_->normalizer.apply(part));
-      BATON_TRY(impl_->encode_normalized(normal, piece.from == 0, out, workspace));
+      continue;
     }
+    // What begins a text may be tokenized differently.
+    const bool first = piece.from == 0;
+    const auto place = first ? PieceMemo::Place::kFirst : PieceMemo::Place::kLater;
+    const bool worth = memo != nullptr && part.size() >= PieceMemo::kLeast;
+    if (worth && memo->recall(part, place, out)) continue;
+    const auto begin = out.size();
+    BATON_TRY(impl_->encode_piece(part, first, out));
+    if (worth) memo->keep(part, place, std::span(out).subspan(begin));
   }
   if (special == AddSpecial::kYes)
     out.insert(out.end(), impl_->post.after.begin(), impl_->post.after.end());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/core/result.hpp"
+#include "formats/token/piece_memo.hpp"
 #include "formats/token/token.hpp"
 #include "formats/token/utf8_stream.hpp"
 
@@ -37,7 +38,10 @@ class Tokenizer {
   ~Tokenizer();
 
   // kInvalid: not UTF-8. kExhausted: a pre-tokenizer's expression takes too long on it.
-  Result<std::vector<TokenId>> encode(std::string_view text, AddSpecial special) const;
+  // With a memo of this tokenizer, pieces between added tokens are looked up there first: the same
+  // tokens, sooner.
+  Result<std::vector<TokenId>> encode(std::string_view text, AddSpecial special,
+                                      PieceMemo* memo = nullptr) const;
   // Ids without a token are left out; bytes that are not UTF-8 become U+FFFD. A text begins without
   // the space that encode() puts in front for SentencePiece's kind.
   std::string decode(std::span<const TokenId> ids, SkipSpecial skip) const;
