@@ -1,0 +1,351 @@
+#include "routing/watch/kv_follower.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include "base/core/log.hpp"
+#include "net/http/message.hpp"
+#include "net/zmtp/publisher.hpp"
+#include "net/zmtp/socket.hpp"
+#include "routing/watch/event_stream.hpp"
+
+namespace baton::watch {
+namespace {
+
+using schedule::Endpoint;
+using zmtp::Peer;
+
+constexpr int kLookMillis = 100;             // timers are late by this
+constexpr std::size_t kMaxRouted = 1 << 14;  // prompts on their way to the thread
+
+// Counters of all engines together; those with a label are by "ip:port".
+struct Meters {
+  explicit Meters(observe::Registry& registry)
+      : messages(counter(registry, "messages", "batches of KV events received")),
+        malformed(counter(registry, "malformed", "batches that could not be read")),
+        gaps(counter(registry, "gaps", "times that numbers were missing")),
+        restarts(counter(registry, "restarts", "engines found to have started anew")),
+        truncated(counter(registry, "truncated_replays", "histories that lacked their beginning")),
+        replays(counter(registry, "replays", "histories asked for")),
+        failed(counter(registry, "failed_replays", "histories that did not come")),
+        reconnects(counter(registry, "reconnects", "connections to engines lost or not made")),
+        stored(counter(registry, "stored_blocks", "blocks that engines told of")),
+        removed(counter(registry, "removed_blocks", "blocks that engines told to be gone")),
+        orphans(counter(registry, "orphan_blocks", "blocks behind an unknown parent, left out")),
+        suppressed(counter(registry, "suppressed_removals", "removals of blocks announced again")),
+        overflows(counter(registry, "overflows", "engines that told of too many blocks")),
+        unsent(counter(registry, "speculation_dropped", "routed prompts that were not noted")),
+        followed(
+            registry.gauge("baton_epp_kv_events_engines", "engines whose KV events are wanted")),
+        in_sync(registry.gauge("baton_epp_kv_events_engines_in_sync",
+                               "engines of which nothing is missing")),
+        position(registry.gauge("baton_epp_kv_events_position",
+                                "batches that engines published, as far as they were read")) {}
+
+  static observe::Counter& counter(observe::Registry& registry, std::string_view name,
+                                   std::string_view help) {
+    return registry.counter(fmt::format("baton_epp_kv_events_{}_total", name), help);
+  }
+  observe::Counter &messages, &malformed, &gaps, &restarts, &truncated, &replays, &failed,
+      &reconnects, &stored, &removed, &orphans, &suppressed, &overflows, &unsent;
+  observe::Gauge &followed, &in_sync, &position;
+};
+
+void follow(observe::Counter& counter, std::uint64_t now, std::uint64_t& before) {
+  counter.add(static_cast<double>(now - std::exchange(before, now)));
+}
+
+}  // namespace
+
+struct KvFollower::Impl {
+  Impl(FollowConfig c, Deps d, std::array<std::atomic<bool>, schedule::kMaxEndpoints>& sync)
+      : config(std::move(c)), deps(d), in_sync(sync), meters(d.registry) {
+    thread = std::thread([this] { run(); });
+  }
+  ~Impl() {
+    stopping = true;
+    wake.wake();
+    thread.join();
+  }
+
+  // One engine.
+  struct Engine final : EventTaker {
+    Engine(Impl& o, Endpoint e, std::uint16_t r)
+        : owner(o),
+          endpoint(std::move(e)),
+          rank(r),
+          stream(o.config.replay_port == 0 ? EventStream::Replays::kNo : EventStream::Replays::kYes,
+                 *this) {}
+    void apply(std::string_view payload) override { owner.apply(*this, payload); }
+    void clear() override { owner.deps.index.clear(endpoint.slot); }
+
+    Impl& owner;
+    Endpoint endpoint;
+    std::uint16_t rank;
+    EventStream stream;
+    EventStream::Counts counted = {};
+    std::optional<Peer> events = {}, history = {};
+    Mono try_at = Mono::min();
+    Nanos pause = kFirstReconnect;
+    bool subscribed = false;
+    bool told = false;  // that it cannot be reached
+    Mono history_until{}, history_idle{};
+  };
+
+  void run();
+  void take_endpoints(const std::vector<Endpoint>& wanted);
+  void take_routed();
+  void serve(Engine& engine, short events, short history);
+  void connect(Engine& engine, Mono now);
+  void drop(Engine& engine, const Error& why, Mono now);
+  void serve_events(Engine& engine, short revents, Mono now);
+  void serve_history(Engine& engine, short revents, Mono now);
+  void ask_history(Engine& engine, Mono now);
+  void apply(Engine& engine, std::string_view payload);
+  void count(Engine& engine);
+  http::Endpoint at(const Engine& engine, std::uint16_t port) const {
+    return {engine.endpoint.host, static_cast<std::uint16_t>(port + engine.rank)};
+  }
+
+  const FollowConfig config;
+  const Deps deps;
+  std::array<std::atomic<bool>, schedule::kMaxEndpoints>& in_sync;
+  zmtp::Wake wake;
+  std::atomic<bool> stopping = false;
+
+  struct Routed {
+    schedule::Slot slot;
+    std::vector<kv::BlockKey> keys;
+    Mono until;
+  };
+  std::mutex mutex;  // guards the next two
+  std::optional<std::vector<Endpoint>> wanted;
+  std::vector<Routed> routed;
+
+  // The thread's.
+  std::list<Engine> engines;
+  index::EventIndex::Counts counted = {};
+  std::size_t replaying = 0;
+  Meters meters;
+  std::thread thread;
+};
+
+void KvFollower::Impl::run() {
+  std::vector<pollfd> polled;
+  while (!stopping) {
+    std::optional<std::vector<Endpoint>> fresh;
+    {
+      const std::scoped_lock lock(mutex);
+      fresh = std::exchange(wanted, std::nullopt);
+    }
+    if (fresh) take_endpoints(*fresh);
+    polled = {wake.wanted()};
+    const auto none = pollfd{-1, 0, 0};
+    for (const auto& e : engines) {
+      polled.push_back(e.events ? e.events->wanted() : none);
+      polled.push_back(e.history ? e.history->wanted() : none);
+    }
+    ::poll(polled.data(), polled.size(), kLookMillis);
+    wake.clear();
+    std::size_t i = 1;
+    std::size_t synced = 0;
+    std::uint64_t position = 0;
+    for (auto& engine : engines) {
+      serve(engine, polled[i].revents, polled[i + 1].revents);
+      i += 2;
+      const bool is = engine.stream.in_sync();
+      in_sync[engine.endpoint.slot].store(is, std::memory_order_relaxed);
+      synced += is ? 1 : 0;
+      position += engine.stream.position();
+    }
+    take_routed();
+    deps.index.expire(deps.clock.now());
+    meters.in_sync.set(static_cast<double>(synced));
+    meters.position.set(static_cast<double>(position));
+    const auto& now = deps.index.counts();
+    follow(meters.stored, now.stored, counted.stored);
+    follow(meters.removed, now.removed, counted.removed);
+    follow(meters.orphans, now.orphans, counted.orphans);
+    follow(meters.suppressed, now.suppressed, counted.suppressed);
+    follow(meters.overflows, now.overflows, counted.overflows);
+  }
+}
+
+void KvFollower::Impl::take_endpoints(const std::vector<Endpoint>& endpoints) {
+  const auto same = [](const Endpoint& a, const Endpoint& b) {
+    return a.slot == b.slot && a.host == b.host && a.port == b.port && a.name == b.name;
+  };
+  std::erase_if(engines, [&](const Engine& engine) {
+    const auto stays = [&](const Endpoint& e) { return same(e, engine.endpoint); };
+    if (std::ranges::any_of(endpoints, stays)) return false;
+    in_sync[engine.endpoint.slot] = false;
+    if (engine.history) --replaying;
+    deps.index.clear(engine.endpoint.slot);
+    return true;
+  });
+  for (const auto& endpoint : endpoints) {
+    const auto known = [&](const Engine& engine) { return same(endpoint, engine.endpoint); };
+    if (std::ranges::any_of(engines, known)) continue;
+    // Ranks of one pod are its ports in ascending order.
+    const auto rank = std::ranges::count_if(endpoints, [&](const Endpoint& other) {
+      return other.host == endpoint.host && other.name == endpoint.name &&
+             other.port < endpoint.port;
+    });
+    engines.emplace_back(*this, endpoint, static_cast<std::uint16_t>(rank));
+  }
+  meters.followed.set(static_cast<double>(engines.size()));
+}
+
+void KvFollower::Impl::take_routed() {
+  std::vector<Routed> prompts;
+  {
+    const std::scoped_lock lock(mutex);
+    prompts.swap(routed);
+  }
+  for (const auto& p : prompts) deps.index.speculate(p.slot, p.keys, p.until);
+}
+
+void KvFollower::Impl::serve(Engine& engine, short events, short history) {
+  const auto now = deps.clock.now();
+  if (!engine.events) connect(engine, now);
+  if (engine.events) serve_events(engine, events, now);
+  if (engine.history) serve_history(engine, history, now);
+  ask_history(engine, now);
+  count(engine);
+}
+
+void KvFollower::Impl::connect(Engine& engine, Mono now) {
+  if (now < engine.try_at) return;
+  auto fd = zmtp::connect_to(at(engine, config.port));
+  if (!fd) return drop(engine, fd.error(), now);
+  engine.events.emplace(*std::move(fd), zmtp::Role::kSub, now);
+  engine.subscribed = false;
+}
+
+void KvFollower::Impl::drop(Engine& engine, const Error& why, Mono now) {
+  if (!std::exchange(engine.told, true)) {
+    log::warn("KV events of an engine do not come: its prefixes are estimated meanwhile",
+              {{"endpoint", engine.endpoint.name},
+               {"at", http::to_string(at(engine, config.port))},
+               {"why", why.message()}});
+  }
+  meters.reconnects.add();
+  engine.events.reset();
+  if (engine.history) --replaying;
+  engine.history.reset();
+  engine.stream.lost();
+  engine.try_at = now + engine.pause;
+  engine.pause = std::min(engine.pause * 2, kReconnectPause);
+}
+
+void KvFollower::Impl::serve_events(Engine& engine, short revents, Mono now) {
+  if (auto served = engine.events->serve(revents, now); !served) {
+    return drop(engine, served.error(), now);
+  }
+  while (true) {
+    auto message = engine.events->next();
+    if (!message) return drop(engine, message.error(), now);
+    if (!*message) break;
+    auto& frames = **message;
+    const auto number = frames.size() == 3 ? zmtp::read_sequence(frames[1]) : std::nullopt;
+    if (!number) {  // not an event: another frame count, or a short number
+      meters.malformed.add();
+      continue;
+    }
+    meters.messages.add();
+    engine.stream.live(*number, std::move(frames[2]), now);
+  }
+  if (engine.subscribed || !engine.events->ready()) return;
+  engine.events->send({"\1" + config.topic});
+  engine.subscribed = true;
+  engine.told = false;
+  engine.pause = kFirstReconnect;
+  engine.stream.connected(now);
+}
+
+void KvFollower::Impl::ask_history(Engine& engine, Mono now) {
+  if (now < engine.stream.due() || replaying >= kMaxReplays) return;
+  const auto from = engine.stream.take_request(now);
+  if (!from) return;
+  if (engine.history) --replaying;
+  engine.history.reset();
+  meters.replays.add();
+  auto fd = zmtp::connect_to(at(engine, config.replay_port));
+  if (!fd) return engine.stream.replay_failed(now);
+  engine.history.emplace(*std::move(fd), zmtp::Role::kDealer, now);
+  engine.history->send({"", zmtp::sequence_bytes(*from)});
+  engine.history_until = now + kReplayLimit;
+  engine.history_idle = now + kReplayIdle;
+  ++replaying;
+}
+
+void KvFollower::Impl::serve_history(Engine& engine, short revents, Mono now) {
+  const auto over = [&](bool ended) {
+    engine.history.reset();
+    --replaying;
+    ended ? engine.stream.replay_ended(now) : engine.stream.replay_failed(now);
+  };
+  if (!engine.history->serve(revents, now) || now > engine.history_until ||
+      now > engine.history_idle) {
+    return over(false);
+  }
+  while (true) {
+    auto message = engine.history->next();
+    if (!message) return over(false);
+    if (!*message) return;
+    // Some engines put the topic before the number.
+    const auto& frames = **message;
+    const auto n = frames.size();
+    const auto number = n >= 2 ? zmtp::read_sequence(frames[n - 2]) : std::nullopt;
+    if (!number) return over(false);
+    engine.history_idle = now + kReplayIdle;
+    if (*number == zmtp::kReplayEnd) return over(true);
+    engine.stream.replayed(*number, frames[n - 1]);
+  }
+}
+
+void KvFollower::Impl::apply(Engine& engine, std::string_view payload) {
+  const auto batch = kv::decode_events(payload);
+  if (batch) return deps.index.apply(engine.endpoint.slot, *batch);
+  meters.malformed.add();
+  log::warn("a batch of KV events cannot be read",
+            {{"endpoint", engine.endpoint.name}, {"why", batch.error().message()}});
+}
+
+void KvFollower::Impl::count(Engine& engine) {
+  const auto& now = engine.stream.counts();
+  follow(meters.gaps, now.gaps, engine.counted.gaps);
+  follow(meters.restarts, now.restarts, engine.counted.restarts);
+  follow(meters.truncated, now.truncated, engine.counted.truncated);
+  follow(meters.failed, now.failures, engine.counted.failures);
+}
+
+KvFollower::KvFollower(FollowConfig config, Deps deps)
+    : impl_(std::make_unique<Impl>(std::move(config), deps, in_sync_)) {}
+
+KvFollower::~KvFollower() = default;
+
+void KvFollower::update(const std::vector<Endpoint>& endpoints) {
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    impl_->wanted = endpoints;
+  }
+  impl_->wake.wake();
+}
+
+void KvFollower::routed(schedule::Slot slot, std::span<const kv::BlockKey> keys) {
+  if (impl_->config.speculative <= Nanos(0) || keys.empty()) return;
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    if (impl_->routed.size() >= kMaxRouted) return impl_->meters.unsent.add();
+    impl_->routed.push_back(
+        {slot, {keys.begin(), keys.end()}, impl_->deps.clock.now() + impl_->config.speculative});
+  }
+  impl_->wake.wake();
+}
+
+}  // namespace baton::watch
