@@ -183,6 +183,23 @@ Status add_env_from(Environment& env, const kube::Object& source, const ReadObje
   return {};
 }
 
+// LeaderWorkerSets name their leader POD.SERVICE.NAMESPACE, which nothing resolves here: what waits
+// for the name would wait in vain. Its address, then.
+Result<std::string> leader_address(const kube::Object& pod, const std::string& name,
+                                   const ReadObject& read) {
+  const auto dot = name.find('.');
+  const bool is_name = dot != std::string::npos && dot > 0 &&
+                       name.find_first_not_of("0123456789.:abcdef") != std::string::npos;
+  if (!is_name) return name;
+  const auto leader = name.substr(0, dot);
+  if (leader == kube::name_of(pod)) return std::string(pod.string_at({"status", "podIP"}));
+  BATON_TRY_ASSIGN(const auto object, read("Pod", leader));
+  std::string address(object.string_at({"status", "podIP"}));
+  if (address.empty())
+    return unavailable(fmt::format("leader pod '{}' has no address yet", leader));
+  return address;
+}
+
 }  // namespace
 
 Result<std::string> data_of(const kube::Object& object, std::string_view key) {
@@ -254,7 +271,13 @@ Result<Environment> container_environment(const kube::Object& pod, const kube::O
       if (!value) return std::move(value).error().with(fmt::format("env {}", name));
       if (*value) env.set(name, **value);
     } else {
-      env.set(name, expand(entry.string_at({"value"}), env));
+      std::string value = expand(entry.string_at({"value"}), env);
+      if (name == "LWS_LEADER_ADDRESS") {
+        auto address = leader_address(pod, value, read);
+        if (!address) return std::move(address).error().with(fmt::format("env {}", name));
+        value = *std::move(address);
+      }
+      env.set(name, std::move(value));
     }
   }
   return env;

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "control/node/environment.hpp"
 #include "control/node/node_agent.hpp"
 #include "control/node/pod_writer.hpp"
 #include "net/kube/memory_cluster.hpp"
@@ -229,6 +230,30 @@ TEST_F(NodeBesideApiTest, SaysThatAHostedPickerRunsAndStartsNothing) {
 
   ASSERT_TRUE(server_.remove(key("engine"), kube::Grace::kDefault, soon()));
   await("engine", [](const auto& p) { return !p; });
+}
+
+// The names that LeaderWorkerSets give their leaders resolve nowhere here.
+TEST(LeaderOfAGroup, IsNamedByItsAddressOnceItHasOne) {
+  const auto container = parse(R"({"name":"main","env":[
+    {"name":"LWS_LEADER_ADDRESS","value":"set-0.set.ns"},
+    {"name":"URL","value":"tcp://$(LWS_LEADER_ADDRESS):5555"}]})");
+  std::string address;
+  const ReadObject read = [&](std::string_view kind, const std::string& name) {
+    EXPECT_EQ(kind, "Pod");
+    EXPECT_EQ(name, "set-0");
+    return parse(R"({"status":{"podIP":")" + address + R"("}})");
+  };
+  const auto worker = parse(R"({"metadata":{"name":"set-0-1"},"status":{"podIP":"10.244.0.2"}})");
+  const auto early = container_environment(worker, container, read);
+  ASSERT_FALSE(early);
+  EXPECT_THAT(early.error().message(), HasSubstr("leader pod 'set-0' has no address yet"));
+  address = "10.244.0.1";
+  EXPECT_THAT(container_environment(worker, container, read)->lines(),
+              ::testing::ElementsAre("LWS_LEADER_ADDRESS=10.244.0.1", "URL=tcp://10.244.0.1:5555"));
+
+  const auto leader = parse(R"({"metadata":{"name":"set-0"},"status":{"podIP":"10.244.0.9"}})");
+  EXPECT_THAT(container_environment(leader, container, read)->lines(),
+              ::testing::Contains("LWS_LEADER_ADDRESS=10.244.0.9"));
 }
 
 TEST(TokensWithoutAnApiServer, AreRefusedWithAReason) {

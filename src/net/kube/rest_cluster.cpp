@@ -20,6 +20,21 @@ const text::json::Keep& without_managed_fields() {
   return keep;
 }
 
+// "": left out. A kubelet ends what somebody else deleted: it leaves to the object's finalizers
+// what goes first. With any policy the server would take the one of the deletion away, and the
+// leader of a group would go before its workers, its successor be taken for theirs.
+std::string_view policy_of(const Removal& how) {
+  switch (how.propagation) {
+    case Propagation::kForeground:
+      return "Foreground";
+    case Propagation::kOrphan:
+      return "Orphan";
+    case Propagation::kBackground:
+      return how.grace == Grace::kNone ? "" : "Background";
+  }
+  return "";
+}
+
 std::string doing(std::string_view verb, const ObjectKey& key) {
   return fmt::format("{} of {}", verb, to_string(key));
 }
@@ -188,9 +203,9 @@ Status RestCluster::remove(const ObjectKey& key, const Removal& how, Deadline de
   Object options;
   options["apiVersion"] = "v1";
   options["kind"] = "DeleteOptions";
-  options["propagationPolicy"] = how.propagation == Propagation::kForeground ? "Foreground"
-                                 : how.propagation == Propagation::kOrphan   ? "Orphan"
-                                                                             : "Background";
+  if (const auto policy = policy_of(how); !policy.empty()) {
+    options["propagationPolicy"] = policy;
+  }
   if (how.grace == Grace::kNone) options["gracePeriodSeconds"] = 0;
   if (!how.uid.empty()) options["preconditions"]["uid"] = how.uid;
   if (!how.version.empty()) options["preconditions"]["resourceVersion"] = how.version;

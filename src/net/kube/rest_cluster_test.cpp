@@ -57,7 +57,7 @@ class RestClusterTest : public ::testing::Test {
   static Answer says(int status, std::string body, std::string fields = "") {
     return [=](const Request&, Connection& c) { c.answer(status, body, fields); };
   }
-  static Answer streams(std::string text) {
+  static Answer streams(const std::string& text) {
     return [=](const Request&, Connection& c) {
       c.begin_stream();
       c.chunk(text);
@@ -263,6 +263,13 @@ TEST_F(RestClusterTest, SaysInItsRequestsWhatIsMeant) {
             R"("gracePeriodSeconds":0,"preconditions":{"uid":"u"}})");
   EXPECT_EQ(seen[3].headers.get("Content-Type"), "application/merge-patch+json");
   EXPECT_THAT(seen[5].body, HasSubstr(R"("resourceVersion":"5")"));
+}
+
+TEST_F(RestClusterTest, LeavesToTheFinalizersOfAnEndedPodWhatGoesFirst) {
+  serve({says(200, pod("a", "5"))});
+  EXPECT_TRUE(cluster_->remove({kPod, "ns", "a"}, Grace::kNone, soon()));
+  EXPECT_EQ(api_->seen()[0].body,
+            R"({"apiVersion":"v1","kind":"DeleteOptions","gracePeriodSeconds":0})");
 }
 
 TEST_F(RestClusterTest, RenewsARefusedTokenOnce) {

@@ -6,7 +6,7 @@ flags), so another version is another folder, and a folder that exists is comple
     bin/   etcd kube-apiserver kube-controller-manager kubectl (links to kubebox), lws-manager
     crds/  gateway/ inference/ lws/ lws-webhooks.yaml
 
-`python binaries.py` builds if need be and prints the folder; with --where it only prints it.
+`python binaries.py` builds if need be and prints the folder; --where only prints it; --begin only starts building, beside other work.
 """
 
 import fcntl
@@ -25,9 +25,12 @@ HERE = Path(__file__).resolve().parent
 VERSIONS = json.loads((HERE / "versions.json").read_text())
 MAIN = HERE / "kubebox" / "main.go"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
-LWS_PROGRAM = "sigs.k8s.io/lws/cmd"
+# package -> program
+PACKAGES = {"./kubebox": "kubebox", "sigs.k8s.io/lws/cmd": "lws-manager"}
 BUDGET = "8 min on two quiet cores, up to 25 min on busy ones; 4.5 GB disk, 2.5 GB memory; once a machine"
 LIMIT_SECONDS = 45 * 60
+DOWNLOAD_SECONDS = 5 * 60  # one try
+DOWNLOAD_TRIES = 3
 
 # The head of the module file. The language version and godebug line are those of Kubernetes' own.
 MODULE_HEAD = "module kubebox\n\ngo 1.25.0\n\ngodebug default=go1.24\n"
@@ -103,11 +106,23 @@ def say(text: str):
     print(f"kube binaries: {text}", file=sys.stderr, flush=True)
 
 
+def download(command: list, what: str, work="/") -> str:
+    """Standard output of a `go` command that needs the module proxy; what it said last, where it fails."""
+    for left in reversed(range(DOWNLOAD_TRIES)):
+        try:
+            done = subprocess.run(command, cwd=work, env=go_environment(), capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
+            if done.returncode == 0:
+                return done.stdout
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no word"]
+        except subprocess.TimeoutExpired:
+            said = [f"no answer for {DOWNLOAD_SECONDS} s"]
+        if left:
+            say(f"{what}: {said[0]}; trying again")
+    raise BuildError(f"{what} cannot be downloaded; is a Go module proxy reachable (go env GOPROXY)? {said[0]}")
+
+
 def module_folder(go: str, module: str, version: str) -> Path:
-    done = subprocess.run([go, "mod", "download", "-json", f"{module}@{version}"], cwd="/", capture_output=True, text=True)
-    if done.returncode != 0:
-        raise BuildError(f"cannot download Go module {module}@{version}: {done.stderr.strip() or done.stdout.strip()}")
-    return Path(json.loads(done.stdout)["Dir"])
+    return Path(json.loads(download([go, "mod", "download", "-json", f"{module}@{version}"], f"Go module {module}@{version}"))["Dir"])
 
 
 def module_file(kubernetes: Path) -> str:
@@ -129,35 +144,32 @@ def go_environment() -> dict:
     flags = "-mod=mod -buildvcs=false"
     if jobs := os.environ.get("KUBE_BUILD_JOBS"):
         flags += f" -p={int(jobs)}"
-    return {**os.environ, "GOFLAGS": flags, "CGO_ENABLED": "0", "GOWORK": "off"}
+    return {**os.environ, "GOFLAGS": flags, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 
 
 def compile_programs(go: str, work: Path, into: Path):
-    environment = go_environment()
-    wanted = ["./kubebox", LWS_PROGRAM]
-    listed = subprocess.run([go, "list", "-deps", *wanted], cwd=work, env=environment, capture_output=True, text=True)
-    if listed.returncode != 0:
-        raise BuildError(f"cannot resolve the modules of the Kubernetes programs:\n{listed.stderr[-4000:]}")
-    total = len(set(listed.stdout.split()))
+    total = len(set(download([go, "list", "-deps", *PACKAGES], "the modules of the Kubernetes programs", work).split()))
     say(f"compiling up to {total} packages; budget {BUDGET}")
     started, done, told, noise = time.monotonic(), 0, 0.0, []
-    for program, package in (("kubebox", wanted[0]), ("lws-manager", wanted[1])):
-        command = [go, "build", "-v", "-trimpath", "-ldflags", link_flags(), "-o", str(into / program), package]
-        with subprocess.Popen(command, cwd=work, env=environment, stderr=subprocess.PIPE, text=True) as build:
-            for line in build.stderr:  # -v: one package a line; anything else is an error's text
-                if re.fullmatch(r"[\w./~+-]+\n", line):
-                    done += 1
-                else:
-                    noise.append(line)
-                spent = time.monotonic() - started
-                if spent - told >= 15:
-                    told = spent
-                    say(f"{done} of {total} packages, {spent / 60:.1f} min")
-                if spent > LIMIT_SECONDS:
-                    build.kill()
-                    raise BuildError(f"not built after {LIMIT_SECONDS // 60} min; run `python {HERE}/binaries.py` on a quieter machine")
-        if build.returncode != 0:
-            raise BuildError(f"go build {package} failed:\n{''.join(noise)[-4000:]}")
+    # One command for all: while it links one, it compiles for another.
+    command = [go, "build", "-v", "-trimpath", "-ldflags", link_flags(), "-o", f"{into}/", *PACKAGES]
+    with subprocess.Popen(command, cwd=work, env=go_environment(), stderr=subprocess.PIPE, text=True) as build:
+        for line in build.stderr:  # -v: one package a line; anything else is an error's text
+            if re.fullmatch(r"[\w./~+-]+\n", line):
+                done += 1
+            else:
+                noise.append(line)
+            spent = time.monotonic() - started
+            if spent - told >= 15:
+                told = spent
+                say(f"{done} of {total} packages, {spent / 60:.1f} min")
+            if spent > LIMIT_SECONDS:
+                build.kill()
+                raise BuildError(f"not built after {LIMIT_SECONDS // 60} min; run `python {HERE}/binaries.py` on a quieter machine")
+    if build.returncode != 0:
+        raise BuildError(f"go build failed:\n{''.join(noise)[-4000:]}")
+    for package, program in PACKAGES.items():
+        (into / Path(package).name).rename(into / program)
     say(f"built in {(time.monotonic() - started) / 60:.1f} min")
 
 
@@ -188,26 +200,58 @@ def build(place: Path):
         result.rename(place)
 
 
+def lock_of(place: Path):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return open(place.parent / f"{place.name}.lock", "w")
+
+
+def log_of(place: Path) -> Path:
+    return place.parent / f"{place.name}.log"
+
+
+def wait_for_lock(lock, place: Path):
+    """Until whoever builds them has ended; tells how far it is."""
+    said, told = "", 0.0
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lines = log_of(place).read_text().splitlines() if log_of(place).exists() else []
+            if time.monotonic() - told >= 30:
+                told, said = time.monotonic(), lines[-1] if lines and lines[-1] != said else said
+                say(f"another run is building them; waiting for it. {said.removeprefix('kube binaries: ')}")
+            time.sleep(0.5)
+
+
 def ensure() -> Path:
     """The folder of the binaries, built first where it is missing. Two callers build once: the second waits for the first."""
     place = folder()
     if place.is_dir():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with open(place.parent / f"{place.name}.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run is building them; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock_of(place) as lock:
+        wait_for_lock(lock, place)
         if not place.is_dir():
             build(place)
     return place
 
 
+def begin():
+    """Starts building where it is needed, with whatever the machine has left; what comes of it is ensure()'s to find out."""
+    place = folder()
+    if place.is_dir():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(log_of(place), "wb") as log:
+        subprocess.Popen(["nice", "-n", "10", sys.executable, __file__], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    say(f"being built meanwhile, see {log_of(place)}; budget {BUDGET}")
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["--where"]:
         print(folder())
+        sys.exit(0)
+    if sys.argv[1:] == ["--begin"]:
+        begin()
         sys.exit(0)
     try:
         print(ensure())

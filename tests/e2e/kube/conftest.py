@@ -15,24 +15,10 @@ def plane(tmp_path_factory):
         yield plane
 
 
-@pytest.fixture
-def own_plane(tmp_path):
-    """A control plane to break."""
-    with ControlPlane(tmp_path / "plane") as plane:
-        yield plane
-
-
 @pytest.fixture(scope="session")
 def stack(plane, tmp_path_factory):
     """The node agent and a gateway on the shared control plane; pods may run any program."""
     with Stack(plane, tmp_path_factory.mktemp("stack"), "--allow-exec") as stack:
-        yield stack
-
-
-@pytest.fixture
-def own_stack(own_plane, tmp_path):
-    own_plane.install("gateway", "inference")
-    with Stack(own_plane, tmp_path / "stack") as stack:
         yield stack
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import binaries
 import identities
-from part import NotReady, Part, answers, free_port, wait_until
+from api import Api, Refused
+from part import PATIENCE, NotReady, Part, answers, free_port, wait_until
 
 # What a cluster runs that objects of ours need. No scheduler (the node of the tests binds pods), no node lifecycle (it need not renew a
 # lease).
@@ -47,6 +48,7 @@ class ControlPlane:
         self.admin = self.identities.token_user("admin", identities.ADMIN_TOKEN)
         self.nobody = self.identities.token_user("nobody", identities.NOBODY_TOKEN)  # known to the server, without any right
         self.certificate_admin = self.identities.certificate_user("admin", "system:masters")
+        self.api = Api(self.port, self.identities.ca, identities.ADMIN_TOKEN)
         self._lws_ports = (ports["lws_webhook"], ports["lws_health"])
         self.parts: dict[str, Part] = {}
         self._add_etcd(ports["etcd"], ports["etcd_peer"])
@@ -138,19 +140,37 @@ class ControlPlane:
         command = [str(self.programs / "bin" / "kubectl"), f"--kubeconfig={user or self.admin}", *map(str, words)]
         # Its caches under the test's folder, not in the home folder.
         environment = {**os.environ, "HOME": str(self.folder)}
-        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=seconds, env=environment)
+        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=seconds * PATIENCE, env=environment)
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(map(str, words))}: {done.stderr.strip()}")
         return done.stdout if check else done.stdout + done.stderr
 
-    def get(self, *words) -> dict:
-        return json.loads(self.kubectl("get", *words, "-o", "json"))
+    def get(self, kind: str, *words) -> dict:
+        """As `kubectl get KIND [NAME] [-n NAMESPACE | -A] [-l SELECTOR] -o json`, at a twentieth of its cost."""
+        options = argparse.ArgumentParser(exit_on_error=False)
+        options.add_argument("name", nargs="?")
+        options.add_argument("-n", default="default")
+        options.add_argument("-A", action="store_const", const=None, dest="n")
+        options.add_argument("-l", default="")
+        given = options.parse_args([str(word) for word in words])
+        if given.name:
+            return self.api.get(kind, given.name, given.n)
+        return {"items": self.api.list(kind, given.n, given.l)}
 
-    def exists(self, kind: str, name: str, namespace: str | None = None) -> bool:
-        scope = ["-n", namespace] if namespace else []
-        return bool(self.kubectl("get", kind, name, *scope, "--ignore-not-found", "-o", "name").strip())
+    def exists(self, kind: str, name: str, namespace: str = "default") -> bool:
+        try:
+            return bool(self.api.get(kind, name, namespace))
+        except Refused as answer:
+            if answer.status == 404:
+                return False
+            raise
 
-    def wait_for(self, kind: str, name: str, namespace: str | None = None, seconds: float = 30):
+    def patch(self, kind: str, name: str, namespace: str, change: dict, subresource: str = "") -> dict:
+        """A merge patch, as of `kubectl patch --type=merge`."""
+        path = self.api.path(kind, namespace, name) + (f"/{subresource}" if subresource else "")
+        return self.api.request("PATCH", path, change, "application/merge-patch+json")
+
+    def wait_for(self, kind: str, name: str, namespace: str = "default", seconds: float = 30):
         wait_until(lambda: self.exists(kind, name, namespace), f"{kind} {name}", seconds, step=0.1)
 
     def apply(self, manifest, *words) -> str:
@@ -181,7 +201,7 @@ class ControlPlane:
         names = [line for line in applied.split() if line.startswith("customresourcedefinition")]
 
         def established():
-            text = self.kubectl("wait", "--for=condition=Established", "--timeout=10s", *names, check=False)
+            text = self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names, check=False)
             return text.count("condition met") == len(names)  # right after apply it may stumble over an empty status
 
         wait_until(established, f"{path} established", 60, step=0.1)

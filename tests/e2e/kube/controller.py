@@ -10,7 +10,7 @@ from pathlib import Path
 from part import Part, answers, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
-# Of children; a kind that the server does not know is left out by the one who asks.
+# Of children.
 KINDS = ("deployment,service,serviceaccount,role,rolebinding,secret,httproute,inferencepool,leaderworkerset,horizontalpodautoscaler,"
          "resourceclaimtemplate,configmap")  # fmt: skip
 WRITES = ("create", "update", "update-status", "patch", "delete", "apply")
@@ -110,7 +110,8 @@ def apply(plane, manifest, namespace):
 def children_everywhere(plane) -> dict:
     """{namespace: {(apiVersion, kind, name): resourceVersion}} of what services own, and their bindings as (kind, name). Two requests."""
     out = defaultdict(dict)
-    for item in plane.get(KINDS, "-A")["items"]:
+    kinds = KINDS + ",scaledobject" if plane.api.serves("scaledobject") else KINDS
+    for item in plane.get(kinds, "-A")["items"]:
         if any(ref["kind"] == "LLMInferenceService" for ref in item["metadata"].get("ownerReferences", [])):
             key = item["apiVersion"], item["kind"], item["metadata"]["name"]
             out[item["metadata"]["namespace"]][key] = item["metadata"]["resourceVersion"]

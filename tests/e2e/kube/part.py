@@ -13,6 +13,8 @@ from pathlib import Path
 
 TAIL_LINES = 30
 STOP_SECONDS = 15
+# What a busy machine may take longer than a quiet one. Waits poll, so that a high ceiling costs nothing where all is well.
+PATIENCE = 4
 
 
 class NotReady(AssertionError):
@@ -21,6 +23,7 @@ class NotReady(AssertionError):
 
 def wait_until(condition, what, seconds=30.0, step=0.02):
     """The first true value of `condition()`. `condition` may raise NotReady to give up early."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         if value := condition():

@@ -12,6 +12,7 @@ class Relay:
         self._lock = threading.Lock()
         self._pairs: set = set()
         self.accepted = 0
+        self.holds = False  # while it does, who comes is sent away
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -21,6 +22,9 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.holds:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(self._to, timeout=5)
             except OSError:

@@ -1,14 +1,9 @@
 """Definitions and webhooks as kubectl sees them. What the API server's schema and expressions refuse is in webhook_kube_test.cpp."""
 import json
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
-from part import Part, answers, free_port, wait_until
-
-ROOT = Path(__file__).resolve().parents[3]
-BATON = os.environ.get("BATON", str(ROOT / "build/baton"))
+from programs import BATON
 
 
 def crds(*flags) -> str:
@@ -22,13 +17,14 @@ def service(name="llama", version="v1alpha2", **spec):
     }  # fmt: skip
 
 
-@pytest.fixture
-def defined(own_plane, tmp_path):
-    """A control plane with our definitions and no webhooks: objects of v1alpha2 need none."""
-    definitions = tmp_path / "crds.yaml"
+@pytest.fixture(scope="module")
+def defined(plane, tmp_path_factory):
+    """Our definitions and no webhooks: objects of v1alpha2 need none."""
+    definitions = tmp_path_factory.mktemp("definitions") / "crds.yaml"
     definitions.write_text(crds())
-    own_plane.install_definitions(definitions)
-    return own_plane
+    plane.install_definitions(definitions)
+    yield plane
+    plane.kubectl("delete", "-f", definitions, "--timeout=120s")
 
 
 def test_a_service_is_shown_with_url_readiness_and_reason(defined):
@@ -66,37 +62,3 @@ def test_plain_apply_works_and_two_appliers_share_a_pod_by_container(defined):
     defined.apply(with_container("proxy"), "--field-manager=two")
     containers = defined.get("llmisvc", "llama")["spec"]["template"]["containers"]
     assert {one["name"] for one in containers} == {"main", "proxy"}
-
-
-def test_the_controllers_webhooks_default_refuse_warn_and_convert(own_plane, tmp_path):
-    health, hooks = free_port(), free_port()
-    objects = tmp_path / "crds.yaml"
-    objects.write_text(crds("--webhooks", "--url", f"https://127.0.0.1:{hooks}"))
-    own_plane.kubectl("create", "namespace", "kserve")
-    own_plane.install_definitions(objects)
-    controller = Part("controller", [
-        BATON, "controller", "--kubeconfig", own_plane.admin, "--system-namespace", "kserve", "--webhook-port", hooks,
-        "--metrics-bind-address", "0", "--health-probe-bind-address", f"127.0.0.1:{health}",
-    ], tmp_path / "controller.log", ready=lambda: answers(f"http://127.0.0.1:{health}/healthz", wanted=None))  # fmt: skip
-    controller.start()
-    try:
-        old = (ROOT / "examples/seed/example1-llama2-7b-disaggregated.yaml").read_text()
-        own_plane.kubectl("create", "namespace", "llm-serving", check=False)
-        wait_until(lambda: "serverside-applied" in own_plane.kubectl("apply", "--server-side", "-f", "-", input=old, check=False),
-                   "the webhooks trusted", 60, step=0.5)  # fmt: skip
-
-        item = own_plane.get("llminferenceservices.v1alpha2.serving.kserve.io", "-A")["items"][0]
-        assert item["apiVersion"] == "serving.kserve.io/v1alpha2"
-        assert item["spec"]["model"]["name"]
-        assert own_plane.get("llminferenceservices.v1alpha1.serving.kserve.io", "-A")["items"][0]["apiVersion"] == "serving.kserve.io/v1alpha1"
-
-        wrong = service("wrong", router={"route": {"group": "g"}}, parallelism={"data": 2})
-        refused = own_plane.kubectl("create", "-f", "-", input=json.dumps(wrong), check=False)
-        assert "spec.router.route.weight: Required value" in refused
-        assert "spec.parallelism.dataLocal" in refused
-
-        slip = service("slip", template={"containers": [{"name": "main", "comand": ["x"]}]})
-        warned = own_plane.kubectl("create", "-f", "-", "--dry-run=server", input=json.dumps(slip), check=False)
-        assert "Warning: spec.template.containers[0].comand: unknown field, has no effect (did you mean 'command'?)" in warned
-    finally:
-        controller.stop()

@@ -1,9 +1,33 @@
 """`baton controller` against a real API server: admission, defaulting, conversion, dry runs and garbage collection are the server's own."""
 import json
+import os
 import subprocess
 
 from controller import Controller, apply, children, conditions
 from part import wait_until
+
+
+def service(name: str, **spec) -> dict:
+    return {"apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService", "metadata": {"name": name},
+            "spec": {"model": {"uri": "hf://a/b", "name": "m"}, **spec}}  # fmt: skip
+
+
+def test_the_controllers_webhooks_default_refuse_warn_and_convert(controlled, place):
+    plane, _ = controlled
+    apply(plane, "seed/example1-llama2-7b-disaggregated.yaml", place)  # of v1alpha1
+    item = plane.get("llminferenceservices.v1alpha2.serving.kserve.io", "-n", place)["items"][0]
+    assert item["apiVersion"] == "serving.kserve.io/v1alpha2"
+    assert item["spec"]["model"]["name"]
+    assert plane.get("llminferenceservices.v1alpha1.serving.kserve.io", "-n", place)["items"][0]["apiVersion"] == "serving.kserve.io/v1alpha1"
+
+    wrong = service("wrong", router={"route": {"group": "g"}}, parallelism={"data": 2})
+    refused = plane.kubectl("create", "-f", "-", input=json.dumps(wrong), check=False)
+    assert "spec.router.route.weight: Required value" in refused
+    assert "spec.parallelism.dataLocal" in refused
+
+    slip = service("slip", template={"containers": [{"name": "main", "comand": ["x"]}]})
+    warned = plane.kubectl("create", "-f", "-", "--dry-run=server", input=json.dumps(slip), check=False)
+    assert "Warning: spec.template.containers[0].comand: unknown field, has no effect (did you mean 'command'?)" in warned
 
 
 def test_a_stopped_service_leaves_nothing_and_comes_back(controlled, place):
@@ -44,7 +68,7 @@ def test_a_deleted_service_leaves_nothing(controlled, place):
     (name,) = apply(plane, "quickstart.yaml", place)
     controller.settle()
     assert children(plane, place)
-    plane.kubectl("delete", "llmisvc", name, "-n", place, "--timeout=30s")
+    plane.kubectl("delete", "llmisvc", name, "-n", place, "--timeout=120s")
     wait_until(lambda: children(plane, place) == {}, "everything gone", 30, step=0.2)
 
 
@@ -66,7 +90,7 @@ def test_a_configuration_in_use_is_not_deleted(controlled, place):
         return "DeletionBlocked" in [one.get("reason") for one in status["conditions"]]
 
     wait_until(held, "DeletionBlocked", 30, step=0.2)
-    plane.kubectl("delete", "llmisvc", "--all", "-n", place, "--timeout=30s")
+    plane.kubectl("delete", "llmisvc", "--all", "-n", place, "--timeout=120s")
     wait_until(lambda: not plane.exists("llminferenceserviceconfig", name, place), "the configuration gone", 30, step=0.2)
 
 
@@ -99,28 +123,30 @@ def test_an_api_server_that_is_away_for_a_while_is_no_trouble(controlled, place)
 def test_another_takes_over_when_the_leader_goes(controlled, place):
     plane, controller = controlled
     controller.stop()
-    first = Controller(plane, "first", hooks=False, flags=["--leader-elect"]).start()
-    holder = plane.get("lease", "llminferenceservice-kserve-controller-manager", "-n", "kserve")["spec"]["holderIdentity"]
-    second = Controller(plane, "second", hooks=False, flags=["--leader-elect"]).start()
+    first, second = (Controller(plane, name, hooks=False, flags=["--leader-elect"]) for name in ("first", "second"))
+
+    def holder() -> str:
+        lease = ("lease", "llminferenceservice-kserve-controller-manager", "kserve")
+        return plane.get(lease[0], lease[1], "-n", lease[2])["spec"].get("holderIdentity", "") if plane.exists(*lease) else ""
+
     try:
-        # Without webhooks v1alpha1 is not served; this one is written as v1alpha2.
-        service = {"apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceService", "metadata": {"name": "s"},
-                   "spec": {"model": {"uri": "hf://a/b", "name": "m"}}}
-        controller.start()
-        plane.kubectl("create", "-n", place, "-f", "-", input=json.dumps(service))
+        first.start()
+        was = wait_until(holder, "a holder", 30)
+        second.start()
+        controller.start()  # for its webhooks
+        plane.kubectl("create", "-n", place, "-f", "-", input=json.dumps(service("s")))
         first.stop()  # gives the lease back
-        wait_until(lambda: plane.get("lease", "llminferenceservice-kserve-controller-manager", "-n", "kserve")["spec"].get("holderIdentity") not in (None, "", holder),
-                   "another holder", 30, step=0.2)
+        wait_until(lambda: holder() not in ("", was), "another holder", 30, step=0.2)
         second.settle()
         assert ("apps/v1", "Deployment", "s-kserve") in children(plane, place)
     finally:
         second.stop()
-        first.stop() if first.part.is_running() else None
+        first.stop()
+        if not controller.part.is_running():
+            controller.start()
 
 
 def test_a_wrong_flag_or_kubeconfig_says_so():
-    import os
-
     def run(*words):
         return subprocess.run([os.environ["BATON"], "controller", *words], capture_output=True, text=True, timeout=30)
 

@@ -1,8 +1,11 @@
 """What breaks around the controller: it converges, makes nothing twice, and deletes nothing that is not its own."""
 import base64
 import json
+import ssl
+import threading
 
 import pytest
+from api import Refused
 from control_plane import ControlPlane
 from controller import Controller, children, conditions
 from identities import ADMIN_TOKEN
@@ -86,12 +89,55 @@ def broken(tmp_path_factory):
         broken.relay.close()
 
 
+class Reader:
+    """Reads a service through v1alpha1 without a pause: each read is a conversion by the controller's webhook."""
+
+    def __init__(self, plane, namespace: str, name: str):
+        self.reads, self.failures = 0, []
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._read, args=(plane, namespace, name))
+        self._thread.start()
+
+    def _read(self, plane, namespace, name):
+        while not self._ends.wait(0.05):
+            try:
+                found = plane.get("llminferenceservices.v1alpha1.serving.kserve.io", name, "-n", namespace)
+                assert found["apiVersion"] == "serving.kserve.io/v1alpha1"
+            except AssertionError as error:
+                self.failures.append(str(error))
+            self.reads += 1
+
+    def stop(self):
+        self._ends.set()
+        self._thread.join()
+
+
 @pytest.fixture(scope="module")
-def rotated(broken):
-    """The webhooks' Secret is lost while the other tests run: (the authorities that were trusted before). The controller looks once a minute."""
+def renewed(broken):
+    """The webhooks' certificate is about to end, while the other tests run: (the one that was served, who reads). The controller looks once
+    a minute."""
+    plane, place = broken.plane, broken.place("renewed")
+    broken.create(place, "n")
+    broken.wait_made(place, "n")
+    before = served_certificate(broken)
+    data = {name: base64.b64decode(value) for name, value in plane.get("secret", SECRET, "-n", "kserve")["data"].items()}
+    ending = plane.identities.ending(data["ca.crt"], data["ca.key"], "IP:127.0.0.1")
+    plane.patch("secret", SECRET, "kserve", {"data": {name: base64.b64encode(text).decode() for name, text in zip(("tls.crt", "tls.key"), ending)}})
+    reader = Reader(plane, place, "n")
+    yield before, reader
+    reader.stop()
+
+
+@pytest.fixture(scope="module")
+def lost(broken):
+    """The webhooks' Secret is lost while the other tests run: (the authorities that were trusted before)."""
     before = bundle(broken.plane)
     broken.plane.kubectl("delete", "secret", SECRET, "-n", "kserve")
     return before
+
+
+def served_certificate(broken) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", broken.controller.hooks), timeout=10)
 
 
 def bundle(plane) -> str:
@@ -128,7 +174,7 @@ def test_an_etcd_that_stalls_while_services_are_made(broken):
     broken.wait_made(place, *names)
 
 
-def test_watches_that_are_cut(broken):
+def test_watches_that_are_cut(broken, renewed):
     place = broken.place("cut")
     broken.create(place, "c")
     broken.wait_made(place, "c")
@@ -174,12 +220,68 @@ def test_objects_that_others_made_under_the_same_names_stay_as_they_are(broken):
     plane.kubectl("annotate", "llmisvc", "f", "-n", place, "serving.kserve.io/stop=true")
     wait_until(lambda: not [key for key in children(plane, place)], "stopped", 60, step=0.3)
     assert versions() == before
-    plane.kubectl("delete", "llmisvc", "f", "-n", place, "--timeout=30s")
+    plane.kubectl("delete", "llmisvc", "f", "-n", place, "--timeout=120s")
     assert versions() == before
 
 
-def test_a_leader_that_was_away_writes_nothing_when_it_comes_back(broken, rotated):
-    plane, place = broken.plane, broken.place("taken-over")
+class Storm:
+    """Others who change an object without end: whoever read it before writes in vain."""
+
+    def __init__(self, plane, *objects):
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=self._change, args=(plane, *which)) for which in objects]
+        self.changes = 0
+
+    def _change(self, plane, kind, name, namespace):
+        while not self._ends.is_set():
+            self.changes += 1
+            plane.patch(kind, name, namespace, {"metadata": {"annotations": {"example.org/of-others": str(self.changes)}}})
+
+    def __enter__(self):
+        [thread.start() for thread in self._threads]
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        [thread.join() for thread in self._threads]
+
+
+def test_others_who_write_all_the_time(broken):
+    plane, place = broken.plane, broken.place("storm")
+    broken.create(place, "w")
+    broken.wait_made(place, "w")
+    conflicts = lambda: sum(n for name, n in broken.controller.figures().items() if "requests_total" in name and 'result="conflict"' in name)  # noqa: E731
+    before, replicas = conflicts(), 1
+    with Storm(plane, ("deployment", "w-kserve", place), ("deployment", "w-kserve-prefill", place), ("llmisvc", "w", place)):
+        for replicas in range(2, 200):
+            plane.patch("llmisvc", "w", place, {"spec": {"replicas": replicas, "prefill": {"replicas": replicas}}})
+            wait_until(lambda: plane.get("deployment", "w-kserve", "-n", place)["spec"]["replicas"] == replicas, "a change made in the storm", 60)
+            if conflicts() - before >= 3:
+                break
+    assert conflicts() - before >= 3
+
+    def converged():
+        found = {item["metadata"]["name"]: item["spec"]["replicas"] for item in plane.get("deployments", "-n", place)["items"]}
+        return found["w-kserve"] == found["w-kserve-prefill"] == replicas
+
+    wait_until(converged, "the last change on both sides", 60, step=0.1)
+    broken.wait_made(place, "w")
+    for name in ("w-kserve", "w-kserve-prefill"):
+        assert "example.org/of-others" in plane.get("deployment", name, "-n", place)["metadata"]["annotations"]
+    broken.controller.settle()
+
+
+def test_the_webhooks_answer_all_the_time_while_their_certificate_is_renewed(broken, renewed):
+    before, reader = renewed
+    wait_until(lambda: served_certificate(broken) != before, "another certificate", 90, step=0.2)
+    reads = reader.reads
+    wait_until(lambda: reader.reads > reads + 20, "reads after it")
+    reader.stop()
+    assert reader.failures == [] and reads > 0
+
+
+def test_a_leader_that_was_away_writes_nothing_when_it_comes_back(broken, lost):
+    plane, place, names = broken.plane, broken.place("taken-over"), [f"t{i}" for i in range(MANY)]
     broken.controller.stop()
     first = Controller(plane, "first", hooks=False, flags=["--leader-elect"]).start()
 
@@ -189,10 +291,11 @@ def test_a_leader_that_was_away_writes_nothing_when_it_comes_back(broken, rotate
     try:
         was = wait_until(holder, "a holder", 30)
         broken.controller.start()  # stands by, and serves the webhooks
-        broken.create(place, "t")
-        first.part.pause()  # in the middle of whatever it does; its lease runs out after 15 s
+        broken.create(place, *names)
+        wait_until(lambda: children(plane, place), "a first child", 30, step=0.01)
+        first.part.pause()  # in the middle of its work; its lease runs out after 15 s
         wait_until(lambda: holder() not in ("", was), "another holder", 40, step=0.2)
-        broken.wait_made(place, "t")
+        broken.wait_made(place, *names)
         broken.controller.settle()
         before = children(plane, place)
         first.part.resume()
@@ -207,18 +310,55 @@ def test_a_leader_that_was_away_writes_nothing_when_it_comes_back(broken, rotate
         broken.keep_running()
 
 
-def test_webhook_certificates_that_are_lost_are_made_anew_and_trusted(broken, rotated):
+def test_webhook_certificates_that_are_lost_are_made_anew_and_trusted(broken, lost):
     plane = broken.plane
     wait_until(lambda: plane.exists("secret", SECRET, "kserve"), "a new Secret", 90, step=0.3)
 
     def trusted():
         now = bundle(plane)
         made = plane.get("secret", SECRET, "-n", "kserve")["data"]["ca.crt"]
-        return now != rotated and base64.b64decode(made).strip() in base64.b64decode(now)
+        return now != lost and base64.b64decode(made).strip() in base64.b64decode(now)
 
     wait_until(trusted, "the new authority in the webhooks", 30, step=0.3)
-    place = broken.place("rotated")
+    place = broken.place("lost")
 
-    # The server calls the webhooks again: without them no service can be created.
+    # The server calls the webhooks again: without them no service can be created, or read in its other version.
     broken.create(place, "r")
     broken.wait_made(place, "r")
+    old = plane.get("llminferenceservices.v1alpha1.serving.kserve.io", "r", "-n", place)
+    assert old["apiVersion"] == "serving.kserve.io/v1alpha1" and old["spec"]["replicas"] == 1
+
+
+def test_watches_whose_past_the_server_has_forgotten_start_anew(broken):
+    """410: what the controller saw last is older than all that the API server remembers."""
+    plane, place = broken.plane, broken.place("gone")
+    command = broken.controller.part.command
+    command.remove("--leader-elect")  # it would end with its lease, and list everything as one that starts
+    broken.controller.restart()
+    try:
+        broken.create(place, "g")
+        broken.wait_made(place, "g")
+        broken.controller.settle()
+        seen = plane.get("configmap", "kube-root-ca.crt", "-n", place)["metadata"]["resourceVersion"]
+        lists, pid = broken.controller.requests()["list"], broken.controller.part.pid
+        broken.relay.holds = True
+        broken.relay.cut()
+        plane.patch("llmisvc", "g", place, {"spec": {"replicas": 3}})
+        plane.kubectl("delete", "deployment", "g-kserve-prefill", "-n", place)
+        plane.restart("kube-apiserver")
+        with pytest.raises(Refused, match="too old resource version"):
+            plane.api.watch("configmap", place, seen)
+        broken.relay.holds = False
+
+        def converged():
+            found = {item["metadata"]["name"]: item["spec"]["replicas"] for item in plane.get("deployments", "-n", place)["items"]}
+            return found.get("g-kserve") == 3 and "g-kserve-prefill" in found
+
+        wait_until(converged, "what changed meanwhile", 90, step=0.2)
+        broken.wait_made(place, "g")
+        broken.controller.settle()
+        assert broken.controller.part.pid == pid
+        assert broken.controller.requests()["list"] - lists > 10  # each kind that is followed
+    finally:
+        broken.relay.holds = False
+        command.append("--leader-elect")

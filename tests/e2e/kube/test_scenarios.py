@@ -40,7 +40,7 @@ class One:
         return self.plane.get(kind, name, "-n", self.place)
 
     def status(self, kind, name, status: dict):
-        self.plane.kubectl("patch", kind, name, "-n", self.place, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        self.plane.patch(kind, name, self.place, {"status": status}, "status")
         self.controller.settle()
 
     def annotate(self, *words, name="s"):
@@ -204,6 +204,17 @@ def test_scalers_come_and_go_with_what_they_scale(one):
     one.put(service(prefill={"replicas": 1}))
     assert one.made("HorizontalPodAutoscaler") == set()
     assert not {"ScalingReady", "PrefillScalingReady"} & set(one.told())
+
+
+def test_a_scaler_that_cannot_be_is_told_and_nothing_after_it_is_made(one):
+    """KEDA's definitions are not installed here; WVA's trigger needs an address of Prometheus, which the installation does not give."""
+    triggers = [{"type": "cpu", "metadata": {"value": "50"}}]
+    one.put(service(scaling={"minReplicas": 1, "maxReplicas": 3, "keda": {"triggers": triggers}}, router=ROUTED))
+    assert one.told()["MainWorkloadReady"] == ("False", "ScalingCRDNotFound")
+    one.put(service(scaling={"minReplicas": 1, "maxReplicas": 3, "wva": {"keda": {}}}, router=ROUTED))
+    assert one.told()["MainWorkloadReady"] == ("False", "ReconcileScalingError")
+    assert {"ScalingCRDNotFound", "Error"} <= {event["reason"] for event in one.plane.get("events", "-n", one.place)["items"]}
+    assert one.made("HTTPRoute") == set()
 
 
 def test_tokenizer_objects_go_with_the_tokenizer(one):

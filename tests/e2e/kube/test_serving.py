@@ -1,11 +1,15 @@
 """From `kubectl apply` to tokens and back to nothing: controller, workload controllers, pods as processes, gateway."""
 import itertools
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 from control_plane import ControlPlane
+from load import Load
 from part import NotReady, wait_until
-from programs import ROOT, Stack, processes_of, wait_ready_pods
+from programs import ROOT, Stack, processes_of, ready_pods, wait_ready_pods
 
 SEED = ROOT / "examples/seed"
 PROMPT = "Write a story about a robot. " + "Take your time. " * 20
@@ -87,12 +91,15 @@ def test_a_seed_manifest_serves_scales_changes_and_leaves_nothing(serving):
     wait_ready_pods(plane, namespace, 1, prefill)
     before = {pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, decode)}
 
-    # An update rolls the decode pods, and it serves after that.
+    # An update rolls the decode pods while clients chat: no stream is cut, no token another.
     change = [{"op": "add", "path": "/spec/template/containers/0/env", "value": [{"name": "CHANGED", "value": "yes"}]}]
-    plane.kubectl("patch", "llmisvc", name, "-n", namespace, "--type=json", "-p", json.dumps(change))
-    wait_until(lambda: before.isdisjoint(pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, decode)), "new decode pods", 120)
-    wait_ready(plane, name, namespace)
-    assert serving.chat("llama2-7b", PROMPT, url=f"{url}/v1")[0] == 200
+    with Load(f"{url}/v1", "llama2-7b", PROMPT) as load:
+        plane.kubectl("patch", "llmisvc", name, "-n", namespace, "--type=json", "-p", json.dumps(change))
+        wait_until(lambda: before.isdisjoint(pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, decode)), "new decode pods", 120)
+        wait_ready(plane, name, namespace)
+        answers = load.answers
+        wait_until(lambda: load.answers > answers + 10, "answers of the new pods", 60)
+    assert load.failures == [] and answers > 0
 
     # Deleted, nothing is left: no object, no process.
     plane.kubectl("delete", "llmisvc", name, "-n", namespace)
@@ -117,6 +124,9 @@ def test_seed_example_3_serves_with_a_real_group_of_two_pods(serving):
     in_group = f"leaderworkerset.sigs.k8s.io/name={name}-kserve-mn-prefill"
     pods = {pod["metadata"]["name"] for pod in wait_ready_pods(plane, namespace, 2, in_group, 120)}
     assert pods == {group, f"{group}-1"}
+    leader = plane.get("pod", group, "-n", namespace)["spec"]["containers"][0]
+    variables = {entry["name"]: entry.get("value") for entry in leader["env"]}
+    assert variables["LWS_LEADER_ADDRESS"] == f"{group}.{name}-kserve-mn-prefill.{namespace}" and variables["LWS_GROUP_SIZE"] == "2"
     wait_ready_pods(plane, namespace, 8, f"app.kubernetes.io/name={name},llm-d.ai/role=decode", 120)
     service = wait_ready(plane, name, namespace)
     assert service["status"]["workloads"]["prefill"]["kind"] == "LeaderWorkerSet"
@@ -128,6 +138,24 @@ def test_seed_example_3_serves_with_a_real_group_of_two_pods(serving):
         return status == 200 and body["choices"][0]["message"]["content"] and int(headers["x-baton-remote-tokens"]) > 0
 
     wait_until(told, "an answer whose prompt the group computed", 30, step=0.2)
+
+    # A process of the group dies: the whole group is made anew, and serves.
+    def members() -> dict:
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in ready_pods(plane, namespace, in_group)}
+
+    before = members()
+    folder = serving.folder / "node" / "pods" / f"{namespace}_{group}-1"
+    workers = lambda: [one for one in processes_of(folder) if "--headless" in Path(f"/proc/{one}/cmdline").read_text().split("\0")]  # noqa: E731
+    (worker,) = wait_until(workers, "the worker's engine", 30)
+    os.kill(worker, signal.SIGKILL)
+
+    def anew():
+        now = members()
+        return now.keys() == before.keys() and not set(now.values()) & set(before.values())
+
+    wait_until(anew, "another group", 120, step=0.2)
+    wait_until(told, "an answer whose prompt the other group computed", 60, step=0.2)
+    wait_ready(plane, name, namespace)
 
     plane.kubectl("delete", "llmisvc", name, "-n", namespace)
     wait_until(lambda: not children(plane, namespace), "no children", 90, step=0.3)
