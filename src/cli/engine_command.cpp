@@ -135,21 +135,32 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
                            tracer_of(process.tracing), &process.registry});
 }
 
-// The certificate, and the thread that reads it again.
+// What the engine serves and pulls with, and the threads that read it again.
 struct Security {
-  std::shared_ptr<tls::ServerContext> context;
-  std::unique_ptr<tls::Reloader> reloader;
+  std::shared_ptr<tls::ServerContext> serve;
+  std::shared_ptr<tls::ClientContext> dial;
+  std::vector<std::unique_ptr<tls::Reloader>> reloaders;
+
+  template <class Context>
+  Status follow(const std::shared_ptr<Context>& context, const Clock& clock) {
+    BATON_TRY_ASSIGN(auto reloader, tls::Reloader::start(context, clock));
+    reloaders.push_back(std::move(reloader));
+    return {};
+  }
 };
 
 Result<Security> secure(const EngineOptions& o, const Clock& clock) {
   Security out;
   if (o.certificate_file.empty()) return out;
-  BATON_TRY_ASSIGN(out.context, tls::ServerContext::open(
-                                    {.certificate = tls::Source::of_file(o.certificate_file),
-                                     .key = tls::Source::of_file(o.key_file)},
-                                    clock));
+  BATON_TRY_ASSIGN(
+      out.serve, tls::ServerContext::open({.certificate = tls::Source::of_file(o.certificate_file),
+                                           .key = tls::Source::of_file(o.key_file)},
+                                          clock));
+  BATON_TRY_ASSIGN(out.dial, tls::ClientContext::open(
+                                 {.authority = tls::Source::of_file(o.authority_file)}, clock));
   if (o.refresh_certificate) {
-    BATON_TRY_ASSIGN(out.reloader, tls::Reloader::start(out.context, clock));
+    BATON_TRY(out.follow(out.serve, clock));
+    BATON_TRY(out.follow(out.dial, clock));
   }
   return out;
 }
@@ -160,10 +171,14 @@ Status run(EngineOptions o, const StopSignal& stop) {
                    start_tracing({.service = "baton-engine", .endpoint = o.traces_endpoint},
                                  process.clock, process.random, process.registry));
   BATON_TRY_ASSIGN(const Security security, secure(o, process.clock));
-  o.service.tls = security.context;
+  o.service.tls = security.serve;
+  if (o.transfer) {
+    o.transfer->serve_tls = security.serve;
+    o.transfer->dial_tls = security.dial;
+  }
   BATON_TRY_ASSIGN(const std::unique_ptr<serve::Service> service, compose(o, process));
   BATON_TRY_ASSIGN(const http::Endpoint at, service->start());
-  fmt::print("ready {}://{}\n", security.context ? "https" : "http", http::to_string(at));
+  fmt::print("ready {}://{}\n", security.serve ? "https" : "http", http::to_string(at));
   std::fflush(stdout);
   const int signal = stop.wait();
   log::info("the engine drains", {{"signal", signal}});

@@ -47,7 +47,7 @@ std::optional<std::uint64_t> amount(std::string_view text) {
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
       dtype = "auto", quantization, transfer, generation = "auto", chat_template, certificate, key,
-      traces_endpoint, detailed_traces;
+      authority, traces_endpoint, detailed_traces;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
@@ -103,7 +103,10 @@ void declare(CLI::App& app, Raw& raw) {
       ->capture_default_str();
   app.add_option("--ssl-certfile", raw.certificate, "Serve TLS with this certificate (PEM)");
   app.add_option("--ssl-keyfile", raw.key, "Its key. Default: in the same file");
-  app.add_flag("--enable-ssl-refresh", raw.refresh, "Read both again when they change");
+  app.add_option("--ssl-ca-certs", raw.authority,
+                 "Authorities of the engines that KV is pulled from, with TLS when this one serves "
+                 "TLS. Default: the own certificate, as pods of one service share it");
+  app.add_flag("--enable-ssl-refresh", raw.refresh, "Read these again when they change");
   add_tracing_flag(app, raw.traces_endpoint);
   app.add_option("--collect-detailed-traces", raw.detailed_traces,
                  "all, model, worker: needs --otlp-traces-endpoint");
@@ -386,7 +389,11 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
   if (raw.certificate.empty() && !raw.key.empty()) {
     return invalid("--ssl-keyfile needs --ssl-certfile");
   }
+  if (raw.certificate.empty() && !raw.authority.empty()) {
+    return invalid("--ssl-ca-certs needs --ssl-certfile: without it KV moves in the clear");
+  }
   out.certificate_file = raw.certificate;
+  out.authority_file = raw.authority.empty() ? raw.certificate : raw.authority;
   out.key_file = raw.key.empty() ? raw.certificate : raw.key;
   out.refresh_certificate = raw.refresh;
   if (raw.refresh && raw.certificate.empty()) {

@@ -19,7 +19,8 @@ struct EngineOptions {
   std::string model;  // as given
   std::vector<std::string> served_names;
   serve::ServiceConfig service;
-  std::string certificate_file, key_file;  // PEM; "": plain HTTP
+  std::string certificate_file, key_file;  // PEM; "": plain HTTP, and KV in the clear
+  std::string authority_file;              // of the engines that KV is pulled from
   bool refresh_certificate = false;
   serve::GenerationConfig generation_config = serve::GenerationConfig::kModel;
   std::string chat_template;  // file, or empty

@@ -123,7 +123,13 @@ TEST(EngineOptions, ReadsItsCertificate) {
   EXPECT_TRUE(o.refresh_certificate);
   EXPECT_EQ(options({"m", "--ssl-certfile=/c"}).key_file, "/c");
   EXPECT_THAT(error({"m", "--ssl-keyfile=/k"}), HasSubstr("needs --ssl-certfile"));
-  EXPECT_THAT(error({"m", "--ssl-ca-certs=/c"}), HasSubstr("clients are not asked"));
+  EXPECT_THAT(error({"m", "--ssl-cert-reqs=2"}), HasSubstr("clients are not asked"));
+}
+
+TEST(EngineOptions, TrustsEnginesWithItsOwnCertificateUnlessAnAuthorityIsGiven) {
+  EXPECT_EQ(options({"m", "--ssl-certfile=/c"}).authority_file, "/c");
+  EXPECT_EQ(options({"m", "--ssl-certfile=/c", "--ssl-ca-certs=/ca"}).authority_file, "/ca");
+  EXPECT_THAT(error({"m", "--ssl-ca-certs=/ca"}), HasSubstr("needs --ssl-certfile"));
 }
 
 TEST(EngineOptions, SaysWhyAnAcceptedFlagMeansNothing) {

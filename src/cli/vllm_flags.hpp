@@ -71,7 +71,6 @@ inline constexpr std::string_view kNoTools = "tool calls are not parsed out of a
 inline constexpr std::string_view kNoLora = "LoRA adapters are not supported";
 inline constexpr std::string_view kTextOnly = "models read text only";
 inline constexpr std::array kRefused = {
-    Refused{"ssl-ca-certs", kNoClientCertificates},
     Refused{"ssl-cert-reqs", kNoClientCertificates},
     Refused{"enable-auto-tool-choice", kNoTools},
     Refused{"tool-call-parser", kNoTools},

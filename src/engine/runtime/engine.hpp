@@ -23,6 +23,7 @@
 #include "formats/kv/block_hash.hpp"
 #include "formats/kv/kv_event.hpp"
 #include "formats/kv/transfer_params.hpp"
+#include "net/tls/context.hpp"
 
 namespace baton::runtime {
 
@@ -83,6 +84,10 @@ struct TransferConfig {
   Nanos pull_timeout = std::chrono::seconds(10);  // whole pull
   Nanos stall_timeout = std::chrono::seconds(5);  // one frame, either side
   LoadFailure on_failure = LoadFailure::kRecompute;
+  // TLS of the TCP connections; null: plain. Engines of a pair must agree: what is dialled with TLS
+  // has to answer with it, for the name or address that the params give.
+  std::shared_ptr<const tls::ServerContext> serve_tls;
+  std::shared_ptr<const tls::ClientContext> dial_tls;
 };
 
 // Who is told what the prefix cache gains and loses, once per step. Called on the engine thread;

@@ -24,11 +24,20 @@ kv::LeaseKey key_of(const kv::TransferParams& source) {
   return {source.remote_engine_id, source.remote_request_id, source.lease_token, source.generation};
 }
 
-Result<Socket> connect(const kv::TransferParams& source, LocalSocket local,
-                       const Patience& patience) {
-  if (local == LocalSocket::kOn)
+Result<Socket> connect_anywhere(const kv::TransferParams& source, const TransferConfig& config,
+                                const Patience& patience) {
+  if (config.local_socket == LocalSocket::kOn)
     if (auto socket = connect_local(source.remote_host, source.remote_port)) return socket;
-  return connect_tcp(source.remote_host, source.remote_port, patience)
+  BATON_TRY_ASSIGN(auto socket, connect_tcp(source.remote_host, source.remote_port, patience));
+  if (config.dial_tls) {
+    BATON_TRY(socket.secure(*config.dial_tls, source.remote_host, source.remote_port, patience));
+  }
+  return socket;
+}
+
+Result<Socket> connect(const kv::TransferParams& source, const TransferConfig& config,
+                       const Patience& patience) {
+  return connect_anywhere(source, config, patience)
       .with(fmt::format("connecting to {} port {}", source.remote_host, source.remote_port));
 }
 
@@ -108,7 +117,7 @@ void KvPuller::perform(const PullJob& job) {
 
 Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& request) const {
   const Patience patience{deps_.clock, Deadline::in(deps_.clock, kSettleTimeout), stopping_};
-  BATON_TRY_ASSIGN(const Socket peer, connect(source, config_.local_socket, patience));
+  BATON_TRY_ASSIGN(const Socket peer, connect(source, config_, patience));
   BATON_TRY(peer.send(kv::encode(request), patience));
   BATON_TRY(expect<kv::Done>(receive_control(peer, patience)));
   return {};
@@ -117,7 +126,7 @@ Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& reque
 Status KvPuller::fetch(const PullJob& job, std::uint64_t& bytes) const {
   if (stopping_) return cancelled("stopping");
   const Patience patience{deps_.clock, job.deadline, *job.cancelled};
-  BATON_TRY_ASSIGN(const Socket peer, connect(job.source, config_.local_socket, patience));
+  BATON_TRY_ASSIGN(const Socket peer, connect(job.source, config_, patience));
   const auto stall = [&] {
     return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
   };

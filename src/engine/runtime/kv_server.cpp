@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/core/log.hpp"
 #include "engine/runtime/checksum.hpp"
 #include "engine/runtime/kv_rows.hpp"
 
@@ -58,10 +59,15 @@ void KvServer::stop() {
 }
 
 void KvServer::run() {
-  while (auto peer = accept_any(listeners_, stop_)) serve(*peer);
+  while (auto peer = accept_any(listeners_, stop_)) serve(*std::move(peer));
 }
 
-void KvServer::serve(const Socket& peer) {
+void KvServer::serve(Socket peer) {
+  if (tls_ && !peer.is_local()) {
+    if (const auto secured = peer.secure(*tls_, patience()); !secured) {
+      return log::debug("KV reader turned away", {{"why", secured.error().message()}});
+    }
+  }
   while (true) {
     const auto request = receive_control(peer, patience());
     if (!request) {

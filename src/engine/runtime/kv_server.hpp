@@ -40,9 +40,9 @@ class KvServer {
 
  private:
   KvServer(const TransferConfig& config, kv::Digest model, Deps deps)
-      : stall_(config.stall_timeout), model_(model), deps_(deps) {}
+      : stall_(config.stall_timeout), tls_(config.serve_tls), model_(model), deps_(deps) {}
   void run();
-  void serve(const Socket& peer);
+  void serve(Socket peer);
   Status answer(const Socket& peer, const kv::Message& request);
   Status answer_pull(const Socket& peer, const kv::Pull& pull);
   Status check(const kv::Pull& pull) const;
@@ -50,6 +50,7 @@ class KvServer {
   Patience patience() const { return {deps_.clock, Deadline::in(deps_.clock, stall_), stopping_}; }
 
   const Nanos stall_;
+  const std::shared_ptr<const tls::ServerContext> tls_;  // null: plain
   const kv::Digest model_;
   const Deps deps_;
   std::vector<Socket> listeners_;

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/core/assert.hpp"
@@ -88,6 +89,74 @@ Status move_all(int fd, std::span<iovec> parts, short events, const Patience& pa
   }
 }
 
+// Calls `step`, which offers bytes to the stream or takes some, and waits as it says, until it is
+// done.
+template <class Step>
+Status drive(int fd, tls::Stream& stream, const Patience& patience, Step step) {
+  while (true) {
+    switch (step()) {
+      case tls::Stream::State::kDone:
+        return {};
+      case tls::Stream::State::kWantRead: {
+        BATON_TRY(wait_for(fd, POLLIN, patience));
+        break;
+      }
+      case tls::Stream::State::kWantWrite: {
+        BATON_TRY(wait_for(fd, POLLOUT, patience));
+        break;
+      }
+      case tls::Stream::State::kEnd:
+        return unavailable("the peer closed the connection");
+      case tls::Stream::State::kBroken:
+        return unavailable("TLS: " + stream.error().message());
+    }
+  }
+}
+
+Status send_secure(int fd, tls::Stream& stream, std::string_view bytes, const Patience& patience) {
+  while (!bytes.empty()) {
+    std::size_t taken = 0;
+    BATON_TRY(drive(fd, stream, patience, [&] {
+      const auto state = stream.write(bytes, taken);
+      bytes.remove_prefix(std::exchange(taken, 0));
+      return state;
+    }));
+  }
+  return {};
+}
+
+// Rows are short, records are not: they go out joined.
+Status send_secure(int fd, tls::Stream& stream, std::span<const iovec> parts,
+                   const Patience& patience) {
+  std::string record;
+  record.reserve(tls::kRecordBytes);
+  for (const iovec& part : parts) {
+    std::string_view rest(static_cast<const char*>(part.iov_base), part.iov_len);
+    while (!rest.empty()) {
+      const auto step = rest.substr(0, tls::kRecordBytes - record.size());
+      record += step;
+      rest.remove_prefix(step.size());
+      if (record.size() < tls::kRecordBytes) continue;
+      BATON_TRY(send_secure(fd, stream, record, patience));
+      record.clear();
+    }
+  }
+  return send_secure(fd, stream, record, patience);
+}
+
+Status receive_secure(int fd, tls::Stream& stream, std::span<const iovec> parts,
+                      const Patience& patience) {
+  for (const iovec& part : parts) {
+    std::span<char> room(static_cast<char*>(part.iov_base), part.iov_len);
+    while (!room.empty()) {
+      std::size_t got = 0;
+      BATON_TRY(drive(fd, stream, patience, [&] { return stream.read(room, got); }));
+      room = room.subspan(got);
+    }
+  }
+  return {};
+}
+
 void set_no_delay(int fd) {
   const int on = 1;
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -121,12 +190,35 @@ Socket::~Socket() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+bool Socket::is_local() const {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return ::getsockopt(fd_, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+Status Socket::secure(const tls::ServerContext& context, const Patience& patience) {
+  tls_ = tls::Stream::accept(context, fd_);
+  return handshake(patience);
+}
+
+Status Socket::secure(const tls::ClientContext& context, const std::string& host,
+                      std::uint16_t port, const Patience& patience) {
+  tls_ = tls::Stream::connect(context, fd_, host, port);
+  return handshake(patience);
+}
+
+Status Socket::handshake(const Patience& patience) {
+  return drive(fd_, *tls_, patience, [this] { return tls_->handshake(); });
+}
+
 Status Socket::send(std::span<iovec> parts, const Patience& patience) const {
+  if (tls_) return send_secure(fd_, *tls_, parts, patience);
   return move_all(fd_, parts, POLLOUT, patience,
                   [](int fd, msghdr* m) { return ::sendmsg(fd, m, MSG_NOSIGNAL); });
 }
 
 Status Socket::receive(std::span<iovec> parts, const Patience& patience) const {
+  if (tls_) return receive_secure(fd_, *tls_, parts, patience);
   return move_all(fd_, parts, POLLIN, patience,
                   [](int fd, msghdr* m) { return ::recvmsg(fd, m, 0); });
 }

@@ -1,17 +1,19 @@
 #pragma once
 // Blocking stream sockets whose every wait has a deadline and can be cancelled. TCP on an IP
-// literal, or an abstract unix socket for peers on this machine.
+// literal, with or without TLS, or an abstract unix socket for peers on this machine.
 
 #include <sys/uio.h>
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
+#include "net/tls/stream.hpp"
 
 namespace baton::runtime {
 
@@ -28,15 +30,23 @@ class Socket {
  public:
   Socket() = default;
   explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket(Socket&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), tls_(std::move(other.tls_)) {}
   Socket& operator=(Socket&& other) noexcept {
     std::swap(fd_, other.fd_);
+    std::swap(tls_, other.tls_);
     return *this;
   }
   ~Socket();
 
   int fd() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
+  bool is_local() const;  // a unix socket
+
+  // TLS from here on, as the one that accepted the connection or dialled `host`.
+  Status secure(const tls::ServerContext& context, const Patience& patience);
+  Status secure(const tls::ClientContext& context, const std::string& host, std::uint16_t port,
+                const Patience& patience);
 
   // All of the bytes, in order; the parts are consumed. kTimeout, kCancelled; kUnavailable: the
   // peer is gone.
@@ -46,7 +56,10 @@ class Socket {
   Status receive(std::span<char> bytes, const Patience& patience) const;
 
  private:
+  Status handshake(const Patience& patience);
+
   int fd_ = -1;
+  std::unique_ptr<tls::Stream> tls_;  // null: plain
 };
 
 struct Listener {

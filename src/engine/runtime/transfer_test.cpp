@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/runtime/testing/rig.hpp"
+#include "net/tls/testing/credentials.hpp"
 
 namespace baton::runtime {
 namespace {
@@ -88,6 +89,70 @@ TEST(Transfer, GoesOverTcpWhenThereIsNoLocalSocket) {
   expect_same(prefill, decode, 100, greedy(kAnswer));
 
   EXPECT_EQ(decode.engine->stats().transfers_ok, 1U);
+}
+
+// Certificates of two authorities for 127.0.0.1.
+struct Secured {
+  SystemClock clock;
+  tls::testing::Credentials ours = tls::testing::Credentials::make("ours", clock);
+  tls::testing::Credentials theirs = tls::testing::Credentials::make("theirs", clock);
+
+  EngineConfig engine(const tls::testing::Credentials& shown,
+                      const tls::testing::Credentials& trusted) const {
+    EngineConfig c = config(16);
+    c.transfer->local_socket = LocalSocket::kOff;
+    c.transfer->serve_tls = tls::testing::open_server(shown.server(), clock);
+    c.transfer->dial_tls = tls::testing::open_client(trusted.client(), clock);
+    return c;
+  }
+  EngineConfig plain() const {
+    EngineConfig c = config(16);
+    c.transfer->local_socket = LocalSocket::kOff;
+    return c;
+  }
+};
+
+TEST(Transfer, GoesOverTlsWithTheSameTokensAndGivesTheLeaseBack) {
+  const Secured secured;
+  Rig prefill(secured.engine(secured.ours, secured.ours));
+  Rig decode(secured.engine(secured.ours, secured.ours));
+
+  for (const std::size_t length : lengths()) expect_same(prefill, decode, length, greedy(kAnswer));
+
+  EXPECT_EQ(decode.engine->stats().transfers_ok, lengths().size() - 1);  // one token needs none
+  EXPECT_EQ(prefill.at_rest().leases_expired, 0U);
+}
+
+TEST(Transfer, TakesNoKvFromAnEngineThatItsAuthorityDidNotSignOrThatSpeaksInTheClear) {
+  const Secured secured;
+  Rig other(secured.engine(secured.theirs, secured.theirs)), plain(secured.plain());
+  const auto prompt = prompt_of(100, 8);
+  const auto reason_from = [&](Rig& prefill) {
+    Rig decode(secured.engine(secured.ours, secured.ours));
+    const Answer first = prefill.prefill(prompt, greedy(kAnswer));
+    const Answer answer = decode.generate(prompt, greedy(kAnswer), *first.transfer);
+    EXPECT_EQ(answer.tokens, alone(prompt, greedy(kAnswer)));
+    EXPECT_EQ(answer.prompt->remote, 0U);
+    EXPECT_EQ(prefill.engine->stats().served_bytes, 0U);
+    return answer.prompt->transfer_error;
+  };
+
+  EXPECT_NE(reason_from(other).find("certificate"), std::string::npos) << reason_from(other);
+  EXPECT_NE(reason_from(plain).find("TLS"), std::string::npos) << reason_from(plain);
+}
+
+TEST(Transfer, GivesNoKvToAReaderInTheClear) {
+  const Secured secured;
+  Rig prefill(secured.engine(secured.ours, secured.ours)), plain(secured.plain());
+  const auto prompt = prompt_of(100, 9);
+  const Answer first = prefill.prefill(prompt, greedy(kAnswer));
+
+  const Answer answer = plain.generate(prompt, greedy(kAnswer), *first.transfer);
+
+  EXPECT_EQ(answer.tokens, alone(prompt, greedy(kAnswer)));
+  EXPECT_EQ(answer.prompt->remote, 0U);
+  EXPECT_NE(answer.prompt->transfer_error, "");
+  EXPECT_EQ(prefill.engine->stats().served_bytes, 0U);
 }
 
 TEST(Transfer, PullsOnlyWhatTheOwnPrefixCacheLacks) {
