@@ -31,6 +31,7 @@ constexpr Nanos kAsk = std::chrono::seconds(1);    // the gateway, whether it is
 struct Options {
   ClusterOptions cluster;
   NodeOptions node;
+  bool pod_tls = false;
   std::string name = "baton", network = "10.244.0.0/24", state_dir, gateway_host;
   std::uint16_t gateway_port = 0;
 };
@@ -75,6 +76,7 @@ Status run(const Options& options) {
   config.api_host = access.server.host;
   config.api_port = access.server.port;
   config.hosts_picker = true;
+  if (options.pod_tls) config.pod_tls = node::PodTls::kAsPlanned;
   BATON_TRY_ASSIGN(const auto cluster, open_cluster(access, clock, random));
   BATON_TRY_ASSIGN(const auto agent,
                    node::NodeAgent::start({*cluster, clock, random}, std::move(config)));
@@ -113,6 +115,8 @@ int run_node(int argc, char** argv) {
   app.add_option("--gateway-port", options.gateway_port,
                  "its port; 0: gateways, routes and pools get no status")
       ->capture_default_str();
+  app.add_flag("--pod-tls", options.pod_tls,
+               "sidecars serve TLS where their manifest says so (default: none does)");
   add_node_flags(app, options.node);
   app.footer(
       "Example: baton node --kubeconfig admin.kubeconfig --state-dir /tmp/node --gateway-port "

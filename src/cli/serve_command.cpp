@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "base/async/file_watch.hpp"
 #include "base/core/log.hpp"
@@ -17,6 +18,7 @@
 #include "cli/node_options.hpp"
 #include "cli/screen.hpp"
 #include "cli/serve_stack.hpp"
+#include "cli/serve_tls.hpp"
 #include "cli/serve_view.hpp"
 #include "cli/state_dir.hpp"
 #include "cli/stop_signal.hpp"
@@ -39,6 +41,7 @@ constexpr Nanos kRedraw = std::chrono::seconds(1);
 
 const kube::Type kService{"serving.kserve.io", "v1alpha2", "LLMInferenceService"};
 const kube::Type kPod{"", "v1", "Pod"};
+const kube::Type kSecret{"", "v1", "Secret"};
 
 // Wakes a poll() from any thread.
 class Wake {
@@ -64,9 +67,11 @@ struct Options {
   std::string host = "127.0.0.1", state_dir, api_key_file;
   NodeOptions node;
   std::uint16_t port = 8080;
+  std::string certificate, key;
   double request_timeout = 600;
   bool proof_headers = true;
   std::string traces_endpoint;
+  bool tls = false;
 };
 
 Result<gateway::Config> gateway_config(const Options& options) {
@@ -136,14 +141,24 @@ class Serve {
     BATON_TRY_ASSIGN(auto manifests, read_and_check(options_, settings_, node_));
     for (const auto& note : manifests.notes) log::info(note);
     BATON_TRY_ASSIGN(auto gateway, gateway_config(options_));
+    std::unique_ptr<ServeTls> tls;
+    if (options_.tls) {
+      BATON_TRY_ASSIGN(tls, open_tls(gateway));
+    }
     BATON_TRY_ASSIGN(const auto watch, async::FileWatch::open(watched_));
     BATON_TRY_ASSIGN(const auto stack,
                      ServeStack::start(
                          clock_, {std::move(gateway), node_, settings_, options_.traces_endpoint}));
-    header_.url = fmt::format("http://{}/v1", http::to_string(stack->listening_at()));
+    header_.url = fmt::format("{}://{}/v1", options_.tls ? "https" : "http",
+                              http::to_string(stack->listening_at()));
     header_.stand_in = options_.node.stand_in;
     ManifestSync sync(stack->cluster(), clock_);
     BATON_TRY(sync.apply(manifests));
+    std::optional<kube::Follower> secrets;
+    if (tls) {
+      secrets.emplace(stack->cluster(), clock_, kube::Query{kSecret, "", {}},
+                      [&](const kube::Event& event) { tls->note(event); });
+    }
     const Wake changed;
     const auto on_change = [&](const kube::Event&) { changed.notify(); };
     const kube::Follower services(stack->cluster(), clock_, {kService, "", {}}, on_change);
@@ -161,6 +176,18 @@ class Serve {
   }
 
  private:
+  Result<std::unique_ptr<ServeTls>> open_tls(gateway::Config& gateway) {
+    BATON_TRY_ASSIGN(auto tls, ServeTls::open({options_.certificate, options_.key, options_.host,
+                                               node_.state_dir},
+                                              clock_));
+    gateway.serve_tls = tls->listener();
+    gateway.dial_tls = tls->dialler();
+    if (!tls->certificate_file().empty()) {
+      say("clients verify this gateway with " + tls->certificate_file());
+    }
+    return tls;
+  }
+
   void follow_files(async::FileWatch& watch, ManifestSync& sync) {
     const auto changed = watch.wait(Deadline{clock_.now()}, clock_);
     if (!changed || *changed == async::FileWatch::Change::kNone) return;
@@ -241,6 +268,8 @@ Status serve(Options options) {
   BATON_TRY_ASSIGN(node.tracing,
                    tracing_of_pods({.service = "baton", .endpoint = options.traces_endpoint}));
   plan::Settings settings;
+  settings.enable_tls = options.tls;
+  node.pod_tls = options.tls ? node::PodTls::kAsPlanned : node::PodTls::kOff;
   settings.emulate_accelerators = node.emulates_accelerators();
   if (node.emulates_accelerators()) {
     log::warn("STAND-IN: every model is replaced and accelerators are emulated",
@@ -264,6 +293,15 @@ int run_serve(int argc, char** argv) {
   add_node_flags(app, options.node);
   app.add_option("--api-key-file", options.api_key_file,
                  "keys that clients must present as Bearer, one a line");
+  auto* tls = app.add_flag("--tls", options.tls,
+                           "TLS on every hop: the controller makes certificates for pods, all of "
+                           "them are verified");
+  auto* certificate = app.add_option("--tls-cert-file", options.certificate,
+                                     "the gateway's certificate (PEM); default: self-signed, in "
+                                     "tls/gateway.crt of the state folder")
+                          ->needs(tls);
+  app.add_option("--tls-key-file", options.key, "its key (default: in the same file)")
+      ->needs(certificate);
   app.add_flag(
       "--proof-headers,!--no-proof-headers", options.proof_headers,
       "tell in x-baton-... and Server-Timing headers how each answer was made (default: on)");

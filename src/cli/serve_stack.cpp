@@ -41,7 +41,7 @@ Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Option
                         options.settings.ingress_gateway_name});
   stack->reconciler_ = std::make_unique<reconcile::Reconciler>(
       reconcile::Reconciler::Deps{stack->cluster_, clock, stack->registry_},
-      reconcile::Reconciler::Config{reconcile::Installation{options.settings, "", "inference", {}},
+      reconcile::Reconciler::Config{{.plan = options.settings, .url_scheme = ""},
                                     1,
                                     Nanos(0),
                                     {.send = reconcile::probe_by_http(clock, stack->random_)}});

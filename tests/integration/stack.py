@@ -30,17 +30,17 @@ def wait_until(condition, what, seconds=20.0, step=0.02):
         time.sleep(step)
 
 
-def get(url, timeout=10):
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
+def get(url, timeout=10, tls=None):
+    with urllib.request.urlopen(url, timeout=timeout, context=tls) as answer:
         return answer.read().decode()
 
 
-def post(url, body, headers=None, timeout=60):
-    """(status, headers, text) of a POST; errors of HTTP are answers, not exceptions."""
+def post(url, body, headers=None, timeout=60, tls=None):
+    """(status, headers, text) of a POST; errors of HTTP are answers, not exceptions. `tls`: what an https URL is verified with."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json", **(headers or {})})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        with urllib.request.urlopen(request, timeout=timeout, context=tls) as answer:
             return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as answer:
         return answer.code, answer.headers, answer.read().decode()
@@ -90,7 +90,7 @@ class Stack:
         if self.process.poll() is not None:
             raise AssertionError(f"serve exited {self.process.returncode}:\n" + "".join(self.stderr))
         for line in self.stdout:
-            match = re.match(r"ready (http://\S+)$", line)
+            match = re.match(r"ready (https?://\S+)$", line)
             if match:
                 return match.group(1)
         return None

@@ -15,6 +15,9 @@ namespace baton::node {
 
 enum class Engine : std::uint8_t { kBaton, kVllm };
 enum class AllowExec : bool { kNo, kYes };
+// Whether sidecars serve TLS where their manifest says so; off: whoever dials them here speaks
+// none.
+enum class PodTls : bool { kOff, kAsPlanned };
 // How a container sees its mount paths.
 enum class Mounts : std::uint8_t {
   kAuto,       // a mount namespace; for a pod where that does not work, rewriting
@@ -32,6 +35,7 @@ struct Config {
   std::string stand_in;                  // model that replaces every other; "" for none
   Engine engine = Engine::kBaton;
   AllowExec allow_exec = AllowExec::kNo;
+  PodTls pod_tls = PodTls::kOff;
   Mounts mounts = Mounts::kRewrite;
   // Whether a `bash -c` text is one of the presets this binary ships (their values filled in).
   std::function<bool(std::string_view)> is_shipped_script = [](std::string_view) { return false; };

@@ -25,6 +25,7 @@ namespace {
 constexpr Nanos kCallBudget = std::chrono::seconds(10);
 constexpr Nanos kPrepareRetry = std::chrono::seconds(2);
 constexpr Nanos kLongestWait = std::chrono::seconds(5);
+constexpr Nanos kRenew = std::chrono::seconds(1);  // of what ConfigMaps and Secrets hold
 
 const text::json::Array& items(const kube::Object& object, std::string_view member) {
   static const text::json::Array kNone;
@@ -86,6 +87,7 @@ void PodRunner::run() {
       }
       prepared = true;
     }
+    renew();
     step();
     if (fall_back()) {
       prepared = false;
@@ -93,6 +95,7 @@ void PodRunner::run() {
     }
     write_status();
     Mono next = deps_.clock.now() + kLongestWait;
+    if (renew_at_) next = std::min(next, *renew_at_);
     for (const auto& container : containers_) next = std::min(next, container->due());
     wait(next);
   }
@@ -120,6 +123,7 @@ Status PodRunner::prepare() {
                              Deadline::in(deps_.clock, kCallBudget));
       }};
   BATON_TRY(make_volumes(pod_, volumes, deps_.config, sources));
+  if (has_renewed_volumes(pod_)) renew_at_ = deps_.clock.now() + kRenew;
   std::error_code error;
   std::filesystem::create_directories(folders_.pod, error);
   if (error) return unavailable(fmt::format("making {}: {}", folders_.pod, error.message()));
@@ -134,6 +138,22 @@ Status PodRunner::prepare() {
     containers_.push_back(std::move(container));
   }
   return {};
+}
+
+// Brings the files of ConfigMaps and Secrets up to date, when that is due.
+void PodRunner::renew() {
+  if (!renew_at_ || deps_.clock.now() < *renew_at_) return;
+  renew_at_ = deps_.clock.now() + kRenew;
+  const auto read = [this](std::string_view kind, const std::string& name) {
+    return read_object(kind, name);
+  };
+  const auto volumes = volume_folders(pod_, folders_, deps_.config);
+  const auto renewed = volumes ? renew_volumes(pod_, *volumes, read) : Status(volumes.error());
+  const std::string failure = renewed ? "" : renewed.error().message();
+  if (!failure.empty() && failure != renewal_failure_) {
+    log::warn("volumes are not renewed", {{"pod", kube::name_of(pod_)}, {"error", failure}});
+  }
+  renewal_failure_ = failure;
 }
 
 // Whether the pod must be prepared again, with its mount paths rewritten.
@@ -332,7 +352,9 @@ void PodRunner::wait_until_idle(Mono limit) {
     }
     const Mono until = std::min(limit, deps_.clock.now() + *pause);
     const auto port = first_port(container->spec());
-    while (port && deps_.clock.now() < until && is_busy(address_, *port, deps_.clock)) {
+    if (!port) continue;
+    const HttpTarget metrics{address_, *port, "/metrics", scheme_of(container->spec())};
+    while (deps_.clock.now() < until && is_busy(metrics, deps_.clock)) {
       wait(std::min(until, deps_.clock.now() + Millis(100)));
     }
   }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,6 +45,7 @@ class PodRunner {
  private:
   void run();
   Status prepare();
+  void renew();
   bool fall_back();
   Result<std::unique_ptr<Container>> make_container(
       const kube::Object& spec, Container::Role role,
@@ -78,6 +80,8 @@ class PodRunner {
   kube::Object last_status_;
   Mounts mounts_;  // kRewrite from when the machine's kernel refused what the pod needs
   bool initialized_ = false;
+  std::optional<Mono> renew_at_;  // none: the pod has nothing that is renewed
+  std::string renewal_failure_;
 
   int wake_;                              // an eventfd
   std::atomic<std::int64_t> grace_ = -1;  // nanoseconds; -1: not asked to stop

@@ -36,6 +36,13 @@ std::optional<std::uint16_t> first_port(const kube::Object& container) {
   return static_cast<std::uint16_t>(*number);
 }
 
+Scheme scheme_of(const kube::Object& container) {
+  for (const auto* probe : {"readinessProbe", "livenessProbe"}) {
+    if (container.string_at({probe, "httpGet", "scheme"}) == "HTTPS") return Scheme::kHttps;
+  }
+  return Scheme::kHttp;
+}
+
 double requests_in_work(std::string_view exposition) {
   double sum = 0;
   while (!exposition.empty()) {
@@ -54,10 +61,10 @@ double requests_in_work(std::string_view exposition) {
   return sum;
 }
 
-bool is_busy(const std::string& address, std::uint16_t port, const Clock& clock) {
+bool is_busy(const HttpTarget& metrics, const Clock& clock) {
   constexpr std::size_t kMaxMetrics = std::size_t{1} << 20;
   const auto deadline = Deadline::in(clock, std::chrono::seconds(1));
-  const auto answer = blocking_get({address, port, "/metrics"}, deadline, clock, kMaxMetrics);
+  const auto answer = blocking_get(metrics, deadline, clock, kMaxMetrics);
   return answer && answer->status == 200 && requests_in_work(answer->body) > 0;
 }
 

@@ -13,9 +13,12 @@ namespace baton::node {
 std::optional<Nanos> sleeping_pre_stop(const kube::Object& container);
 std::optional<std::uint16_t> first_port(const kube::Object& container);
 
-// Whether /metrics tells of running or waiting requests. Blocking, at most a second; an engine that
-// does not answer is not busy.
-bool is_busy(const std::string& address, std::uint16_t port, const Clock& clock);
+// How that port is spoken to: as its HTTP probe says.
+Scheme scheme_of(const kube::Object& container);
+
+// Whether these metrics tell of running or waiting requests. Blocking, at most a second; an engine
+// that does not answer is not busy.
+bool is_busy(const HttpTarget& metrics, const Clock& clock);
 // The sum of vllm:num_requests_running and vllm:num_requests_waiting in the exposition. Pure.
 double requests_in_work(std::string_view exposition);
 

@@ -227,9 +227,7 @@ class Rewriter {
          {"inference-pool", "inference-pool-name", "inference-pool-namespace", "pool-group"}) {
       remove_flag(argv, flag, Takes::kValue);
     }
-    for (const auto* flag : {"enable-ssrf-protection", "secure-proxy"}) {
-      remove_flag(argv, flag, Takes::kNothing);
-    }
+    remove_flag(argv, "enable-ssrf-protection", Takes::kNothing);
     for (const auto* name : {"INFERENCE_POOL", "INFERENCE_POOL_NAME", "INFERENCE_POOL_NAMESPACE"}) {
       launch_.env.erase(name);
     }
@@ -237,7 +235,10 @@ class Rewriter {
     if (!config_.tracing.empty() && std::ranges::none_of(argv, traces)) {
       argv.emplace_back("--tracing");
     }
-    argv.push_back("--secure-proxy=false");
+    if (config_.pod_tls == PodTls::kOff) {
+      remove_flag(argv, "secure-proxy", Takes::kNothing);
+      argv.push_back("--secure-proxy=false");
+    }
     argv.push_back("--allowlist-file=" + facts_.allowlist_file);
     launch_.notes.push_back(fmt::format(
         "the sidecar's pool flags are replaced by --allowlist-file={}", facts_.allowlist_file));

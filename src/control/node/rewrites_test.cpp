@@ -87,6 +87,17 @@ TEST_F(Rewrites, ReplacesThePoolFlagsOfTheSidecarByItsAllowlist) {
   EXPECT_EQ(got->env.find("INFERENCE_POOL_NAME"), nullptr);
 }
 
+TEST_F(Rewrites, LeavesTheTlsOfASidecarThatIsDialledWithIt) {
+  config_.pod_tls = PodTls::kAsPlanned;
+  const auto got = launch(R"({"name":"s","image":"x","command":["/app/pd-sidecar",
+    "--secure-proxy=true","--cert-path=/certs","--enable-tls=decoder"]})");
+
+  ASSERT_TRUE(got);
+  EXPECT_THAT(got->argv,
+              ElementsAre("/state/bin/pd-sidecar", "--secure-proxy=true", "--cert-path=/certs",
+                          "--enable-tls=decoder", "--allowlist-file=/state/allowlists/ns_svc"));
+}
+
 TEST_F(Rewrites, RunsOnlyMappedProgramsAndShippedScriptsUnlessAllowed) {
   const std::string other = R"({"name":"main","image":"x","command":["python3","-m","x"]})";
   const std::string script =

@@ -47,6 +47,37 @@ Status write_file(const fs::path& file, std::string_view text) {
   return {};
 }
 
+bool holds(const fs::path& file, std::string_view text) {
+  std::ifstream in(file, std::ios::binary);
+  const std::string found{std::istreambuf_iterator<char>(in), {}};
+  return in && found == text;
+}
+
+using Files = std::map<std::string, std::string>;  // by relative path
+
+// Puts the files there all at once, as the kubelet does: each is a link into ..data, a link to the
+// folder that holds them, and that link is what changes. A reader never sees a certificate of
+// today beside a key of yesterday. What is so already stays.
+Status write_files(const fs::path& folder, const Files& files) {
+  const auto same = [&](const auto& file) { return holds(folder / file.first, file.second); };
+  if (std::ranges::all_of(files, same)) return {};
+  std::error_code error;
+  const fs::path before = fs::read_symlink(folder / "..data", error);
+  const std::string now = before == "..0" ? "..1" : "..0";
+  fs::remove_all(folder / now, error);
+  for (const auto& [path, text] : files) {
+    BATON_TRY(write_file(folder / now / path, text));
+    const fs::path top = *fs::path(path).begin();
+    if (fs::is_symlink(fs::symlink_status(folder / top, error))) continue;
+    fs::create_symlink(fs::path("..data") / top, folder / top, error);
+    if (error) return file_error("linking " + (folder / top).string(), error);
+  }
+  fs::create_symlink(now, folder / "..new", error);
+  if (!error) fs::rename(folder / "..new", folder / "..data", error);
+  if (error) return file_error("writing " + folder.string(), error);
+  return {};
+}
+
 bool stays_inside(const fs::path& relative) {
   return !relative.is_absolute() && std::ranges::find(relative, "..") == relative.end();
 }
@@ -59,6 +90,7 @@ Status write_data(const std::string& folder, std::string_view kind, const kube::
     if (is_optional(source)) return {};
     return object.error();
   }
+  Files files;
   const auto& chosen = items(source, {"items"});
   for (const auto& item : chosen) {
     auto text = data_of(*object, item.string_at({"key"}));
@@ -67,14 +99,13 @@ Status write_data(const std::string& folder, std::string_view kind, const kube::
     if (!stays_inside(relative)) {
       return invalid(fmt::format("volume item path '{}'", relative.string()));
     }
-    BATON_TRY(write_file(folder / relative, *text));
+    files[relative.string()] = *std::move(text);
   }
-  if (!chosen.empty()) return {};
-  BATON_TRY_ASSIGN(const auto data, all_data(*object));
-  for (const auto& [key, text] : data) {
-    BATON_TRY(write_file(fs::path(folder) / key, text));
+  if (chosen.empty()) {
+    BATON_TRY_ASSIGN(const auto data, all_data(*object));
+    files.insert(data.begin(), data.end());
   }
-  return {};
+  return write_files(folder, files);
 }
 
 // items: fields of the pod, each a file.
@@ -190,6 +221,25 @@ Status make_volumes(const kube::Object& pod, const std::map<std::string, std::st
   for (const auto& volume : items(pod, {"spec", "volumes"})) {
     const std::string name(volume.string_at({"name"}));
     BATON_TRY(make_volume(pod, volume, folders.at(name), config, sources).with("volume " + name));
+  }
+  return {};
+}
+
+bool has_renewed_volumes(const kube::Object& pod) {
+  return std::ranges::any_of(items(pod, {"spec", "volumes"}), [](const auto& volume) {
+    return volume.find("configMap") != nullptr || volume.find("secret") != nullptr;
+  });
+}
+
+Status renew_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
+                     const ReadObject& read) {
+  for (const auto& volume : items(pod, {"spec", "volumes"})) {
+    const std::string name(volume.string_at({"name"}));
+    if (const auto* map = volume.find("configMap")) {
+      BATON_TRY(write_data(folders.at(name), "ConfigMap", *map, "name", read));
+    } else if (const auto* secret = volume.find("secret")) {
+      BATON_TRY(write_data(folders.at(name), "Secret", *secret, "secretName", read));
+    }
   }
   return {};
 }

@@ -44,6 +44,12 @@ Result<std::map<std::string, std::string>> volume_folders(const kube::Object& po
 Status make_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
                     const Config& config, const Sources& sources);
 
+// Whether the pod has volumes of ConfigMaps or Secrets, which renew_volumes brings up to date: a
+// certificate gets the addresses of pods after these have started. Keys that are gone stay.
+bool has_renewed_volumes(const kube::Object& pod);
+Status renew_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
+                     const ReadObject& read);
+
 // The mounts of a container. A claim mounted where models are is the stand-in when there is one.
 Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::Object& pod,
                                      const std::map<std::string, std::string>& folders,

@@ -40,6 +40,11 @@ Reloader::~Reloader() {
 
 void Reloader::run() {
   using Change = async::FileWatch::Change;
+  // What changed between being read and being watched.
+  if (const Status same = reload_(); !same) {
+    log::warn("certificates have changed since they were read, and cannot be used",
+              {{"reason", same.error().message()}});
+  }
   for (;;) {
     auto change = watch_->wait({}, clock_);
     while (change && *change == Change::kChanged) {

@@ -1,0 +1,76 @@
+#include "control/node/volumes.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/text/base64.hpp"
+
+namespace baton::node {
+namespace {
+
+namespace fs = std::filesystem;
+
+kube::Object json(std::string_view text) { return *text::json::parse(text); }
+
+std::string text_of(const fs::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class Volumes : public ::testing::Test {
+ protected:
+  Volumes() {
+    char pattern[] = "/tmp/baton-volumes-XXXXXX";
+    base_ = ::mkdtemp(pattern);
+    config_.state_dir = base_.string();
+    folders_ = *volume_folders(pod_, folders_of(config_, pod_), config_);
+  }
+  ~Volumes() override { fs::remove_all(base_); }
+
+  void hold(const std::string& certificate, const std::string& key) {
+    secret_["data"]["tls.crt"] = text::base64(certificate);
+    secret_["data"]["tls.key"] = text::base64(key);
+  }
+  ReadObject read() {
+    return [this](std::string_view, const std::string&) -> Result<kube::Object> { return secret_; };
+  }
+  fs::path in(std::string_view file) const { return fs::path(folders_.at("c")) / file; }
+
+  fs::path base_;
+  Config config_;
+  kube::Object pod_ = json(
+      R"({"metadata":{"namespace":"ns","name":"p"},
+          "spec":{"volumes":[{"name":"c","secret":{"secretName":"s"}}]}})");
+  kube::Object secret_ = json(R"({"kind":"Secret"})");
+  std::map<std::string, std::string> folders_;
+};
+
+TEST_F(Volumes, OfASecretAreRenewedAllAtOnceAndOnlyWhenItHasChanged) {
+  hold("certificate 1", "key 1");
+  ASSERT_TRUE(make_volumes(pod_, folders_, config_, {read(), nullptr}));
+  EXPECT_EQ(text_of(in("tls.crt")), "certificate 1");
+  const auto first = fs::read_symlink(in("..data"));
+
+  ASSERT_TRUE(renew_volumes(pod_, folders_, read()));
+  EXPECT_EQ(fs::read_symlink(in("..data")), first);
+
+  for (const auto* round : {"2", "3", "4"}) {
+    const auto before = fs::read_symlink(in("..data"));
+    hold(std::string("certificate ") + round, std::string("key ") + round);
+    ASSERT_TRUE(renew_volumes(pod_, folders_, read()));
+    EXPECT_NE(fs::read_symlink(in("..data")), before);  // one rename changes both files
+    EXPECT_EQ(text_of(in("tls.crt")), std::string("certificate ") + round);
+    EXPECT_EQ(text_of(in("tls.key")), std::string("key ") + round);
+  }
+}
+
+TEST_F(Volumes, AreRenewedOnlyForConfigMapsAndSecrets) {
+  EXPECT_TRUE(has_renewed_volumes(pod_));
+  EXPECT_FALSE(has_renewed_volumes(json(R"({"spec":{"volumes":[{"name":"e","emptyDir":{}}]}})")));
+}
+
+}  // namespace
+}  // namespace baton::node
