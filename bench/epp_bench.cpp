@@ -1,5 +1,5 @@
-// CPU time of an endpoint picker per request over ext_proc, beside an echo of one message on the
-// same net/grpc: the floor.
+// CPU time of an endpoint picker per request over ext_proc, beside echoes on the same net/grpc: of
+// the body alone, and of the same messages in the same order, which is what the transport costs.
 //
 //   epp_bench [--kb N] [--streams N] [--connections N] [--seconds N] [--rate N] [--chunks N]
 //             [--to PORT --pid PID]
@@ -25,11 +25,13 @@
 
 #include "base/async/blocking.hpp"
 #include "base/core/log.hpp"
+#include "base/core/memory.hpp"
 #include "net/grpc/client.hpp"
 #include "net/grpc/server.hpp"
 #include "net/tls/certificate.hpp"
 #include "routing/epp/server.hpp"
 #include "routing/epp/testing/envoy.hpp"
+#include "routing/pick/testing/seed.hpp"
 
 namespace baton::bench {
 namespace {
@@ -52,24 +54,6 @@ struct Options {
 };
 
 const SystemClock kClock;
-
-constexpr std::string_view kPicker = R"(
-apiVersion: llm-d.ai/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- {type: pd-profile-handler, parameters: {threshold: 100}}
-- {type: prefill-header-handler}
-- {type: prefill-filter}
-- {type: decode-filter}
-- {type: prefix-cache-scorer}
-- {type: load-aware-scorer}
-- {type: max-score-picker}
-schedulingProfiles:
-- name: prefill
-  plugins: [{pluginRef: prefill-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
-- name: decode
-  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
-)";
 
 struct Load {
   std::atomic<bool> stop = false;
@@ -123,41 +107,60 @@ Task<std::string> check_request(grpc::ClientStream& call, std::string_view body,
   co_return back == body ? "" : "the body came back changed";
 }
 
+std::string request_head(std::size_t length, std::uint64_t number) {
+  return epp::testing::headers(Side::kRequest, {{":method", "POST"},
+                                                {":path", "/v1/chat/completions"},
+                                                {":authority", "models.example"},
+                                                {":scheme", "http"},
+                                                {"content-type", "application/json"},
+                                                {"content-length", fmt::to_string(length)},
+                                                {"user-agent", "bench"},
+                                                {"accept", "*/*"},
+                                                {"x-forwarded-proto", "http"},
+                                                {"x-request-id", fmt::format("r{}", number)}});
+}
+
+// The head and every piece of a request; how many messages that was.
+Task<std::size_t> write_request(grpc::ClientStream& stream, std::string_view body,
+                                std::uint64_t number) {
+  (void)co_await stream.write(request_head(body.size(), number));
+  std::size_t messages = 1;
+  for (std::size_t at = 0; at < body.size(); at += kPiece, ++messages) {
+    (void)co_await stream.write(
+        epp::testing::body(Side::kRequest, body.substr(at, kPiece), at + kPiece >= body.size()));
+  }
+  co_return messages;
+}
+
+std::string answer_head() {
+  return epp::testing::headers(Side::kResponse,
+                               {{":status", "200"}, {"content-type", "text/event-stream"}});
+}
+
+std::string_view answer_piece(bool last) {
+  return last ? "data: "
+                "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":8}}\n\ndata: "
+                "[DONE]\n\n"
+              : "data: "
+                "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,"
+                "\"delta\":{\"content\":\" word\"}}]}\n\n";
+}
+
 Task<std::string> one(grpc::Client& client, const Options& options, Load& load) {
-  const auto body = chat(static_cast<std::size_t>(options.kb) << 10, ++load.number);
+  const auto number = ++load.number;
+  const auto body = chat(static_cast<std::size_t>(options.kb) << 10, number);
   auto call = co_await client.open(kProcess, {});
   if (!call) co_return std::string(call.error().message());
   auto& stream = **call;
-  const epp::testing::Fields head = {{":method", "POST"},
-                                     {":path", "/v1/chat/completions"},
-                                     {":authority", "models.example"},
-                                     {":scheme", "http"},
-                                     {"content-type", "application/json"},
-                                     {"content-length", fmt::to_string(body.size())},
-                                     {"user-agent", "bench"},
-                                     {"accept", "*/*"},
-                                     {"x-forwarded-proto", "http"},
-                                     {"x-request-id", fmt::format("r{}", load.number.load())}};
-  (void)co_await stream.write(epp::testing::headers(Side::kRequest, head));
-  for (std::size_t at = 0; at < body.size(); at += kPiece) {
-    (void)co_await stream.write(epp::testing::body(
-        Side::kRequest, std::string_view(body).substr(at, kPiece), at + kPiece >= body.size()));
-  }
+  (void)co_await write_request(stream, body, number);
   auto wrong = co_await check_request(stream, body, load);
   if (!wrong.empty()) co_return wrong;
-  (void)co_await stream.write(epp::testing::headers(
-      Side::kResponse, {{":status", "200"}, {"content-type", "text/event-stream"}}));
+  (void)co_await stream.write(answer_head());
   auto first = co_await stream.read();
   if (!first || !*first) co_return "no answer to the response's headers";
   for (int i = 0; i < options.chunks; ++i) {
     const bool last = i + 1 == options.chunks;
-    const std::string piece =
-        last ? "data: "
-               "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":8}}\n\ndata: "
-               "[DONE]\n\n"
-             : "data: "
-               "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,"
-               "\"delta\":{\"content\":\" word\"}}]}\n\n";
+    const auto piece = answer_piece(last);
     (void)co_await stream.write(epp::testing::body(Side::kResponse, piece, last));
     auto message = co_await stream.read();
     if (!message || !*message) co_return "no answer to a piece";
@@ -169,7 +172,37 @@ Task<std::string> one(grpc::Client& client, const Options& options, Load& load) 
   co_return "";
 }
 
-Task<void> drive(grpc::Client* client, const Options* options, Load* load, int index) {
+// The same messages in the same order to a server that only echoes.
+Task<std::string> one_echoed(grpc::Client& client, const Options& options, Load& load) {
+  const auto number = ++load.number;
+  const auto body = chat(static_cast<std::size_t>(options.kb) << 10, number);
+  auto call = co_await client.open("/bench/Echo", {});
+  if (!call) co_return std::string(call.error().message());
+  auto& stream = **call;
+  std::size_t due = co_await write_request(stream, body, number);
+  for (int written = -1;; ++written) {
+    for (; due > 0; --due) {
+      auto message = co_await stream.read();
+      if (!message || !*message) co_return "the echo is wrong";
+    }
+    if (written == options.chunks) break;
+    const bool last = written + 1 == options.chunks;
+    if (written < 0) {
+      (void)co_await stream.write(answer_head());
+    } else {
+      (void)co_await stream.write(epp::testing::body(Side::kResponse, answer_piece(last), last));
+    }
+    due = 1;
+  }
+  stream.finish_writing();
+  (void)co_await stream.read();
+  co_return "";
+}
+
+using One = Task<std::string> (*)(grpc::Client&, const Options&, Load&);
+
+Task<void> drive(grpc::Client* client, const Options* options, Load* load, int index,
+                 One one_request = one) {
   const auto pause = options->rate > 0
                          ? Nanos(std::int64_t{1'000'000'000} * options->streams / options->rate)
                          : Nanos(0);
@@ -179,7 +212,7 @@ Task<void> drive(grpc::Client* client, const Options* options, Load* load, int i
       co_await async::sleep_until(next);
       next += pause;
     }
-    auto wrong = co_await one(*client, *options, *load);
+    auto wrong = co_await one_request(*client, *options, *load);
     if (!wrong.empty()) {
       const std::lock_guard lock(load->mutex);
       load->wrong = wrong;
@@ -310,7 +343,9 @@ std::shared_ptr<tls::ServerContext> certificate() {
                                        kClock));
 }
 
-Figure measure_echo(const Options& options) {
+enum class Echo : bool { kBody, kMessages };
+
+Figure measure_echo(const Options& options, Echo what) {
   async::Loop loop("echo");
   grpc::Server::Config config;
   config.tls = certificate();
@@ -321,7 +356,10 @@ Figure measure_echo(const Options& options) {
   const auto bytes = static_cast<std::size_t>(options.kb) << 10;
   return measure(
       at, options, [&] { return async::blocking_run(loop, thread_cpu()); },
-      [&](grpc::Client* client, Load* load, int) { return drive_echo(client, bytes, load); });
+      [&](grpc::Client* client, Load* load, int index) {
+        return what == Echo::kBody ? drive_echo(client, bytes, load)
+                                   : drive(client, &options, load, index, one_echoed);
+      });
 }
 
 Figure measure_ours(const Options& options) {
@@ -331,21 +369,14 @@ Figure measure_ours(const Options& options) {
   epp::Server::Config config;
   config.ext_proc = config.health = config.metrics = {"127.0.0.1", 0};
   config.tls = certificate();
-  watch::Service picker;
-  picker.name = "pool";
-  picker.picker = kPicker;
-  picker.picker_source = "bench";
-  epp::Server server({.loops = {&loop}, .clock = kClock, .registry = registry}, config, picker);
+  epp::Server server({.loops = {&loop}, .clock = kClock, .registry = registry}, config,
+                     pick::testing::service());
   const auto bound = must(server.start());
   std::vector<schedule::Endpoint> endpoints;
-  for (const auto* name : {"decode-0", "decode-1", "prefill-0", "prefill-1"}) {
-    schedule::Endpoint e;
-    e.ns = "default";
-    e.name = name;
-    e.host = "127.0.0.1";
-    e.port = 9;  // refuses: what scraping costs is measured elsewhere
-    e.labels.emplace(schedule::kRoleLabel, name[0] == 'd' ? "decode" : "prefill");
-    endpoints.push_back(std::move(e));
+  for (const std::string_view name : {"decode-0", "decode-1", "prefill-0", "prefill-1"}) {
+    // Port 9 refuses: what scraping costs is measured elsewhere.
+    endpoints.push_back(
+        pick::testing::endpoint(name, name.substr(0, name.size() - 2), "127.0.0.1", 9));
   }
   server.update(endpoints);
   const auto figure = measure(
@@ -371,7 +402,7 @@ void show(std::string_view name, const Figure& figure, const Options& options) {
              options.kb, options.streams,
              options.rate > 0 ? fmt::format("at {}/s", options.rate) : "saturated", figure.us,
              figure.per_second);
-  if (name == "echo") {
+  if (name.starts_with("echo")) {
     fmt::print("\n");
   } else {
     fmt::print(", {:.1f} % with prefill\n", figure.split * 100);
@@ -381,11 +412,13 @@ void show(std::string_view name, const Figure& figure, const Options& options) {
 
 int run(const Options& options) {
   log::configure(log::Level::kWarn, log::Style::kText, "bench");
+  keep_freed_memory();  // as the command does
   if (options.to != 0) {
     show("peer", measure_peer(options), options);
     return 0;
   }
-  show("echo", measure_echo(options), options);
+  show("echo", measure_echo(options, Echo::kBody), options);
+  show("echo6", measure_echo(options, Echo::kMessages), options);
   show("baton", measure_ours(options), options);
   return 0;
 }

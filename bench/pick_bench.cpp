@@ -19,29 +19,12 @@
 #include "base/text/json.hpp"
 #include "formats/openai/prompt_text.hpp"
 #include "routing/pick/service_pool.hpp"
+#include "routing/pick/testing/seed.hpp"
 
 namespace baton {
 namespace {
 
 using pick::ServicePool;
-
-constexpr std::string_view kPicker = R"(
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- {type: pd-profile-handler, parameters: {threshold: 100}}
-- {type: prefill-header-handler}
-- {type: prefill-filter}
-- {type: decode-filter}
-- {type: prefix-cache-scorer}
-- {type: load-aware-scorer}
-- {type: max-score-picker}
-schedulingProfiles:
-- name: prefill
-  plugins: [{pluginRef: prefill-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
-- name: decode
-  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
-)";
 
 double cpu_seconds() {
   timespec now{};
@@ -50,19 +33,10 @@ double cpu_seconds() {
 }
 
 watch::Service service(std::size_t pods) {
-  watch::Service made;
-  made.ns = "llm";
-  made.name = "bench";
-  made.models = {"m"};
-  made.picker = kPicker;
-  made.picker_source = "bench";
+  auto made = pick::testing::service();
   for (std::size_t i = 0; i < pods; ++i) {
-    schedule::Endpoint endpoint;
-    endpoint.ns = "llm";
-    endpoint.name = fmt::format("pod-{:03}", i);
-    endpoint.host = "127.0.0.1";
-    endpoint.labels.emplace(schedule::kRoleLabel, i % 3 == 0 ? "prefill" : "decode");
-    made.endpoints.push_back(std::move(endpoint));
+    made.endpoints.push_back(
+        pick::testing::endpoint(fmt::format("pod-{:03}", i), i % 3 == 0 ? "prefill" : "decode"));
   }
   return made;
 }

@@ -12,31 +12,26 @@
 #include "base/core/log.hpp"
 #include "routing/epp/ext_proc.hpp"
 #include "routing/epp/testing/envoy.hpp"
+#include "routing/epp/testing/picker.hpp"
 
 namespace {
 
 using namespace baton;
 using Kind = epp::testing::Answer::Kind;
 
-struct Picker {
-  Picker() : pool(service()) {
+struct Fixture {
+  Fixture() {
     std::vector<schedule::Endpoint> endpoints(2);
     endpoints[0].name = "a";
     endpoints[0].host = "10.0.0.1";
     endpoints[1].name = "b";
     endpoints[1].host = "::1";
-    pool.update(endpoints);
-  }
-  static watch::Service service() {
-    watch::Service made;
-    made.name = "pool";
-    return made;
+    picker.pool.update(endpoints);
   }
   ManualClock clock;
   observe::Registry registry;
-  epp::Metrics metrics{registry};
-  epp::SharedPool pool;
-  epp::Desk desk{{pool, metrics, clock}, {.emit_scores = true, .body_bytes = 4096}, 1};
+  epp::testing::Picker picker{
+      clock, registry, epp::testing::kDefault, {.emit_scores = true, .body_bytes = 4096}};
 };
 
 void check(bool holds) {
@@ -48,9 +43,9 @@ void check(bool holds) {
 // Messages are told apart by a two byte length, in big endian.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   log::configure(log::Level::kOff, log::Style::kText, "fuzz");
-  static Picker picker;
+  static Fixture fixture;
   std::string_view rest(reinterpret_cast<const char*>(data), size);
-  epp::ExtProc stream(picker.desk);
+  epp::ExtProc stream(fixture.picker.desk);
   std::vector<epp::Reply> replies;
   bool refused = false;
   bool body_ended = false;

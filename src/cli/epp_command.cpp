@@ -6,19 +6,23 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <list>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/async/loop.hpp"
 #include "base/core/log.hpp"
+#include "base/core/memory.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
 #include "cli/epp_options.hpp"
+#include "cli/epp_replay.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
 #include "cli/tracing.hpp"
@@ -29,6 +33,7 @@
 #include "routing/schedule/scheduler.hpp"
 #include "routing/watch/endpoint_list.hpp"
 #include "routing/watch/pool_watch.hpp"
+#include "routing/watch/rules_watch.hpp"
 
 namespace baton::cli {
 namespace {
@@ -46,6 +51,7 @@ struct Configuration {
   std::optional<std::string> text;  // nullopt: the default
   std::string source = "the default configuration";
   schedule::PickerConfig parsed;
+  schedule::Setup setup;
 };
 
 Result<Configuration> load_configuration(const EppOptions& options) {
@@ -62,7 +68,8 @@ Result<Configuration> load_configuration(const EppOptions& options) {
   } else {
     out.parsed = schedule::default_picker_config();
   }
-  BATON_TRY(schedule::Scheduler::make(out.parsed).with(out.source));
+  BATON_TRY_ASSIGN(const auto made, schedule::Scheduler::make(out.parsed).with(out.source));
+  out.setup = made.setup();
   return out;
 }
 
@@ -76,23 +83,14 @@ void print_effective(const EppOptions& options, const Configuration& configurati
     fmt::print("  {}: {}  # {}\n", each.flag, text::json::dump(text::json::Value(each.value)),
                each.from);
   }
-  fmt::print("configuration:  # {}\n  plugins:\n", configuration.source);
-  for (const auto& plugin : configuration.parsed.plugins) {
-    fmt::print("  - {{name: {}, type: {}, parameters: {}}}\n", plugin.name, plugin.type,
-               plugin.parameters.is_null() ? "{}" : text::json::dump(plugin.parameters));
-  }
-  fmt::print("  schedulingProfiles:{}\n",
-             configuration.parsed.profiles.empty() ? " []  # one of all plugins" : "");
+  fmt::print("configuration:  # {}\n", configuration.source);
   for (const auto& profile : configuration.parsed.profiles) {
-    fmt::print("  - name: {}\n    plugins:\n", profile.name);
-    for (const auto& ref : profile.plugins) {
-      fmt::print("    - {{pluginRef: {}, weight: {}}}\n", ref.plugin, ref.weight);
-    }
+    fmt::print("profile {}:", profile.name);
+    for (const auto& ref : profile.plugins) fmt::print(" {}={}", ref.plugin, ref.weight);
+    fmt::print("\n");
   }
-  if (const auto& discovery = configuration.parsed.discovery) {
-    fmt::print("  discovery: {{path: {}, watchFile: {}}}\n", discovery->path, discovery->watch);
-  }
-  for (const auto& warning : options.warnings) fmt::print("# {}\n", warning);
+  fmt::print("{}", schedule::describe(configuration.setup));
+  for (const auto& warning : options.warnings) fmt::print("warning: {}\n", warning);
   for (const auto& plugin : configuration.parsed.plugins) {
     const auto named = [&](const schedule::ProfileSpec& profile) {
       return std::ranges::any_of(profile.plugins,
@@ -101,9 +99,20 @@ void print_effective(const EppOptions& options, const Configuration& configurati
     const bool scores = plugin.type.ends_with("-scorer") || plugin.type.ends_with("-filter");
     if (scores && !configuration.parsed.profiles.empty() &&
         std::ranges::none_of(configuration.parsed.profiles, named)) {
-      fmt::print("# plugin {} has no effect: no profile names it\n", plugin.name);
+      fmt::print("no effect: plugin {}: no profile names it\n", plugin.name);
     }
   }
+}
+
+Status replay(const EppOptions& options, const Configuration& configuration) {
+  std::ifstream file(options.replay_file);
+  if (!file) return not_found(options.replay_file + ": cannot be read");
+  BATON_TRY_ASSIGN(const auto scheduler, schedule::Scheduler::make(configuration.parsed));
+  std::ostringstream told;
+  const auto done = replay_records(file, options.replay_file, scheduler, told);
+  fmt::print("{}", told.str());
+  if (!done) return done.error();
+  return {};
 }
 
 // The certificate of the ext_proc port; null without TLS.
@@ -142,6 +151,9 @@ epp::Server::Config server_config(const EppOptions& options,
   out.scrape_interval = options.refresh_metrics;
   out.gauge_interval = options.refresh_gauges;
   out.stale_after = options.staleness;
+  out.pool_group = options.pool_group;
+  out.records = options.records;
+  out.record_file = options.record_file;
   out.desk.subset_hints = options.subset_hints;
   out.desk.emit_scores = options.emit_scores;
   return out;
@@ -161,6 +173,7 @@ struct Discovery {
   std::unique_ptr<kube::Cluster> cluster;
   std::unique_ptr<kube::LeaderElection> election;
   std::unique_ptr<watch::PoolWatch> pool;
+  std::unique_ptr<watch::RulesWatch> rules;
   std::unique_ptr<watch::EndpointListWatch> file;
 };
 
@@ -191,6 +204,11 @@ Status discover_cluster(const EppOptions& options, const Clock& clock, Random& r
                          {.on_started = [&server] { server.lead(true); },
                           .on_stopped = [&server](const std::string&) { server.lead(false); }}));
   }
+  using Objects = std::vector<kube::Object>;
+  out.rules = std::make_unique<watch::RulesWatch>(
+      *out.cluster, clock, options.pool_namespace,
+      [&server](const Objects& objects) { server.set_objectives(objects); },
+      [&server](const Objects& objects) { server.set_rewrites(objects); });
   const watch::PoolWatch::Wanted wanted{.ns = options.pool_namespace,
                                         .pool = options.pool_name,
                                         .group = options.pool_group,
@@ -219,6 +237,7 @@ Status serve(const EppOptions& options, const Configuration& configuration,
     return invalid("--ha-enable-leader-election needs a cluster, endpoints come from a file");
   }
   for (const auto& warning : options.warnings) log::warn(warning, {});
+  for (const auto& warning : configuration.setup.warnings) log::warn(warning, {});
   const SystemClock clock;
   SystemRandom random;
   observe::Registry registry;
@@ -285,6 +304,11 @@ int run_epp(int argc, char** argv) {
     print_effective(o, *configuration);
     return 0;
   }
+  if (!o.replay_file.empty()) {
+    const auto done = replay(o, *configuration);
+    return done ? 0 : fail("epp", done.error());
+  }
+  keep_freed_memory();
   const StopSignal stop;
   const auto served = serve(o, *configuration, stop);
   return served ? 0 : fail("epp", served.error());

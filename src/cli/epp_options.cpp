@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/core/nearest.hpp"
+#include "cli/flag_values.hpp"
 
 namespace baton::cli {
 namespace {
@@ -58,6 +59,12 @@ constexpr std::array kFlags = {
     Flag{"threads", Kind::kText, "0", "event loops; 0: by the machine, at most 8"},
     Flag{"kubeconfig", Kind::kText, "", "how to reach the API server (default: the usual places)"},
     Flag{"print-effective-config", Kind::kBool, "false", "print what is in force and exit"},
+    Flag{"decision-records", Kind::kText, "256",
+         "decisions kept in memory, at /debug/decisions of the metrics port; 0: none"},
+    Flag{"record", Kind::kText, "", "append every decision to this file, one JSON object a line"},
+    Flag{"replay", Kind::kText, "",
+         "decide the records of this file again, print what changes, and exit"},
+    Flag{"config", Kind::kText, "", "the configuration to replay under; else --config-file"},
 };
 
 // Accepted only with a value that asks for nothing.
@@ -111,62 +118,6 @@ std::optional<Kind> kind_of(std::string_view name) {
     if (flag.name == name) return flag.kind;
   }
   return std::nullopt;
-}
-
-std::optional<bool> to_bool(std::string_view word) {
-  for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (word == yes) return true;
-  }
-  for (const std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (word == no) return false;
-  }
-  return std::nullopt;
-}
-
-// "600s", "1m30s", "200ms" as Go writes durations.
-std::optional<Nanos> to_duration(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, double>, 6> kUnits = {
-      {{"ms", 1e6}, {"us", 1e3}, {"ns", 1}, {"h", 3600e9}, {"m", 60e9}, {"s", 1e9}}};
-  constexpr double kYear = 365.0 * 24 * 3600e9;
-  double total = 0;
-  if (text == "0") return Nanos(0);
-  if (text.empty()) return std::nullopt;
-  while (!text.empty()) {
-    double count = 0;
-    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (failed != std::errc() || !(count >= 0)) return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    const auto* unit =
-        std::ranges::find_if(kUnits, [&](const auto& u) { return text.starts_with(u.first); });
-    if (unit == kUnits.end()) return std::nullopt;
-    text.remove_prefix(unit->first.size());
-    total += count * unit->second;
-  }
-  if (total > kYear) return std::nullopt;
-  return Nanos(static_cast<std::int64_t>(total));
-}
-
-// A Kubernetes quantity of bytes, with an optional B behind it.
-std::optional<std::int64_t> to_bytes(std::string_view text) {
-  if (text.ends_with('B') || text.ends_with('b')) text.remove_suffix(1);
-  static constexpr std::array<std::pair<std::string_view, std::int64_t>, 7> kUnits = {
-      {{"Ki", 1 << 10},
-       {"Mi", 1 << 20},
-       {"Gi", 1 << 30},
-       {"k", 1000},
-       {"M", 1'000'000},
-       {"G", 1'000'000'000},
-       {"", 1}}};
-  std::int64_t count = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (failed != std::errc() || count < 0) return std::nullopt;
-  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const auto* unit = std::ranges::find(kUnits, suffix, [](const auto& u) { return u.first; });
-  std::int64_t bytes = 0;
-  if (unit == kUnits.end() || __builtin_mul_overflow(count, unit->second, &bytes)) {
-    return std::nullopt;
-  }
-  return bytes;
 }
 
 using Values = std::map<std::string, std::string, std::less<>>;
@@ -230,6 +181,7 @@ class Reader {
   Status read_selector();
   Status read_tls();
   Status read_logging();
+  Status read_records();
   void read_origins();
 
   Values given_;
@@ -332,7 +284,8 @@ Status Reader::read_pool() {
     out_.pool_namespace = "default";
   }
   const bool selects = !get("endpoint-selector").empty();
-  if (selects == !out_.pool_name.empty()) {
+  const bool replays = !get("replay").empty();
+  if (selects == !out_.pool_name.empty() && !(replays && !selects)) {
     return invalid(selects ? "--pool-name and --endpoint-selector exclude each other"
                            : "--pool-name or --endpoint-selector is needed");
   }
@@ -347,6 +300,12 @@ Status Reader::read_pool() {
   }
   out_.config_file = get("config-file");
   out_.config_text = get("config-text");
+  const auto other = get("config");
+  if (!other.empty() && !replays) return invalid("--config goes with --replay; use --config-file");
+  if (!other.empty() && !out_.config_file.empty()) {
+    return invalid("--config and --config-file exclude each other");
+  }
+  if (!other.empty()) out_.config_file = other;
   if (!out_.config_file.empty() && !out_.config_text.empty()) {
     return invalid("--config-file and --config-text exclude each other");
   }
@@ -446,6 +405,23 @@ Status Reader::read_logging() {
   return {};
 }
 
+Status Reader::read_records() {
+  constexpr std::size_t kMostRecords = 100'000;
+  const auto records = get("decision-records");
+  const auto [end, failed] =
+      std::from_chars(records.data(), records.data() + records.size(), out_.records);
+  if (failed != std::errc() || end != records.data() + records.size() ||
+      out_.records > kMostRecords) {
+    return invalid(fmt::format("--decision-records={}: 0 to {}", records, kMostRecords));
+  }
+  out_.record_file = get("record");
+  out_.replay_file = get("replay");
+  if (!out_.replay_file.empty() && !out_.record_file.empty()) {
+    return invalid("--record and --replay exclude each other");
+  }
+  return {};
+}
+
 void Reader::read_origins() {
   for (const auto& each : kFlags) {
     if (each.name == "print-effective-config") continue;
@@ -464,6 +440,7 @@ Result<EppOptions> Reader::read() {
   BATON_TRY(read_pool());
   BATON_TRY(read_tls());
   BATON_TRY(read_logging());
+  BATON_TRY(read_records());
   read_origins();
   return std::move(out_);
 }

@@ -45,6 +45,9 @@ struct EppOptions {
   log::Level log_level = log::Level::kInfo;
   std::optional<log::Style> log_style;  // unset: by the terminal
   bool print_effective_config = false;
+  std::size_t records = 256;  // decisions kept in memory
+  std::string record_file;    // "": none are written
+  std::string replay_file;    // decide these again and exit; then no pool is named
 
   // Each flag with its value and where it came from: for --print-effective-config.
   struct Origin {

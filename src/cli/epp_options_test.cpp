@@ -110,6 +110,21 @@ TEST(EppOptions, WhatIsNotOfferedIsRefusedWithAReason) {
   EXPECT_THAT(bare_problem({"--pool-name"}), HasSubstr("needs a value"));
 }
 
+TEST(EppOptions, DecisionsAreKeptWrittenAndReplayed) {
+  const auto kept = parsed({"--pool-name=p", "--decision-records=7", "--record=/tmp/x"});
+  EXPECT_EQ(kept.records, 7);
+  EXPECT_EQ(kept.record_file, "/tmp/x");
+  const auto replayed = parsed({"--replay=/tmp/x", "--config", "other.yaml"});  // without a pool
+  EXPECT_EQ(replayed.replay_file, "/tmp/x");
+  EXPECT_EQ(replayed.config_file, "other.yaml");
+  EXPECT_THAT(problem({"--decision-records=many"}), HasSubstr("--decision-records"));
+  EXPECT_THAT(problem({"--decision-records=-1"}), HasSubstr("--decision-records"));
+  EXPECT_THAT(problem({"--config=x"}), HasSubstr("--config goes with --replay"));
+  EXPECT_THAT(problem({"--replay=a", "--record=b"}), HasSubstr("exclude each other"));
+  EXPECT_THAT(problem({"--replay=a", "--config=b", "--config-file=c"}),
+              HasSubstr("exclude each other"));
+}
+
 TEST(EppOptions, EachValueTellsWhereItCameFrom) {
   const auto options = parsed({"--pool-name=p"}, "env");
   const auto from = [&](std::string_view flag) {

@@ -16,82 +16,253 @@ constexpr std::size_t kKeptParser = std::size_t{4} << 20;  // a larger one is fr
 // Written without spaces, so that white space in the body does not matter.
 void append_json(std::string& out, dom::element value) { out += simdjson::minify(value); }
 
-// {"type":"text","text":T} gives T, any other part its JSON.
-void append_part(std::string& out, dom::element part) {
-  std::string_view text;
-  if (part["text"].get(text) == simdjson::SUCCESS) {
-    out += text;
-  } else {
-    append_json(out, part);
+constexpr std::string_view kBilling =
+    "x-anthropic-billing-header";  // a line of a client's, not of the prompt
+
+// The flat text of one request, and what the router notes on the way.
+struct Flat {
+  std::string& out;
+  PromptText& prompt;
+
+  void id(std::int64_t id) {
+    const auto low = static_cast<std::uint32_t>(id);
+    for (unsigned shift = 0; shift < 32; shift += 8) out += static_cast<char>(low >> shift);
   }
-}
 
-void append_content(std::string& out, dom::element content) {
-  std::string_view text;
-  dom::array parts;
-  if (content.get(text) == simdjson::SUCCESS) {
-    out += text;
-  } else if (content.get(parts) == simdjson::SUCCESS) {
-    for (const auto part : parts) append_part(out, part);
+  // {"type":"text","text":T} gives T, any other part its JSON.
+  void part(dom::element part) {
+    std::string_view text;
+    std::string_view type;
+    if (part["type"].get(type) == simdjson::SUCCESS &&
+        (type.starts_with("image") || type.starts_with("video") ||
+         type.find("audio") != type.npos)) {
+      prompt.multimodal = true;
+    }
+    if (part["text"].get(text) == simdjson::SUCCESS) {
+      out += text;
+    } else {
+      append_json(out, part);
+    }
+    if (!part.is_object()) prompt.valid = false;
   }
-}
 
-void append_message(std::string& out, dom::element message) {
-  std::string_view role;
-  dom::element content;
-  if (!message.is_object()) return;
-  const auto no_role = message["role"].get(role);
-  out += kRole;
-  if (no_role == simdjson::SUCCESS) out += role;
-  out += kContent;
-  if (message["content"].get(content) == simdjson::SUCCESS) append_content(out, content);
-}
+  void content(dom::element content) {
+    std::string_view text;
+    dom::array parts;
+    if (content.get(text) == simdjson::SUCCESS) {
+      out += text;
+    } else if (content.get(parts) == simdjson::SUCCESS) {
+      for (const auto one : parts) part(one);
+    } else if (!content.is_null()) {
+      prompt.valid = false;
+    }
+  }
 
-void append_id(std::string& out, std::int64_t id) {
-  const auto low = static_cast<std::uint32_t>(id);
-  for (unsigned shift = 0; shift < 32; shift += 8) out += static_cast<char>(low >> shift);
-}
+  void message(dom::element message) {
+    std::string_view role;
+    dom::element body;
+    if (!message.is_object()) {
+      prompt.valid = false;
+      return;
+    }
+    const auto no_role = message["role"].get(role);
+    out += kRole;
+    if (no_role == simdjson::SUCCESS) out += role;
+    if (no_role != simdjson::SUCCESS) prompt.valid = false;
+    out += kContent;
+    if (message["content"].get(body) == simdjson::SUCCESS) content(body);
+  }
 
-void append_prompt(std::string& out, dom::element prompt) {
-  std::string_view text;
-  dom::array items;
-  if (prompt.get(text) == simdjson::SUCCESS) {
-    out += text;
-  } else if (prompt.get(items) == simdjson::SUCCESS) {
+  void messages(dom::element value) {
+    dom::array array;
+    if (value.get(array) != simdjson::SUCCESS) return;
+    for (const auto one : array) message(one);
+  }
+
+  // A string, strings, or token ids: never mixed.
+  void text_or_ids(dom::element value) {
+    std::string_view text;
+    dom::array items;
+    if (value.get(text) == simdjson::SUCCESS) {
+      out += text;
+      return;
+    }
+    if (value.get(items) != simdjson::SUCCESS) {
+      prompt.valid = false;
+      append_json(out, value);
+      return;
+    }
+    std::size_t strings = 0;
+    std::size_t ids = 0;
     for (const auto item : items) {
-      std::int64_t id = 0;
-      if (item.get(id) == simdjson::SUCCESS) {
-        append_id(out, id);
+      std::int64_t number = 0;
+      if (item.get(number) == simdjson::SUCCESS) {
+        id(number);
+        ++ids;
+        if (number < 0) prompt.valid = false;
         continue;
       }
       if (!out.empty()) out += kNextPrompt;
-      append_prompt(out, item);
+      if (item.get(text) == simdjson::SUCCESS) {
+        ++strings;
+        out += text;
+      } else {
+        prompt.valid = false;
+        append_json(out, item);
+      }
     }
-  } else {
-    append_json(out, prompt);
+    if (strings > 0 && ids > 0) prompt.valid = false;
+    prompt.tokens = strings == 0 ? ids : 0;
   }
+
+  void ids(dom::element value) {
+    dom::array items;
+    if (value.get(items) != simdjson::SUCCESS) {
+      prompt.valid = false;
+      return;
+    }
+    for (const auto item : items) {
+      std::int64_t number = -1;
+      if (item.get(number) != simdjson::SUCCESS || number < 0 || number > UINT32_MAX) {
+        prompt.valid = false;
+        return;
+      }
+      id(number);
+      ++prompt.tokens;
+    }
+  }
+
+  // Anthropic's: a string, or blocks whose texts follow each other.
+  void system(dom::element value) {
+    std::string_view text;
+    dom::array blocks;
+    if (value.get(text) == simdjson::SUCCESS) {
+      out += text;
+    } else if (value.get(blocks) == simdjson::SUCCESS) {
+      for (const auto block : blocks) {
+        if (block["text"].get(text) == simdjson::SUCCESS && !text.starts_with(kBilling))
+          out += text;
+      }
+    }
+  }
+};
+
+bool is_chat(Api api) { return api == Api::kChat || api == Api::kMessages; }
+
+// The member that a prompt of the API stands in.
+std::string_view prompt_key(Api api) {
+  switch (api) {
+    case Api::kChat:
+    case Api::kMessages:
+      return "messages";
+    case Api::kCompletion:
+    case Api::kImages:
+      return "prompt";
+    case Api::kEmbeddings:
+    case Api::kResponses:
+      return "input";
+    case Api::kConversations:
+      return "items";
+    case Api::kGenerate:
+      return "token_ids";
+    case Api::kSglang:
+      return "input_ids";
+  }
+  return "";
+}
+
+// Members of a chat that a picker types, beside those that are read.
+bool has_its_type(std::string_view key, dom::element value) {
+  if (key == "tools" || key == "documents") return value.is_array() || value.is_null();
+  if (key == "chat_template") return value.is_string() || value.is_null();
+  if (key == "chat_template_kwargs") return value.is_object() || value.is_null();
+  if (key == "return_assistant_tokens_mask" || key == "continue_final_message" ||
+      key == "add_generation_prompt") {
+    return value.is_bool() || value.is_null();
+  }
+  return true;
 }
 
 }  // namespace
 
 struct PromptReader::Impl {
   dom::parser parser;
-  std::string tools, text;
+  std::string first, second, text;  // in front of the prompt, and the prompt
+
+  void take_prompt(dom::element value, Api api, PromptText& out) {
+    text.clear();
+    out.tokens = 0;
+    Flat flat{text, out};
+    std::string_view string;
+    switch (api) {
+      case Api::kChat:
+      case Api::kMessages:
+        flat.messages(value);
+        break;
+      case Api::kCompletion:
+      case Api::kEmbeddings:
+        flat.text_or_ids(value);
+        break;
+      case Api::kGenerate:
+      case Api::kSglang:
+        flat.ids(value);
+        break;
+      case Api::kResponses:
+        if (!value.is_null()) append_json(text, value);
+        break;
+      case Api::kConversations:
+        if (value.is_array() && dom::array(value).size() > 0) append_json(text, value);
+        break;
+      case Api::kImages:
+        out.valid = value.get(string) == simdjson::SUCCESS && !string.empty();
+        break;
+    }
+  }
+
+  // What stands before the prompt.
+  void take_front(std::string_view key, dom::element value, Api api, PromptText& out) {
+    if (key == "tools" && (is_chat(api) || api == Api::kResponses)) {
+      auto& into = api == Api::kResponses ? second : first;
+      into.clear();
+      if (value.is_array()) append_json(into, value);
+    } else if (key == "system" && api == Api::kMessages) {
+      second.clear();
+      Flat{second, out}.system(value);
+    } else if (key == "instructions" && api == Api::kResponses) {
+      first.clear();
+      append_json(first, value);
+    }
+  }
+
+  void take_limit(std::string_view key, dom::element value, Api api, PromptText& out) {
+    std::int64_t most = 0;
+    dom::element inner;
+    if ((key == "max_tokens" && (is_chat(api) || api == Api::kCompletion) && !out.most_output) ||
+        (key == "max_completion_tokens" && api == Api::kChat) ||
+        (key == "max_output_tokens" && api == Api::kResponses)) {
+      if (value.get(most) == simdjson::SUCCESS) out.most_output = most;
+    } else if (key == "sampling_params" && (api == Api::kGenerate || api == Api::kSglang)) {
+      if (value[api == Api::kGenerate ? "max_tokens" : "max_new_tokens"].get(most) ==
+          simdjson::SUCCESS) {
+        out.most_output = most;
+      }
+    } else if (key == "features" && api == Api::kGenerate) {
+      out.multimodal = !value.is_null();
+    } else if (key == "extra_key" && api == Api::kSglang) {
+      std::string_view salt;
+      if (value.get(salt) == simdjson::SUCCESS) {
+        out.cache_salt = salt;
+      } else if (!value.is_null()) {
+        out.valid = false;
+      }
+    }
+  }
 
   // The last of equal members counts, as in Python.
   void take(std::string_view key, dom::element value, Api api, PromptText& out) {
     std::string_view string;
-    dom::array array;
-    if (api == Api::kChat && key == "messages") {
-      text.clear();
-      if (value.get(array) != simdjson::SUCCESS) return;
-      for (const auto message : array) append_message(text, message);
-    } else if (api == Api::kCompletion && key == "prompt") {
-      text.clear();
-      append_prompt(text, value);
-    } else if (api == Api::kChat && key == "tools") {
-      tools.clear();
-      if (value.is_array()) append_json(tools, value);
+    if (key == prompt_key(api)) {
+      take_prompt(value, api, out);
     } else if (key == "model") {
       if (value.get(string) == simdjson::SUCCESS) out.model = string;
     } else if (key == "stream") {
@@ -100,12 +271,19 @@ struct PromptReader::Impl {
       out.has_transfer_params = true;
     } else if (key == "n") {
       if (value.get(out.n) != simdjson::SUCCESS) out.n = 1;
+    } else if (key == "cache_salt") {
+      if (value.get(string) == simdjson::SUCCESS) out.cache_salt = string;
+    } else {
+      if (api == Api::kChat && !has_its_type(key, value)) out.valid = false;
+      take_front(key, value, api, out);
+      take_limit(key, value, api, out);
     }
   }
 
   simdjson::error_code read(std::string& body, Api api, PromptText& out) {
     text.clear();
-    tools.clear();
+    first.clear();
+    second.clear();
     if (body.capacity() - body.size() < simdjson::SIMDJSON_PADDING) {
       body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
     }
@@ -113,7 +291,8 @@ struct PromptReader::Impl {
     const auto broken = parser.parse(body.data(), body.size(), false).get(members);
     if (broken != simdjson::SUCCESS) return broken;
     for (const auto [key, value] : members) take(key, value, api, out);
-    text.insert(0, tools);
+    if (text.empty() && api != Api::kImages) out.valid = false;
+    if (!first.empty() || !second.empty()) text.insert(0, first + second);
     return simdjson::SUCCESS;
   }
 };

@@ -5,10 +5,15 @@
 // The flat text of a conversation extends the flat text of its earlier turns byte for byte:
 //   chat        tools (raw JSON), then per message: RS role US content      (RS 0x1E, US 0x1F)
 //   completion  the prompt; token ids as 4 bytes each; several prompts joined by GS (0x1D)
+//   embeddings  as a completion, of its input
+//   messages    tools (raw JSON), the system's text, then as a chat
+//   responses   instructions, tools, input (raw JSON); conversations: items (raw JSON)
+//   generate    token ids, also of SGLang; images: nothing
 // so that  flat(turn 2) = flat(turn 1) + answer_mark() + answer + RS "user" US + new message.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,13 +21,28 @@
 
 namespace baton::openai {
 
-enum class Api : std::uint8_t { kChat, kCompletion };
+enum class Api : std::uint8_t {
+  kChat,
+  kCompletion,
+  kEmbeddings,
+  kResponses,
+  kConversations,
+  kImages,
+  kMessages,  // Anthropic's
+  kGenerate,  // vLLM's /inference/v1/generate
+  kSglang,    // SGLang's /generate
+};
 
 struct PromptText {
   std::string_view text;  // valid until the reader is used again
   std::string model;      // "" when absent
   bool stream = false;
   std::int64_t n = 1;
+  std::size_t tokens = 0;                        // of a prompt that came as token ids; 0: text
+  std::string cache_salt;                        // prompts of different salts share nothing
+  bool multimodal = false;                       // has images, sound or video
+  std::optional<std::int64_t> most_output = {};  // tokens that the client allows, when it says so
+  bool valid = true;  // what the API demands is there, and members that it types have their type
   bool has_transfer_params = false;  // a member kv_transfer_params, in any spelling of the key
 };
 

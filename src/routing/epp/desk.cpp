@@ -9,29 +9,25 @@
 #include "base/text/json.hpp"
 #include "formats/openai/splice.hpp"
 #include "net/http/message.hpp"
+#include "routing/epp/gate.hpp"
 #include "routing/pick/learner.hpp"
 
 namespace baton::epp {
 namespace {
 
-constexpr std::string_view kDefaultPath = "/v1/completions";
-constexpr std::string_view kCountTokens = "messages/count_tokens";
-
-std::string_view bare(std::string_view path) {
-  path = path.substr(0, path.find('?'));
-  if (path.ends_with('/')) path.remove_suffix(1);
-  return path.empty() ? kDefaultPath : path;
-}
-
-// The longest suffix wins; there is no boundary before it (picker reference 7.1).
-std::optional<openai::Api> api_of(std::string_view path) {
-  if (path.ends_with("chat/completions")) return openai::Api::kChat;
-  if (path.ends_with("completions")) return openai::Api::kCompletion;
-  return std::nullopt;
-}
-
 Refusal bad_request(std::string message) {
   return {.status = 400, .code = "BadRequest", .message = std::move(message)};
+}
+
+std::string_view code_of(int status) {
+  switch (status) {
+    case 429:
+      return "ResourceExhausted";
+    case 503:
+      return "ServiceUnavailable";
+    default:
+      return "Internal";
+  }
 }
 
 std::string address(const schedule::Endpoint& endpoint) {
@@ -47,91 +43,199 @@ void replace_model(std::string& body, std::string_view target) {
 }
 
 // What the primary profile's scorers gave to each endpoint that its filters left.
-std::vector<std::pair<std::string, double>> scores_of(const pick::ServicePool::Picked& picked) {
+std::vector<std::pair<std::string, double>> scores_of(
+    const schedule::Decision& decision, const std::vector<schedule::Endpoint>& endpoints) {
   std::vector<std::pair<std::string, double>> out;
-  if (picked.decision.runs.empty()) return out;
-  const auto& run = picked.decision.runs.front();
-  if (run.scorers.empty()) return out;
+  if (decision.runs.empty() || decision.runs.front().scorers.empty()) return out;
+  const auto& run = decision.runs.front();
   for (std::size_t i = 0; i < run.candidates.size(); ++i) {
-    out.emplace_back(address((*picked.endpoints)[run.candidates[i]]),
-                     static_cast<double>(run.totals[i]));
+    out.emplace_back(address(endpoints[run.candidates[i]]), static_cast<double>(run.totals[i]));
   }
   return out;
 }
 
 }  // namespace
 
-std::variant<Placed, Refusal> Desk::place(const Asked& asked, std::string& body) {
-  Placed placed;
-  std::size_t prompt_bytes = 0;
-  if (asked.body_known) {
-    if (auto refused = read(asked, body, placed, prompt_bytes)) return *std::move(refused);
-  }
-  if (auto refused = pick(asked, placed, prompt_bytes)) return *std::move(refused);
-  placed.series = &deps_.metrics.series(placed.model, placed.target, asked.fairness);
-  placed.skip_response = bare(asked.path).ends_with(kCountTokens);
-  return placed;
+Refusal refusal_of(schedule::Outcome outcome) {
+  const auto told = schedule::answer(outcome);
+  return {.status = told.status,
+          .code = code_of(told.status),
+          .message = std::string(told.message),
+          .reason = told.reason};
 }
 
-std::optional<Refusal> Desk::read(const Asked& asked, std::string& body, Placed& placed,
-                                  std::size_t& prompt_bytes) {
-  placed.api = api_of(bare(asked.path));
-  if (!placed.api) return std::nullopt;
-  auto prompt = reader_.read(body, *placed.api);
-  if (!prompt) {
-    return bad_request("error unmarshaling request bodyMap: " + prompt.error().message());
+std::variant<Placed, Refusal> Desk::read(const Asked& asked, std::string& body) {
+  Placed placed;
+  placed.priority = deps_.rules.priority(asked.objective);
+  Said said;
+  if (asked.body_known) {
+    const auto reader = claim(deps_.pool.setup().parsers, asked.path);
+    if (!reader) return bad_request(std::string(reader.error().message()));
+    placed.skip_response = reader->skips_response;
+    if (auto refused = read_body(*reader, body, placed, said)) return *std::move(refused);
   }
-  if (prompt->model.empty()) return bad_request("model not found in request body");
-  if (prompt->text.empty()) {
-    return bad_request(*placed.api == openai::Api::kChat
-                           ? "invalid chat completions request: must have valid messages field"
-                           : "invalid completions request: must have prompt field");
+  if (auto refused = name_target(asked, said.rewritable, placed)) return *std::move(refused);
+  if (placed.api && placed.prompt_bytes > 0) {
+    // A salt is part of what a chain begins with.
+    const bool salted = !said.salt.empty();
+    placed.chain = deps_.pool.chain(salted ? placed.target + '\0' + said.salt : placed.target);
+    if (placed.chain) placed.chain->append(said.text);
   }
-  placed.model = std::move(prompt->model);
-  placed.target = asked.model_rewrite.empty() ? placed.model : std::string(asked.model_rewrite);
-  placed.stream = prompt->stream;
-  prompt_bytes = prompt->text.size();
-  placed.chain = deps_.pool.chain(placed.target);
-  if (placed.chain) placed.chain->append(prompt->text);
-  if (prompt->has_transfer_params) {
+  if (said.transfer_params) {
     pick::remove_transfer_params(body);
     deps_.metrics.transfer_params_removed();
     placed.body_changed = true;
   }
-  if (placed.target != placed.model) {
+  if (said.rewritable && placed.target != placed.model) {
     replace_model(body, placed.target);
     placed.body_changed = true;
+  }
+  placed.series =
+      &deps_.metrics.series(placed.model, placed.target, asked.fairness, placed.priority);
+  return placed;
+}
+
+std::optional<Refusal> Desk::read_body(const Claim& claim, std::string& body, Placed& placed,
+                                       Said& said) {
+  placed.api = claim.api;
+  if (!claim.api) return std::nullopt;
+  if (claim.wrapping == Wrapping::kNone) {
+    said.rewritable = *claim.api != openai::Api::kSglang;
+    return read_json(*claim.api, body, placed, said);
+  }
+  const auto message = unframed(body);
+  if (!message) return bad_request(std::string(message.error().message()));
+  if (claim.wrapping == Wrapping::kVllmGrpc) return read_grpc(*message, placed, said);
+  const auto json = vertex_json(*message);
+  if (!json) return bad_request(std::string(json.error().message()));
+  text_ = *json;
+  if (auto refused = read_json(*claim.api, text_, placed, said)) return refused;
+  if (!said.transfer_params) return std::nullopt;
+  return bad_request("kv_transfer_params are not a client's to give");
+}
+
+std::optional<Refusal> Desk::read_json(openai::Api api, std::string& json, Placed& placed,
+                                       Said& said) {
+  auto prompt = reader_.read(json, api);
+  if (!prompt) {
+    return bad_request("error unmarshaling request bodyMap: " + prompt.error().message());
+  }
+  if (!prompt->valid) return bad_request(std::string(demand(api)));
+  placed.model = std::move(prompt->model);
+  placed.stream = prompt->stream;
+  placed.multimodal = prompt->multimodal;
+  placed.prompt_bytes = prompt->text.size();
+  placed.prompt_tokens = prompt->tokens;
+  said.text = prompt->text;
+  said.salt = std::move(prompt->cache_salt);
+  said.transfer_params = prompt->has_transfer_params;
+  return std::nullopt;
+}
+
+std::optional<Refusal> Desk::read_grpc(std::string_view message, Placed& placed, Said& said) {
+  const auto prompt = vllm_grpc_prompt(message);
+  if (!prompt) return bad_request(std::string(prompt.error().message()));
+  text_ = prompt->text;
+  for (const auto id : prompt->ids) {
+    for (unsigned shift = 0; shift < 32; shift += 8) text_ += static_cast<char>(id >> shift);
+  }
+  placed.stream = prompt->stream;
+  placed.prompt_bytes = text_.size();
+  placed.prompt_tokens = prompt->ids.size();
+  said.text = text_;
+  return std::nullopt;
+}
+
+// A rule's target, else the one that the client asks for, else the model.
+std::optional<Refusal> Desk::name_target(const Asked& asked, bool rewritable, Placed& placed) {
+  placed.target = placed.model;
+  if (!rewritable) return std::nullopt;
+  if (auto rule = deps_.rules.rewrite(placed.model, random_)) {
+    placed.target = std::move(rule->model);
+    deps_.metrics.rewritten(rule->by, placed.model, placed.target);
+  } else if (placed.model.empty()) {
+    return bad_request("model not found in request body");
+  } else if (!asked.model_rewrite.empty()) {
+    placed.target = asked.model_rewrite;
   }
   return std::nullopt;
 }
 
-std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed, std::size_t prompt_bytes) {
-  const auto started = now();
-  const auto* subset = config_.subset_hints ? asked.subset : nullptr;
-  auto picked = deps_.pool.pick(
-      {.chain = placed.chain ? &*placed.chain : nullptr, .prompt_bytes = prompt_bytes}, subset,
-      started, random_);
-  deps_.metrics.decided(now() - started, placed.target, picked ? &picked->route.decode : nullptr);
-  if (!picked) {
-    if (picked.error().code() == Code::kNotFound) {
-      return Refusal{.status = 503,
-                     .code = "ServiceUnavailable",
-                     .message = "failed to find endpoint candidates for serving the request",
-                     .reason = "rejected-no-endpoints"};
-    }
-    log::debug("no endpoint passed the filters", {{"why", picked.error().message()}});
+bool Desk::queues() const { return deps_.gate.queues(); }
+
+std::optional<Refusal> Desk::may_enter(const Placed& placed) {
+  if (!deps_.gate.queues() && !deps_.gate.admits(placed.priority)) {
     return Refusal{.status = 429,
                    .code = "ResourceExhausted",
-                   .message = "no endpoints available for the given request",
-                   .reason = "rejected-saturated"};
+                   .message = "system saturated, sheddable request dropped"};
   }
-  placed.picked = *std::move(picked);
-  const auto& route = placed.picked.route;
-  placed.destination = address(route.decode);
-  if (route.prefill) placed.prefiller = address(*route.prefill);
-  if (config_.emit_scores) placed.scores = scores_of(placed.picked);
-  deps_.metrics.prefill(route.prefill.has_value());
+  if (deps_.pool.admits(placed.priority, now(), random_)) return std::nullopt;
+  return Refusal{.status = 500,
+                 .code = "Internal",
+                 .message = "request cannot be admitted: the pool is too full for its priority"};
+}
+
+std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
+  if (auto refused = may_enter(placed)) return refused;
+  if (auto refused = ask_pool(asked, placed)) return refused;
+  if (asked.only_if_cached && placed.picked.matched == 0) {
+    placed.picked = {};
+    return Refusal{.status = 412,
+                   .code = "PreconditionFailed",
+                   .message = "no endpoint holds a prefix of the prompt"};
+  }
+  schedule::Snapshot snapshot;
+  snapshot.endpoints = placed.picked.endpoints;
+  auto headers = schedule::routing_headers(decision_, snapshot);
+  placed.headers = std::move(headers.set);
+  for (const auto& each : headers.destinations) {
+    if (!placed.destination.empty()) placed.destination += ',';
+    placed.destination += each;
+  }
+  if (config_.emit_scores) placed.scores = scores_of(decision_, *snapshot.endpoints);
+  deps_.metrics.staged(placed.model, decision_.stages());
   return std::nullopt;
+}
+
+std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
+  const auto started = now();
+  std::optional<schedule::Record> record;
+  if (deps_.recorder.wanted()) record.emplace();
+  auto picked = deps_.pool.pick({.chain = placed.chain ? &*placed.chain : nullptr,
+                                 .prompt_bytes = placed.prompt_bytes,
+                                 .prompt_tokens = placed.prompt_tokens,
+                                 .model = placed.target,
+                                 .headers = asked.headers,
+                                 .priority = placed.priority,
+                                 .multimodal = placed.multimodal,
+                                 .decision = &decision_,
+                                 .record = record ? &*record : nullptr},
+                                config_.subset_hints ? asked.subset : nullptr, started, random_);
+  const auto took = now() - started;
+  deps_.metrics.decided(took, placed.target, picked ? &picked->route.decode : nullptr);
+  if (picked) {
+    placed.picked = *std::move(picked);
+    if (!record) return std::nullopt;
+    record->id = asked.request_id;
+    record->at = deps_.clock.wall();
+    record->took = took;
+    if (placed.chain && !placed.chain->blocks().empty()) {
+      record->prompt_hash = placed.chain->blocks().back();
+    }
+    deps_.recorder.add(*std::move(record));
+    return std::nullopt;
+  }
+  if (picked.error().code() == Code::kNotFound) {
+    return Refusal{.status = 503,
+                   .code = "ServiceUnavailable",
+                   .message = "failed to find endpoint candidates for serving the request",
+                   .reason = "rejected-no-endpoints"};
+  }
+  log::debug("no endpoint passed the filters", {{"why", picked.error().message()}});
+  return Refusal{.status = 429,
+                 .code = "ResourceExhausted",
+                 .message = "no endpoints available for the given request",
+                 .reason = "rejected-saturated"};
 }
 
 std::variant<std::string, Refusal> Desk::place_any() {
@@ -143,9 +247,9 @@ std::variant<std::string, Refusal> Desk::place_any() {
 }
 
 bool Desk::clean(std::string_view path, std::string& body) {
-  const auto api = api_of(bare(path));
-  if (!api) return false;
-  const auto prompt = reader_.read(body, *api);
+  const auto reader = claim(deps_.pool.setup().parsers, path);
+  if (!reader || !reader->api || reader->wrapping != Wrapping::kNone) return false;
+  const auto prompt = reader_.read(body, *reader->api);
   if (!prompt || !prompt->has_transfer_params) return false;
   pick::remove_transfer_params(body);
   deps_.metrics.transfer_params_removed();
@@ -156,12 +260,20 @@ void Desk::answered(Placed& placed, bool prefilled) {
   auto& route = placed.picked.route;
   placed.picked.prefill.release();
   if (!placed.chain) return;
-  deps_.pool.remember(route.decode, placed.chain->blocks(),
+  deps_.pool.remember(route.decode, placed.chain->blocks(), 0,
                       prefilled && route.prefill ? &*route.prefill : nullptr);
 }
 
 void Desk::learned(const Placed& placed, std::span<const std::uint64_t> blocks) {
-  if (!blocks.empty()) deps_.pool.remember(placed.picked.route.decode, blocks);
+  if (blocks.empty()) return;
+  const auto chain = placed.chain->blocks();
+  deps_.pool.remember(placed.picked.route.decode, chain, chain.size() - blocks.size());
+}
+
+void Desk::served(const Placed& placed, std::uint64_t prompt_tokens,
+                  std::uint64_t completion_tokens) {
+  if (!deps_.gate.queues()) return;
+  deps_.gate.served(placed.priority, placed.series->fairness, prompt_tokens, completion_tokens);
 }
 
 }  // namespace baton::epp

@@ -1,7 +1,10 @@
 #pragma once
-// Where one request goes: reads its body, asks the pool, and says how the request must change.
+// Where one request goes: reads its body, asks whether it may go, asks the pool for endpoints, and
+// says how the request must change.
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,9 +16,16 @@
 #include "base/observe/span.hpp"
 #include "formats/openai/prompt_text.hpp"
 #include "routing/epp/metrics.hpp"
+#include "routing/epp/parsers.hpp"
 #include "routing/epp/pool.hpp"
+#include "routing/epp/recorder.hpp"
+#include "routing/epp/rules.hpp"
+#include "routing/schedule/decision.hpp"
+#include "routing/schedule/flow/flow_control.hpp"
 
 namespace baton::epp {
+
+class Gate;
 
 // An ImmediateResponse (picker reference 2.9).
 struct Refusal {
@@ -25,36 +35,49 @@ struct Refusal {
   std::string_view reason = {};  // x-llm-d-request-dropped-reason; "" for none
 };
 
+// A request as its headers tell it; views of them.
 struct Asked {
   std::string_view path;           // with its query, as :path has it; "" when unknown
   std::string_view model_rewrite;  // target model that the client asks for; "" for none
+  std::string_view objective;      // "" for none
   std::string_view fairness = "default-flow";
+  std::string_view request_id;
+  std::span<const schedule::Header> headers;
   const SharedPool::Subset* subset = nullptr;
-  bool body_known = true;  // false: the route is chosen before the body comes
+  bool body_known = true;       // false: the route is chosen before the body comes
+  bool only_if_cached = false;  // Prefer: if-available
 };
 
-// A request that has its endpoints; its reservations end with it.
+// A request that is read, and then has its endpoints; its reservations end with it.
 struct Placed {
-  pick::ServicePool::Picked picked;
-  Metrics::Series* series = nullptr;
+  // Once read.
   std::optional<openai::Api> api;  // nullopt: the body was not read
   std::optional<index::PrefixChain> chain;
-  std::string destination;  // "ip:port"
-  std::optional<std::string> prefiller;
-  std::vector<std::pair<std::string, double>> scores;
-  std::string model, target;   // "" when the body was not read
+  std::size_t prompt_bytes = 0, prompt_tokens = 0;
+  std::string model, target;  // "" when the body was not read
+  std::int32_t priority = 0;
   bool stream = false;         // the body asks for one
+  bool multimodal = false;     // it has images, sound or video
   bool skip_response = false;  // nothing of the answer is wanted
   bool body_changed = false;
+  Metrics::Series* series = nullptr;
+  // Once picked.
+  pick::ServicePool::Picked picked;
+  std::string destination;                                   // "ip:port", more behind commas
+  std::vector<std::pair<std::string, std::string>> headers;  // that tell the stages
+  std::vector<std::pair<std::string, double>> scores;
 };
 
-// Confined to one loop; the pool and the metrics are shared.
+// Confined to one loop; what it refers to is shared.
 class Desk {
  public:
   struct Deps {
     SharedPool& pool;
     Metrics& metrics;
     const Clock& clock;
+    const Rules& rules;
+    Gate& gate;
+    Recorder& recorder;
     observe::Tracer* tracer = nullptr;
   };
   struct Config {
@@ -66,7 +89,11 @@ class Desk {
       : deps_(deps), config_(config), random_(seed) {}
 
   // `body` may be changed: kv_transfer_params removed, the model replaced.
-  std::variant<Placed, Refusal> place(const Asked& asked, std::string& body);
+  std::variant<Placed, Refusal> read(const Asked& asked, std::string& body);
+  // Whether requests wait for admission before pick(): the gate's enter().
+  bool queues() const;
+  // The rest of the way, for a request that may go.
+  std::optional<Refusal> pick(const Asked& asked, Placed& placed);
   // A request without a body: any endpoint.
   std::variant<std::string, Refusal> place_any();
   // For a route that was chosen before its body came. Whether the body has changed.
@@ -75,6 +102,7 @@ class Desk {
   // The answer is a good one: the pods hold the prompt.
   void answered(Placed& placed, bool prefilled);
   void learned(const Placed& placed, std::span<const std::uint64_t> blocks);
+  void served(const Placed& placed, std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
 
   const Config& config() const { return config_; }
   Metrics& metrics() { return deps_.metrics; }
@@ -83,15 +111,31 @@ class Desk {
   std::string new_request_id() { return uuid4(ids_); }
 
  private:
-  std::optional<Refusal> read(const Asked& asked, std::string& body, Placed& placed,
-                              std::size_t& prompt_bytes);
-  std::optional<Refusal> pick(const Asked& asked, Placed& placed, std::size_t prompt_bytes);
+  // What a body says, beside what goes into Placed at once.
+  struct Said {
+    std::string_view text;  // of the prompt, valid until the next read
+    std::string salt;
+    bool transfer_params = false;
+    bool rewritable = false;  // one JSON object, whose model can be replaced
+  };
+  std::optional<Refusal> read_body(const Claim& claim, std::string& body, Placed& placed,
+                                   Said& said);
+  std::optional<Refusal> read_json(openai::Api api, std::string& json, Placed& placed, Said& said);
+  std::optional<Refusal> read_grpc(std::string_view message, Placed& placed, Said& said);
+  std::optional<Refusal> name_target(const Asked& asked, bool rewritable, Placed& placed);
+  std::optional<Refusal> may_enter(const Placed& placed);
+  std::optional<Refusal> ask_pool(const Asked& asked, Placed& placed);
 
   Deps deps_;
   const Config config_;
   openai::PromptReader reader_;
-  SeededRandom random_;  // picks need no unguessable numbers
+  std::string text_;             // what is read in place of the body
+  schedule::Decision decision_;  // of the last pick: memory that is used again
+  SeededRandom random_;          // picks need no unguessable numbers
   SystemRandom ids_;
 };
+
+// What a client is told of an outcome other than kDispatched.
+Refusal refusal_of(schedule::Outcome outcome);
 
 }  // namespace baton::epp

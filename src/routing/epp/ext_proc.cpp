@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/core/assert.hpp"
 #include "base/text/json.hpp"
 #include "net/http/message.hpp"
 
@@ -13,16 +14,15 @@ namespace baton::epp {
 namespace {
 
 constexpr std::string_view kRequestId = "x-request-id";
-constexpr std::string_view kPrefiller = "x-prefiller-host-port";
 
 // What steers routing behind the picker (picker reference 2, sidecar reference 8): only the picker
 // says it.
 constexpr std::array<std::string_view, 9> kRouting = {
-    kPrefiller,
+    schedule::kPrefillHeader,
     "x-prefiller-url",
-    "x-encoder-hosts-ports",
+    schedule::kEncodeHeader,
     "x-kv-cache-source-host-port",
-    "x-data-parallel-host-port",
+    schedule::kDataParallelHeader,
     "x-data-parallel-rank",
     kDestination,
     "x-gateway-destination-endpoint-subset",
@@ -42,18 +42,36 @@ std::size_t length_of(const HeaderList& headers) {
   return length;
 }
 
+// RFC 7240: tokens behind commas, each with parameters behind ';' that do not matter here.
+bool prefers(const HeaderList& headers, std::string_view wanted) {
+  for (const auto& [name, value] : headers) {
+    if (!http::equal_names(name, "prefer")) continue;
+    for (std::size_t at = 0; at <= value.size();) {
+      const auto comma = std::min(value.find(',', at), value.size());
+      auto token = value.substr(at, comma - at);
+      token = token.substr(0, token.find(';'));
+      while (token.starts_with(' ')) token.remove_prefix(1);
+      while (token.ends_with(' ')) token.remove_suffix(1);
+      if (http::equal_names(token, wanted)) return true;
+      at = comma + 1;
+    }
+  }
+  return false;
+}
+
+std::optional<Nanos> millis_of(std::optional<std::string_view> text) {
+  constexpr double kMost = 1e12;
+  double value = 0;
+  if (!text) return std::nullopt;
+  const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (failed != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  if (!(value >= 0 && value <= kMost)) return std::nullopt;
+  return Nanos(static_cast<std::int64_t>(value * 1e6));
+}
+
 bool inspects(BodyMode mode) {
   return mode == BodyMode::kFullDuplex || mode == BodyMode::kBuffered ||
          mode == BodyMode::kStreamed;
-}
-
-std::size_t replace_all(std::string& text, std::string_view from, std::string_view to) {
-  std::size_t count = 0;
-  for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
-    text.replace(at, from.size(), to);
-    ++count;
-  }
-  return count;
 }
 
 }  // namespace
@@ -61,19 +79,25 @@ std::size_t replace_all(std::string& text, std::string_view from, std::string_vi
 ExtProc::ExtProc(Desk& desk) : desk_(desk), received_(desk.now()) { desk_.metrics().streams(1); }
 
 ExtProc::~ExtProc() {
+  const bool waits = phase_ == Phase::kWaiting;
   if (placed_ && phase_ != Phase::kDone && !placed_->skip_response) {
     desk_.metrics().client_gone();
-    finish(Whole::kNo);
+    if (!waits) finish(Whole::kNo);
   }
   if (running_) placed_->series->running.each([](observe::Gauge& g) { g.add(-1); });
   desk_.metrics().streams(-1);
 }
 
 Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& replies) {
+  if (phase_ == Phase::kHeaders) {
+    head_ = bytes;
+    bytes = head_;
+  }
   BATON_TRY(read_message(bytes, message_));
   if (message_.request_mode) request_mode_ = *message_.request_mode;
   if (message_.response_mode) response_mode_ = *message_.response_mode;
   if (message_.observed || phase_ == Phase::kDone) return Next::kGoOn;
+  BATON_ASSERT(phase_ != Phase::kWaiting);
   if (!message_.metadata.empty() && message_.side == Side::kRequest) {
     subset_ = metadata_list(message_.metadata, "envoy.lb.subset_hint",
                             "x-gateway-destination-endpoint-subset");
@@ -100,6 +124,11 @@ Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& repli
     case Message::Kind::kOther:
       break;
   }
+  return next();
+}
+
+ExtProc::Next ExtProc::next() const {
+  if (phase_ == Phase::kWaiting) return Next::kWait;
   const bool skips = placed_ && placed_->skip_response && phase_ == Phase::kPlaced;
   return skips ? Next::kEnd : Next::kGoOn;
 }
@@ -107,6 +136,15 @@ Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& repli
 void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   if (phase_ != Phase::kHeaders) return;
   const auto& headers = message.headers;
+  for (const auto& [name, value] : headers) {
+    if (name.empty()) continue;
+    // Ours, and proxies write them in lower case already.
+    auto* const own = head_.data() + (name.data() - head_.data());
+    for (std::size_t i = 0; i < name.size(); ++i) {
+      if (own[i] >= 'A' && own[i] <= 'Z') own[i] = static_cast<char>(own[i] - 'A' + 'a');
+    }
+    headers_.push_back({name, value});
+  }
   for (const auto name : {":path", "x-original-path", "x-forwarded-path"}) {
     if (path_.empty()) path_ = find(headers, name).value_or("");
   }
@@ -120,8 +158,12 @@ void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   span_.set("gen_ai.request.id", request_id_);
   rewrite_ =
       either(headers, "x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite").value_or("");
+  objective_ =
+      either(headers, "x-llm-d-inference-objective", "x-gateway-inference-objective").value_or("");
   fairness_ = either(headers, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
                   .value_or("default-flow");
+  slo_ttft_ = millis_of(either(headers, "x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"));
+  only_if_cached_ = prefers(headers, "if-available");
   for (const auto name : kRouting) {
     if (find(headers, name)) removed_.push_back(name);
   }
@@ -151,9 +193,8 @@ void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   phase_ = Phase::kRequestBody;
   if (request_mode_ == BodyMode::kBuffered) {
     replies.push_back(headers_reply(Side::kRequest, {}, nullptr));
-  } else if (request_mode_ == BodyMode::kStreamed && place(false, replies)) {
-    const Pick pick{.destination = placed_->destination, .scores = placed_->scores};
-    replies.push_back(headers_reply(Side::kRequest, changes(false), &pick));
+  } else if (request_mode_ == BodyMode::kStreamed) {
+    read(Body::kUnknown, replies);
   }
 }
 
@@ -178,14 +219,76 @@ void ExtProc::on_request_body(const Message& message, Replies& replies) {
 
 void ExtProc::on_request_end(bool trailers, Replies& replies) {
   request_bytes_ = body_.size();
-  if (request_mode_ == BodyMode::kStreamed) {
-    send_streamed_body(trailers, replies);
-    if (phase_ == Phase::kDone) return;
-  } else if (place(true, replies)) {
-    send_placed(trailers, replies);
+  trailers_ = trailers;
+  if (request_mode_ != BodyMode::kStreamed) return read(Body::kKnown, replies);
+  send_streamed_body(replies);
+  if (phase_ != Phase::kDone) placed(replies);
+}
+
+Asked ExtProc::asked() const {
+  return {.path = path_,
+          .model_rewrite = rewrite_,
+          .objective = objective_,
+          .fairness = fairness_,
+          .request_id = request_id_,
+          .headers = headers_,
+          .subset = subset_ ? &*subset_ : nullptr,
+          .body_known = body_known_ == Body::kKnown,
+          .only_if_cached = only_if_cached_};
+}
+
+// The request is known as far as it will be before it gets its route.
+void ExtProc::read(Body body, Replies& replies) {
+  body_known_ = body;
+  orchestration_ = span_.child("gateway.request_orchestration");
+  auto request = desk_.read(asked(), body_);
+  if (const auto* refused = std::get_if<Refusal>(&request)) return refuse(*refused, replies);
+  placed_ = std::get<Placed>(std::move(request));
+  span_.set("gen_ai.request.model", placed_->model);
+  if (!desk_.queues()) return pick(replies);
+  phase_ = Phase::kWaiting;
+}
+
+schedule::FlowControl::Item ExtProc::admission() const {
+  return {.fairness_id = std::string(fairness_),
+          .priority = placed_->priority,
+          .bytes = static_cast<std::int64_t>(body_.size()),
+          .slo_ttft = slo_ttft_};
+}
+
+RequestLabels ExtProc::labels() const {
+  const auto& series = *placed_->series;
+  return {series.model, series.target, series.fairness};
+}
+
+ExtProc::Next ExtProc::admitted(schedule::Outcome outcome, Replies& replies) {
+  BATON_ASSERT(phase_ == Phase::kWaiting);
+  phase_ = Phase::kRequestBody;
+  if (outcome == schedule::Outcome::kDispatched) {
+    pick(replies);
   } else {
-    return;
+    refuse(refusal_of(outcome), replies);
   }
+  return next();
+}
+
+void ExtProc::pick(Replies& replies) {
+  if (const auto refused = desk_.pick(asked(), *placed_)) return refuse(*refused, replies);
+  orchestration_.set("baton.decode", placed_->destination);
+  for (const auto& [name, value] : placed_->headers) {
+    if (name == schedule::kPrefillHeader) orchestration_.set("baton.prefill", value);
+  }
+  orchestration_.end();
+  if (body_known_ == Body::kKnown) {
+    send_placed(replies);
+    return placed(replies);
+  }
+  const Pick pick{.destination = placed_->destination, .scores = placed_->scores};
+  replies.push_back(headers_reply(Side::kRequest, changes(false), &pick));
+}
+
+// The whole request has been answered.
+void ExtProc::placed(Replies& replies) {
   phase_ = Phase::kPlaced;
   auto& series = *placed_->series;
   series.requests.each([](observe::Counter& c) { c.add(); });
@@ -195,34 +298,14 @@ void ExtProc::on_request_end(bool trailers, Replies& replies) {
     series.running.each([](observe::Gauge& g) { g.add(1); });
   }
   desk_.metrics().request_processed(desk_.now() - received_);
-}
-
-// False: refused.
-bool ExtProc::place(bool body_known, Replies& replies) {
-  auto span = span_.child("gateway.request_orchestration");
-  auto chosen = desk_.place({.path = path_,
-                             .model_rewrite = rewrite_,
-                             .fairness = fairness_,
-                             .subset = subset_ ? &*subset_ : nullptr,
-                             .body_known = body_known},
-                            body_);
-  if (const auto* refused = std::get_if<Refusal>(&chosen)) {
-    span.fail(refused->message);
-    refuse(*refused, replies);
-    return false;
-  }
-  placed_ = std::get<Placed>(std::move(chosen));
-  span.set("baton.decode", placed_->destination);
-  if (placed_->prefiller) span.set("baton.prefill", *placed_->prefiller);
-  span_.set("gen_ai.request.model", placed_->model);
-  return true;
+  if (sends_trailers_) replies.push_back(trailers_reply(Side::kRequest));
 }
 
 Changes ExtProc::changes(bool with_length) const {
   Changes out;
   if (placed_) {
     out.set.emplace_back(kDestination, placed_->destination);
-    if (placed_->prefiller) out.set.emplace_back(kPrefiller, *placed_->prefiller);
+    for (const auto& [name, value] : placed_->headers) out.set.emplace_back(name, value);
   }
   if (with_length && !body_.empty()) {
     out.set.emplace_back("content-length", fmt::to_string(body_.size()));
@@ -238,7 +321,7 @@ Changes ExtProc::changes(bool with_length) const {
   return out;
 }
 
-void ExtProc::send_placed(bool trailers, Replies& replies) {
+void ExtProc::send_placed(Replies& replies) {
   const Pick pick{.destination = placed_->destination, .scores = placed_->scores};
   if (request_mode_ == BodyMode::kBuffered) {
     const auto wanted = changes(placed_->body_changed);
@@ -252,15 +335,15 @@ void ExtProc::send_placed(bool trailers, Replies& replies) {
   do {
     const auto piece = rest.substr(0, kPieceBytes);
     rest.remove_prefix(piece.size());
-    replies.push_back(streamed_reply(Side::kRequest, piece, rest.empty() && !trailers));
+    replies.push_back(streamed_reply(Side::kRequest, piece, rest.empty() && !trailers_));
   } while (!rest.empty());
 }
 
 // The whole body in place of its last piece; before trailers, when no piece of it is left to
 // answer, it cannot be sent any more.
-void ExtProc::send_streamed_body(bool trailers, Replies& replies) {
+void ExtProc::send_streamed_body(Replies& replies) {
   const bool changed = desk_.clean(path_, body_);
-  if (trailers) {
+  if (trailers_) {
     if (body_.empty()) return;
     return refuse({.status = 400,
                    .code = "BadRequest",
@@ -279,6 +362,8 @@ void ExtProc::refuse(const Refusal& refusal, Replies& replies) {
   replies.push_back(immediate_reply(
       refusal.status, fmt::format("inference error: {} - {}", refusal.code, refusal.message),
       reason));
+  orchestration_.fail(refusal.message);
+  orchestration_.end();
   span_.fail(refusal.message);
   span_.end();
   auto& metrics = desk_.metrics();
@@ -288,143 +373,17 @@ void ExtProc::refuse(const Refusal& refusal, Replies& replies) {
   body_ = {};
 }
 
-void ExtProc::on_response_headers(const Message& message, Replies& replies) {
-  if (phase_ == Phase::kAnswer) return;
-  phase_ = Phase::kAnswer;
-  const auto& headers = message.headers;
-  const auto status = either(headers, ":status", "status").value_or("200");
-  model_error_ = status != "200";
-  span_.set("http.response.status_code", status);
-  if (status.starts_with('5')) span_.fail("the engine answered an error");
-  const auto type = find(headers, "content-type");
-  event_stream_ = (placed_ && placed_->stream) ||
-                  type.value_or("").find("text/event-stream") != std::string_view::npos;
-  holding_ = placed_ && !event_stream_ && response_mode_ == BodyMode::kFullDuplex;
-  if (placed_ && status.starts_with('2')) {
-    desk_.answered(*placed_, pick::used_prefill(find(headers, "x-baton-prefill")));
-    if (placed_->api) {
-      learner_.emplace(*placed_->api, pick::answer_form(type),
-                       placed_->chain ? &*placed_->chain : nullptr);
-    }
-  }
-  Changes told;
-  told.set.emplace_back("x-went-into-resp-headers", "true");
-  replies.push_back(headers_reply(Side::kResponse, told, nullptr));
-  if (message.end_of_stream) finish(Whole::kYes);
-}
-
-// Usage, tokens, what the pod now holds, times.
-void ExtProc::inspect(std::string_view piece) {
-  const auto now = desk_.now();
-  response_bytes_ += piece.size();
-  if (!first_piece_) {
-    first_piece_ = now;
-  } else if (event_stream_ && placed_) {
-    observe_in(placed_->series->stream_gap, seconds(now - *last_piece_));
-  }
-  last_piece_ = now;
-  if (!placed_) return;
-  usage_.feed(piece);
-  if (learner_) desk_.learned(*placed_, learner_->feed(piece).blocks);
-}
-
-// The piece with the model's name as the client gave it.
-std::string_view ExtProc::restored(std::string_view piece) {
-  if (!placed_ || placed_->target == placed_->model) return piece;
-  const auto quoted = [](const std::string& name) {
-    return text::json::dump(text::json::Value(name));
-  };
-  const auto target = quoted(placed_->target);
-  const auto model = quoted(placed_->model);
-  rewritten_ = piece;
-  if (replace_all(rewritten_, "\"model\":" + target, "\"model\":" + model) == 0) {
-    replace_all(rewritten_, "\"model\": " + target, "\"model\": " + model);
-  }
-  return rewritten_;
-}
-
-void ExtProc::on_response_body(const Message& message, Replies& replies) {
-  if (phase_ != Phase::kAnswer) return;
-  const auto started = desk_.now();
-  inspect(message.body);
-  const bool last = message.end_of_stream;
-  if (response_mode_ != BodyMode::kFullDuplex) {
-    const auto piece = restored(message.body);
-    replies.push_back(piece == message.body
-                          ? body_reply(Side::kResponse, nullptr, nullptr)
-                          : replaced_body_reply(Side::kResponse, piece, nullptr, nullptr));
-  } else if (holding_) {
-    held_ += message.body;
-    if (last || held_.size() > kHeldAnswer) release_answer(last, replies);
-  } else {
-    held_ = {};
-    std::string_view rest = restored(message.body);
-    do {
-      const auto piece = rest.substr(0, kPieceBytes);
-      rest.remove_prefix(piece.size());
-      replies.push_back(streamed_reply(Side::kResponse, piece, last && rest.empty()));
-    } while (!rest.empty());
-  }
-  if (last) finish(Whole::kYes);
-  desk_.metrics().response_processed(desk_.now() - started);
-}
-
-void ExtProc::release_answer(bool end_of_stream, Replies& replies) {
-  holding_ = false;
-  const auto whole = restored(held_);
-  if (whole.data() != rewritten_.data()) rewritten_ = std::move(held_);
-  held_ = {};
-  std::string_view rest = rewritten_;
-  do {
-    const auto piece = rest.substr(0, kPieceBytes);
-    rest.remove_prefix(piece.size());
-    replies.push_back(streamed_reply(Side::kResponse, piece, end_of_stream && rest.empty()));
-  } while (!rest.empty());
-}
-
 void ExtProc::on_trailers(Side side, Replies& replies) {
   if (side == Side::kRequest) {
-    if (phase_ == Phase::kRequestBody) on_request_end(true, replies);
-    if (phase_ != Phase::kDone) replies.push_back(trailers_reply(side));
+    sends_trailers_ = phase_ == Phase::kRequestBody;
+    if (sends_trailers_) return on_request_end(true, replies);
+    replies.push_back(trailers_reply(side));
     return;
   }
   if (phase_ != Phase::kAnswer) return;
   if (holding_ && !held_.empty()) release_answer(false, replies);
   replies.push_back(trailers_reply(side));
   finish(Whole::kYes);
-}
-
-// The answer is over, whole or not.
-void ExtProc::finish(Whole whole) {
-  phase_ = Phase::kDone;
-  if (whole == Whole::kNo) span_.fail("the stream ended before the answer");
-  span_.end();
-  if (!placed_) return;
-  auto& series = *placed_->series;
-  if (learner_) desk_.learned(*placed_, learner_->finish().blocks);
-  placed_->picked.decode.release();
-  placed_->picked.prefill.release();
-  if (model_error_) desk_.metrics().failed(series, "ModelServerError");
-  if (first_piece_) {
-    observe_in(event_stream_ ? series.first_token_streamed : series.first_token,
-               seconds(*first_piece_ - received_));
-  }
-  const auto& usage = usage_.usage();
-  const auto count = [](const Spread& spread, std::optional<std::uint64_t> value) {
-    if (value && *value > 0) observe_in(spread, static_cast<double>(*value));
-  };
-  count(series.input_tokens, usage.prompt);
-  count(series.output_tokens, usage.completion);
-  if (usage.cached) observe_in(series.cached_tokens, static_cast<double>(*usage.cached));
-  observe_in(series.response_bytes, static_cast<double>(response_bytes_));
-  if (whole == Whole::kNo || model_error_) return;
-  const auto took = seconds(desk_.now() - received_);
-  observe_in(series.duration, took);
-  const auto tokens = static_cast<double>(usage.completion.value_or(0));
-  if (tokens > 0) observe_in(series.per_output_token, took / tokens);
-  if (tokens > 1 && event_stream_ && last_piece_) {
-    observe_in(series.stream_token, seconds(*last_piece_ - *first_piece_) / (tokens - 1));
-  }
 }
 
 }  // namespace baton::epp

@@ -2,9 +2,11 @@
 // One ext_proc stream, which is one HTTP request (picker reference 2). Pure: ProcessingRequests in,
 // ProcessingResponses out.
 //
-//   headers ──> request body ──> placed ──> response headers ──> response body ──> done
-//      │ no body: any endpoint ────^             │ no body ──────────────────────────^
+//   headers ──> request body ──(waiting)──> placed ──> response headers ──> response body ──> done
+//      │ no body: any endpoint ───────────────^             │ no body ─────────────────────────^
 //      └ refused at any of these: an ImmediateResponse, and nothing more is answered
+//
+// Waiting: for the gate of flow control, which the owner asks on our behalf (Next::kWait).
 //
 // How bodies are answered depends on the mode that the proxy tells (protocol_config):
 //   FULL_DUPLEX_STREAMED  (also when it tells none) nothing until the request's body is whole; then
@@ -25,6 +27,7 @@
 #include "base/core/result.hpp"
 #include "base/observe/span.hpp"
 #include "routing/epp/desk.hpp"
+#include "routing/epp/flow_metrics.hpp"
 #include "routing/epp/messages.hpp"
 #include "routing/pick/learner.hpp"
 #include "routing/pick/usage.hpp"
@@ -42,13 +45,22 @@ class ExtProc {
   ExtProc(const ExtProc&) = delete;
   ExtProc& operator=(const ExtProc&) = delete;
 
-  enum class Next : bool { kGoOn, kEnd };  // kEnd: close the stream, the proxy goes on without us
+  enum class Next : std::uint8_t {
+    kGoOn,
+    kEnd,   // close the stream, the proxy goes on without us
+    kWait,  // no further message until admission() is settled: then admitted()
+  };
   // Appends what is to be sent; views in it are valid until the next call, or as long as `bytes`.
   // kInvalid: broken protobuf.
   Result<Next> on_message(std::string_view bytes, std::vector<Reply>& replies);
 
+  // What waits, after kWait.
+  schedule::FlowControl::Item admission() const;
+  RequestLabels labels() const;
+  Next admitted(schedule::Outcome outcome, std::vector<Reply>& replies);
+
  private:
-  enum class Phase : std::uint8_t { kHeaders, kRequestBody, kPlaced, kAnswer, kDone };
+  enum class Phase : std::uint8_t { kHeaders, kRequestBody, kWaiting, kPlaced, kAnswer, kDone };
   using Replies = std::vector<Reply>;
 
   void on_request_headers(const Message& message, Replies& replies);
@@ -58,9 +70,14 @@ class ExtProc {
   void on_response_body(const Message& message, Replies& replies);
   void on_trailers(Side side, Replies& replies);
 
-  bool place(bool body_known, Replies& replies);
-  void send_placed(bool trailers, Replies& replies);
-  void send_streamed_body(bool trailers, Replies& replies);
+  enum class Body : bool { kUnknown, kKnown };
+  void read(Body body, Replies& replies);
+  void pick(Replies& replies);
+  void placed(Replies& replies);
+  Asked asked() const;
+  Next next() const;
+  void send_placed(Replies& replies);
+  void send_streamed_body(Replies& replies);
   Changes changes(bool with_length) const;
   void refuse(const Refusal& refusal, Replies& replies);
   void inspect(std::string_view piece);
@@ -76,11 +93,20 @@ class ExtProc {
   BodyMode response_mode_ = BodyMode::kFullDuplex;
   Mono received_ = {};
 
-  observe::Span span_;  // ends with the stream, or before
+  observe::Span span_;           // ends with the stream, or before
+  observe::Span orchestration_;  // from the whole request to its endpoints, the queue included
 
   // Of the request.
-  std::string path_, request_id_, rewrite_, fairness_ = "default-flow";
+  std::string head_;                       // its first message
+  std::vector<schedule::Header> headers_;  // views into it, as the next ones
+  std::string_view path_, rewrite_, objective_, fairness_ = "default-flow";
+  std::string request_id_;
+  std::optional<Nanos> slo_ttft_;
+  bool only_if_cached_ = false;
   bool new_request_id_ = false;
+  Body body_known_ = Body::kKnown;         // when the route is chosen
+  bool trailers_ = false;                  // the body ended with them, or they follow it
+  bool sends_trailers_ = false;            // they wait for their answer
   std::vector<std::string_view> removed_;  // routing headers that the client sent
   std::optional<SharedPool::Subset> subset_;
   std::string body_;

@@ -7,6 +7,7 @@
 #include "base/observe/testing/traced.hpp"
 #include "routing/epp/ext_proc.hpp"
 #include "routing/epp/testing/envoy.hpp"
+#include "routing/epp/testing/picker.hpp"
 
 namespace baton::epp {
 namespace {
@@ -22,10 +23,8 @@ constexpr std::string_view kCompletion = R"({"model":"m","prompt":"once upon a t
 class ExtProcTraces : public ::testing::Test {
  protected:
   void serve(std::size_t pods) {
-    watch::Service service;
-    service.ns = "llm";
-    service.name = "pool";
-    pool_ = std::make_unique<SharedPool>(service);
+    picker_ = std::make_unique<testing::Picker>(clock_, registry_, testing::kDefault,
+                                                Desk::Config{}, tracer_);
     std::vector<schedule::Endpoint> endpoints;
     for (std::size_t i = 0; i < pods; ++i) {
       schedule::Endpoint e;
@@ -35,10 +34,8 @@ class ExtProcTraces : public ::testing::Test {
       e.port = 8000;
       endpoints.push_back(std::move(e));
     }
-    pool_->update(endpoints);
-    desk_ =
-        std::make_unique<Desk>(Desk::Deps{*pool_, metrics_, clock_, tracer_}, Desk::Config{}, 1);
-    stream_ = std::make_unique<ExtProc>(*desk_);
+    picker_->pool.update(endpoints);
+    stream_ = std::make_unique<ExtProc>(picker_->desk);
   }
   std::vector<Answer> send(const std::string& message) {
     std::vector<Reply> replies;
@@ -62,11 +59,9 @@ class ExtProcTraces : public ::testing::Test {
 
   ManualClock clock_;
   observe::Registry registry_;
-  Metrics metrics_{registry_};
   Traced spans_{clock_};
   observe::Tracer* tracer_ = spans_.tracer();
-  std::unique_ptr<SharedPool> pool_;
-  std::unique_ptr<Desk> desk_;
+  std::unique_ptr<testing::Picker> picker_;
   std::unique_ptr<ExtProc> stream_;
 };
 

@@ -47,8 +47,9 @@ const std::string& LabelValues::take(std::string_view value) {
   return *known_.emplace(value).first;
 }
 
-Metrics::Metrics(observe::Registry& registry)
+Metrics::Metrics(observe::Registry& registry, Handler handler)
     : registry_(registry),
+      handler_(std::move(handler)),
       scheduling_(histogram("scheduler_e2e_duration_seconds", "time to choose endpoints",
                             kScheduling, {}, "inference_extension_scheduler_e2e_duration_seconds",
                             {})),
@@ -63,12 +64,6 @@ Metrics::Metrics(observe::Registry& registry)
                                        "bodies out of which kv_transfer_params were taken")),
       gone_(registry.counter("baton_epp_client_gone_total",
                              "streams that ended before their answer did")),
-      prefill_decode_(registry.counter(current("disagg_decision_total"),
-                                       "decisions, by whether prefill goes elsewhere",
-                                       {{"decision_type", "prefill-decode"}})),
-      decode_only_(registry.counter(current("disagg_decision_total"),
-                                    "decisions, by whether prefill goes elsewhere",
-                                    {{"decision_type", "decode-only"}})),
       streams_(registry.gauge("baton_epp_streams", "ext_proc streams that are open")) {
   registry.gauge(current("info"), "what is running", {{"commit", ""}, {"build_ref", "baton"}})
       .set(1);
@@ -93,15 +88,18 @@ Spread Metrics::histogram(std::string_view name, std::string_view help, const Bo
 }
 
 Metrics::Series& Metrics::series(std::string_view model, std::string_view target,
-                                 std::string_view fairness) {
+                                 std::string_view fairness, std::int32_t priority) {
   const std::lock_guard lock(mutex_);
-  std::tuple key(models_.take(model), models_.take(target), fairness_.take(fairness));
-  const auto found = series_.find(key);
+  using View = std::string_view;
+  const std::tuple<View, View, View, std::int32_t> wanted(models_.take(model), models_.take(target),
+                                                          fairness_.take(fairness), priority);
+  const auto found = series_.find(wanted);
   if (found != series_.end()) return found->second;
-  const auto& [m, t, f] = key;
-  // Objectives are not read yet: every request has priority 0.
+  const std::tuple<std::string, std::string, std::string, std::int32_t> key(wanted);
+  const auto& [m, t, f, p] = key;
+  const auto rank = fmt::to_string(p);
   const Labels all = {
-      {"model_name", m}, {"target_model_name", t}, {"fairness_id", f}, {"priority", "0"}};
+      {"model_name", m}, {"target_model_name", t}, {"fairness_id", f}, {"priority", rank}};
   const Labels models = {{"model_name", m}, {"target_model_name", t}};
   const auto spread = [&](std::string_view name, std::string_view help, const Bounds& bounds,
                           std::string_view old) {
@@ -117,9 +115,10 @@ Metrics::Series& Metrics::series(std::string_view model, std::string_view target
       .model = m,
       .target = t,
       .fairness = f,
+      .priority = rank,
       .requests =
           counter("request_total", "requests placed", all, "inference_objective_request_total",
-                  {{"model_name", m}, {"target_model_name", t}, {"priority", "0"}}),
+                  {{"model_name", m}, {"target_model_name", t}, {"priority", rank}}),
       .duration = spread("request_duration_seconds", "whole requests", kGeneral,
                          "inference_objective_request_duration_seconds"),
       .request_bytes = spread("request_size_bytes", "request bodies", powers_of_two(),
@@ -143,7 +142,7 @@ Metrics::Series& Metrics::series(std::string_view model, std::string_view target
                              kStreamToken, ""),
       .stream_gap = spread("request_streaming_itl_seconds", "between pieces of a stream", kGap, ""),
   };
-  return series_.emplace(std::move(key), std::move(made)).first->second;
+  return series_.emplace(key, std::move(made)).first->second;
 }
 
 void Metrics::failed(const Series& series, std::string_view code) {
@@ -153,35 +152,71 @@ void Metrics::failed(const Series& series, std::string_view code) {
       {{"model_name", series.model},
        {"target_model_name", series.target},
        {"fairness_id", series.fairness},
-       {"priority", "0"},
+       {"priority", series.priority},
        {"error_code", text}},
       "inference_objective_request_error_total",
       {{"model_name", series.model}, {"target_model_name", series.target}, {"error_code", text}});
   errors.each([](observe::Counter& c) { c.add(); });
 }
 
-void Metrics::prefill(bool asked) { (asked ? prefill_decode_ : decode_only_).add(); }
+void Metrics::staged(std::string_view model, std::string_view stages) {
+  const std::lock_guard lock(mutex_);
+  const std::tuple<std::string_view, std::string_view> key(
+      models_.take(model.empty() ? "unknown" : model), stages);
+  auto found = stages_.find(key);
+  if (found == stages_.end()) {
+    constexpr std::string_view kHelp = "decisions, by the stages that requests get";
+    const Labels old = {{"model_name", std::string(std::get<0>(key))},
+                        {"decision_type", std::string(stages)}};
+    Labels now = {{"plugin_name", handler_.name}, {"plugin_type", handler_.type}};
+    now.insert(now.end(), old.begin(), old.end());
+    found = stages_
+                .emplace(key, counter("disagg_decision_total", kHelp, now,
+                                      "llm_d_inference_scheduler_disagg_decision_total", old))
+                .first;
+  }
+  found->second.each([](observe::Counter& c) { c.add(); });
+}
+
+void Metrics::rewritten(std::string_view by, std::string_view model, std::string_view target) {
+  std::string m;
+  std::string t;
+  {
+    const std::lock_guard lock(mutex_);
+    m = models_.take(model);
+    t = models_.take(target);
+  }
+  const Labels labels = {
+      {"model_rewrite_name", std::string(by)}, {"model_name", m}, {"target_model", t}};
+  counter("model_rewrite_decisions_total", "models that rewrite rules replaced", labels,
+          "inference_extension_model_rewrite_decisions_total", labels)
+      .each([](observe::Counter& c) { c.add(); });
+}
 
 void Metrics::decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen) {
   observe_in(scheduling_, seconds(took));
-  const std::string name = chosen == nullptr ? "" : chosen->name;
+  const std::string_view name = chosen == nullptr ? std::string_view() : chosen->name;
   const std::uint16_t port = chosen == nullptr ? 0 : chosen->port;
   const std::lock_guard lock(mutex_);
-  std::tuple key(models_.take(target), name, port);
-  auto& attempts = attempts_[key];
-  if (attempts.now == nullptr) {
+  const std::tuple<std::string_view, std::string_view, std::uint16_t> key(models_.take(target),
+                                                                          name, port);
+  auto found = attempts_.find(key);
+  if (found == attempts_.end()) {
     const auto labels = [&](const char* endpoint) -> Labels {
       return {{"status", chosen == nullptr ? "failure" : "success"},
-              {"target_model_name", std::get<0>(key)},
-              {endpoint, name},
+              {"target_model_name", std::string(std::get<0>(key))},
+              {endpoint, std::string(name)},
               {"namespace", chosen == nullptr ? "" : chosen->ns},
               {"port", chosen == nullptr ? "" : fmt::to_string(port)}};
     };
-    attempts = counter("scheduler_attempts_total", "decisions, by outcome and endpoint",
-                       labels("endpoint_name"), "inference_extension_scheduler_attempts_total",
-                       labels("pod_name"));
+    found = attempts_
+                .emplace(key, counter("scheduler_attempts_total",
+                                      "decisions, by outcome and endpoint", labels("endpoint_name"),
+                                      "inference_extension_scheduler_attempts_total",
+                                      labels("pod_name")))
+                .first;
   }
-  attempts.each([](observe::Counter& c) { c.add(); });
+  found->second.each([](observe::Counter& c) { c.add(); });
 }
 
 }  // namespace baton::epp

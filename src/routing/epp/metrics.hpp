@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
@@ -49,24 +50,33 @@ class LabelValues {
 // Any thread.
 class Metrics {
  public:
-  explicit Metrics(observe::Registry& registry);
+  // The profile handler by its name and type: for the metrics of its decisions.
+  struct Handler {
+    std::string name, type;
+  };
+  explicit Metrics(observe::Registry& registry) : Metrics(registry, Handler{}) {}
+  Metrics(observe::Registry& registry, Handler handler);
 
   // Of the requests with one set of labels. Lives as long as the metrics.
   struct Series {
     std::string model, target, fairness;
+    std::string priority;
     Counts requests;
     Spread duration, request_bytes, response_bytes, input_tokens, output_tokens, cached_tokens;
     Spread per_output_token;
     Level running;
     Spread first_token, first_token_streamed, stream_token, stream_gap;
   };
-  Series& series(std::string_view model, std::string_view target, std::string_view fairness);
+  Series& series(std::string_view model, std::string_view target, std::string_view fairness,
+                 std::int32_t priority = 0);
   // `code` as in the error's text, or ModelServerError.
   void failed(const Series& series, std::string_view code);
 
   // Of a decision: how long it took and whom it chose; null: nobody.
   void decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen);
-  void prefill(bool asked);  // whether the request got a prefill endpoint
+  // `stages` as Decision::stages() has them; an empty model is "unknown".
+  void staged(std::string_view model, std::string_view stages);
+  void rewritten(std::string_view by, std::string_view model, std::string_view target);
   void request_processed(Nanos took) { request_processing_.observe(seconds(took)); }
   void response_processed(Nanos took) { response_processing_.observe(seconds(took)); }
   void headers_removed(std::size_t count) { removed_headers_.add(static_cast<double>(count)); }
@@ -82,14 +92,19 @@ class Metrics {
                    const observe::Labels& old_labels);
 
   observe::Registry& registry_;
+  const Handler handler_;
   Spread scheduling_;
   observe::Histogram &request_processing_, &response_processing_;
-  observe::Counter &removed_headers_, &removed_params_, &gone_, &prefill_decode_, &decode_only_;
+  observe::Counter &removed_headers_, &removed_params_, &gone_;
   observe::Gauge& streams_;
   std::mutex mutex_;  // guards the rest
   LabelValues models_, fairness_;
-  std::map<std::tuple<std::string, std::string, std::string>, Series> series_;
-  std::map<std::tuple<std::string, std::string, std::uint16_t>, Counts> attempts_;
+  // Found without a copy of the key.
+  template <class T, class... Key>
+  using Found = std::map<std::tuple<Key...>, T, std::less<>>;
+  Found<Series, std::string, std::string, std::string, std::int32_t> series_;
+  Found<Counts, std::string, std::string> stages_;  // by model and stages
+  Found<Counts, std::string, std::string, std::uint16_t> attempts_;
 };
 
 }  // namespace baton::epp

@@ -48,10 +48,10 @@ Result<pick::ServicePool::Picked> SharedPool::pick(pick::ServicePool::Ask ask, c
   return pool_.pick(ask, now, random);
 }
 
-void SharedPool::remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks,
-                          const schedule::Endpoint* other) {
+void SharedPool::remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
+                          std::size_t first, const schedule::Endpoint* other) {
   const std::lock_guard lock(mutex_);
-  pool_.remember(endpoint, blocks, other);
+  pool_.remember(endpoint, chain, first, other);
 }
 
 bool SharedPool::holds(const schedule::Endpoint& endpoint) const {
@@ -63,6 +63,21 @@ void SharedPool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped
                         Mono now) {
   const std::lock_guard lock(mutex_);
   pool_.loaded(endpoint, scraped, now);
+}
+
+schedule::Saturation SharedPool::saturation(Mono now) const {
+  if (pool_.broken()) return {};
+  const std::lock_guard lock(mutex_);
+  return schedule::measure(pool_.setup().detector, pool_.snapshot(), now);
+}
+
+bool SharedPool::admits(std::int32_t priority, Mono now, Random& random) const {
+  if (pool_.setup().admitters.empty()) return true;
+  const std::lock_guard lock(mutex_);
+  if (pool_.endpoints().empty()) return true;  // the pick says so
+  return std::ranges::all_of(pool_.setup().admitters, [&](const auto& admitter) {
+    return schedule::admits(admitter, priority, pool_.snapshot(), now, random);
+  });
 }
 
 schedule::Snapshot SharedPool::snapshot() const {

@@ -10,15 +10,19 @@
 #include <vector>
 
 #include "routing/pick/service_pool.hpp"
+#include "routing/schedule/flow/saturation.hpp"
 
 namespace baton::epp {
 
 // Thread-safe.
 class SharedPool {
  public:
-  explicit SharedPool(const watch::Service& service) : pool_(service) {}
+  explicit SharedPool(const watch::Service& service)
+      : pool_(service, pick::ServicePool::Owner::kPicker) {}
 
   const std::optional<Error>& broken() const { return pool_.broken(); }
+  // Contract: not broken().
+  const schedule::Setup& setup() const { return pool_.setup(); }
   // Whether the endpoints have been told once.
   bool synced() const { return synced_; }
 
@@ -36,11 +40,15 @@ class SharedPool {
   // picker's filters left none.
   Result<pick::ServicePool::Picked> pick(pick::ServicePool::Ask ask, const Subset* subset, Mono now,
                                          Random& random);
-  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks,
-                const schedule::Endpoint* other = nullptr);
+  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
+                std::size_t first = 0, const schedule::Endpoint* other = nullptr);
   bool holds(const schedule::Endpoint& endpoint) const;
   void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
 
+  // How full the pool is; 1 when it is broken.
+  schedule::Saturation saturation(Mono now) const;
+  // Whether every admitter of the configuration lets the request through.
+  bool admits(std::int32_t priority, Mono now, Random& random) const;
   // A copy: endpoints and what they last told.
   schedule::Snapshot snapshot() const;
 

@@ -13,7 +13,9 @@
 #include "net/grpc/server.hpp"
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
+#include "routing/epp/admin.hpp"
 #include "routing/epp/ext_proc.hpp"
+#include "routing/epp/gate.hpp"
 #include "routing/epp/pool_gauges.hpp"
 
 namespace baton::epp {
@@ -28,39 +30,38 @@ grpc::Server::Config ext_proc_config(const Server::Config& config) {
   return out;
 }
 
-Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Desk& desk) {
+Task<Status> write_all(grpc::ServerStream& stream, std::vector<Reply>& replies) {
+  for (const auto& reply : replies) {
+    const std::array<std::string_view, 2> pieces = {reply.head, reply.body};
+    auto written = co_await stream.write(pieces);
+    if (!written) co_return written;
+  }
+  replies.clear();
+  co_return Status();
+}
+
+Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Desk& desk, Gate& gate) {
   ExtProc machine(desk);
   std::vector<Reply> replies;
   for (;;) {
     const auto message = co_await stream.read();
     if (!message) co_return grpc::to_status(message.error());
     if (!*message) co_return grpc::RpcStatus();
-    const auto next = machine.on_message(**message, replies);
+    auto next = machine.on_message(**message, replies);
     if (!next) co_return grpc::to_status(next.error());
-    for (const auto& reply : replies) {
-      const std::array<std::string_view, 2> pieces = {reply.head, reply.body};
-      const auto written = co_await stream.write(pieces);
-      if (!written) co_return grpc::to_status(written.error());
+    if (*next == ExtProc::Next::kWait) {
+      const auto entered = co_await gate.enter(machine.admission(), machine.labels());
+      next = machine.admitted(entered.outcome, replies);
     }
-    replies.clear();
+    const auto written = co_await write_all(stream, replies);
+    if (!written) co_return grpc::to_status(written.error());
     if (*next == ExtProc::Next::kEnd) co_return grpc::RpcStatus();
   }
 }
 
-Task<void> answer_metrics(http::Exchange& exchange, const observe::Registry& registry) {
-  const auto& head = exchange.head();
-  const bool get = head.method == "GET" || head.method == "HEAD";
-  http::ResponseHead answer{404, {{"content-type", "text/plain"}}};
-  std::string body = "there is /metrics\n";
-  if (head.path() == "/metrics" && !get) {
-    answer = {405, {{"allow", "GET"}}};
-    body.clear();
-  } else if (head.path() == "/metrics") {
-    answer = {200, {{"content-type", "text/plain; version=0.0.4"}}};
-    body = registry.expose();
-  }
-  const auto sent = co_await exchange.respond(std::move(answer), body);
-  if (!sent) log::debug("metrics could not be sent", {{"why", sent.error().message()}});
+Metrics::Handler handler_of(const SharedPool& pool) {
+  if (pool.broken()) return {};
+  return {pool.setup().handler_name, pool.setup().handler_type};
 }
 
 }  // namespace
@@ -70,18 +71,22 @@ struct Server::Impl {
       : deps(std::move(d)),
         config(std::move(c)),
         pool(picker),
-        metrics(deps.registry),
+        metrics(deps.registry, handler_of(pool)),
+        rules({.group = config.pool_group, .name = picker.name}),
+        gate(pool, deps.clock, deps.registry, picker.name),
+        recorder(deps.registry, config.records),
         gauges(deps.registry, picker.name),
         client(deps.clock, http::Client::Config{}),
         ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
         health({deps.loops.front()}, deps.clock, {}),
-        metrics_server(
-            *deps.loops.front(), deps.clock, {},
-            [this](http::Exchange& exchange) { return answer_metrics(exchange, deps.registry); }),
+        metrics_server(*deps.loops.front(), deps.clock, {},
+                       [this](http::Exchange& exchange) {
+                         return answer_admin(exchange, deps.registry, recorder);
+                       }),
         tasks(deps.loops.front()->executor()) {
     for (std::size_t i = 0; i < deps.loops.size(); ++i) {
-      desks.emplace_back(Desk::Deps{pool, metrics, deps.clock, deps.tracer}, config.desk,
-                         deps.seed + i);
+      desks.emplace_back(Desk::Deps{pool, metrics, deps.clock, rules, gate, recorder, deps.tracer},
+                         config.desk, deps.seed + i);
     }
     ext_proc.handle(std::string(kProcess),
                     [this](grpc::ServerStream& stream) { return serve(stream); });
@@ -112,7 +117,7 @@ struct Server::Impl {
       ++desk;
     }
     BATON_ASSERT(desk != desks.end());
-    co_return co_await process(stream, *desk);
+    co_return co_await process(stream, *desk, gate);
   }
 
   void scrape(const schedule::Endpoint& endpoint) {
@@ -139,6 +144,9 @@ struct Server::Impl {
   const Config config;
   SharedPool pool;
   Metrics metrics;
+  Rules rules;
+  Gate gate;
+  Recorder recorder;  // goes before the pool, whose scheduler its records name
   PoolGauges gauges;
   std::list<Desk> desks;  // by loop
   http::Client client;
@@ -159,12 +167,18 @@ Server::~Server() { stop({impl_->deps.clock.now()}); }
 Result<Server::Bound> Server::start() {
   auto& self = *impl_;
   if (const auto& broken = self.pool.broken()) return *broken;
+  if (!self.config.record_file.empty()) {
+    BATON_TRY(self.recorder.write_to(self.config.record_file));
+  }
   self.started = true;
   Bound bound;
   BATON_TRY_ASSIGN(bound.health, self.health.listen(self.config.health));
   BATON_TRY_ASSIGN(bound.ext_proc, self.ext_proc.listen(self.config.ext_proc));
   BATON_TRY_ASSIGN(bound.metrics, self.metrics_server.listen(self.config.metrics));
-  self.deps.loops.front()->post([&self] { self.tasks.spawn(self.show_pool()); });
+  self.deps.loops.front()->post([&self] {
+    self.tasks.spawn(self.show_pool());
+    self.tasks.spawn(self.gate.run());
+  });
   return bound;
 }
 
@@ -185,6 +199,15 @@ void Server::update(const std::vector<schedule::Endpoint>& endpoints) {
 
 void Server::clear() { impl_->pool.clear(); }
 
+void Server::set_objectives(const std::vector<text::json::Value>& objects) {
+  impl_->rules.set_objectives(objects);
+  impl_->gate.want(impl_->rules.priorities());
+}
+
+void Server::set_rewrites(const std::vector<text::json::Value>& objects) {
+  impl_->rules.set_rewrites(objects);
+}
+
 void Server::lead(bool leading) { impl_->leader = leading; }
 
 void Server::drain() { impl_->draining = true; }
@@ -193,6 +216,7 @@ void Server::stop(Deadline deadline) {
   auto& self = *impl_;
   if (!std::exchange(self.started, false)) return;
   self.draining = true;
+  self.gate.shut_down();
   self.ext_proc.stop(deadline);
   self.health.stop({self.deps.clock.now()});
   self.metrics_server.stop({self.deps.clock.now()});

@@ -2,12 +2,14 @@
 // The endpoint picker as a process sees it: ext_proc, health and metrics on their ports, one pool.
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/async/loop.hpp"
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "base/observe/metrics.hpp"
+#include "base/text/json.hpp"
 #include "net/http/message.hpp"
 #include "net/tls/context.hpp"
 #include "routing/epp/desk.hpp"
@@ -27,8 +29,11 @@ class Server {
     bool elects_leader = false;
     std::size_t message_bytes = std::size_t{64} << 20;
     Nanos scrape_interval = watch::kScrapeInterval;
-    Nanos gauge_interval = std::chrono::seconds(5);  // of the pool's averages
-    Nanos stale_after = std::chrono::seconds(2);     // left out of them
+    Nanos gauge_interval = std::chrono::seconds(5);          // of the pool's averages
+    Nanos stale_after = std::chrono::seconds(2);             // left out of them
+    std::string pool_group = "inference.networking.k8s.io";  // that objectives and rewrites name
+    std::size_t records = 256;  // decisions kept in memory, served at /debug/decisions
+    std::string record_file;    // where all are appended; "": nowhere
     Desk::Config desk;
   };
   // The loops must run from start() until after stop(), and outlive this. The first one also
@@ -47,11 +52,14 @@ class Server {
   struct Bound {
     http::Endpoint ext_proc, health, metrics;
   };
-  // kInvalid: the picker's configuration; kConflict: a port is in use.
+  // kInvalid: the picker's configuration; kConflict: a port is in use; kDenied: the record file.
   Result<Bound> start();
 
   void update(const std::vector<schedule::Endpoint>& endpoints);
   void clear();  // the pool is gone
+  // Every InferenceObjective, every InferenceModelRewrite of the namespace as they are now.
+  void set_objectives(const std::vector<text::json::Value>& objects);
+  void set_rewrites(const std::vector<text::json::Value>& objects);
   void lead(bool leading);
   // Health says NOT_SERVING from now on; everything else goes on.
   void drain();

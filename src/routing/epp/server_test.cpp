@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "base/async/blocking.hpp"
@@ -86,7 +87,7 @@ class EppServerTest : public ::testing::Test {
     for (auto* loop : {&loop_, &one_, &two_}) loop->start();
     server_ = std::make_unique<Server>(
         Server::Deps{.loops = {&one_, &two_}, .clock = kClock, .registry = registry_}, config_,
-        pool());
+        service_);
     const auto bound = server_->start();
     ASSERT_TRUE(bound) << bound.error().message();
     bound_ = *bound;
@@ -119,6 +120,7 @@ class EppServerTest : public ::testing::Test {
   async::Loop loop_{"client"}, one_{"one"}, two_{"two"};
   observe::Registry registry_;
   Server::Config config_;
+  watch::Service service_ = pool();
   std::unique_ptr<Server> server_;
   Server::Bound bound_;
   std::vector<std::unique_ptr<grpc::Client>> clients_;
@@ -142,6 +144,86 @@ TEST_F(EppServerTest, PlacesRequestsOnEachOfItsLoops) {
     for (const auto& answer : *answers) back += answer.streamed.value_or("");
     EXPECT_EQ(back, body);
   }
+}
+
+std::vector<std::string> completion() {
+  return {testing::headers(Side::kRequest, {{":path", "/v1/completions"}, {"x-request-id", "r1"}}),
+          testing::body(Side::kRequest, R"({"model":"m","prompt":"x"})", true)};
+}
+
+TEST_F(EppServerTest, HoldsRequestsBackUntilThereIsAnEndpoint) {
+  service_.picker = R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+featureGates: [flowControl]
+plugins: [{type: queue-scorer}, {type: concurrency-detector}]
+flowControl: {saturationDetector: {pluginRef: concurrency-detector}}
+)";
+  start();
+  server_->update({});
+  auto& proxy = client(bound_.ext_proc, true);
+  std::optional<Result<std::vector<Answer>>> answers;
+  std::thread waiting(
+      [&] { answers.emplace(async::blocking_run(loop_, talk(proxy, completion(), 2))); });
+  http::Client http(kClock, http::Client::Config{});
+  const auto queued = [&] {
+    const auto text = async::blocking_run(loop_, get(http, bound_.metrics, "/metrics"));
+    return text && text->find(
+                       "\nllm_d_epp_flow_control_queue_size{fairness_id=\"default-flow\","
+                       "priority=\"0\",inference_pool=\"pool\",model_name=\"m\","
+                       "target_model_name=\"m\"} 1\n") != std::string::npos;
+  };
+  const auto limit = soon();
+  bool seen = false;
+  while (!seen && kClock.now() < limit.at) seen = queued();
+  EXPECT_TRUE(seen);
+  server_->update(one_endpoint());
+  waiting.join();
+  ASSERT_TRUE(*answers) << answers->error().message();
+  EXPECT_EQ((*answers)->front().header(kDestination), "127.0.0.1:9");
+}
+
+TEST_F(EppServerTest, RefusesWhatWaitedTooLong) {
+  service_.picker = R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+featureGates: [flowControl]
+plugins: [{type: queue-scorer}]
+flowControl: {noEndpointRequestTTL: 20ms}
+)";
+  start();
+  server_->update({});
+  const auto answers =
+      async::blocking_run(loop_, talk(client(bound_.ext_proc, true), completion(), 1));
+  ASSERT_TRUE(answers) << answers.error().message();
+  ASSERT_EQ(answers->size(), 1);
+  EXPECT_EQ(answers->front().status, 503);
+  EXPECT_EQ(answers->front().header("x-llm-d-request-dropped-reason"), "rejected-no-endpoints");
+}
+
+TEST_F(EppServerTest, TellsADecisionByItsRequest) {
+  start();
+  server_->update(one_endpoint());
+  ASSERT_TRUE(async::blocking_run(loop_, talk(client(bound_.ext_proc, true), completion(), 2)));
+  http::Client http(kClock, http::Client::Config{});
+  const auto told = [&](std::string_view path) {
+    return async::blocking_run(loop_, get(http, bound_.metrics, path)).value_or("");
+  };
+  EXPECT_EQ(told("/debug/decisions"), "{\"requests\":[\"r1\"]}\n");
+  EXPECT_THAT(told("/debug/decisions/r1"), HasSubstr("\"primary\":\"a\""));
+  EXPECT_THAT(told("/debug/decisions/r2"), HasSubstr("'r2'"));
+}
+
+TEST_F(EppServerTest, ObjectivesAndRewritesReachRequests) {
+  start();
+  server_->update(one_endpoint());
+  server_->set_rewrites(
+      {*text::json::parse(R"({"metadata":{"name":"rw"},"spec":{"poolRef":{"name":"pool"},)"
+                          R"("rules":[{"targets":[{"modelRewrite":"to"}]}]}})")});
+  const auto answers =
+      async::blocking_run(loop_, talk(client(bound_.ext_proc, true), completion(), 2));
+  ASSERT_TRUE(answers);
+  EXPECT_EQ(answers->back().streamed, R"({"model":"to","prompt":"x"})");
 }
 
 TEST_F(EppServerTest, EndsAStreamOfBrokenMessages) {

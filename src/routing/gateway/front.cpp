@@ -387,13 +387,15 @@ Task<void> Front::relay(Work& work, http::Response response) {
   std::optional<pick::Learner> learner;
   const auto learn = [&](pick::Learner::Learned news) {
     work.picked.decode_tally->tokens += news.tokens;
-    if (!news.blocks.empty()) work.pool->remember(route.decode, news.blocks);
+    if (news.blocks.empty()) return;
+    const auto chain = work.chain->blocks();
+    work.pool->remember(route.decode, chain, chain.size() - news.blocks.size());
   };
   if (good) {
     const auto& told = response.head().headers;
     const bool prefilled = route.prefill && pick::used_prefill(told.get("x-baton-prefill"));
     if (work.chain) {
-      work.pool->remember(route.decode, work.chain->blocks(),
+      work.pool->remember(route.decode, work.chain->blocks(), 0,
                           prefilled ? &*route.prefill : nullptr);
     }
     learner.emplace(work.api, pick::answer_form(told.get("content-type")),

@@ -19,8 +19,12 @@ std::uint64_t key_of(std::uint64_t hash) { return hash == 0 ? 1 : hash; }
 }  // namespace
 
 PrefixIndex::PrefixIndex(Config config)
-    : lru_capacity_(config.lru_capacity), table_(grace_), slots_(config.slots) {
-  BATON_ASSERT(config.slots > 0 && config.slots <= kMaxSlots && config.lru_capacity > 0);
+    : lru_capacity_(config.lru_capacity),
+      odd_weight_(config.odd_weight),
+      table_(grace_),
+      slots_(config.slots) {
+  BATON_ASSERT(config.slots > 0 && config.slots <= kMaxSlots && config.lru_capacity > 0 &&
+               config.odd_weight > 0);
 }
 
 void PrefixIndex::match(std::span<const std::uint64_t> blocks, Matches& into) const {
@@ -86,7 +90,7 @@ void PrefixIndex::touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot) {
   cell.holders.store(next.bits, std::memory_order_release);
   auto& state = slots_[slot];
   state.recency.push(hash);
-  if (next.changed) ++state.held;
+  if (next.changed) state.held += weight(hash);
 }
 
 // One of the block's places in the slot's queue is gone.
@@ -102,7 +106,7 @@ void PrefixIndex::release(std::uint64_t hash, BlockTable::Place place, Slot slot
                                  : holders.with(slot, count - 1, used_slots_, grace_);
     next = {left.bits(), true, count == 1};
   }
-  if (next.changed) --slots_[slot].held;
+  if (next.changed) slots_[slot].held -= weight(hash);
   if (next.bits == 0) {
     BlockTable::erase(place, cell);
   } else {
@@ -117,7 +121,7 @@ void PrefixIndex::drop(std::uint64_t hash, Slot slot) {
   if (cell == nullptr) return;
   const Holders holders(cell->holders.load(std::memory_order_relaxed));
   if (holders.count(slot) == 0) return;
-  --slots_[slot].held;
+  slots_[slot].held -= weight(hash);
   const auto left = holders.without(slot, grace_);
   if (left.none()) {
     BlockTable::erase(place, cell);
@@ -132,7 +136,9 @@ void PrefixIndex::evict(Slot slot) {
   std::array<std::uint64_t, kBatch> leaving;
   std::array<BlockTable::Place, kBatch> places;
   while (state.held > lru_capacity_) {
-    const auto count = std::min<std::size_t>(kBatch, state.held - lru_capacity_);
+    const auto count =
+        std::min<std::size_t>({kBatch, (state.held - lru_capacity_ + odd_weight_ - 1) / odd_weight_,
+                               state.recency.size()});
     for (std::size_t i = 0; i < count; ++i) {
       leaving[i] = state.recency.pop();
       places[i] = table_.locate(leaving[i]);

@@ -25,7 +25,8 @@ class PrefixIndex {
  public:
   struct Config {
     std::size_t slots = 256;           // endpoints, at most kMaxSlots
-    std::size_t lru_capacity = 31250;  // hashes remembered per slot
+    std::size_t lru_capacity = 31250;  // blocks remembered per slot
+    std::uint32_t odd_weight = 1;      // blocks that a hash with its lowest bit set stands for
   };
   explicit PrefixIndex(Config config);
 
@@ -44,14 +45,14 @@ class PrefixIndex {
   void remove(Slot slot, std::span<const std::uint64_t> blocks);
   // Writer only. The endpoint left: its slot holds nothing.
   void forget(Slot slot);
-  // Writer only.
+  // Writer only. Blocks.
   std::size_t held(Slot slot) const { return slots_[slot].held; }
 
  private:
   struct PerSlot {
     Recency recency;
-    std::uint32_t held = 0;
-    bool removed = false;  // recency has places that no count knows of
+    std::uint32_t held = 0;  // blocks
+    bool removed = false;    // recency has places that no count knows of
   };
 
   void touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot);
@@ -60,12 +61,14 @@ class PrefixIndex {
   void evict(Slot slot);
   void compact(Slot slot);
   static bool crowded(const PerSlot& state);
+  std::uint32_t weight(std::uint64_t hash) const { return (hash & 1) != 0 ? odd_weight_ : 1; }
   void recount(Slot slot);
   void set_count(std::uint64_t hash, Slot slot, std::uint32_t count);
   template <class F>
   void each_queued(Slot slot, F&& visit);
 
   std::size_t lru_capacity_;
+  std::uint32_t odd_weight_;
   Grace grace_;
   BlockTable table_;
   std::vector<PerSlot> slots_;

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <deque>
 #include <map>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/core/random.hpp"
+#include "routing/index/landmarks.hpp"
 #include "routing/index/prefix_chain.hpp"
 
 namespace baton::index {
@@ -263,6 +265,46 @@ TEST(PrefixIndex, ReadersRunBesideTheWriter) {
   for (auto& reader : readers) reader.join();
 
   EXPECT_EQ(wrong, 0);
+}
+
+TEST(Landmarks, CoverAChainWithoutGapsWhateverPieceIsAdded) {
+  std::vector<std::uint64_t> chain(1000);
+  for (std::size_t i = 0; i < chain.size(); ++i) chain[i] = (i + 1) * 0x9E3779B97F4A7C15ULL;
+  for (const std::size_t length : {1UL, 255UL, 256UL, 257UL, 263UL, 264UL, 265UL, 999UL}) {
+    const auto whole = std::span(chain).first(length);
+    std::vector<std::uint64_t> at_once;
+    append_landmarks(whole, 0, at_once);
+    ASSERT_EQ(at_once.size(), landmarks_in(length));
+    EXPECT_LE(covered_by(at_once.size()), length);
+    EXPECT_GT(covered_by(at_once.size() + 1), length);
+    for (const std::size_t first : {0UL, 3UL, 250UL, 256UL, 260UL, 264UL, 900UL}) {
+      if (first > length) continue;
+      std::vector<std::uint64_t> pieces;
+      append_landmarks(whole.first(first), 0, pieces);
+      append_landmarks(whole, first, pieces);
+      EXPECT_EQ(pieces, at_once) << length << " from " << first;
+      std::vector<std::uint64_t> tail;
+      append_tail(whole, first, tail);
+      EXPECT_EQ(tail.size(), length - std::max(first, covered_by(landmarks_in(length))));
+    }
+  }
+}
+
+TEST(PrefixIndex, AHashCanStandForSeveralBlocks) {
+  PrefixIndex index({.slots = 2, .lru_capacity = 20, .odd_weight = 8});
+  const std::vector<std::uint64_t> first = {2, 4, 7, 9};  // 18 blocks
+  index.record(0, first);
+  EXPECT_EQ(index.held(0), 18);
+  index.record(0, first);
+  EXPECT_EQ(index.held(0), 18);
+  const std::vector<std::uint64_t> second = {12, 14, 16};
+  index.record(0, second);
+  EXPECT_EQ(index.held(0), 13);  // 9, the end of the first run, made room
+  Matches matches;
+  index.match(first, matches);
+  EXPECT_EQ(matches.blocks(0), 3);
+  index.forget(0);
+  EXPECT_EQ(index.held(0), 0);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "formats/openai/answer_text.hpp"
 #include "formats/openai/prompt_text.hpp"
 #include "routing/pick/service_pool.hpp"
+#include "routing/pick/testing/seed.hpp"
 
 namespace baton::pick {
 namespace {
@@ -16,36 +17,10 @@ namespace {
 using openai::Api;
 using text::json::Value;
 
-constexpr std::string_view kPicker = R"(
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- {type: pd-profile-handler, parameters: {threshold: 100}}
-- {type: prefill-header-handler}
-- {type: prefill-filter}
-- {type: decode-filter}
-- {type: prefix-cache-scorer}
-- {type: load-aware-scorer}
-- {type: max-score-picker}
-schedulingProfiles:
-- name: prefill
-  plugins: [{pluginRef: prefill-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
-- name: decode
-  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]
-)";
-
 watch::Service service() {
-  watch::Service made;
-  made.ns = "llm";
-  made.name = "story";
-  made.models = {"m"};
-  made.picker = kPicker;
-  for (const auto* name : {"d0", "d1", "p0"}) {
-    schedule::Endpoint endpoint;
-    endpoint.ns = "llm";
-    endpoint.name = name;
-    endpoint.labels.emplace(schedule::kRoleLabel, name[0] == 'd' ? "decode" : "prefill");
-    made.endpoints.push_back(std::move(endpoint));
+  auto made = testing::service();
+  for (const std::string_view name : {"d0", "d1", "p0"}) {
+    made.endpoints.push_back(testing::endpoint(name, name[0] == 'd' ? "decode" : "prefill"));
   }
   return made;
 }
@@ -150,6 +125,61 @@ TEST(Conversation, AnEditedTurnGoesThroughPrefillAgain) {
 
   const auto two = ask(pool, chat({message("user", words(900, "c"))}), Api::kChat, random);
   EXPECT_TRUE(two.picked.route.prefill);
+}
+
+TEST(Conversation, WhatAPodHoldsOfALongPromptIsKnownToTheBlockWhereItEnds) {
+  SeededRandom random(5);
+  for (const std::size_t blocks : {255UL, 256UL, 257UL, 263UL, 264UL, 265UL, 1000UL, 3500UL}) {
+    ServicePool pool(service());
+    pool.update(service());
+    const auto held = words(blocks * 64, "h");
+    const auto body = [](const std::string& prompt) {
+      return R"({"model":"m","prompt":")" + prompt + R"("})";
+    };
+    auto one = ask(pool, body(held), Api::kCompletion, random);
+    answered(pool, one, Api::kCompletion, "");
+    const auto two = ask(pool, body(held + words(640, "n")), Api::kCompletion, random);
+    EXPECT_EQ(two.picked.matched, blocks);
+    EXPECT_EQ(two.picked.route.decode.name, one.picked.route.decode.name);
+  }
+}
+
+TEST(Conversation, LongPromptsThatPartWaysAreCountedInEightBlocks) {
+  SeededRandom random(6);
+  ServicePool pool(service());
+  pool.update(service());
+  const auto shared = words(1003 * 64, "s");
+  const auto body = [&](std::string_view own) {
+    return R"({"model":"m","prompt":")" + shared + words(6400, own) + R"("})";
+  };
+  auto one = ask(pool, body("a"), Api::kCompletion, random);
+  answered(pool, one, Api::kCompletion, "");
+  const auto two = ask(pool, body("b"), Api::kCompletion, random);
+  EXPECT_EQ(two.picked.matched, 1000);
+}
+
+TEST(Conversation, APodRemembersAsManyBlocksAsItIsSaidTo) {
+  auto limited = service();
+  limited.picker = std::string(testing::kSeedPd);
+  const std::string scorer = "{type: prefix-cache-scorer}";
+  limited.picker->replace(limited.picker->find(scorer), scorer.size(),
+                          "{type: prefix-cache-scorer, parameters: {lruCapacityPerServer: 2000}}");
+  limited.endpoints = {testing::endpoint("d0", "decode"), testing::endpoint("p0", "prefill")};
+  ServicePool pool(limited);
+  ASSERT_FALSE(pool.broken()) << pool.broken()->message();
+  pool.update(limited);
+  SeededRandom random(7);
+  const auto body = [&](std::string_view own) {
+    return R"({"model":"m","prompt":")" + words(1500 * 64, own) + R"("})";
+  };
+  auto one = ask(pool, body("a"), Api::kCompletion, random);
+  answered(pool, one, Api::kCompletion, "");
+  for (const auto* own : {"b", "c", "d", "e"}) {
+    auto other = ask(pool, body(own), Api::kCompletion, random);
+    answered(pool, other, Api::kCompletion, "");
+  }
+  EXPECT_LT(ask(pool, body("a"), Api::kCompletion, random).picked.matched, 1000);
+  EXPECT_EQ(ask(pool, body("e"), Api::kCompletion, random).picked.matched, 1500);
 }
 
 TEST(Conversation, ACompletionIsContinuedWithoutAMark) {

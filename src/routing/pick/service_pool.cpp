@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "base/core/log.hpp"
+#include "routing/index/landmarks.hpp"
 
 namespace baton::pick {
 namespace {
 
-// What the configuration asks of a pool beside picking, and a pool does not do.
-Status check_offered(const schedule::Setup& setup) {
+// What the configuration asks beside picking, and nobody here does.
+Status check_offered(const schedule::Setup& setup, ServicePool::Owner owner) {
   using schedule::Parser;
   const auto refuse = [](bool given, std::string_view what) -> Status {
     if (!given) return {};
@@ -18,32 +20,34 @@ Status check_offered(const schedule::Setup& setup) {
   const auto parses = [&](Parser parser) {
     return std::ranges::find(setup.parsers, parser) != setup.parsers.end();
   };
-  BATON_TRY(refuse(setup.flow.has_value(),
-                   "/featureGates: flow control is not offered yet; remove the gate"));
-  BATON_TRY(refuse(setup.detector != schedule::Detector{},
-                   "/flowControl/saturationDetector: nothing is held back by saturation yet; "
-                   "remove it or leave its parameters at their defaults"));
-  BATON_TRY(refuse(!setup.admitters.empty(), "/plugins: admitters are not offered yet"));
   BATON_TRY(refuse(!setup.scrapes, "/dataLayer/injectDefaults: engines' metrics are always read"));
   BATON_TRY(refuse(setup.metrics != schedule::MetricsSource{},
                    "/plugins: metrics-data-source takes no parameters yet"));
   BATON_TRY(
       refuse(!setup.extractor.engine_configs.is_null() || setup.extractor.default_engine != "vllm",
              "/plugins: core-metrics-extractor reads the names of vllm only"));
+  if (owner == ServicePool::Owner::kPicker) return {};
+  BATON_TRY(refuse(setup.flow.has_value(),
+                   "/featureGates: only baton epp has flow control; remove the gate"));
+  BATON_TRY(refuse(setup.detector != schedule::Detector{},
+                   "/flowControl/saturationDetector: only baton epp holds requests back by "
+                   "saturation; remove it or leave its parameters at their defaults"));
+  BATON_TRY(refuse(!setup.admitters.empty(), "/plugins: only baton epp has admitters"));
   BATON_TRY(
       refuse(parses(Parser::kSglangHttp) || parses(Parser::kVllmGrpc) || parses(Parser::kVertexAi),
              "/requestHandler/parsers: only OpenAI, Anthropic, vllmhttp and passthrough "
-             "parsers are offered"));
-  BATON_TRY(refuse(setup.encodes, "/plugins: encode stages are not offered yet"));
+             "parsers are offered here, baton epp has the others"));
+  BATON_TRY(refuse(setup.encodes, "/plugins: only baton epp has encode stages"));
   BATON_TRY(refuse(setup.data_parallel,
-                   "/plugins: data-parallel ports behind one pod are not offered yet"));
+                   "/plugins: only baton epp has data-parallel ports behind one pod"));
   return refuse(
       setup.candidates > 1,
-      "/plugins: more than one endpoint per pick is not offered yet; another pick is made "
+      "/plugins: only baton epp lists more than one endpoint per pick; here another pick is made "
       "when an endpoint refuses the connection");
 }
 
-Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
+Result<schedule::Scheduler> make_scheduler(const watch::Service& service,
+                                           ServicePool::Owner owner) {
   if (!service.picker_problem.empty()) {
     return unsupported(service.picker_source + ": " + service.picker_problem);
   }
@@ -51,10 +55,23 @@ Result<schedule::Scheduler> make_scheduler(const watch::Service& service) {
   const auto& source = service.picker_source;
   BATON_TRY_ASSIGN(const auto config, schedule::load_picker_config(*service.picker, source));
   BATON_TRY_ASSIGN(auto made, schedule::Scheduler::make(config).with(source));
-  if (auto offered = check_offered(made.setup()); !offered) {
+  if (auto offered = check_offered(made.setup(), owner); !offered) {
     return std::move(offered).error().with(source);
   }
   return made;
+}
+
+// Longest matches whose blocks behind the last landmark are looked at.
+constexpr std::size_t kRefined = 8;
+
+schedule::Endpoint without_labels(const schedule::Endpoint& from) {
+  schedule::Endpoint out;
+  out.ns = from.ns;
+  out.name = from.name;
+  out.host = from.host;
+  out.port = from.port;
+  out.slot = from.slot;
+  return out;
 }
 
 bool same(const schedule::Endpoint& a, const schedule::Endpoint& b) {
@@ -63,10 +80,10 @@ bool same(const schedule::Endpoint& a, const schedule::Endpoint& b) {
 
 }  // namespace
 
-ServicePool::ServicePool(const watch::Service& service)
+ServicePool::ServicePool(const watch::Service& service, Owner owner)
     : service_(service), matched_(schedule::kMaxEndpoints) {
   service_.endpoints.clear();
-  auto made = make_scheduler(service);
+  auto made = make_scheduler(service, owner);
   if (!made) {
     broken_ = std::move(made).error().with("picker configuration");
     log::error("the service cannot be served",
@@ -76,7 +93,8 @@ ServicePool::ServicePool(const watch::Service& service)
   scheduler_ = *std::move(made);
   if (const auto& prefix = scheduler_->prefix()) {
     index_.emplace(index::PrefixIndex::Config{.slots = schedule::kMaxEndpoints,
-                                              .lru_capacity = prefix->lru_capacity});
+                                              .lru_capacity = prefix->lru_capacity,
+                                              .odd_weight = index::kStride});
   }
 }
 
@@ -102,12 +120,46 @@ std::optional<index::PrefixChain> ServicePool::chain(std::string_view model) con
   return index::PrefixChain(model, prefix.block_bytes, prefix.max_blocks);
 }
 
+// Leading blocks that each slot holds: landmarks first, then what stands behind the last of them.
+void ServicePool::match(std::span<const std::uint64_t> chain) {
+  hashes_.clear();
+  index::append_landmarks(chain, 0, hashes_);
+  index_->match(hashes_, matched_);
+  if (chain.size() <= index::kFine) return;
+  ends_.clear();
+  for (const auto& endpoint : endpoints()) {
+    auto& blocks = matched_[endpoint.slot];
+    if (blocks < index::kFine) continue;
+    blocks = static_cast<std::uint32_t>(index::covered_by(blocks));
+    if (std::ranges::find(ends_, blocks) == ends_.end()) ends_.push_back(blocks);
+  }
+  std::ranges::sort(ends_, std::greater<>());
+  if (ends_.size() > kRefined) ends_.resize(kRefined);
+  for (const auto end : ends_) {
+    hashes_.clear();
+    for (auto i = end; i < std::min<std::size_t>(chain.size(), end + index::kStride - 1); ++i) {
+      hashes_.push_back(index::single(chain[i]));
+    }
+    index_->match(hashes_, matches_);
+    for (const auto& endpoint : endpoints()) {
+      auto& blocks = matched_[endpoint.slot];
+      if (blocks == end) blocks += matches_.blocks(endpoint.slot);
+    }
+  }
+}
+
 Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& random) {
   if (broken_) return unavailable(broken_->message());
   const auto& snapshot = pool_.snapshot();
-  schedule::Request request{.prompt_bytes = ask.prompt_bytes, .among = ask.among};
+  schedule::Request request{.prompt_bytes = ask.prompt_bytes,
+                            .among = ask.among,
+                            .prompt_tokens = ask.prompt_tokens,
+                            .model = ask.model,
+                            .headers = ask.headers,
+                            .priority = ask.priority,
+                            .multimodal = ask.multimodal};
   if (ask.chain != nullptr && index_) {
-    index_->match(ask.chain->blocks(), matched_);
+    match(ask.chain->blocks());
     request.block_bytes = ask.chain->block_bytes();
     request.prompt_blocks = static_cast<std::uint32_t>(ask.chain->blocks().size());
     request.matched = matched_;
@@ -115,7 +167,11 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   for (schedule::Index i = 0; ask.refused && i < snapshot.size(); ++i) {
     if (same((*snapshot.endpoints)[i], *ask.refused)) request.excluded = i;
   }
-  BATON_TRY_ASSIGN(auto decision, scheduler_->schedule(request, snapshot, now, random));
+  auto& decision = ask.decision != nullptr ? *ask.decision : decision_;
+  decision.explain = ask.record != nullptr;
+  BATON_TRY(scheduler_->schedule(request, snapshot, now, random, decision));
+  if (ask.record != nullptr)
+    *ask.record = schedule::make_record({}, request, snapshot, now, decision);
   if (log::enabled(log::Level::kDebug)) {
     log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
   }
@@ -126,18 +182,18 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     return static_cast<std::int64_t>(context.uncached_tokens(i));
   };
   Picked picked;
-  picked.route.decode = (*snapshot.endpoints)[decision.primary];
+  picked.route.decode = without_labels((*snapshot.endpoints)[decision.primary]);
   picked.route.no_prefill = decision.no_prefill;
   picked.decode = {snapshot.reservations, picked.route.decode.slot,
                    decision.prefill ? 0 : tokens(decision.primary)};
   picked.decode_tally = tally(picked.route.decode);
   if (decision.prefill) {
-    picked.route.prefill = (*snapshot.endpoints)[*decision.prefill];
+    picked.route.prefill = without_labels((*snapshot.endpoints)[*decision.prefill]);
     picked.prefill = {snapshot.reservations, picked.route.prefill->slot, tokens(*decision.prefill)};
     picked.prefill_tally = tally(*picked.route.prefill);
   }
   picked.endpoints = snapshot.endpoints;
-  picked.decision = std::move(decision);
+  picked.matched = context.matched(decision.primary);
   return picked;
 }
 
@@ -149,8 +205,8 @@ bool ServicePool::holds(const schedule::Endpoint& endpoint) const {
   return std::ranges::any_of(endpoints(), [&](const auto& e) { return same(e, endpoint); });
 }
 
-void ServicePool::remember(const schedule::Endpoint& endpoint,
-                           std::span<const std::uint64_t> blocks, const schedule::Endpoint* other) {
+void ServicePool::remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
+                           std::size_t first, const schedule::Endpoint* other) {
   if (!index_) return;
   std::array<index::Slot, 2> slots{};
   std::size_t count = 0;
@@ -158,7 +214,11 @@ void ServicePool::remember(const schedule::Endpoint& endpoint,
   if (other != nullptr && holds(*other) && (count == 0 || other->slot != slots[0])) {
     slots[count++] = other->slot;
   }
-  if (count > 0) index_->record(std::span(slots).first(count), blocks);
+  if (count == 0) return;
+  hashes_.clear();
+  index::append_landmarks(chain, first, hashes_);
+  index::append_tail(chain, first, hashes_);
+  index_->record(std::span(slots).first(count), hashes_);
 }
 
 void ServicePool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,

@@ -16,13 +16,14 @@
 #include "routing/index/prefix_chain.hpp"
 #include "routing/index/prefix_index.hpp"
 #include "routing/schedule/decision.hpp"
+#include "routing/schedule/record.hpp"
 #include "routing/schedule/scheduler.hpp"
 #include "routing/watch/pool.hpp"
 #include "routing/watch/topology.hpp"
 
 namespace baton::pick {
 
-// Where a request goes.
+// Where a request goes; endpoints without their labels.
 struct Route {
   schedule::Endpoint decode;
   std::optional<schedule::Endpoint> prefill;
@@ -41,7 +42,12 @@ struct PodTally {
 // its service.
 class ServicePool {
  public:
-  explicit ServicePool(const watch::Service& service);
+  // What the owner does beside routing: a configuration that asks for what nobody does is refused.
+  enum class Owner : std::uint8_t {
+    kRouter,  // routes alone
+    kPicker,  // also admits and queues requests, and lists several endpoints for one
+  };
+  explicit ServicePool(const watch::Service& service, Owner owner = Owner::kRouter);
 
   // Takes the new endpoints; picker and models must be those of the constructor.
   watch::Pool::Change update(const watch::Service& service);
@@ -49,6 +55,8 @@ class ServicePool {
   const watch::Service& service() const { return service_; }
   // Why nothing can be picked, when the picker's configuration is wrong.
   const std::optional<Error>& broken() const { return broken_; }
+  // Contract: not broken().
+  const schedule::Setup& setup() const { return scheduler_->setup(); }
 
   // The chain for a prompt of this service; nullopt when its picker does not ask for one.
   std::optional<index::PrefixChain> chain(std::string_view model) const;
@@ -58,24 +66,31 @@ class ServicePool {
     Route route;
     schedule::Reservation decode, prefill;
     std::shared_ptr<PodTally> decode_tally, prefill_tally;  // the latter null without prefill
-    schedule::Decision decision;                            // its indexes are into `endpoints`
-    std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;
+    std::uint32_t matched = 0;                              // blocks that the decode pod holds
+    std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;  // the decision's indexes
   };
   struct Ask {
     const index::PrefixChain* chain = nullptr;
     std::size_t prompt_bytes = 0;
+    std::size_t prompt_tokens = 0;                        // 0: not known
     std::optional<schedule::Endpoint> refused = {};       // leave this one out
     const std::vector<schedule::Index>* among = nullptr;  // of endpoints(), ascending; null: all
+    std::string_view model = {};
+    std::span<const schedule::Header> headers = {};
+    std::int32_t priority = 0;
+    bool multimodal = false;
+    schedule::Decision* decision = nullptr;  // where it goes, in memory that is used again
+    schedule::Record* record = nullptr;      // where to keep what was known and decided
   };
   // kUnavailable: no pod can serve it, or the picker's configuration is wrong.
   Result<Picked> pick(const Ask& ask, Mono now, Random& random);
   // Whether pick() would find a pod for an ordinary request.
   bool serves(Mono now, Random& random) const;
 
-  // The endpoint's pod, and the other's when there is one, now hold the KV of these blocks. A pod
-  // that has left is passed over.
-  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> blocks,
-                const schedule::Endpoint* other = nullptr);
+  // The endpoint's pod, and the other's when there is one, now hold the KV of the chain's blocks:
+  // new since the call before are those from `first` on. A pod that has left is passed over.
+  void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
+                std::size_t first = 0, const schedule::Endpoint* other = nullptr);
 
   // Scrapes.
   bool holds(const schedule::Endpoint& endpoint) const;
@@ -86,13 +101,20 @@ class ServicePool {
   const schedule::Snapshot& snapshot() const { return pool_.snapshot(); }
 
  private:
+  void match(std::span<const std::uint64_t> chain);
+
   watch::Service service_;
   std::optional<schedule::Scheduler> scheduler_;
   std::optional<Error> broken_;
   std::optional<index::PrefixIndex> index_;
   watch::Pool pool_;
   std::map<std::string, std::shared_ptr<PodTally>, std::less<>> tallies_;  // by pod name
-  std::vector<std::uint32_t> matched_;  // by slot, scratch of pick()
+  // Scratch.
+  std::vector<std::uint32_t> matched_;  // by slot
+  std::vector<std::uint64_t> hashes_;
+  std::vector<std::uint32_t> ends_;
+  index::Matches matches_;
+  schedule::Decision decision_;
 };
 
 }  // namespace baton::pick

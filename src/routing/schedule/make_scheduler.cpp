@@ -47,6 +47,10 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
   BATON_TRY(made.make_producers(config));
   BATON_TRY(made.join_prefix(config));
   BATON_TRY(made.check_header(config));
+  const auto handler = static_cast<std::size_t>(made.handler_ - made.plugins_.data());
+  const bool listed = handler < config.plugins.size();
+  made.setup_.handler_name = listed ? config.plugins[handler].name : "single-profile-handler";
+  made.setup_.handler_type = listed ? config.plugins[handler].type : "single-profile-handler";
   made.setup_.encodes = made.handler_->encodes;
   made.setup_.data_parallel = made.handler_->data_parallel;
   for (const auto& plugin : made.plugins_) {

@@ -29,6 +29,7 @@ struct FlowConfig {
 };
 
 struct Setup {
+  std::string handler_name, handler_type;  // of the profile handler
   std::vector<Parser> parsers;
   std::optional<FileDiscovery> discovery;  // absent: Kubernetes
   bool scrapes = true;                     // engines' metrics are fetched

@@ -78,6 +78,7 @@ class FlowControl {
   void served(std::int32_t priority, std::string_view fairness_id, std::int64_t prompt_tokens,
               std::int64_t completion_tokens, Mono now);
 
+  const FlowConfig& config() const { return config_; }
   std::size_t queued() const { return items_.size(); }
   std::int64_t queued_bytes() const { return bytes_; }
   struct BandState {

@@ -1,0 +1,151 @@
+// The answer of an ext_proc stream: what passes through, what is read on the way, what it counts
+// as.
+
+#include <algorithm>
+
+#include "base/text/json.hpp"
+#include "routing/epp/ext_proc.hpp"
+
+namespace baton::epp {
+namespace {
+
+std::size_t replace_all(std::string& text, std::string_view from, std::string_view to) {
+  std::size_t count = 0;
+  for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+void ExtProc::on_response_headers(const Message& message, Replies& replies) {
+  if (phase_ == Phase::kAnswer) return;
+  phase_ = Phase::kAnswer;
+  const auto& headers = message.headers;
+  const auto status = find(headers, ":status").value_or(find(headers, "status").value_or("200"));
+  model_error_ = status != "200";
+  span_.set("http.response.status_code", status);
+  if (status.starts_with('5')) span_.fail("the engine answered an error");
+  const auto type = find(headers, "content-type");
+  event_stream_ = (placed_ && placed_->stream) ||
+                  type.value_or("").find("text/event-stream") != std::string_view::npos;
+  holding_ = placed_ && !event_stream_ && response_mode_ == BodyMode::kFullDuplex;
+  if (placed_ && status.starts_with('2')) {
+    desk_.answered(*placed_, pick::used_prefill(find(headers, "x-baton-prefill")));
+    if (placed_->api == openai::Api::kChat || placed_->api == openai::Api::kCompletion) {
+      learner_.emplace(*placed_->api, pick::answer_form(type),
+                       placed_->chain ? &*placed_->chain : nullptr);
+    }
+  }
+  Changes told;
+  told.set.emplace_back("x-went-into-resp-headers", "true");
+  replies.push_back(headers_reply(Side::kResponse, told, nullptr));
+  if (message.end_of_stream) finish(Whole::kYes);
+}
+
+// Usage, tokens, what the pod now holds, times.
+void ExtProc::inspect(std::string_view piece) {
+  const auto now = desk_.now();
+  response_bytes_ += piece.size();
+  if (!first_piece_) {
+    first_piece_ = now;
+  } else if (event_stream_ && placed_) {
+    observe_in(placed_->series->stream_gap, seconds(now - *last_piece_));
+  }
+  last_piece_ = now;
+  if (!placed_) return;
+  usage_.feed(piece);
+  if (learner_) desk_.learned(*placed_, learner_->feed(piece).blocks);
+}
+
+// The piece with the model's name as the client gave it.
+std::string_view ExtProc::restored(std::string_view piece) {
+  if (!placed_ || placed_->target == placed_->model) return piece;
+  const auto quoted = [](const std::string& name) {
+    return text::json::dump(text::json::Value(name));
+  };
+  const auto target = quoted(placed_->target);
+  const auto model = quoted(placed_->model);
+  rewritten_ = piece;
+  if (replace_all(rewritten_, "\"model\":" + target, "\"model\":" + model) == 0) {
+    replace_all(rewritten_, "\"model\": " + target, "\"model\": " + model);
+  }
+  return rewritten_;
+}
+
+void ExtProc::on_response_body(const Message& message, Replies& replies) {
+  if (phase_ != Phase::kAnswer) return;
+  const auto started = desk_.now();
+  inspect(message.body);
+  const bool last = message.end_of_stream;
+  if (response_mode_ != BodyMode::kFullDuplex) {
+    const auto piece = restored(message.body);
+    replies.push_back(piece == message.body
+                          ? body_reply(Side::kResponse, nullptr, nullptr)
+                          : replaced_body_reply(Side::kResponse, piece, nullptr, nullptr));
+  } else if (holding_) {
+    held_ += message.body;
+    if (last || held_.size() > kHeldAnswer) release_answer(last, replies);
+  } else {
+    held_ = {};
+    std::string_view rest = restored(message.body);
+    do {
+      const auto piece = rest.substr(0, kPieceBytes);
+      rest.remove_prefix(piece.size());
+      replies.push_back(streamed_reply(Side::kResponse, piece, last && rest.empty()));
+    } while (!rest.empty());
+  }
+  if (last) finish(Whole::kYes);
+  desk_.metrics().response_processed(desk_.now() - started);
+}
+
+void ExtProc::release_answer(bool end_of_stream, Replies& replies) {
+  holding_ = false;
+  const auto whole = restored(held_);
+  if (whole.data() != rewritten_.data()) rewritten_ = std::move(held_);
+  held_ = {};
+  std::string_view rest = rewritten_;
+  do {
+    const auto piece = rest.substr(0, kPieceBytes);
+    rest.remove_prefix(piece.size());
+    replies.push_back(streamed_reply(Side::kResponse, piece, end_of_stream && rest.empty()));
+  } while (!rest.empty());
+}
+
+// The answer is over, whole or not.
+void ExtProc::finish(Whole whole) {
+  phase_ = Phase::kDone;
+  if (whole == Whole::kNo) span_.fail("the stream ended before the answer");
+  span_.end();
+  if (!placed_) return;
+  auto& series = *placed_->series;
+  if (learner_) desk_.learned(*placed_, learner_->finish().blocks);
+  placed_->picked.decode.release();
+  placed_->picked.prefill.release();
+  if (model_error_) desk_.metrics().failed(series, "ModelServerError");
+  if (first_piece_) {
+    observe_in(event_stream_ ? series.first_token_streamed : series.first_token,
+               seconds(*first_piece_ - received_));
+  }
+  const auto& usage = usage_.usage();
+  const auto count = [](const Spread& spread, std::optional<std::uint64_t> value) {
+    if (value && *value > 0) observe_in(spread, static_cast<double>(*value));
+  };
+  count(series.input_tokens, usage.prompt);
+  count(series.output_tokens, usage.completion);
+  if (usage.cached) observe_in(series.cached_tokens, static_cast<double>(*usage.cached));
+  observe_in(series.response_bytes, static_cast<double>(response_bytes_));
+  desk_.served(*placed_, usage.prompt.value_or(0), usage.completion.value_or(0));
+  if (whole == Whole::kNo || model_error_) return;
+  const auto took = seconds(desk_.now() - received_);
+  observe_in(series.duration, took);
+  const auto tokens = static_cast<double>(usage.completion.value_or(0));
+  if (tokens > 0) observe_in(series.per_output_token, took / tokens);
+  if (tokens > 1 && event_stream_ && last_piece_) {
+    observe_in(series.stream_token, seconds(*last_piece_ - *first_piece_) / (tokens - 1));
+  }
+}
+
+}  // namespace baton::epp

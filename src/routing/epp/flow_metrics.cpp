@@ -1,0 +1,156 @@
+#include "routing/epp/flow_metrics.hpp"
+
+#include <fmt/format.h>
+
+namespace baton::epp {
+namespace {
+
+using observe::Labels;
+
+const std::vector<double> kQueued = {.0001, .0005, .001, .005, .01, .025, .05, .1,
+                                     .25,   .5,    1,    2.5,  5,   10,   30,  60};
+const std::vector<double> kTurn = {.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1};
+
+std::string current(std::string_view name) {
+  return fmt::format("llm_d_epp_flow_control_{}", name);
+}
+std::string older(std::string_view name) {
+  return fmt::format("inference_extension_flow_control_{}", name);
+}
+
+}  // namespace
+
+std::string_view outcome_label(schedule::Outcome outcome) {
+  using schedule::Outcome;
+  switch (outcome) {
+    case Outcome::kDispatched:
+      return "Dispatched";
+    case Outcome::kRejectedCapacity:
+      return "RejectedCapacity";
+    case Outcome::kRejectedNoEndpoints:
+      return "RejectedNoEndpoints";
+    case Outcome::kExpired:
+      return "EvictedTTL";
+    case Outcome::kExpiredNoEndpoints:
+      return "EvictedNoEndpoints";
+    case Outcome::kCancelled:
+      return "EvictedContextCancelled";
+    case Outcome::kShuttingDown:
+      return "EvictedOther";
+  }
+  return "RejectedOther";
+}
+
+FlowMetrics::FlowMetrics(observe::Registry& registry, std::string_view pool)
+    : registry_(registry),
+      pool_(pool),
+      turn_{.now = &registry.histogram(current("dispatch_cycle_duration_seconds"),
+                                       "looking whether a request may go", kTurn),
+            .old = &registry.histogram(older("dispatch_cycle_duration_seconds"),
+                                       "looking whether a request may go", kTurn)},
+      stale_(registry.gauge(current("stale_endpoints"), "endpoints without fresh metrics",
+                            {{"detector", "utilization-detector"}})) {
+  const auto stage = [&](std::string_view name) {
+    return level("pool_saturation", "how full the pool is; 1: full",
+                 {{"inference_pool", pool_}, {"stage", std::string(name)}});
+  };
+  prefill_ = stage("prefill");
+  decode_ = stage("decode");
+  effective_ = stage("effective");
+}
+
+Level FlowMetrics::level(std::string_view name, std::string_view help, const Labels& labels) {
+  return {.now = &registry_.gauge(current(name), help, labels),
+          .old = &registry_.gauge(older(name), help, labels)};
+}
+
+observe::Gauge& FlowMetrics::share(std::string_view name, const Labels& labels) {
+  return registry_.gauge(current(name), "of what may wait, what does", labels);
+}
+
+void FlowMetrics::saturation(const schedule::Saturation& saturation) {
+  const auto set = [](const Level& level, double value) {
+    level.each([&](observe::Gauge& gauge) { gauge.set(value); });
+  };
+  set(prefill_, saturation.prefill);
+  set(decode_, saturation.decode);
+  set(effective_, saturation.effective);
+  stale_.set(static_cast<double>(saturation.stale));
+}
+
+void FlowMetrics::bands(const std::vector<schedule::FlowControl::BandState>& bands,
+                        const schedule::FlowConfig& config) {
+  const auto of = [](std::int64_t used, std::int64_t most) {
+    return most > 0 ? static_cast<double>(used) / static_cast<double>(most) : 0;
+  };
+  std::int64_t requests = 0;
+  std::int64_t bytes = 0;
+  for (const auto& band : bands) {
+    const Labels labels = {{"priority", fmt::to_string(band.priority)}, {"inference_pool", pool_}};
+    share("capacity_utilization_requests", labels).set(of(band.requests, band.max_requests));
+    share("capacity_utilization_bytes", labels).set(of(band.bytes, band.max_bytes));
+    requests += band.requests;
+    bytes += band.bytes;
+  }
+  const Labels all = {{"inference_pool", pool_}};
+  if (config.max_requests > 0) {
+    share("global_capacity_utilization_requests", all).set(of(requests, config.max_requests));
+  }
+  if (config.max_bytes > 0) {
+    share("global_capacity_utilization_bytes", all).set(of(bytes, config.max_bytes));
+  }
+}
+
+void FlowMetrics::finished(const RequestLabels& labels, std::int32_t priority,
+                           schedule::Outcome outcome, Nanos waited, Nanos to_enter) {
+  const std::string outcome_name(outcome_label(outcome));
+  const auto rank = fmt::to_string(priority);
+  const auto observe = [&](std::string_view name, std::string_view help, const Labels& with,
+                           const std::vector<double>& bounds, Nanos took) {
+    registry_.histogram(current(name), help, bounds, with).observe(seconds(took));
+    registry_.histogram(older(name), help, bounds, with).observe(seconds(took));
+  };
+  observe("request_queue_duration_seconds", "time in the queue",
+          {{"fairness_id", labels.fairness},
+           {"priority", rank},
+           {"outcome", outcome_name},
+           {"inference_pool", pool_},
+           {"model_name", labels.model},
+           {"target_model_name", labels.target}},
+          kQueued, waited);
+  observe("request_enqueue_duration_seconds", "time to get into the queue",
+          {{"fairness_id", labels.fairness}, {"priority", rank}, {"outcome", outcome_name}}, kTurn,
+          to_enter);
+  registry_
+      .counter(current("requests_total"), "requests that came to the queue, by outcome",
+               {{"outcome", outcome_name}, {"priority", rank}, {"inference_pool", pool_}})
+      .add();
+}
+
+FlowMetrics::Waiting::Waiting(FlowMetrics& metrics, const RequestLabels& labels,
+                              std::int32_t priority, std::int64_t bytes)
+    : metrics_(metrics), labels_(labels), priority_(priority), bytes_(static_cast<double>(bytes)) {
+  const Labels all = {{"fairness_id", labels.fairness},
+                      {"priority", fmt::to_string(priority)},
+                      {"inference_pool", metrics.pool_},
+                      {"model_name", labels.model},
+                      {"target_model_name", labels.target}};
+  size_ = metrics.level("queue_size", "requests that wait", all);
+  queued_bytes_ = metrics.level("queue_bytes", "bytes of bodies that wait", all);
+  size_.each([](observe::Gauge& gauge) { gauge.add(1); });
+  queued_bytes_.each([&](observe::Gauge& gauge) { gauge.add(bytes_); });
+}
+
+FlowMetrics::Waiting::~Waiting() {
+  size_.each([](observe::Gauge& gauge) { gauge.add(-1); });
+  queued_bytes_.each([&](observe::Gauge& gauge) { gauge.add(-bytes_); });
+  if (told_) return;
+  metrics_.finished(labels_, priority_, schedule::Outcome::kCancelled, Nanos(0), Nanos(0));
+}
+
+void FlowMetrics::Waiting::finished(schedule::Outcome outcome, Nanos waited, Nanos to_enter) {
+  told_ = true;
+  metrics_.finished(labels_, priority_, outcome, waited, to_enter);
+}
+
+}  // namespace baton::epp

@@ -1,0 +1,68 @@
+#pragma once
+// Flow control under the names that dashboards read (picker reference 6.4), also under the older
+// ones.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/observe/metrics.hpp"
+#include "routing/epp/metrics.hpp"
+#include "routing/schedule/flow/flow_control.hpp"
+
+namespace baton::epp {
+
+// As Metrics::Series has them: bounded.
+struct RequestLabels {
+  std::string model, target, fairness;
+};
+
+// As a label: "Dispatched", "EvictedTTL".
+std::string_view outcome_label(schedule::Outcome outcome);
+
+// Thread-safe.
+class FlowMetrics {
+ public:
+  FlowMetrics(observe::Registry& registry, std::string_view pool);
+
+  // One request in the queue: its gauges go down when this ends.
+  class Waiting {
+   public:
+    Waiting(FlowMetrics& metrics, const RequestLabels& labels, std::int32_t priority,
+            std::int64_t bytes);
+    ~Waiting();
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    void finished(schedule::Outcome outcome, Nanos waited, Nanos to_enter);
+
+   private:
+    FlowMetrics& metrics_;
+    const RequestLabels& labels_;
+    const std::int32_t priority_;
+    const double bytes_;
+    Level size_, queued_bytes_;
+    bool told_ = false;
+  };
+  // `to_enter`: of `waited`, until it stood in the queue.
+  void finished(const RequestLabels& labels, std::int32_t priority, schedule::Outcome outcome,
+                Nanos waited, Nanos to_enter);
+  void turned(Nanos took) { observe_in(turn_, seconds(took)); }
+  void saturation(const schedule::Saturation& saturation);
+  void bands(const std::vector<schedule::FlowControl::BandState>& bands,
+             const schedule::FlowConfig& config);
+
+ private:
+  Level level(std::string_view name, std::string_view help, const observe::Labels& labels);
+  observe::Gauge& share(std::string_view name, const observe::Labels& labels);
+
+  observe::Registry& registry_;
+  const std::string pool_;
+  Spread turn_;
+  Level prefill_, decode_, effective_;
+  observe::Gauge& stale_;
+};
+
+}  // namespace baton::epp

@@ -1,0 +1,225 @@
+#include "routing/epp/gate.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "base/async/blocking.hpp"
+#include "base/async/task_group.hpp"
+#include "routing/epp/testing/picker.hpp"
+
+namespace baton::epp {
+namespace {
+
+using schedule::Outcome;
+
+const SystemClock kClock;
+const RequestLabels kLabels{"m", "m", "f"};
+Mono soon() { return kClock.now() + std::chrono::seconds(20); }
+
+// A pool of one pod with room for one request.
+std::string picker(std::string_view flow) {
+  return R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+featureGates: [flowControl]
+plugins: [{type: queue-scorer}, {type: concurrency-detector, parameters: {maxConcurrency: 1}}]
+flowControl: {saturationDetector: {pluginRef: concurrency-detector})" +
+         std::string(flow) + "}\n";
+}
+
+class GateTest : public ::testing::Test {
+ protected:
+  ~GateTest() override {
+    async::blocking_run(loop_, end());
+    loop_.stop();
+  }
+  void serve(std::string_view flow = "",
+             const std::vector<testing::Pod>& pods = {{"a", "10.0.0.1"}}) {
+    picker_ = std::make_unique<testing::Picker>(kClock, registry_, picker(flow));
+    ASSERT_FALSE(picker_->pool.broken()) << picker_->pool.broken()->message();
+    picker_->serve(pods);
+    loop_.start();
+    loop_.post([this] {
+      tasks_.emplace(loop_.executor());
+      tasks_->spawn(picker_->gate.run());
+    });
+  }
+  Task<void> end() {
+    tasks_->cancel();
+    co_await tasks_->join();
+    tasks_.reset();
+  }
+  Outcome enter(std::int64_t bytes = 10) {
+    return async::blocking_run(loop_,
+                               picker_->gate.enter({.fairness_id = "f", .bytes = bytes}, kLabels))
+        .outcome;
+  }
+  // Enters beside the test; what comes out of it is in `outcomes_`.
+  void enter_later() {
+    loop_.post([this] { tasks_->spawn(note()); });
+  }
+  Task<void> note() {
+    const auto entered = co_await picker_->gate.enter({.fairness_id = "f", .bytes = 10}, kLabels);
+    const std::lock_guard lock(mutex_);
+    outcomes_.push_back(entered.outcome);
+  }
+  std::vector<Outcome> outcomes(std::size_t count) {
+    while (kClock.now() < soon_) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (outcomes_.size() >= count) return outcomes_;
+      }
+      std::this_thread::yield();
+    }
+    return {};
+  }
+  double metric(const std::string& line) const {
+    const auto text = registry_.expose();
+    const auto at = text.find("\n" + line + " ");
+    return at == std::string::npos ? -1 : std::stod(text.substr(at + line.size() + 2));
+  }
+  bool waits(double count) const {
+    while (metric(kQueueSize) != count) {
+      if (kClock.now() > soon_) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+  schedule::Reservation place() {
+    const auto snapshot = picker_->pool.snapshot();
+    return {snapshot.reservations, snapshot.endpoints->front().slot};
+  }
+
+  const std::string kQueueSize =
+      "llm_d_epp_flow_control_queue_size{fairness_id=\"f\",priority=\"0\",inference_pool=\"pool\","
+      "model_name=\"m\",target_model_name=\"m\"}";
+  const Mono soon_ = soon();
+  observe::Registry registry_;
+  async::Loop loop_{"gate"};
+  std::unique_ptr<testing::Picker> picker_;
+  std::optional<async::TaskGroup> tasks_;
+  std::mutex mutex_;
+  std::vector<Outcome> outcomes_;
+};
+
+TEST_F(GateTest, LetsARequestGoWhenAPlaceIsFree) {
+  serve();
+  EXPECT_EQ(enter(), Outcome::kDispatched);
+  EXPECT_EQ(metric(kQueueSize), 0);
+  EXPECT_EQ(metric("llm_d_epp_flow_control_requests_total{outcome=\"Dispatched\",priority=\"0\","
+                   "inference_pool=\"pool\"}"),
+            1);
+}
+
+TEST_F(GateTest, HoldsRequestsUntilAPlaceIsFreeAgain) {  // epp:F016
+  serve();
+  auto taken = place();
+  enter_later();
+  enter_later();
+  EXPECT_TRUE(waits(2));
+  EXPECT_TRUE(outcomes_.empty());
+
+  taken.release();
+  // Nobody picks an endpoint here, so that both find the place free.
+  EXPECT_EQ(outcomes(2), (std::vector{Outcome::kDispatched, Outcome::kDispatched}));
+  EXPECT_TRUE(waits(0));
+}
+
+TEST_F(GateTest, OneRequestGoesAtATimeUntilItIsPlaced) {
+  serve();
+  auto entered = std::make_optional(
+      async::blocking_run(loop_, picker_->gate.enter({.fairness_id = "f", .bytes = 1}, kLabels)));
+  enter_later();
+  EXPECT_TRUE(waits(1));
+  auto taken = place();  // the first one's
+  entered.reset();
+  EXPECT_TRUE(waits(1));
+  taken.release();
+  EXPECT_EQ(outcomes(1), std::vector{Outcome::kDispatched});
+}
+
+TEST_F(GateTest, AClientThatLeavesGivesItsRoomBack) {  // epp:F009
+  serve(", maxRequests: 1");
+  const auto taken = place();
+  enter_later();
+  EXPECT_TRUE(waits(1));
+  EXPECT_EQ(enter(), Outcome::kRejectedCapacity);
+  async::blocking_run(loop_, end());  // cancels it
+  EXPECT_EQ(metric(kQueueSize), 0);
+  EXPECT_EQ(metric("llm_d_epp_flow_control_requests_total{outcome=\"EvictedContextCancelled\","
+                   "priority=\"0\",inference_pool=\"pool\"}"),
+            1);
+  loop_.post([this] {
+    tasks_.emplace(loop_.executor());
+    tasks_->spawn(picker_->gate.run());
+  });
+  enter_later();
+  EXPECT_TRUE(waits(1));
+}
+
+TEST_F(GateTest, WaitingEndsWithItsTime) {
+  serve(", defaultRequestTTL: 30ms");
+  const auto taken = place();
+  EXPECT_EQ(enter(), Outcome::kExpired);
+}
+
+TEST_F(GateTest, WithoutEndpointsTheOtherBudgetCounts) {
+  serve(", defaultRequestTTL: 1h, noEndpointRequestTTL: 30ms", {});
+  EXPECT_EQ(enter(), Outcome::kExpiredNoEndpoints);
+}
+
+TEST_F(GateTest, RequestsWaitForTheFirstEndpoint) {  // epp:F008
+  serve("", {});
+  enter_later();
+  EXPECT_TRUE(waits(1));
+  picker_->serve({{"a", "10.0.0.1"}});
+  EXPECT_EQ(outcomes(1), std::vector{Outcome::kDispatched});
+}
+
+TEST_F(GateTest, ShuttingDownTurnsEverybodyAway) {  // epp:F010
+  serve();
+  const auto taken = place();
+  enter_later();
+  EXPECT_TRUE(waits(1));
+  picker_->gate.shut_down();
+  EXPECT_EQ(outcomes(1), std::vector{Outcome::kShuttingDown});
+  EXPECT_EQ(enter(), Outcome::kShuttingDown);
+}
+
+TEST_F(GateTest, ManyRequestsFromTwoLoopsAllGoThroughOnePlace) {  // epp:F018
+  serve();
+  async::Loop other("other");
+  other.start();
+  constexpr int kEach = 200;
+  std::atomic<int> through = 0;
+  std::atomic<int> inside = 0;
+  std::atomic<bool> crowded = false;
+  const auto run = [&](async::Loop& loop) {
+    return std::thread([&] {
+      for (int i = 0; i < kEach; ++i) {
+        auto entered = async::blocking_run(
+            loop, picker_->gate.enter({.fairness_id = std::to_string(i % 7), .bytes = 1}, kLabels));
+        if (entered.outcome != Outcome::kDispatched) continue;
+        if (++inside > 1) crowded = true;
+        auto taken = place();
+        entered = {};
+        --inside;
+        taken.release();
+        ++through;
+      }
+    });
+  };
+  auto one = run(loop_);
+  auto two = run(other);
+  one.join();
+  two.join();
+  other.stop();
+  EXPECT_EQ(through, 2 * kEach);
+  EXPECT_FALSE(crowded);
+  EXPECT_EQ(picker_->pool.snapshot().reserved(0), 0);
+}
+
+}  // namespace
+}  // namespace baton::epp
