@@ -15,6 +15,8 @@
 #include "net/kube/rest_cluster.hpp"
 #include "net/tls/certificate.hpp"
 #include "net/tls/reload.hpp"
+#include "routing/watch/endpoint_list.hpp"
+#include "routing/watch/pool_watch.hpp"
 
 namespace baton::cli {
 
@@ -86,6 +88,43 @@ Result<std::shared_ptr<const tls::ClientContext>> open_dialler(const DialTls& wi
   return context;
 }
 
+Result<std::unique_ptr<kube::RestCluster>> open_cluster(const SidecarOptions& o, const Clock& clock,
+                                                        Random& random, std::string_view flag) {
+  kube::AccessHints hints = kube::hints_of_environment();
+  hints.kubeconfig = o.kubeconfig;
+  auto access = kube::find_access(hints);
+  if (!access) return std::move(access).error().with(flag);
+  return kube::RestCluster::open({.api = {.access = *access}}, clock, random);
+}
+
+// Where prefill pods are found without a picker; what they are is published.
+struct Scheduling {
+  std::unique_ptr<kube::RestCluster> cluster;
+  std::unique_ptr<watch::PoolWatch> pool;
+  std::unique_ptr<watch::EndpointListWatch> file;
+};
+
+Result<Scheduling> find_prefill_pods(const SidecarOptions& o, const Clock& clock, Random& random,
+                                     const std::shared_ptr<sidecar::PoolEndpoints>& into) {
+  Scheduling out;
+  if (!o.endpoints_file.empty()) {
+    BATON_TRY_ASSIGN(out.file, watch::EndpointListWatch::start(
+                                   o.endpoints_file, watch::EndpointListWatch::Again::kYes, clock,
+                                   [into](const auto& endpoints) { into->publish(endpoints); }));
+    return out;
+  }
+  BATON_TRY_ASSIGN(out.cluster, open_cluster(o, clock, random, "--self-schedule"));
+  out.pool = std::make_unique<watch::PoolWatch>(
+      *out.cluster, clock,
+      watch::PoolWatch::Wanted{.ns = o.schedule_pool->ns,
+                               .pool = o.schedule_pool->name,
+                               .group = o.schedule_pool->group},
+      [into](std::optional<std::vector<schedule::Endpoint>> endpoints) {
+        into->publish(endpoints ? *std::move(endpoints) : std::vector<schedule::Endpoint>());
+      });
+  return out;
+}
+
 // The pods of the pool, kept up to date.
 struct Members {
   std::unique_ptr<kube::RestCluster> cluster;
@@ -95,13 +134,8 @@ struct Members {
 Result<Members> follow(const SidecarOptions& o, const Clock& clock, Random& random,
                        const std::shared_ptr<sidecar::Published>& into) {
   Members out;
-  kube::AccessHints hints = kube::hints_of_environment();
-  hints.kubeconfig = o.kubeconfig;
-  auto access = kube::find_access(hints);
-  if (!access) return std::move(access).error().with("--enable-ssrf-protection");
   BATON_TRY_ASSIGN(auto type, sidecar::pool_type(o.pool->group));
-  BATON_TRY_ASSIGN(out.cluster,
-                   kube::RestCluster::open({.api = {.access = *access}}, clock, random));
+  BATON_TRY_ASSIGN(out.cluster, open_cluster(o, clock, random, "--enable-ssrf-protection"));
   out.watch = std::make_unique<sidecar::PoolWatch>(*out.cluster, clock, *o.pool, std::move(type),
                                                    o.config.ranks, into);
   return out;
@@ -133,6 +167,16 @@ Status serve(const SidecarOptions& options, const StopSignal& stop) {
     auto published = std::make_shared<sidecar::Published>();
     config.pool = published;
     BATON_TRY_ASSIGN(members, follow(options, clock, random, published));
+  }
+  if (!options.ticket_key_file.empty()) {
+    BATON_TRY_ASSIGN(config.ticket_key,
+                     ticket::KeyFile::open(options.ticket_key_file, clock.now()));
+  }
+  Scheduling scheduling;
+  if (options.self_schedule) {
+    auto found = std::make_shared<sidecar::PoolEndpoints>();
+    config.self_schedule->pool = found;
+    BATON_TRY_ASSIGN(scheduling, find_prefill_pods(options, clock, random, found));
   }
   sidecar::Sidecar sidecar(loop, clock, random, registry, config, tracer_of(tracing));
   BATON_TRY_ASSIGN(http::Endpoint at, sidecar.listen(options.listen));

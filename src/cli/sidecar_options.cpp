@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/core/nearest.hpp"
+#include "cli/text_file.hpp"
 
 namespace baton::cli {
 
@@ -175,7 +176,8 @@ Status read_protection(const SidecarFlags& flags, SidecarOptions& out) {
     if (file && flags.given("enable-ssrf-protection")) {
       return invalid("--enable-ssrf-protection=false contradicts --allowlist-file");
     }
-    if (flags.origin("inference-pool") == Origin::kFlag) {
+    BATON_TRY_ASSIGN(const bool scheduling, flags.flag("self-schedule"));
+    if (flags.origin("inference-pool") == Origin::kFlag && !scheduling) {
       out.without_effect.emplace_back(
           "--inference-pool: --enable-ssrf-protection is not given, every prefill endpoint is "
           "dialled");
@@ -194,6 +196,43 @@ Status read_protection(const SidecarFlags& flags, SidecarOptions& out) {
         "allowed endpoints with --allowlist-file");
   }
   out.pool = *std::move(pool);
+  return {};
+}
+
+// How prefill pods are found without a picker.
+Status read_scheduling(const SidecarFlags& flags, const Environment& environment,
+                       SidecarOptions& out) {
+  BATON_TRY_ASSIGN(out.self_schedule, flags.flag("self-schedule"));
+  out.endpoints_file = flags.get("self-schedule-endpoints");
+  const std::string picker = flags.get("self-schedule-config");
+  if (!out.self_schedule) {
+    if (out.endpoints_file.empty() && picker.empty()) return {};
+    return invalid("--self-schedule-endpoints and --self-schedule-config need --self-schedule");
+  }
+  BATON_TRY_ASSIGN(auto pool, read_pool(flags));
+  if (out.endpoints_file.empty() && !pool) {
+    return invalid(
+        "--self-schedule: name the pool with --inference-pool=namespace/name, or the endpoints "
+        "with --self-schedule-endpoints");
+  }
+  if (out.endpoints_file.empty()) out.schedule_pool = *std::move(pool);
+  const std::string own = environment("POD_IP").value_or(flags.get("host"));
+  if (!sidecar::canonical_address(own) || own == "0.0.0.0" || own == "::") {
+    return invalid("--self-schedule: POD_IP must say how the pool names this pod");
+  }
+  out.config.self_schedule = sidecar::SelfScheduling{};
+  if (picker.empty()) return {};
+  BATON_TRY_ASSIGN(out.config.self_schedule->picker, read_text_file(picker));
+  return {};
+}
+
+Status read_tickets(const SidecarFlags& flags, SidecarOptions& out) {
+  out.ticket_key_file = flags.get("routing-ticket-key-file");
+  BATON_TRY_ASSIGN(const bool required, flags.flag("require-routing-ticket"));
+  if (out.ticket_key_file.empty() && flags.origin("require-routing-ticket") == Origin::kFlag) {
+    return invalid("--require-routing-ticket needs --routing-ticket-key-file");
+  }
+  out.config.unsigned_routes = required ? sidecar::Unsigned::kRefused : sidecar::Unsigned::kAllowed;
   return {};
 }
 
@@ -216,6 +255,8 @@ Status read_addresses(const SidecarFlags& flags, const Environment& environment,
   }
   config.ranks = static_cast<int>(ranks);
   config.pod_ip = environment("POD_IP").value_or("");
+  BATON_TRY_ASSIGN(const bool scheduling, flags.flag("self-schedule"));
+  if (config.pod_ip.empty() && scheduling) config.pod_ip = out.listen.host;
   BATON_TRY_ASSIGN(const std::uint16_t metrics, flags.port("metrics-port", 0));
   if (metrics != 0) out.metrics = http::Endpoint{out.listen.host, metrics};
   return {};
@@ -255,6 +296,12 @@ Status read_limits(const SidecarFlags& flags, sidecar::Config& config) {
   BATON_TRY_ASSIGN(config.decode_chunk_size, flags.count("decode-chunk-size", 0, 1 << 30));
   BATON_TRY_ASSIGN(config.request_timeout, flags.duration("request-timeout", Millis(1)));
   BATON_TRY_ASSIGN(config.sample_prefillers, flags.flag("enable-prefiller-sampling"));
+  BATON_TRY_ASSIGN(config.warm_up, flags.flag("prefill-warm-up"));
+  BATON_TRY_ASSIGN(config.prove_transfers, flags.flag("prove-transfers"));
+  bool pairs = config.connector == "nixlv2" && !config.moriio;
+  if ((config.warm_up || config.prove_transfers) && !pairs) {
+    return invalid("--prefill-warm-up and --prove-transfers are for --kv-connector=nixlv2");
+  }
   BATON_TRY_ASSIGN(const auto failures, flags.count("prefill-breaker-failures", 0, 1'000'000));
   config.breaker.failures = static_cast<int>(failures);
   BATON_TRY_ASSIGN(config.fallback_share, flags.share("fallback-budget"));
@@ -302,11 +349,14 @@ Result<std::optional<SidecarOptions>> parse_sidecar(std::vector<std::string> arg
   BATON_TRY(read_tls(*flags, out));
   BATON_TRY(read_protection(*flags, out));
   BATON_TRY(read_addresses(*flags, environment, out));
+  BATON_TRY(read_scheduling(*flags, environment, out));
+  BATON_TRY(read_tickets(*flags, out));
   BATON_TRY(read_policy(*flags, out.config.tactics));
   BATON_TRY(read_limits(*flags, out.config));
   BATON_TRY(read_logging(*flags, out));
-  BATON_TRY_ASSIGN(const bool print, flags->flag("print-config"));
-  if (print) out.print = flags->describe();
+  BATON_TRY_ASSIGN(const bool print, flags->flag("print-effective-config"));
+  BATON_TRY_ASSIGN(const bool print_too, flags->flag("print-config"));
+  if (print || print_too) out.print = flags->describe();
   return std::optional(std::move(out));
 }
 

@@ -29,7 +29,11 @@ struct SidecarOptions {
   DialTls prefiller, decoder, encoder;
   std::optional<sidecar::PoolName> pool;  // whose pods alone may be dialled
   std::string kubeconfig;
-  bool tracing = false;  // as the OTEL_… variables say
+  bool tracing = false;         // as the OTEL_… variables say
+  std::string ticket_key_file;  // "": routes are not signed
+  bool self_schedule = false;   // by `pool`, or
+  std::string endpoints_file;   // by this
+  std::optional<sidecar::PoolName> schedule_pool;
   log::Level log_level = log::Level::kInfo;
   std::optional<log::Style> log_style;  // unset: by the terminal
   std::optional<std::string> print;     // the settings, to be printed instead of running

@@ -173,14 +173,43 @@ TEST(SidecarOptions, FindTheEnginesPortInItsOrder) {
 }
 
 TEST(SidecarOptions, SayWhatIsInEffectAndWhereItComesFrom) {
-  SidecarOptions o = good({"--print-config", "--port=9000", "--configuration=metrics-port: 9090"},
-                          {{"INFERENCE_POOL", "a/b"}});
+  SidecarOptions o =
+      good({"--print-effective-config", "--port=9000", "--configuration=metrics-port: 9090"},
+           {{"INFERENCE_POOL", "a/b"}});
   ASSERT_TRUE(o.print);
   EXPECT_THAT(*o.print, HasSubstr("port: \"9000\"  # flag\n"));
   EXPECT_THAT(*o.print, HasSubstr("metrics-port: \"9090\"  # configuration\n"));
   EXPECT_THAT(*o.print, HasSubstr("inference-pool: a/b  # environment\n"));
   EXPECT_THAT(*o.print, HasSubstr("kv-connector: nixlv2  # default\n"));
   EXPECT_TRUE(text::yaml::parse(*o.print, "print"));
+  EXPECT_TRUE(good({"-print-config"}).print);
+}
+
+TEST(SidecarOptions, ReadTicketsPairsAndScheduling) {
+  SidecarOptions o = good({"--routing-ticket-key-file=/key", "--prefill-warm-up",
+                           "--prove-transfers=true", "--self-schedule", "--inference-pool=n/p"},
+                          {{"POD_IP", "10.0.0.9"}});
+  EXPECT_EQ(o.ticket_key_file, "/key");
+  EXPECT_EQ(o.config.unsigned_routes, sidecar::Unsigned::kRefused);
+  EXPECT_TRUE(o.config.warm_up && o.config.prove_transfers && o.self_schedule);
+  EXPECT_EQ(*o.schedule_pool, (sidecar::PoolName{"n", "p"}));
+  EXPECT_TRUE(o.without_effect.empty());
+  EXPECT_EQ(good({"--routing-ticket-key-file=/key", "--require-routing-ticket=false"})
+                .config.unsigned_routes,
+            sidecar::Unsigned::kAllowed);
+  SidecarOptions file =
+      good({"--self-schedule", "--self-schedule-endpoints=/e", "--host=10.0.0.9"});
+  EXPECT_EQ(file.endpoints_file, "/e");
+  EXPECT_EQ(file.config.pod_ip, "10.0.0.9");
+  EXPECT_FALSE(good({}).config.self_schedule);
+  for (const Strings& wrong :
+       {Strings{"--self-schedule"}, Strings{"--self-schedule", "--inference-pool=n/p"},
+        Strings{"--self-schedule-endpoints=/e"}, Strings{"--require-routing-ticket"},
+        Strings{"--prefill-warm-up", "--kv-connector=sglang"},
+        Strings{"--self-schedule", "--self-schedule-endpoints=/e", "--host=10.0.0.9",
+                "--self-schedule-config=/no/such"}}) {
+    EXPECT_NE(refusal(wrong), "") << wrong.front();
+  }
 }
 
 TEST(SidecarOptions, NeedAPoolOrAFileForTheProtection) {

@@ -31,6 +31,10 @@ struct Handover {
   std::string request_id;          // of the lease; "" when the engine names none
   std::string lease_token;         // "" for engines without leases of ours
   std::int64_t cached_tokens = 0;  // of the prompt, in the prefill engine's own cache
+  std::string engine_id;           // of the prefill engine; another one after each start
+  std::uint64_t tokens = 0;        // of the prompt; 0: not told
+  // remote_blocks_expiry_time: seconds of the prefill host's own clock.
+  std::optional<double> expiry;
 };
 
 // Another engine that has a prefix of the prompt.
@@ -77,6 +81,11 @@ class Connector {
   // Of one that the decode engine computes alone; with a source it pulls what that has.
   virtual std::vector<openai::Edit> local_edits(const Pairing& pairing) const = 0;
 };
+
+inline constexpr std::string_view kTransferParams = "kv_transfer_params";
+// The same edits, and without the transfer parameters that the client wrote: only routers say where
+// KV comes from.
+std::vector<openai::Edit> sealed(std::vector<openai::Edit> edits, const openai::BodyIndex& body);
 
 // Ports of the engines' own protocols, and how ranks are told from serving ports.
 struct EnginePorts {

@@ -206,6 +206,40 @@ TEST_F(SidecarSsrf, AnswersWith403AndDialsNobody) {
   EXPECT_EQ(prefill_.calls(), 2U);
 }
 
+// Every header that names an endpoint, and what is asked before the legs: only members are dialled.
+TEST_F(SidecarSsrf, ChecksEncodersKvSourcesAndBootstrapServicesToo) {
+  auto published = std::make_shared<Published>();
+  published->publish({decode_.endpoint()});
+  decode_.script(decoded());
+  const std::string outside = http::to_string(other_.endpoint());
+  const std::string image =
+      R"({"messages":[{"content":[{"type":"image_url","image_url":{"url":"http://i/"}}]}]})";
+  Config config;
+  config.pool = published;
+  config.pull = Pull::kYes;
+  config.ec_connector = EcConnector::kExample;
+  start(config);
+  for (const std::string& target : {outside, "localhost:" + std::to_string(other_.endpoint().port),
+                                    "2130706433:" + std::to_string(other_.endpoint().port),
+                                    "user@" + outside, std::string("[::ffff:7f00:1]:1")}) {
+    EXPECT_EQ(
+        get({"POST", "/v1/chat/completions", {{"x-encoder-hosts-ports", target}}}, image).status,
+        200);
+    EXPECT_EQ(
+        get({"POST", "/v1/completions", {{"x-kv-cache-source-host-port", target}}}, "{}").status,
+        200);
+    EXPECT_EQ(decode_.request(decode_.calls() - 1).body, "{}") << target;
+  }
+  sidecar_.reset();
+  config.pull = Pull::kNo;
+  config.connector = "mooncake";
+  config.ports.mooncake_bootstrap = other_.endpoint().port;
+  start(config);
+  EXPECT_EQ(chat().status, 403);  // the prefiller is no member: its host is not asked either
+  EXPECT_EQ(other_.calls(), 0U);
+  EXPECT_EQ(prefill_.calls(), 0U);
+}
+
 // A redirect leads nowhere: it is an answer like any other.
 TEST_F(SidecarSsrf, FollowsNoRedirect) {
   prefill_.script(

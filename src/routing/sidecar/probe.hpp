@@ -60,6 +60,51 @@ class Probe {
                  "Failed prefills that the decode engine had no budget to replace.")
         .add();
   }
+  // `result`: alive, dead.
+  void decoder_probed(std::string_view result) {
+    registry_
+        .counter("baton_sidecar_decoder_probes_total",
+                 "Health checks of a decode engine that had failed a request.",
+                 {{"result", std::string(result)}})
+        .add();
+  }
+  // `result`: done, failed.
+  void warmed_up(std::string_view result) {
+    registry_
+        .counter("baton_sidecar_warm_ups_total", "Throw-away prompts through a fresh pair.",
+                 {{"result", std::string(result)}})
+        .add();
+  }
+  // `verdict`: good, missing, malformed, forged, expired, replayed, full.
+  void ticket_seen(std::string_view verdict) {
+    registry_
+        .counter("baton_sidecar_tickets_total", "Routing tickets by what they came to.",
+                 {{"verdict", std::string(verdict)}})
+        .add();
+  }
+  void passed_over_cold() {
+    registry_
+        .counter("baton_sidecar_cold_candidates_total",
+                 "Requests with a prefill candidate that was not warm yet.")
+        .add();
+  }
+  // By the counters of engines that do not report single requests.
+  void transfer_proved(std::uint64_t expected, std::uint64_t pulled) {
+    registry_
+        .counter("baton_sidecar_transfer_expected_tokens_total",
+                 "Prompt tokens handed over in requests whose transfer was measured.")
+        .add(static_cast<double>(expected));
+    registry_
+        .counter("baton_sidecar_transfer_pulled_tokens_total",
+                 "Prompt tokens that the decode engine pulled in them.")
+        .add(static_cast<double>(pulled));
+  }
+  void passed_over_unproved() {
+    registry_
+        .counter("baton_sidecar_withdrawn_pairs_total",
+                 "Prefill candidates left out since their transfers failed their proof.")
+        .add();
+  }
   // `result`: answered, failed.
   void encoded(std::string_view result) {
     registry_
@@ -71,7 +116,7 @@ class Probe {
     registry_.counter("baton_sidecar_decode_chunks_total", "Chunks of answers decoded in chunks.")
         .add();
   }
-  // `reason`: allowlist, json, media, rank, target, timeout.
+  // `reason`: allowlist, dead, header, json, media, params, rank, target, timeout.
   void refused(std::string_view reason) {
     registry_
         .counter("baton_sidecar_refusals_total", "Requests refused before any leg.",

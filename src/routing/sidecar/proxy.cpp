@@ -32,6 +32,7 @@ struct Proxy::Closing {
   ~Closing() {
     if (call.transaction.state() != State::kDone) call.transaction.on_client_gone();
     proxy.give_back(call);
+    if (call.measured) proxy.aside_.spawn(proxy.end_proof(call.decoder));
     if (call.budget_taken) proxy.budget_.give();
     proxy.deps_.probe.request_done(call.transaction.outcome());
     proxy.end_span(call);
@@ -51,6 +52,7 @@ struct Proxy::Attempt {
     Mono now = proxy.deps_.clock.now();
     if (leg.kind == Leg::Kind::kTimeout && call.hurried) return breaker.on_abandoned(pass, now);
     if (is_away(leg)) {
+      proxy.warm_ups_.lost(call.prefiller());
       breaker.on_failure(pass, now);
     } else {
       breaker.on_success();
@@ -75,7 +77,8 @@ Proxy::Proxy(const Deps& deps, Config config)
                      {.idle_per_endpoint = config_.idle_connections, .tls = config_.encoder_tls}),
       engines_(deps.clock),
       releases_(deps.loop.executor()),
-      beside_(deps.loop.executor()) {
+      beside_(deps.loop.executor()),
+      aside_(deps.loop.executor()) {
   set_base_port(0);
   if (config_.moriio && config_.moriio->dispatch == Dispatch::kParallel) {
     Nanos& limit = config_.tactics.prefill_timeout;
@@ -93,6 +96,9 @@ void Proxy::set_base_port(std::uint16_t port) {
   config_.ports.ranks = config_.ranks;
   connector_ = make_connector(config_.connector, {config_.ports, config_.pull, config_.moriio});
   BATON_ASSERT(connector_ != nullptr);
+  if (const auto& alone = config_.self_schedule) {
+    self_.emplace(http::Endpoint{config_.pod_ip, port}, alone->pool, alone->picker);
+  }
 }
 
 bool Proxy::allowed(const http::Endpoint& endpoint) {
@@ -119,6 +125,10 @@ Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
   const http::RequestHead& head = exchange.head();
   if (head.method == "GET" && head.path() == "/health") {
     (void)co_await exchange.respond({200, {}}, "");
+    co_return;
+  }
+  if (head.method == "GET" && head.path() == "/readyz") {
+    co_await answer_ready(exchange, decoder_of(rank));
     co_return;
   }
   std::optional<Api> api = generation_api(head);
@@ -168,6 +178,11 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, const http::Endpoint& d
 Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
                            std::string body) {
   deps_.probe.generation(api);
+  if (!health_[decoder].serves()) {
+    deps_.probe.refused("dead");
+    co_await respond_error(exchange, 503, kNotReady, "decode");
+    co_return;
+  }
   auto limit = client_limit(exchange.head().headers, config_.request_timeout);
   if (!limit) {
     deps_.probe.refused("timeout");
@@ -188,90 +203,8 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
   bool admitted = co_await admit(call);
   if (!admitted) co_return;
   Closing closing{*this, call};
+  if (config_.prove_transfers) co_await begin_proof(call);
   co_await run(call);
-}
-
-// Chooses the prefill engines and decides whether there are any. False: refused, and answered.
-Task<bool> Proxy::admit(Call& call) {
-  std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
-  read_source(call);
-  std::vector<http::Endpoint> encoders = read_encoders(call);
-  bool chunked =
-      config_.decode_chunk_size > 0 && call.exchange.head().path() == "/v1/chat/completions";
-  bool changes = !candidates.empty() || call.pairing.source || !encoders.empty() || chunked;
-  if (!changes) co_return true;
-  if (config_.sample_prefillers && !candidates.empty()) {
-    std::ranges::rotate(
-        candidates,
-        candidates.begin() + static_cast<std::ptrdiff_t>(deps_.random.below(candidates.size())));
-  }
-  std::vector<http::Endpoint> targets = prefill_targets(candidates);
-  if (targets.empty() && !candidates.empty()) {
-    co_await refuse_targets(call, candidates.front());
-    co_return false;
-  }
-  bool readable = co_await read_body(call);
-  if (!readable) co_return false;
-  if (!encoders.empty()) {
-    bool encoded = co_await encode(call, encoders);
-    if (!encoded) co_return false;
-  }
-  if (chunked) call.chunks = ChunkedDecode::plan(*call.index, config_.decode_chunk_size);
-  std::optional<KvSource> source = std::move(call.pairing.source);
-  call.pairing = make_pairing(deps_.random);
-  if (!single(*call.index)) {
-    call.no_prefill = "several-choices";
-    co_return true;
-  }
-  call.pairing.source = std::move(source);
-  if (!encoders.empty() || !targets.empty()) {
-    call.head.headers.add("x-request-id", call.pairing.id);
-  }
-  if (targets.empty()) co_return true;
-  call.prefillers = in_order_of_trial(targets);
-  call.head.headers.remove("Accept-Encoding");  // both answers are read here
-  co_return true;
-}
-
-std::vector<http::Endpoint> Proxy::prefill_targets(const std::vector<std::string>& candidates) {
-  std::vector<http::Endpoint> targets;
-  for (const std::string& text : candidates) {
-    std::optional<http::Endpoint> target = http::parse_endpoint(text);
-    bool may = allowlists_.empty() || (target && allowed(*target));
-    if (target && may) {
-      targets.push_back(*std::move(target));
-    } else {
-      deps_.probe.refused(may ? "target" : "allowlist");
-    }
-  }
-  return targets;
-}
-
-// None of the candidates may be, or can be, dialled.
-Task<void> Proxy::refuse_targets(Call& call, std::string first) {
-  if (allowlists_.empty()) {
-    co_await respond_error(call.exchange, 502,
-                           fmt::format("{}: '{}' is not host:port", kPrefillerHeader, first),
-                           "sidecar");
-    co_return;
-  }
-  http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
-  head.headers.add("x-baton-error-hop", "sidecar");
-  (void)co_await call.exchange.respond(
-      std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
-}
-
-// Indexes the body. False: it is no JSON object, and that was answered.
-Task<bool> Proxy::read_body(Call& call) {
-  auto index = openai::BodyIndex::scan(call.body, connector_->nested_member(call.api));
-  if (!index) {
-    deps_.probe.refused("json");
-    co_await respond_error(call.exchange, 400, "invalid JSON: " + index.error().message(),
-                           "sidecar");
-    co_return false;
-  }
-  call.index = *std::move(index);
-  co_return true;
 }
 
 Task<void> Proxy::run(Call& call) {
@@ -358,7 +291,8 @@ Task<Action> Proxy::prefill_leg(Call& call) {
 Task<Leg> Proxy::attempt_prefill(Call& call) {
   Deadline deadline = call.transaction.leg_deadline(deps_.clock.now());
   call.pairing.prefiller = call.prefiller();
-  std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
+  std::vector<openai::Edit> edits =
+      sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   openai::Spliced body = call.index->splice(edits);
   call.prefill_span = start_leg(call.span, "prefill", call.prefiller());
   http::RequestHead ranked, traced;
@@ -380,11 +314,15 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
   call.prefill_body = *std::move(whole);
   Leg leg = read_prefill(call);
   leg.granted = granted;
+  bool fresh = leg.kind == Leg::Kind::kAnswered && leg.status < 300 && leg.leased;
+  if (fresh && call.handover.expiry) {
+    leg.granted -= lease_clock_.age(call.handover.engine_id, *call.handover.expiry, granted);
+  }
   co_return leg;
 }
 
 // What a complete prefill answer amounts to.
-Leg Proxy::read_prefill(Call& call) const {
+Leg Proxy::read_prefill(Call& call) {
   int status = call.prefill_head.status;
   if (status < 200 || status >= 300) {
     call.error = fmt::format("the prefill engine answered {}", status);
@@ -398,6 +336,9 @@ Leg Proxy::read_prefill(Call& call) const {
     return {broken ? Leg::Kind::kBroken : Leg::Kind::kUnusable, status};
   }
   call.handover = *std::move(handover);
+  if (config_.warm_up) {
+    warm_ups_.seen(call.prefiller(), call.handover.engine_id, deps_.clock.now());
+  }
   return {.kind = Leg::Kind::kAnswered, .status = status, .leased = connector_->leases()};
 }
 
@@ -406,8 +347,10 @@ Task<http::Sent<http::Response>> Proxy::send_decode(Call& call, With with) {
   openai::Spliced spliced;
   std::vector<std::string_view> pieces = {call.body};
   if (call.index) {
-    std::vector<openai::Edit> edits = pull ? connector_->decode_edits(call.handover, call.pairing)
-                                           : connector_->local_edits(call.pairing);
+    std::vector<openai::Edit> edits =
+        sealed(pull ? connector_->decode_edits(call.handover, call.pairing)
+                    : connector_->local_edits(call.pairing),
+               *call.index);
     if (call.chunks) std::ranges::move(call.chunks->edits(), std::back_inserter(edits));
     spliced = call.index->splice(edits);
     pieces = spliced.pieces;
@@ -436,6 +379,7 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
       if (agreed == Action::kDecodeLocally) deps_.probe.fell_back("lease");
       co_return agreed;
     }
+    if (call.measured) ledgers_[call.decoder].hands_over(call.prefiller(), call.handover.tokens);
   } else {
     give_back(call);
   }
@@ -451,6 +395,8 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     leg.status = sent->head().status;
     leg.pulled = sent->head().headers.get("x-baton-remote-tokens") != "0";  // cached, or recomputed
     call.answer = *std::move(sent);
+    bool told = call.answer->head().headers.has("x-baton-remote-tokens");
+    if (pull && call.measured && !told && leg.status == 200) co_await take_proof(call);
   } else {
     leg = leg_of(sent.error());
     call.error =

@@ -1,6 +1,7 @@
 #pragma once
 // The edge: carries out on sockets what Transaction and Connector say. Internal to the folder.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,11 +15,17 @@
 #include "routing/sidecar/allowlist.hpp"
 #include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/connector.hpp"
+#include "routing/sidecar/decoder_health.hpp"
 #include "routing/sidecar/fallback_budget.hpp"
+#include "routing/sidecar/lease_clock.hpp"
 #include "routing/sidecar/mooncake_engines.hpp"
 #include "routing/sidecar/probe.hpp"
+#include "routing/sidecar/self_schedule.hpp"
 #include "routing/sidecar/sidecar.hpp"
 #include "routing/sidecar/transaction.hpp"
+#include "routing/sidecar/transfer_ledger.hpp"
+#include "routing/sidecar/warm_up.hpp"
+#include "routing/ticket/verifier.hpp"
 
 namespace baton::sidecar {
 
@@ -40,7 +47,9 @@ class Proxy {
   // Until every release on its way has ended; each has a short deadline. Prefills that run beside
   // their decode are cancelled.
   Task<void> join_releases() {
+    aside_.cancel();
     beside_.cancel();
+    co_await aside_.join();
     co_await beside_.join();
     co_await releases_.join();
   }
@@ -59,10 +68,15 @@ class Proxy {
   std::optional<http::Endpoint> named_decoder(const http::RequestHead& head, int rank) const;
   bool allowed(const http::Endpoint& endpoint);
   Task<bool> admit(Call& call);
+  Task<bool> check_ticket(Call& call);
+  void schedule_alone(Call& call, std::vector<std::string>& candidates);
   std::vector<http::Endpoint> read_encoders(const Call& call);
   std::vector<http::Endpoint> prefill_targets(const std::vector<std::string>& candidates);
   Task<void> refuse_targets(Call& call, std::string first);
   Task<bool> read_body(Call& call);
+  Task<bool> without_params(Call& call);
+  bool unproved(const http::Endpoint& prefiller);
+  void note_proof(TransferLedger& ledger);
   Task<bool> encode(Call& call, std::vector<http::Endpoint> encoders);
   Task<async::Went> encode_item(Call& call, EncodeItem& item);
   Task<void> run(Call& call);
@@ -90,7 +104,18 @@ class Proxy {
   Task<http::Sent<std::string>> next_chunk(Call& call);
   Task<void> end_chunks(Call& call, std::string body, std::string reason);
   Task<void> fail(Call& call);
-  Leg read_prefill(Call& call) const;
+  Leg read_prefill(Call& call);
+  Task<bool> engine_lives(http::Endpoint decoder, Nanos timeout);
+  Task<void> answer_ready(http::Exchange& exchange, http::Endpoint decoder);
+  void suspect(const http::Endpoint& decoder);
+  Task<void> watch_decoder(http::Endpoint decoder);
+  void keep_warm(Call& call);
+  Task<void> warm_up(http::Endpoint prefiller, http::Endpoint decoder, std::string model);
+  Task<std::string> warm_pair(http::Endpoint prefiller, http::Endpoint decoder, std::string model);
+  Task<std::optional<CachedTokens>> read_counters(http::Endpoint decoder);
+  Task<void> begin_proof(Call& call);
+  Task<void> take_proof(Call& call);
+  Task<void> end_proof(http::Endpoint decoder);
   void add_proof(const Call& call, http::Headers& into) const;
   void give_back(Call& call);
   void end_span(Call& call) const;
@@ -100,6 +125,8 @@ class Proxy {
   Config config_;
   std::unique_ptr<Connector> connector_;
   std::vector<std::unique_ptr<Allowlist>> allowlists_;  // none: everything is allowed
+  std::optional<SelfSchedule> self_;
+  ticket::Verifier tickets_;
   Breakers breakers_;
   FallbackBudget budget_;
   http::Client prefill_client_;
@@ -109,6 +136,12 @@ class Proxy {
 
   async::TaskGroup releases_;
   async::TaskGroup beside_;
+  std::map<http::Endpoint, DecoderHealth> health_;  // of this pod's engines
+  WarmUps warm_ups_;
+  LeaseClock lease_clock_;
+  std::map<http::Endpoint, TransferLedger> ledgers_;  // by this pod's engines
+  std::map<http::Endpoint, Mono> withdrawn_;          // until when
+  async::TaskGroup aside_;                            // probes and warm-ups
 };
 
 }  // namespace baton::sidecar

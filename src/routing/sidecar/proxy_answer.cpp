@@ -53,6 +53,7 @@ void Proxy::add_proof(const Call& call, http::Headers& into) const {
     return;
   }
   into.set("x-baton-prefill", http::to_string(call.prefiller()));
+  if (call.pulled_tokens) into.set("x-baton-remote-tokens", std::to_string(*call.pulled_tokens));
   auto tokens = told_tokens(call.prefill_head.headers);
   if (tokens) into.set("x-baton-prefill-tokens", std::to_string(*tokens));
   if (call.prefill_time) {
@@ -66,6 +67,9 @@ Task<void> Proxy::stream(Call& call) {
   add_proof(call, head.headers);
   bool good = head.status >= 200 && head.status < 300;
   if (!good) head.headers.set("x-baton-error-hop", "decode");
+  if (good && call.choice) {
+    self_->learn(*call.choice, !call.prefillers.empty() && !call.transaction.fell_back());
+  }
   if (good && call.chunks) {
     co_await stream_chunks(call, std::move(head));
     co_return;

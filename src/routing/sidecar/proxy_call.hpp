@@ -25,6 +25,7 @@ struct Proxy::Call {
   bool budget_taken = false;
   Pairing pairing{};
 
+  std::optional<SelfSchedule::Choice> choice{};  // without a picker
   std::string_view no_prefill = "not-requested";
   std::string error{};  // of the last failed leg
 
@@ -32,6 +33,8 @@ struct Proxy::Call {
   std::string prefill_body{};
   std::optional<Nanos> prefill_time{};
   Handover handover{};
+  bool measured = false;                              // the ledger of its decode engine counts it
+  std::optional<std::uint64_t> pulled_tokens{};       // as that proves
   std::optional<http::Sent<http::Response>> early{};  // of a decode leg beside its prefill
   std::optional<http::Response> answer{};             // of the decode leg
   std::optional<ChunkedDecode> chunks{};              // when it is decoded in chunks

@@ -140,7 +140,8 @@ Action Proxy::start_beside(Call& call) {
     return budgeted(call, call.transaction.on_prefill({.kind = Leg::Kind::kOpen}, now));
   }
   call.pairing.prefiller = call.prefiller();
-  std::vector<openai::Edit> edits = connector_->prefill_edits(call.api, *call.index, call.pairing);
+  std::vector<openai::Edit> edits =
+      sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   observe::Span span = start_leg(call.span, "llm_d.pd_proxy.prefill", call.prefiller());
   http::RequestHead ranked, traced;
   const http::RequestHead& head = with_trace(

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <utility>
 
+#include "routing/ticket/ticket.hpp"
+
 namespace baton::sidecar {
 
 namespace {
@@ -82,6 +84,22 @@ std::vector<std::string> encoder_candidates(const http::Headers& headers) {
   return split(headers.get_all(kEncoderHeader));
 }
 
+std::string routed_endpoints(const http::Headers& headers) {
+  std::array<std::string, 4> lines;
+  bool any = false;
+  std::string* line = lines.data();
+  for (std::string_view name :
+       {kPrefillerHeader, kOldPrefillerHeader, kEncoderHeader, kKvSourceHeader}) {
+    for (std::string_view each : headers.get_all(name)) {
+      *line += line->empty() ? "" : ",";
+      *line += each;
+    }
+    any = any || line->find_first_not_of(" \t,") != std::string::npos;
+    ++line;
+  }
+  return any ? ticket::endpoints_text({lines[0], lines[1], lines[2], lines[3]}) : "";
+}
+
 std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>& candidates) {
   std::vector<http::Endpoint> hosts;
   std::vector<http::Endpoint> ports;
@@ -116,7 +134,7 @@ http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer
   http::RequestHead out = head;
   http::remove_hop_by_hop(out.headers);
   for (std::string_view name :
-       {kPrefillerHeader, kOldPrefillerHeader, kEncoderHeader, kKvSourceHeader,
+       {kPrefillerHeader, kOldPrefillerHeader, kEncoderHeader, kKvSourceHeader, ticket::kHeader,
         std::string_view("Content-Length"), std::string_view("Expect")}) {
     out.headers.remove(name);
   }

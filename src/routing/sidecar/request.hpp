@@ -36,6 +36,9 @@ std::vector<std::string> prefill_candidates(const http::Headers& headers);
 // The encoders of x-encoder-hosts-ports, likewise.
 std::vector<std::string> encoder_candidates(const http::Headers& headers);
 
+// Everything that routers tell to dial, as it was written; what a ticket signs. "": nothing.
+std::string routed_endpoints(const http::Headers& headers);
+
 // Without spaces around it and "http://" before it, which llm-d tolerates.
 std::string_view without_scheme(std::string_view text);
 

@@ -20,9 +20,20 @@
 #include "routing/sidecar/breaker.hpp"
 #include "routing/sidecar/connector.hpp"
 #include "routing/sidecar/encoding.hpp"
+#include "routing/sidecar/self_schedule.hpp"
 #include "routing/sidecar/transaction.hpp"
+#include "routing/ticket/key_file.hpp"
 
 namespace baton::sidecar {
+
+// Without a picker: where the pool's endpoints are told, and a picker's configuration ("": ours).
+struct SelfScheduling {
+  std::shared_ptr<const PoolEndpoints> pool;
+  std::string picker;
+};
+
+// What becomes of routing headers without a ticket, when there is a key.
+enum class Unsigned : bool { kRefused, kAllowed };
 
 struct Config {
   http::Endpoint decoder{"localhost", 8200};
@@ -35,11 +46,18 @@ struct Config {
   Tactics tactics{};
   Nanos request_timeout = std::chrono::seconds(600);  // both legs together; a client may say less
   BreakerSettings breaker{};                          // of each prefill engine
-  double fallback_share = 0.5;                        // of decode_capacity
+  // A throw-away prompt goes through each pair first; until then other candidates are taken.
+  bool warm_up = false;
+  // Reads the decode engine's counters around requests that hand KV over (vLLM's names).
+  bool prove_transfers = false;
+  double fallback_share = 0.5;        // of decode_capacity
   std::size_t decode_capacity = 256;  // requests that the decode engine runs at once
   // Both empty: every prefill endpoint is allowed. One that either of them has may be dialled.
   std::string allowlist_file{};
   std::shared_ptr<const Published> pool{};
+  std::optional<SelfScheduling> self_schedule{};
+  std::optional<ticket::KeyFile> ticket_key{};  // routers sign what is to be dialled
+  Unsigned unsigned_routes = Unsigned::kRefused;
   bool sample_prefillers = false;       // a random candidate instead of the first
   std::size_t idle_connections = 1024;  // per engine
   // Data parallel ranks: rank r listens on port + r and stands before decoder.port + r.

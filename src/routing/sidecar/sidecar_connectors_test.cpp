@@ -110,11 +110,12 @@ TEST_F(SidecarConnectors, AKvSourceIsNamedToWhoeverComputesThePrompt) {
   decode_.script(decoded());
   prefill_.script(prefilled());
   start({.pull = Pull::kYes, .pod_ip = "10.0.0.1"});
+  std::string body = R"({"kv_transfer_params":{"mine":1}})";
   auto ask = [&](std::string_view source, bool with_prefill) {
     http::RequestHead head = chat_head();
     if (!with_prefill) head.headers.remove("x-prefiller-host-port");
     if (!source.empty()) head.headers.add("x-kv-cache-source-host-port", source);
-    EXPECT_EQ(get(head, R"({"kv_transfer_params":{"mine":1}})").status, 200);
+    EXPECT_EQ(get(head, body).status, 200);
     return with_prefill ? prefill_.request(prefill_.calls() - 1).body
                         : decode_.request(decode_.calls() - 1).body;
   };
@@ -132,6 +133,7 @@ TEST_F(SidecarConnectors, AKvSourceIsNamedToWhoeverComputesThePrompt) {
   EXPECT_THAT(ask(self, true), Not(HasSubstr("remote_kv_source")));
   EXPECT_THAT(ask("http://" + self, true), Not(HasSubstr("remote_kv_source")));
   std::string own_port = std::to_string(at_.port);
+  body = "{}";  // without a source the client's parameters are refused
   for (const std::string& none :
        {std::string(), std::string("nonsense"), std::string(":8000"), "10.0.0.1:" + own_port}) {
     EXPECT_THAT(ask(none, false), Not(HasSubstr("remote_kv_source"))) << none;

@@ -61,6 +61,14 @@ class Nixlv2 final : public Connector {
     out.params = *raw;
     out.request_id = params->string_at({"remote_request_id"});
     out.lease_token = params->string_at({"baton_lease_token"});
+    out.engine_id = params->string_at({"remote_engine_id"});
+    if (auto count = index.find("prompt_tokens", openai::Where::kNested)) {
+      auto number = text::json::parse(*count);
+      if (number) out.tokens = number->if_uint().value_or(0);
+    }
+    if (const Value* expiry = params->find("remote_blocks_expiry_time")) {
+      out.expiry = expiry->if_double();
+    }
     return out;
   }
 

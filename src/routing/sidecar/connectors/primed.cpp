@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text/json.hpp"
 
 namespace baton::sidecar {
@@ -86,6 +88,12 @@ std::vector<Edit> pull_alone(const Pairing& pairing, const EnginePorts& ports) {
   if (!pairing.source) return {{kParams, std::nullopt}};
   return {{kParams, fmt::format(R"({{"remote_kv_source":{}}})",
                                 p2p_peer(pairing.source->request_id, pairing.source->at, ports))}};
+}
+
+std::vector<Edit> sealed(std::vector<Edit> edits, const openai::BodyIndex& body) {
+  const bool replaced = std::ranges::find(edits, kParams, &Edit::key) != edits.end();
+  if (!replaced && body.find(kParams)) edits.push_back({kParams, std::nullopt});
+  return edits;
 }
 
 std::unique_ptr<Connector> make_connector(std::string_view name,

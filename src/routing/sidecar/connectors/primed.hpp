@@ -7,7 +7,7 @@
 
 namespace baton::sidecar {
 
-inline constexpr std::string_view kParams = "kv_transfer_params";
+inline constexpr std::string_view kParams = kTransferParams;
 
 // Which of the token limits are set to 1 (reference 10.1, 14).
 enum class Caps : bool {

@@ -1,0 +1,171 @@
+// What is settled before any leg: who signed the route, which engines may be asked, whether the
+// body can be edited.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/core/log.hpp"
+#include "formats/openai/member_scan.hpp"
+#include "routing/sidecar/proxy.hpp"
+#include "routing/sidecar/proxy_call.hpp"
+#include "routing/sidecar/relay.hpp"
+
+namespace baton::sidecar {
+
+// Chooses the prefill engines and decides whether there are any. False: refused, and answered.
+Task<bool> Proxy::admit(Call& call) {
+  bool routed_by_us = co_await check_ticket(call);
+  if (!routed_by_us) co_return false;
+  std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
+  schedule_alone(call, candidates);
+  read_source(call);
+  std::vector<http::Endpoint> encoders = read_encoders(call);
+  bool chunked =
+      config_.decode_chunk_size > 0 && call.exchange.head().path() == "/v1/chat/completions";
+  bool changes = !candidates.empty() || call.pairing.source || !encoders.empty() || chunked;
+  if (!changes) {
+    bool clean = co_await without_params(call);
+    co_return clean;
+  }
+  if (config_.sample_prefillers && !candidates.empty()) {
+    std::ranges::rotate(
+        candidates,
+        candidates.begin() + static_cast<std::ptrdiff_t>(deps_.random.below(candidates.size())));
+  }
+  std::vector<http::Endpoint> targets = prefill_targets(candidates);
+  if (targets.empty() && !candidates.empty()) {
+    co_await refuse_targets(call, candidates.front());
+    co_return false;
+  }
+  bool readable = co_await read_body(call);
+  if (!readable) co_return false;
+  if (!encoders.empty()) {
+    bool encoded = co_await encode(call, encoders);
+    if (!encoded) co_return false;
+  }
+  if (chunked) call.chunks = ChunkedDecode::plan(*call.index, config_.decode_chunk_size);
+  std::optional<KvSource> source = std::move(call.pairing.source);
+  call.pairing = make_pairing(deps_.random);
+  if (!single(*call.index)) {
+    call.no_prefill = "several-choices";
+    co_return true;
+  }
+  call.pairing.source = std::move(source);
+  if (!encoders.empty() || !targets.empty()) {
+    call.head.headers.add("x-request-id", call.pairing.id);
+  }
+  if (targets.empty()) co_return true;
+  call.prefillers = in_order_of_trial(targets);
+  std::erase_if(call.prefillers, [&](const auto& each) { return unproved(each); });
+  if (call.prefillers.empty()) {
+    co_await respond_error(call.exchange, 503,
+                           "every prefill engine named has failed its proof of transfer",
+                           "sidecar");
+    co_return false;
+  }
+  keep_warm(call);
+  if (call.prefillers.empty()) co_return true;
+  call.head.headers.remove("Accept-Encoding");  // both answers are read here
+  co_return true;
+}
+
+// With a key, what is to be dialled must have been signed by a router. False: refused, answered.
+Task<bool> Proxy::check_ticket(Call& call) {
+  if (!config_.ticket_key) co_return true;
+  const http::Headers& headers = call.exchange.head().headers;
+  const std::string endpoints = routed_endpoints(headers);
+  const auto text = headers.get(ticket::kHeader).value_or("");
+  bool allowed_bare = text.empty() && config_.unsigned_routes == Unsigned::kAllowed;
+  if (endpoints.empty() || allowed_bare) co_return true;
+  const std::string_view id = headers.get("x-request-id").value_or("");
+  const auto verdict =
+      tickets_.verify(config_.ticket_key->key(deps_.clock.now()), text,
+                      {.request_id = id, .endpoints = endpoints}, deps_.clock.wall());
+  deps_.probe.ticket_seen(ticket::name(verdict));
+  if (verdict == ticket::Verdict::kGood) co_return true;
+  log::warn("a routing ticket is refused",
+            {{"verdict", ticket::name(verdict)}, {"peer", call.exchange.peer()}});
+  co_await respond_error(
+      call.exchange, 403,
+      fmt::format("{}: the routing ticket is {}", ticket::kHeader, ticket::name(verdict)),
+      "sidecar");
+  co_return false;
+}
+
+// Without a picker this sidecar decides, and nobody else does unless it has signed.
+void Proxy::schedule_alone(Call& call, std::vector<std::string>& candidates) {
+  if (!self_) return;
+  if (!candidates.empty()) {
+    if (config_.ticket_key) return;
+    candidates.clear();
+    deps_.probe.refused("header");
+  }
+  const auto path = call.exchange.head().path();
+  const bool completion = path == "/v1/completions";
+  if (!completion && path != "/v1/chat/completions") return;
+  call.choice = self_->choose(call.body, completion ? openai::Api::kCompletion : openai::Api::kChat,
+                              deps_.clock.now(), deps_.random);
+  if (!call.choice) return;
+  if (call.choice->prefiller) {
+    candidates.push_back(http::to_string(*call.choice->prefiller));
+  } else {
+    call.no_prefill = schedule::name(call.choice->picked.route.no_prefill);
+  }
+}
+
+std::vector<http::Endpoint> Proxy::prefill_targets(const std::vector<std::string>& candidates) {
+  std::vector<http::Endpoint> targets;
+  for (const std::string& text : candidates) {
+    std::optional<http::Endpoint> target = http::parse_endpoint(text);
+    bool may = allowlists_.empty() || (target && allowed(*target));
+    if (target && may) {
+      targets.push_back(*std::move(target));
+    } else {
+      deps_.probe.refused(may ? "target" : "allowlist");
+    }
+  }
+  return targets;
+}
+
+// None of the candidates may be, or can be, dialled.
+Task<void> Proxy::refuse_targets(Call& call, std::string first) {
+  if (allowlists_.empty()) {
+    co_await respond_error(call.exchange, 502,
+                           fmt::format("{}: '{}' is not host:port", kPrefillerHeader, first),
+                           "sidecar");
+    co_return;
+  }
+  http::ResponseHead head{403, {{"Content-Type", "text/plain; charset=utf-8"}}};
+  head.headers.add("x-baton-error-hop", "sidecar");
+  (void)co_await call.exchange.respond(
+      std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
+}
+
+// A body that goes on as it is names no KV: only routers do. False: it does, and that was answered.
+Task<bool> Proxy::without_params(Call& call) {
+  openai::MemberScan scan(kTransferParams);
+  if (!scan.feed(call.body)) co_return true;
+  deps_.probe.refused("params");
+  co_await respond_error(
+      call.exchange, 400,
+      "kv_transfer_params: a client cannot say where KV comes from; leave the member out",
+      "sidecar");
+  co_return false;
+}
+
+// Indexes the body. False: it is no JSON object, and that was answered.
+Task<bool> Proxy::read_body(Call& call) {
+  auto index = openai::BodyIndex::scan(call.body, connector_->nested_member(call.api));
+  if (!index) {
+    deps_.probe.refused("json");
+    co_await respond_error(call.exchange, 400, "invalid JSON: " + index.error().message(),
+                           "sidecar");
+    co_return false;
+  }
+  call.index = *std::move(index);
+  co_return true;
+}
+
+}  // namespace baton::sidecar

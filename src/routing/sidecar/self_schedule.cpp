@@ -1,0 +1,107 @@
+#include "routing/sidecar/self_schedule.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/core/log.hpp"
+#include "routing/sidecar/allowlist.hpp"
+
+namespace baton::sidecar {
+
+namespace {
+
+// The October 2025 picker's, as the planner writes it for a service with prefill pods.
+constexpr std::string_view kPicker = R"(apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- type: pd-profile-handler
+  parameters:
+    threshold: 100
+- type: prefill-header-handler
+- type: prefill-filter
+- type: decode-filter
+- type: prefix-cache-scorer
+- type: load-aware-scorer
+- type: max-score-picker
+schedulingProfiles:
+- name: prefill
+  plugins:
+  - pluginRef: prefill-filter
+  - pluginRef: prefix-cache-scorer
+    weight: 2.0
+  - pluginRef: load-aware-scorer
+    weight: 1.0
+  - pluginRef: max-score-picker
+- name: decode
+  plugins:
+  - pluginRef: decode-filter
+  - pluginRef: max-score-picker
+)";
+
+bool prefills(const schedule::Endpoint& endpoint) {
+  const auto stages = schedule::stages_of(endpoint.role());
+  return (stages & schedule::kPrefills) != 0 && (stages & schedule::kDecodes) == 0;
+}
+
+}  // namespace
+
+SelfSchedule::SelfSchedule(http::Endpoint own, std::shared_ptr<const PoolEndpoints> pool,
+                           const std::string& picker)
+    : own_(std::move(own)), found_(std::move(pool)) {
+  service_.name = "self";
+  service_.picker = picker.empty() ? std::string(kPicker) : picker;
+  service_.picker_source = picker.empty() ? "the sidecar's own" : "--self-schedule-config";
+  pool_ = std::make_shared<pick::ServicePool>(service_);
+}
+
+// This pod, with the labels that the pool knows of it, and the pods that only prefill.
+void SelfSchedule::follow() {
+  auto now = found_->current();
+  if (now == seen_ || now == nullptr) return;
+  seen_ = std::move(now);
+  const auto address = canonical_address(own_.host).value_or(own_.host);
+  schedule::Endpoint self{
+      .ns = "", .name = "self", .host = own_.host, .port = own_.port, .labels = {}};
+  service_.endpoints.clear();
+  for (const schedule::Endpoint& each : *seen_) {
+    const bool own = canonical_address(each.host).value_or(each.host) == address;
+    if (own) self.labels = each.labels;
+    if (!own && prefills(each)) service_.endpoints.push_back(each);
+  }
+  self.labels.insert_or_assign(std::string(schedule::kRoleLabel), "decode");
+  service_.endpoints.push_back(std::move(self));
+  pool_->update(service_);
+  log::info("prefill pods of the pool", {{"pods", service_.endpoints.size() - 1}});
+}
+
+std::optional<SelfSchedule::Choice> SelfSchedule::choose(std::string& body, openai::Api api,
+                                                         Mono now, Random& random) {
+  follow();
+  if (seen_ == nullptr) return std::nullopt;
+  auto prompt = reader_.read(body, api);
+  if (!prompt) return std::nullopt;
+  Choice out;
+  out.chain = pool_->chain(prompt->model);
+  if (out.chain) out.chain->append(prompt->text);
+  auto picked =
+      pool_->pick({.chain = out.chain ? &*out.chain : nullptr, .prompt_bytes = prompt->text.size()},
+                  now, random);
+  if (!picked) {
+    log::warn("nothing could be scheduled", {{"reason", picked.error().message()}});
+    return std::nullopt;
+  }
+  out.picked = *std::move(picked);
+  if (const auto& prefill = out.picked.route.prefill) {
+    out.prefiller = http::Endpoint{prefill->host, prefill->port};
+  }
+  return out;
+}
+
+void SelfSchedule::learn(const Choice& choice, bool prefilled) {
+  if (!choice.chain) return;
+  const auto& route = choice.picked.route;
+  const bool both = prefilled && route.prefill.has_value();
+  pool_->remember(route.decode, choice.chain->blocks(), both ? &*route.prefill : nullptr);
+}
+
+}  // namespace baton::sidecar

@@ -1,0 +1,73 @@
+#pragma once
+// Without a picker: the sidecar itself decides whether a conversation is new to its decode engine,
+// and which prefill pod computes it then. Scheduling is routing/schedule's, with this pod as the
+// only one that decodes.
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/core/clock.hpp"
+#include "base/core/random.hpp"
+#include "formats/openai/prompt_text.hpp"
+#include "net/http/message.hpp"
+#include "routing/pick/service_pool.hpp"
+
+namespace baton::sidecar {
+
+// The ready endpoints of the pool, as somebody on another thread found them.
+class PoolEndpoints {
+ public:
+  using Endpoints = std::vector<schedule::Endpoint>;
+  void publish(Endpoints endpoints) {
+    auto next = std::make_shared<const Endpoints>(std::move(endpoints));
+    const std::lock_guard lock(mutex_);
+    current_ = std::move(next);
+  }
+  // Null: nothing is known yet.
+  std::shared_ptr<const Endpoints> current() const {
+    const std::lock_guard lock(mutex_);
+    return current_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Endpoints> current_;  // guarded by mutex_
+};
+
+// Confined to its loop.
+class SelfSchedule {
+ public:
+  // `own`: how the pool names this pod. `picker`: EndpointPickerConfig; "": prefill when more than
+  // 100 bytes of a prompt are new, the least loaded prefill pod that knows most of it.
+  SelfSchedule(http::Endpoint own, std::shared_ptr<const PoolEndpoints> pool,
+               const std::string& picker);
+
+  // Why nothing can be decided.
+  const std::optional<Error>& broken() const { return pool_->broken(); }
+
+  // Of one request, held while it runs: the places on its engines.
+  struct Choice {
+    std::optional<http::Endpoint> prefiller;  // nullopt: the decode engine alone
+    std::optional<index::PrefixChain> chain;
+    pick::ServicePool::Picked picked;
+  };
+  // nullopt: nothing is known of the pool, or the body is none that can be read.
+  std::optional<Choice> choose(std::string& body, openai::Api api, Mono now, Random& random);
+  // The prompt was computed: its engines hold it now. `prefilled`: by the prefiller, too.
+  void learn(const Choice& choice, bool prefilled);
+
+ private:
+  void follow();
+
+  http::Endpoint own_;
+  std::shared_ptr<const PoolEndpoints> found_;
+  std::shared_ptr<const PoolEndpoints::Endpoints> seen_;
+  watch::Service service_;
+  std::shared_ptr<pick::ServicePool> pool_;
+  openai::PromptReader reader_;
+};
+
+}  // namespace baton::sidecar

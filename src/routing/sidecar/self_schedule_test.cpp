@@ -1,0 +1,89 @@
+// Scheduling without a picker, as a decision and on sockets.
+
+#include "routing/sidecar/self_schedule.hpp"
+
+#include "routing/sidecar/testing/sidecar_fixture.hpp"
+
+namespace baton::sidecar {
+namespace {
+
+using ::testing::HasSubstr;
+
+schedule::Endpoint pod(std::string_view name, const http::Endpoint& at, std::string_view role) {
+  return {.ns = "ns",
+          .name = std::string(name),
+          .host = at.host,
+          .port = at.port,
+          .labels = {{std::string(schedule::kRoleLabel), std::string(role)}}};
+}
+std::string prompt(char filler, std::size_t bytes = 4000) {
+  return R"({"model":"m","prompt":")" + std::string(bytes, filler) + R"("})";
+}
+
+TEST(SelfSchedule, PrefillsWhatIsNewToItsOwnEngine) {
+  const http::Endpoint own{"10.0.0.1", 8000};
+  const http::Endpoint other{"10.0.0.7", 8000};
+  auto pool = std::make_shared<PoolEndpoints>();
+  SelfSchedule schedule(own, pool, "");
+  SeededRandom random(1);
+  auto choose = [&](std::string body) {
+    return schedule.choose(body, openai::Api::kCompletion, Mono(), random);
+  };
+  ASSERT_FALSE(schedule.broken());
+  EXPECT_FALSE(choose(prompt('a')));  // nothing is known of the pool
+
+  pool->publish({pod("d", own, "decode"), pod("e", {"10.0.0.2", 8000}, "decode")});
+  ASSERT_TRUE(choose(prompt('a')));
+  EXPECT_FALSE(choose(prompt('a'))->prefiller);  // nobody prefills
+
+  pool->publish({pod("d", own, "decode"), pod("p", other, "prefill")});
+  auto first = choose(prompt('a'));
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->prefiller, other);
+  schedule.learn(*first, true);
+  EXPECT_FALSE(choose(prompt('a'))->prefiller);  // the engine holds it
+  EXPECT_EQ(choose(prompt('b'))->prefiller, other);
+  EXPECT_FALSE(choose(prompt('c', 60))->prefiller);  // shorter than the threshold
+  EXPECT_FALSE(choose("no JSON"));
+
+  pool->publish({pod("d", own, "decode")});  // the prefill pod has left
+  EXPECT_FALSE(choose(prompt('d'))->prefiller);
+}
+
+TEST(SelfSchedule, TakesAPickersConfiguration) {
+  auto pool = std::make_shared<PoolEndpoints>();
+  EXPECT_TRUE(SelfSchedule({"10.0.0.1", 1}, pool, "nonsense: true").broken());
+}
+
+using SidecarSchedules = SidecarTest;
+
+TEST_F(SidecarSchedules, ANewConversationIsPrefilledWithoutAPicker) {
+  auto pool = std::make_shared<PoolEndpoints>();
+  prefill_.script(prefilled());
+  decode_.script(decoded());
+  Config config;
+  config.self_schedule = SelfScheduling{pool, ""};
+  config.pod_ip = "10.0.0.1";
+  start(config);
+  http::RequestHead plain{"POST", "/v1/completions", {}};
+
+  EXPECT_EQ(get(plain, prompt('a')).status, 200);
+  EXPECT_EQ(prefill_.calls(), 0U);
+  pool->publish(
+      {pod("d", {"10.0.0.1", at_.port}, "decode"), pod("p", prefill_.endpoint(), "prefill")});
+  Got first = get(plain, prompt('a'));
+  EXPECT_EQ(header(first, "x-baton-prefill"), http::to_string(prefill_.endpoint()));
+  Got again = get(plain, prompt('a'));
+  EXPECT_THAT(header(again, "x-baton-prefill"), HasSubstr("none; reason=below-threshold"));
+  EXPECT_EQ(prefill_.calls(), 1U);
+
+  // Who is not the picker does not route.
+  http::RequestHead named = plain;
+  named.headers.add("x-prefiller-host-port", http::to_string(other_.endpoint()));
+  EXPECT_EQ(get(named, prompt('a')).status, 200);
+  EXPECT_EQ(other_.calls(), 0U);
+  EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_refusals_total{reason="header"} 1)"));
+}
+
+}  // namespace
+}  // namespace baton::sidecar

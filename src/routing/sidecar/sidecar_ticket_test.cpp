@@ -1,0 +1,128 @@
+// Signed routes: what is to be dialled must come from a router that has the key.
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "routing/sidecar/request.hpp"
+#include "routing/sidecar/testing/sidecar_fixture.hpp"
+#include "routing/ticket/ticket.hpp"
+
+namespace baton::sidecar {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kKey = "0123456789abcdef0123456789abcdef";
+
+class SidecarTickets : public SidecarTest {
+ protected:
+  SidecarTickets() {
+    path_ = std::filesystem::temp_directory_path() / ("baton-route-" + std::to_string(::getpid()));
+    std::ofstream(path_) << kKey;
+    prefill_.script(prefilled());
+    decode_.script(decoded());
+  }
+  ~SidecarTickets() override { std::filesystem::remove(path_); }
+
+  Config signed_routes() {
+    Config config;
+    config.ticket_key = *ticket::KeyFile::open(path_, kClock.now());
+    return config;
+  }
+  // As the gateway sends it.
+  http::RequestHead signed_head(std::string_view key = kKey, Wall now = kClock.wall()) {
+    http::RequestHead head = chat_head();
+    head.headers.add("x-request-id", "r1");
+    head.headers.set(ticket::kHeader,
+                     ticket::issue(key, {"r1", routed_endpoints(head.headers)}, now, random_));
+    return head;
+  }
+  Got refused(http::RequestHead head, std::string_view verdict) {
+    const std::size_t before = prefill_.calls() + other_.calls();
+    Got got = get(std::move(head), "{}");
+    EXPECT_EQ(got.status, 403);
+    EXPECT_THAT(got.body, HasSubstr("the routing ticket is " + std::string(verdict)));
+    EXPECT_EQ(prefill_.calls() + other_.calls(), before);
+    EXPECT_THAT(metrics(),
+                HasSubstr("baton_sidecar_tickets_total{verdict=\"" + std::string(verdict) + "\"}"));
+    return got;
+  }
+
+  std::string path_;
+};
+
+TEST_F(SidecarTickets, ASignedRouteIsFollowedOnce) {
+  start(signed_routes());
+  http::RequestHead head = signed_head();
+
+  EXPECT_EQ(get(head, "{}").status, 200);
+
+  EXPECT_EQ(prefill_.calls(), 1U);
+  EXPECT_FALSE(prefill_.request(0).head.headers.has(ticket::kHeader));
+  EXPECT_FALSE(decode_.request(0).head.headers.has(ticket::kHeader));
+  refused(head, "replayed");
+  EXPECT_EQ(get(signed_head(), "{}").status, 200);
+}
+
+TEST_F(SidecarTickets, NothingElseIsDialled) {
+  start(signed_routes());
+  refused(chat_head(), "missing");
+  refused(signed_head("another key of good length"), "forged");
+  refused(signed_head(kKey, kClock.wall() - std::chrono::hours(1)), "expired");
+  refused(signed_head(kKey, kClock.wall() + std::chrono::hours(1)), "expired");
+
+  const std::string elsewhere = http::to_string(other_.endpoint());
+  http::RequestHead other = signed_head();
+  other.headers.set("x-prefiller-host-port", elsewhere);
+  refused(other, "forged");
+  http::RequestHead more = signed_head();
+  more.headers.add("x-prefiller-host-port", elsewhere);
+  refused(more, "forged");
+  for (std::string_view name :
+       {"x-encoder-hosts-ports", "x-kv-cache-source-host-port", "x-prefiller-url"}) {
+    http::RequestHead head = signed_head();
+    head.headers.add(name, elsewhere);
+    refused(head, "forged");
+    refused({"POST", "/v1/completions", {{std::string(name), elsewhere}}}, "missing");
+  }
+  http::RequestHead another_request = signed_head();
+  another_request.headers.set("x-request-id", "r2");
+  refused(another_request, "forged");
+  http::RequestHead broken = signed_head();
+  broken.headers.set(ticket::kHeader, "v1.x");
+  refused(broken, "malformed");
+}
+
+TEST_F(SidecarTickets, ARequestThatRoutesNowhereNeedsNone) {
+  start(signed_routes());
+  EXPECT_EQ(get({"POST", "/v1/completions", {}}, "{}").status, 200);
+  EXPECT_EQ(get({"POST", "/v1/completions", {{"x-prefiller-host-port", " , "}}}, "{}").status, 200);
+  EXPECT_EQ(prefill_.calls(), 0U);
+}
+
+TEST_F(SidecarTickets, UnsignedRoutesMayBeAllowedForAWhile) {
+  Config config = signed_routes();
+  config.unsigned_routes = Unsigned::kAllowed;
+  start(config);
+  EXPECT_EQ(get(chat_head(), "{}").status, 200);
+  EXPECT_EQ(get(signed_head(), "{}").status, 200);
+  refused(signed_head("another key of good length"), "forged");
+}
+
+// A ticket does not open the allowlist.
+TEST_F(SidecarTickets, TheAllowlistHoldsAsWell) {
+  Config config = signed_routes();
+  auto published = std::make_shared<Published>();
+  config.pool = published;
+  start(config);
+  Got got = get(signed_head(), "{}");
+  EXPECT_EQ(got.status, 403);
+  EXPECT_THAT(got.body, HasSubstr("SSRF"));
+  published->publish({prefill_.endpoint()});
+  EXPECT_EQ(get(signed_head(), "{}").status, 200);
+}
+
+}  // namespace
+}  // namespace baton::sidecar
