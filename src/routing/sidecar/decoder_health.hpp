@@ -1,8 +1,8 @@
 #pragma once
-// Whether the decode engine lives: after an answer 500, or none at all, it is asked; while it is
-// dead nothing is sent to it. Pure: time is an argument.
+// Whether the decode engine lives: once it fails a readiness check it is asked again and again;
+// while it is dead no generation request is sent to it. Pure: time is an argument.
 //
-//   up --(500, or no answer)--> suspected --(probe well)--> up
+//   up --(check failed)-------> suspected --(probe well)--> up
 //                                   |  ^ requests still go there
 //                             (probe failed)
 //                                   v
@@ -24,8 +24,7 @@ class DecoderHealth {
   State state() const { return state_; }
   bool serves() const { return state_ != State::kDown; }
 
-  // A request ended in a way that a dead engine explains. Whether a probe must begin now: one runs
-  // at a time.
+  // It did not pass a check. Whether a probe must begin now: one runs at a time.
   [[nodiscard]] bool suspect() {
     if (state_ != State::kUp) return false;
     state_ = State::kSuspected;
