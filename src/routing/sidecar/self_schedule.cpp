@@ -101,7 +101,7 @@ void SelfSchedule::learn(const Choice& choice, bool prefilled) {
   if (!choice.chain) return;
   const auto& route = choice.picked.route;
   const bool both = prefilled && route.prefill.has_value();
-  pool_->remember(route.decode, choice.chain->blocks(), both ? &*route.prefill : nullptr);
+  pool_->remember(route.decode, choice.chain->blocks(), 0, both ? &*route.prefill : nullptr);
 }
 
 }  // namespace baton::sidecar
