@@ -23,7 +23,7 @@ DEADLINE = 60     # of a request at the sidecar, seconds: what does not hang mus
 HANG = 6          # what a client allows that meets something that hangs
 GRACE = 6         # more until the client must have its answer, on a busy machine
 LEASE = 8
-TOKENS = 150      # of an answer: enough for a middle
+TOKENS = 400      # of an answer: enough for a middle, also when a busy engine puts many into one event
 
 KV = '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_connector_extra_config":{"kv_lease_duration":%d}}' % LEASE
 

@@ -40,7 +40,8 @@ class Link:
         for side in (self.near, self.far):
             with contextlib.suppress(OSError):
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                side.close()
+                side.shutdown(socket.SHUT_RD)  # a thread that waits for bytes would keep the connection
+            side.close()
 
     def half_close(self):
         """The client reads the end; its own direction stays open."""

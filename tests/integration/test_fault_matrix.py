@@ -116,16 +116,16 @@ CELLS = [
     Cell("decode", "garbage", "first token", "decode", moment.ASKED, bad_bytes, NO_DECODE | RECOMPUTED),
     Cell("decode", "half-close", "first token", "decode", moment.ASKED, half_closed, NO_DECODE | RECOMPUTED),
     Cell("decode", "kill", "first token", "decode", moment.BEGUN, killed("decode"), CUT),
-    Cell("decode", "reset", "mid-stream", "decode", moment.MIDDLE, reset, CUT, amount=5000),
-    Cell("decode", "kill", "mid-stream", "decode", moment.MIDDLE, killed("decode"), CUT, amount=5000),
-    Cell("decode", "pause", "mid-stream", "decode", moment.MIDDLE, paused("decode"), CUT, amount=5000),
-    Cell("decode", "slow", "mid-stream", "decode", moment.MIDDLE, slow, CUT, amount=5000),
-    Cell("decode", "garbage", "mid-stream", "decode", moment.MIDDLE, bad_bytes, CUT, amount=5000),
+    Cell("decode", "reset", "mid-stream", "decode", moment.MIDDLE, reset, CUT, amount=3000),
+    Cell("decode", "kill", "mid-stream", "decode", moment.MIDDLE, killed("decode"), CUT, amount=3000),
+    Cell("decode", "pause", "mid-stream", "decode", moment.MIDDLE, paused("decode"), CUT, amount=3000),
+    Cell("decode", "slow", "mid-stream", "decode", moment.MIDDLE, slow, CUT, amount=3000),
+    Cell("decode", "garbage", "mid-stream", "decode", moment.MIDDLE, bad_bytes, CUT, amount=3000),
     Cell("decode", "half-close", "end", "decode", moment.END, half_closed, CUT, mark=b"[DONE]"),
     Cell("decode", "kill", "end", "decode", moment.END, killed("decode"), CUT, mark=b"[DONE]"),
     Cell("sidecar", "kill", "prefill running", "prefill", moment.ASKED, killed("sidecar"), {0}),
     Cell("sidecar", "kill", "between legs", "decode", moment.BODY, killed("sidecar"), {0}),
-    Cell("sidecar", "kill", "mid-stream", "decode", moment.MIDDLE, killed("sidecar"), CUT, amount=5000),
+    Cell("sidecar", "kill", "mid-stream", "decode", moment.MIDDLE, killed("sidecar"), CUT, amount=3000),
 ]
 
 
@@ -181,7 +181,7 @@ def test_a_fault_at_sidecar_pause_mid_stream(field):
     """A stopped sidecar keeps nobody's deadline; when it runs again, the answer ends, rightly or visibly."""
     expected = field.expected("sidecar pause")
     with harmless_afterwards(field):
-        field.decode_hop.arm(moment.MIDDLE, lambda link: paused("sidecar")(field, link), 5000)
+        field.decode_hop.arm(moment.MIDDLE, lambda link: paused("sidecar")(field, link), 3000)
         asked = Later(lambda: field.ask("sidecar pause"))
         assert field.decode_hop.done.wait(DEADLINE)
         assert not asked.value
