@@ -104,17 +104,6 @@ TEST_F(RestClusterLive, ListsInPagesWhatItListsInOnePiece) {
   EXPECT_EQ(paged->items[0].find_path({"metadata", "managedFields"}), nullptr);
 }
 
-TEST_F(RestClusterLive, AVersionLongGoneIsAConflict) {
-  auto watch = cluster_->watch({kConfigMap, "", {}}, "1", soon());
-  if (watch) {
-    const auto next = (*watch)->next(soon());
-    ASSERT_FALSE(next);
-    EXPECT_EQ(next.error().code(), Code::kConflict) << next.error().message();
-  } else {
-    EXPECT_EQ(watch.error().code(), Code::kConflict) << watch.error().message();
-  }
-}
-
 TEST_F(RestClusterLive, AskingAsSomebodyWithoutRightsIsDenied) {
   auto access = cluster_->access();
   access.token = "nobody's";
