@@ -21,11 +21,11 @@ build: ## the release binary, build/baton
 demo: build ## two chat turns through prefill, KV transfer and decode, with the proof
 	@tools/demo
 
-test: ## lint, unit, golden, corpora, integration
+test: ## lint, unit, golden, corpora, integration, real Envoy
 	@tools/install-deps build test
 	@tools/preflight
 	@tools/check
-	@$(MAKE) --no-print-directory unit integration
+	@$(MAKE) --no-print-directory unit integration e2e-envoy
 
 check: ## the everyday check: lint and unit tests
 	@tools/install-deps build test
