@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numeric>
 
@@ -46,8 +47,42 @@ Spread spread(std::vector<double> values) {
           percentile(values, 0.9), percentile(values, 0.99)};
 }
 
-Report summarize(const std::vector<Outcome>& outcomes, Nanos took) {
+Result<Limits> parse_limits(const std::vector<std::string>& words) {
+  Limits out;
+  for (const auto& word : words) {
+    const auto colon = word.find(':');
+    const auto name = word.substr(0, colon);
+    auto* limit = name == "ttft"                    ? &out.ttft
+                  : name == "tpot"                  ? &out.tpot
+                  : name == "e2e" || name == "e2el" ? &out.e2e
+                                                    : nullptr;
+    double value = 0;
+    const char* end = word.data() + word.size();
+    const auto read = colon == std::string::npos
+                          ? std::from_chars_result{end, std::errc::invalid_argument}
+                          : std::from_chars(word.data() + colon + 1, end, value);
+    const bool is_number = read.ec == std::errc() && read.ptr == end && value > 0 && value < 1e12;
+    if (limit == nullptr || *limit || !is_number) {
+      return invalid(fmt::format(
+          "--goodput {}: expected ttft:MS, tpot:MS or e2e:MS, each at most once", word));
+    }
+    *limit = value;
+  }
+  return out;
+}
+
+std::string to_string(const Limits& limits) {
+  std::string out;
+  for (const auto& [name, limit] : {std::pair("ttft", limits.ttft), std::pair("tpot", limits.tpot),
+                                    std::pair("e2e", limits.e2e)}) {
+    if (limit) out += fmt::format("{}{} {:g} ms", out.empty() ? "" : ", ", name, *limit);
+  }
+  return out;
+}
+
+Report summarize(const std::vector<Outcome>& outcomes, Nanos took, const Limits& limits) {
   Report out;
+  out.limits = limits;
   out.requests = outcomes.size();
   out.seconds = seconds(took);
   std::vector<double> ttft, tpot, itl, e2e;
@@ -62,9 +97,15 @@ Report summarize(const std::vector<Outcome>& outcomes, Nanos took) {
     const Nanos first = o.first.value_or(o.last);
     ttft.push_back(millis(first));
     e2e.push_back(millis(o.last));
+    double each = 0;  // an answer of one token keeps every limit between tokens
     if (o.completion > 1) {
-      tpot.push_back(millis(o.last - first) / static_cast<double>(o.completion - 1));
+      each = millis(o.last - first) / static_cast<double>(o.completion - 1);
+      tpot.push_back(each);
     }
+    const bool is_good = !(ttft.back() > limits.ttft.value_or(ttft.back())) &&
+                         !(each > limits.tpot.value_or(each)) &&
+                         !(e2e.back() > limits.e2e.value_or(e2e.back()));
+    out.good += is_good ? 1 : 0;
     for (const Nanos gap : o.gaps) itl.push_back(millis(gap));
     if (!o.computed) continue;
     ++out.told;
@@ -95,6 +136,11 @@ std::string report_text(const Report& r) {
   out += fmt::format("\n  {:<8} {:>9} {:>9} {:>9} {:>9}\n", "ms", "mean", "p50", "p90", "p99");
   out += spread_row("TTFT", r.ttft) + spread_row("TPOT", r.tpot) + spread_row("ITL", r.itl) +
          spread_row("E2E", r.e2e);
+  if (r.limits.any()) {
+    out += fmt::format("\ngoodput: {:.2f} requests/s ({} of {} within {})\n",
+                       per_second(static_cast<double>(r.good), r), r.good, r.requests,
+                       to_string(r.limits));
+  }
   if (r.told == 0) return out + "\nThe server does not tell how prompts were computed.\n";
   out += fmt::format(
       "\n{} of {} through a prefill pod; prompt tokens: {} from remote KV, {} from "
@@ -115,6 +161,15 @@ Value report_json(const Report& r) {
                    {"computed_tokens", r.computed}};
   }
   const auto output = static_cast<double>(r.output_tokens);
+  Value goodput;
+  if (r.limits.any()) {
+    const auto limit = [](std::optional<double> ms) { return ms ? Value(*ms) : Value(nullptr); };
+    goodput = Object{{"ttft_ms", limit(r.limits.ttft)},
+                     {"tpot_ms", limit(r.limits.tpot)},
+                     {"e2e_ms", limit(r.limits.e2e)},
+                     {"requests", r.good},
+                     {"requests_per_second", per_second(static_cast<double>(r.good), r)}};
+  }
   return Object{
       {"requests", r.requests},
       {"completed", r.completed},
@@ -129,6 +184,7 @@ Value report_json(const Report& r) {
       {"tpot_ms", spread_json(r.tpot)},
       {"itl_ms", spread_json(r.itl)},
       {"e2e_ms", spread_json(r.e2e)},
+      {"goodput", std::move(goodput)},
       {"proof", std::move(proof)}};
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/core/clock.hpp"
+#include "base/core/result.hpp"
 #include "base/text/json.hpp"
 
 namespace baton::cli {
@@ -38,6 +39,17 @@ struct Spread {
 };
 Spread spread(std::vector<double> values);
 
+// What a request must keep to count as good, ms: the goodput of DistServe (Zhong et al., OSDI 2024)
+// and of vLLM's --goodput.
+struct Limits {
+  std::optional<double> ttft, tpot, e2e;
+
+  bool any() const { return ttft || tpot || e2e; }
+};
+// "ttft:500", "tpot:50", "e2e:3000" (also "e2el", as vLLM says); each once. kInvalid.
+Result<Limits> parse_limits(const std::vector<std::string>& words);
+std::string to_string(const Limits& limits);  // "ttft 500 ms, tpot 50 ms"
+
 // Only requests that were answered as asked count in anything but `failures`.
 struct Report {
   std::size_t requests = 0, completed = 0;
@@ -46,11 +58,13 @@ struct Report {
   double seconds = 0;                          // from the start to the end of the last answer
   std::uint64_t prompt_tokens = 0, output_tokens = 0;
   Spread ttft, tpot, itl, e2e;  // ms
+  Limits limits;
+  std::size_t good = 0;  // within all limits
   // From proof headers.
   std::size_t told = 0, prefilled = 0;
   std::uint64_t remote = 0, cached = 0, computed = 0;  // tokens
 };
-Report summarize(const std::vector<Outcome>& outcomes, Nanos took);
+Report summarize(const std::vector<Outcome>& outcomes, Nanos took, const Limits& limits = {});
 
 std::string report_text(const Report& report);
 text::json::Value report_json(const Report& report);

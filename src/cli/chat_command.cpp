@@ -1,9 +1,13 @@
 // `baton chat`: talk to a server, one turn after another, and see how each answer was made.
 
 #include <fmt/format.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -15,6 +19,7 @@
 #include "base/core/clock.hpp"
 #include "cli/chat_session.hpp"
 #include "cli/command.hpp"
+#include "cli/line_editor.hpp"
 
 namespace baton::cli {
 namespace {
@@ -26,7 +31,33 @@ struct Options {
   std::vector<std::string> messages;
   std::vector<std::string> require;
   ChatSettings chat;
-  bool proof = false;
+  bool proof = false, keep_history = true;
+};
+
+// Ctrl-C as a descriptor while answers run. Construct before any thread starts.
+class InterruptKey {
+ public:
+  InterruptKey() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    descriptor_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  }
+  ~InterruptKey() { ::close(descriptor_); }
+  InterruptKey(const InterruptKey&) = delete;
+  InterruptKey& operator=(const InterruptKey&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  // Those that came too late, or were more than one, are not meant for the next answer.
+  void forget() const {
+    signalfd_siginfo one{};
+    while (::read(descriptor_, &one, sizeof one) > 0) {
+    }
+  }
+
+ private:
+  int descriptor_;
 };
 
 // What a scripted turn must have been, for `make demo` and tests.
@@ -64,13 +95,50 @@ Status scripted(ChatSession& session, const Options& options) {
   return {};
 }
 
-Status interactive(ChatSession& session, const Options& options) {
-  fmt::print("Type a message; an empty line or Ctrl-D ends.\n");
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t") == std::string_view::npos;
+}
+
+// Messages from a file or a pipe, one a line.
+Status piped(ChatSession& session, const Options& options) {
   std::string line;
-  while (fmt::print("\n> "), std::fflush(stdout), std::getline(std::cin, line) && !line.empty()) {
-    fmt::print("\n");
+  while (std::getline(std::cin, line)) {
+    if (is_blank(line)) continue;
+    fmt::print("\n> {}\n\n", line);
     BATON_TRY(turn(session, line, options, "any"));
   }
+  return {};
+}
+
+// Beside the state of `serve`; "" without a home.
+std::string history_file() {
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && *state != '\0') {
+    return fmt::format("{}/baton/chat_history", state);
+  }
+  const char* home = std::getenv("HOME");
+  return home == nullptr ? "" : fmt::format("{}/.local/state/baton/chat_history", home);
+}
+
+// A person at a terminal: what goes wrong with one answer ends only that one.
+Status interactive(ChatSession& session, const Options& options, const InterruptKey& interrupt) {
+  BATON_TRY_ASSIGN(const auto editor, LineEditor::open(options.keep_history ? history_file() : ""));
+  fmt::print("Type a message. Ctrl-C stops an answer, Ctrl-D leaves.\n");
+  while (true) {
+    fmt::print("\n");
+    const auto line = editor->read("> ");
+    if (line.end == LineEditor::Line::End::kClosed) break;
+    if (line.end == LineEditor::Line::End::kInterrupted || is_blank(line.text)) continue;
+    fmt::print("\n");
+    std::fflush(stdout);
+    interrupt.forget();
+    const auto done = turn(session, line.text, options, "any");
+    if (done) continue;
+    fmt::print("\n");
+    std::fflush(stdout);
+    fmt::print(stderr, "{}\n",
+               done.error().code() == Code::kCancelled ? "[stopped]" : done.error().message());
+  }
+  fmt::print("\n");
   return {};
 }
 
@@ -110,6 +178,8 @@ int run_chat(int argc, char** argv) {
                "print how each answer was made, from the engines' reports");
   app.add_option("--require", options.require,
                  "per message: any, kv-moved or decode-only; exits 1 when it was not so");
+  app.add_flag("!--no-history", options.keep_history,
+               "keep what is typed out of $XDG_STATE_HOME/baton/chat_history");
   app.footer("Example: baton chat --proof -m 'Write a story about a robot' -m Continue");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
@@ -117,10 +187,16 @@ int run_chat(int argc, char** argv) {
   const auto system = system_message(options);
   if (!system) return fail("chat", system.error());
   const SystemClock clock;
+  const bool scripting = !options.messages.empty();
+  const bool at_terminal =
+      !scripting && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  std::optional<InterruptKey> interrupt;
+  if (at_terminal) options.chat.interrupt = interrupt.emplace().descriptor();
   auto session = ChatSession::open(options.url, *system, options.chat, clock);
   if (!session) return fail("chat", session.error());
-  const Status done =
-      options.messages.empty() ? interactive(**session, options) : scripted(**session, options);
+  const Status done = scripting     ? scripted(**session, options)
+                      : at_terminal ? interactive(**session, options, *interrupt)
+                                    : piped(**session, options);
   return done ? 0 : fail("chat", done.error());
 }
 

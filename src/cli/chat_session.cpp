@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <charconv>
 #include <utility>
 
@@ -57,6 +60,22 @@ class Deltas {
   bool done_ = false;
 };
 
+// Runs `op`; once the descriptor is readable cancels it, waits for it to unwind and returns
+// nullopt.
+template <class T>
+Task<std::optional<T>> finish_unless_readable(int descriptor, Task<T> op) {
+  const auto executor = co_await asio::this_coro::executor;
+  asio::posix::stream_descriptor watched(executor, ::dup(descriptor));
+  auto race = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor, async::detail::boxed(std::move(op)), asio::deferred),
+      watched.async_wait(asio::posix::stream_descriptor::wait_read, asio::deferred));
+  auto [order, failure, value, ec] =
+      co_await race.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  if (order[0] == 1 && !ec) co_return std::nullopt;
+  if (failure) std::rethrow_exception(failure);
+  co_return std::move(value);
+}
+
 class Session final : public ChatSession {
  public:
   Session(ServerUrl server, std::string system, ChatSettings settings, const Clock& clock)
@@ -80,16 +99,25 @@ class Session final : public ChatSession {
                     const std::function<void(std::string_view)>& on_text) override {
     messages_.push_back(Object{{"role", "user"}, {"content", message}});
     std::string answer;
-    BATON_TRY_ASSIGN(Proof proof, run(stream(request_body(), on_text, answer)));
-    messages_.push_back(Object{{"role", "assistant"}, {"content", answer}});
+    Result<Proof> proof = run(stream(request_body(), on_text, answer));
+    const bool counts = proof || (proof.error().code() == Code::kCancelled && !answer.empty());
+    if (counts) {
+      messages_.push_back(Object{{"role", "assistant"}, {"content", answer}});
+    } else {
+      messages_.pop_back();
+    }
     return proof;
   }
 
  private:
-  // Runs the coroutine on the loop and waits; its own deadlines end it.
+  // Runs the coroutine on the loop and waits; its own deadlines end it, or the interrupt does.
   template <class T>
-  T run(Task<T> task) {
-    return async::blocking_run(loop_, std::move(task));
+  Result<T> run(Task<Result<T>> task) {
+    if (settings_.interrupt < 0) return async::blocking_run(loop_, std::move(task));
+    auto done =
+        async::blocking_run(loop_, finish_unless_readable(settings_.interrupt, std::move(task)));
+    if (!done) return cancelled("stopped");
+    return *std::move(done);
   }
 
   std::string request_body() const {

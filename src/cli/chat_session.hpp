@@ -16,6 +16,7 @@
 namespace baton::cli {
 
 struct ChatSettings {
+  int interrupt = -1;  // a descriptor: what runs while it is readable is cancelled; -1: none
   std::string model;
   std::string api_key;
   int max_tokens = 256;
@@ -47,7 +48,9 @@ class ChatSession {
                                                    ChatSettings settings, const Clock& clock);
   virtual ~ChatSession() = default;
 
-  // Sends the message with the history; hands over text as it arrives.
+  // Sends the message with the history; hands over text as it arrives. kCancelled: interrupted; the
+  // connection is closed, which cancels both legs, and what had come stays in the history. After
+  // any other error the history is as before.
   virtual Result<Proof> say(const std::string& message,
                             const std::function<void(std::string_view)>& on_text) = 0;
 };

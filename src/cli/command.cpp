@@ -18,9 +18,12 @@ int run_chat(int argc, char** argv);
 int run_controller(int argc, char** argv);
 int run_crds(int argc, char** argv);
 int run_logs(int argc, char** argv);
+int run_models(int argc, char** argv);
 int run_engine(int argc, char** argv);
 int run_epp(int argc, char** argv);
 int run_plan(int argc, char** argv);
+int run_pull(int argc, char** argv);
+int run_rm(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_gateway(int argc, char** argv);
 int run_node(int argc, char** argv);
@@ -47,9 +50,12 @@ std::string unexpected(const CLI::App& app) {
 
 std::span<const Command> commands() {
   static constexpr std::array kCommands{
-      Command{"serve", "serve the models of manifests on this machine", run_serve},
+      Command{"serve", "serve a model, or those of manifests, on this machine", run_serve},
       Command{"engine", "serve a model on the CPU, as `vllm serve`", run_engine},
       Command{"chat", "talk to a server and see how each answer was made", run_chat},
+      Command{"pull", "get a model from the Hugging Face hub", run_pull},
+      Command{"models", "list the models on this machine", run_models},
+      Command{"rm", "remove a model from this machine", run_rm},
       Command{"bench", "load a server and measure its answers", run_bench},
       Command{"logs", "what a container of a served pod wrote", run_logs},
       Command{"plan", "print what a manifest leads to, create nothing", run_plan},

@@ -1,6 +1,9 @@
 #include "cli/node_options.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
@@ -13,6 +16,12 @@ namespace baton::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Of ours, what a program that downloads models may need.
+constexpr std::array kPullVariables = {"PATH",          "HOME",        "XDG_CACHE_HOME",
+                                       "HF_HOME",       "HF_TOKEN",    "HUGGING_FACE_HUB_TOKEN",
+                                       "HF_TOKEN_PATH", "HF_ENDPOINT", "SSL_CERT_FILE",
+                                       "SSL_CERT_DIR",  "TERM"};
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -68,9 +77,11 @@ Result<node::Config> node_config(const NodeOptions& options, const std::string& 
   config.models_dirs = models_dirs(binary);
   for (const auto& dir : options.model_dirs)
     config.model_dirs.push_back(fs::absolute(dir).string());
-  config.hf_home = environment("HF_HOME");
-  if (config.hf_home.empty() && !environment("HOME").empty()) {
-    config.hf_home = environment("HOME") + "/.cache/huggingface";
+  BATON_TRY_ASSIGN(config.hub, hub::read_settings(environment));
+  for (const char* name : kPullVariables) {
+    if (const auto value = environment(name); !value.empty()) {
+      config.pull_environment.push_back(fmt::format("{}={}", name, value));
+    }
   }
   config.engine = options.engine == "vllm" ? node::Engine::kVllm : node::Engine::kBaton;
   config.allow_exec = node::AllowExec(options.allow_exec);

@@ -21,7 +21,8 @@ struct NodeOptions {
 
 void add_node_flags(CLI::App& app, NodeOptions& options);
 
-// Reads the environment: PATH, BATON_MODELS_DIR, HF_HOME, HOME. kNotFound: no such stand-in.
+// Reads the environment: PATH, BATON_MODELS_DIR, and what hub::read_settings() does. kNotFound: no
+// such stand-in.
 Result<node::Config> node_config(const NodeOptions& options, const std::string& state_dir);
 
 }  // namespace baton::cli

@@ -15,6 +15,8 @@
 #include "base/core/log.hpp"
 #include "cli/command.hpp"
 #include "cli/manifest_files.hpp"
+#include "cli/model_manifest.hpp"
+#include "cli/model_pull.hpp"
 #include "cli/node_options.hpp"
 #include "cli/screen.hpp"
 #include "cli/serve_stack.hpp"
@@ -64,6 +66,8 @@ class Wake {
 
 struct Options {
   std::vector<std::string> files;
+  std::string model, manifest;  // `serve MODEL`, and the manifest made of it
+  bool split = false, standard = false, print_manifest = false;
   std::string host = "127.0.0.1", state_dir, api_key_file;
   NodeOptions node;
   std::uint16_t port = 8080;
@@ -90,20 +94,47 @@ Result<gateway::Config> gateway_config(const Options& options) {
 }
 
 // Everything that can be known to be wrong before anything starts.
-Result<api::Manifests> read_and_check(const Options& options, const plan::Settings& settings,
-                                      const node::Config& node) {
-  BATON_TRY_ASSIGN(auto manifests, read_manifest_files(options.files));
+struct Checked {
+  api::Manifests manifests;
+  std::vector<std::string> to_pull;  // model URIs that are not here yet
+};
+Result<Checked> read_and_check(const Options& options, const plan::Settings& settings,
+                               const node::Config& node) {
+  const std::vector<api::Source> made = {{"the manifest of " + options.model, options.manifest}};
+  BATON_TRY_ASSIGN(auto manifests, options.model.empty() ? read_manifest_files(options.files)
+                                                         : api::read_manifests(made));
   BATON_TRY_ASSIGN(const auto plans, plan_manifests(manifests, settings));
+  std::vector<std::string> to_pull;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const auto& where = manifests.services[i].where;
     BATON_TRY(check_picker(plans[i]).with(where));
     const std::string uri(plans[i].merged.string_at({"spec", "model", "uri"}));
-    if (!uri.empty()) {
-      auto model = node::find_model(uri, node);
-      if (!model) return std::move(model).error().with(where);
+    if (uri.empty()) continue;
+    auto model = node::find_model(uri, node);
+    if (model) continue;
+    const bool missing = model.error().code() == Code::kNotFound;
+    if (!missing || !node::pull_command(uri, node, "")) {
+      return std::move(model).error().with(where);
     }
+    to_pull.push_back(uri);
   }
-  return manifests;
+  return Checked{std::move(manifests), std::move(to_pull)};
+}
+
+// The manifest of `serve MODEL`. The model comes first, unless the manifest is only shown: how long
+// its context is stands in its config.json.
+Result<std::string> manifest_of(const Options& options, const node::Config& node,
+                                const StopSignal& stop) {
+  BATON_TRY_ASSIGN(const auto model, choose_model(options.model));
+  if (!options.print_manifest) {
+    BATON_TRY(pull_model(model.uri, node, stop));
+  }
+  std::optional<std::uint64_t> context;
+  if (const auto folder = node::find_model(model.uri, node)) {
+    const auto config = read_text_file(*folder + "/config.json");
+    if (config) context = context_for(*config);
+  }
+  return model_manifest(model, options.split ? Topology::kSplit : Topology::kStandard, context);
 }
 
 void write_file(const std::string& file, const std::string& text) {
@@ -138,8 +169,11 @@ class Serve {
     for (const auto& file : options_.files) {
       if (file != "-") watched_.push_back(file);
     }
-    BATON_TRY_ASSIGN(auto manifests, read_and_check(options_, settings_, node_));
-    for (const auto& note : manifests.notes) log::info(note);
+    BATON_TRY_ASSIGN(const auto checked, read_and_check(options_, settings_, node_));
+    for (const auto& note : checked.manifests.notes) log::info(note);
+    for (const auto& uri : checked.to_pull) {
+      BATON_TRY(pull_model(uri, node_, stop));
+    }
     BATON_TRY_ASSIGN(auto gateway, gateway_config(options_));
     std::unique_ptr<ServeTls> tls;
     if (options_.tls) {
@@ -153,7 +187,7 @@ class Serve {
                               http::to_string(stack->listening_at()));
     header_.stand_in = options_.node.stand_in;
     ManifestSync sync(stack->cluster(), clock_);
-    BATON_TRY(sync.apply(manifests));
+    BATON_TRY(sync.apply(checked.manifests));
     std::optional<kube::Follower> secrets;
     if (tls) {
       secrets.emplace(stack->cluster(), clock_, kube::Query{kSecret, "", {}},
@@ -191,10 +225,11 @@ class Serve {
   void follow_files(async::FileWatch& watch, ManifestSync& sync) {
     const auto changed = watch.wait(Deadline{clock_.now()}, clock_);
     if (!changed || *changed == async::FileWatch::Change::kNone) return;
-    auto manifests = read_and_check(options_, settings_, node_);
-    const auto applied = manifests ? sync.apply(*manifests) : Status(manifests.error());
+    const auto checked = read_and_check(options_, settings_, node_);
+    const auto applied = checked ? sync.apply(checked->manifests) : Status(checked.error());
     if (applied) {
       say("manifests applied");
+      for (const auto& uri : checked->to_pull) say(fmt::format("{}: its pods download it", uri));
     } else {
       say(fmt::format("baton serve: the edit is not applied: {}", applied.error().message()));
     }
@@ -271,6 +306,15 @@ Status serve(Options options) {
   settings.enable_tls = options.tls;
   node.pod_tls = options.tls ? node::PodTls::kAsPlanned : node::PodTls::kOff;
   settings.emulate_accelerators = node.emulates_accelerators();
+  if (!options.model.empty()) {
+    BATON_TRY_ASSIGN(options.manifest, manifest_of(options, node, stop));
+    if (options.print_manifest) {
+      fmt::print("{}", options.manifest);
+      return {};
+    }
+    fmt::print(stderr, "serving this manifest (--print-manifest only shows it):\n\n{}\n",
+               options.manifest);
+  }
   if (node.emulates_accelerators()) {
     log::warn("STAND-IN: every model is replaced and accelerators are emulated",
               {{"model", node.stand_in}});
@@ -282,10 +326,22 @@ Status serve(Options options) {
 
 int run_serve(int argc, char** argv) {
   Options options;
-  CLI::App app("Serve the manifests' models on this machine: pods are processes", "serve");
-  app.add_option(
-      "-f,--file", options.files,
-      "manifest files, watched for changes ('-': standard input); default: the quickstart");
+  CLI::App app("Serve a model, or those of manifests, on this machine: pods are processes",
+               "serve");
+  auto* model = app.add_option("model", options.model,
+                               "ORG/NAME[@REVISION] of the Hugging Face hub, a folder, or "
+                               "storyteller; without one: the quickstart");
+  app.add_option("-f,--file", options.files,
+                 "manifest files instead, watched for changes ('-': standard input)")
+      ->excludes(model);
+  auto* split =
+      app.add_flag("--pd", options.split, "MODEL by a prefill pod and a decode pod")->needs(model);
+  app.add_flag("--standard", options.standard, "MODEL by one pod that does both (default)")
+      ->needs(model)
+      ->excludes(split);
+  app.add_flag("--print-manifest", options.print_manifest,
+               "print the manifest that MODEL leads to, start nothing")
+      ->needs(model);
   app.add_option("--host", options.host, "address of the gateway")->capture_default_str();
   app.add_option("--port", options.port, "port of the gateway; 0 picks one")->capture_default_str();
   app.add_option("--state-dir", options.state_dir,
@@ -310,11 +366,12 @@ int run_serve(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.footer(
-      "Environment: BATON_MODELS_DIR (for baton://), HF_HOME (for hf://), XDG_STATE_HOME, "
-      "OTEL_...\n"
-      "Example: baton serve -f examples/quickstart.yaml --port 8080\n"
+      "Environment: BATON_MODELS_DIR (for baton://); HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, "
+      "HF_HUB_OFFLINE (for hf://); XDG_STATE_HOME, OTEL_...\n"
+      "Example: baton serve Qwen/Qwen2.5-0.5B-Instruct --pd; baton serve -f my-service.yaml\n"
       "Exit codes: 0 stopped, 2 a manifest or flag is wrong, 4 a file or model is missing, 5 the "
-      "port or state folder is taken, 9 --mounts namespace is not possible.");
+      "port or state folder is taken, 9 --mounts namespace is not possible; while a model is "
+      "downloaded those of `baton pull`.");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
   const auto done = serve(std::move(options));

@@ -285,7 +285,8 @@ def test_help_lists_the_commands(word):
     assert shown.returncode == 0 and "serve" in shown.stdout and not shown.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "engine", "chat", "logs", "plan", "gateway", "sidecar", "bench"])
+@pytest.mark.parametrize("command", ["serve", "engine", "chat", "logs", "plan", "gateway", "sidecar", "bench", "pull", "models",
+                                     "rm"])
 def test_the_help_of_every_command_has_an_example_and_a_wrong_flag_gets_the_nearest(command):
     shown = subprocess.run([BATON, command, "--help"], capture_output=True, text=True)
     assert shown.returncode == 0 and f"Example: baton {command}" in shown.stdout

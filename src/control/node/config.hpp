@@ -10,6 +10,7 @@
 
 #include "base/core/clock.hpp"
 #include "control/node/addresses.hpp"
+#include "net/hub/settings.hpp"
 
 namespace baton::node {
 
@@ -31,8 +32,9 @@ struct Config {
   std::string path;                      // PATH that other programs are looked up in
   std::vector<std::string> models_dirs;  // for baton://NAME, first hit wins
   std::vector<std::string> model_dirs;   // --model-dir: for hf://ORG/NAME
-  std::string hf_home;                   // holds hub/models--ORG--NAME; "" when unknown
-  std::string stand_in;                  // model that replaces every other; "" for none
+  hub::Settings hub;                     // for hf://ORG/NAME: the cache, and where to get it from
+  std::vector<std::string> pull_environment;  // "NAME=value" of programs that download
+  std::string stand_in;                       // model that replaces every other; "" for none
   Engine engine = Engine::kBaton;
   AllowExec allow_exec = AllowExec::kNo;
   PodTls pod_tls = PodTls::kOff;

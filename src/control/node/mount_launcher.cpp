@@ -49,7 +49,7 @@ std::vector<std::string> kept_paths(const Config& config) {
   for (const auto* dirs : {&config.models_dirs, &config.model_dirs}) {
     out.insert(out.end(), dirs->begin(), dirs->end());
   }
-  for (const auto& path : {config.stand_in, config.hf_home}) {
+  for (const auto& path : {config.stand_in, config.hub.cache}) {
     if (!path.empty()) out.push_back(path);
   }
   return out;

@@ -235,12 +235,29 @@ Result<Start> PodRunner::start_of(const kube::Object& spec,
     if (folder == start.launch.args[1]) {
       return invalid(fmt::format("storage initializer: {} is no mount of it", folder));
     }
-    start.in_process = [uri = start.launch.args[0], folder, &config = deps_.config]() -> Status {
-      BATON_TRY_ASSIGN(const auto model, find_model(uri, config));
-      return link_folder(folder, model);
-    };
+    BATON_TRY(initialize_storage(start, folder));
   }
   return start;
+}
+
+// A model that is here is linked; one that can be had is downloaded, by a process with a log of its
+// own, and linked then.
+Status PodRunner::initialize_storage(Start& start, const std::string& folder) {
+  const Config& config = deps_.config;
+  const std::string uri = start.launch.args[0];
+  if (auto use = mark_model_used(uri, config)) models_used_.push_back(*std::move(use));
+  auto pull = pull_command(uri, config, folder);
+  if (pull && !find_model(uri, config)) {
+    start.launcher.clear();
+    start.launch.argv = *std::move(pull);
+    BATON_TRY_ASSIGN(start.launch.env, pull_environment(start.launch.env, config));
+    return {};
+  }
+  start.in_process = [uri, folder, &config]() -> Status {
+    BATON_TRY_ASSIGN(const auto model, find_model(uri, config));
+    return link_model(folder, model);
+  };
+  return {};
 }
 
 // Whether all that comes before the containers is done.

@@ -13,6 +13,7 @@
 
 #include "control/node/container.hpp"
 #include "control/node/volumes.hpp"
+#include "net/hub/file_lock.hpp"
 #include "net/kube/cluster.hpp"
 
 namespace baton::node {
@@ -52,6 +53,7 @@ class PodRunner {
       const std::map<std::string, std::string>& volumes);
   Result<Start> start_of(const kube::Object& spec,
                          const std::map<std::string, std::string>& volumes);
+  Status initialize_storage(Start& start, const std::string& folder);
   Result<std::vector<std::string>> probe_command(const kube::Object& spec,
                                                  const std::vector<std::string>& words,
                                                  const Environment& env,
@@ -76,6 +78,7 @@ class PodRunner {
   const std::string allowlist_file_;
   const std::string gpus_;
   const PodFolders folders_;
+  std::vector<hub::FileLock> models_used_;              // in the cache, kept while the pod lives
   std::vector<std::unique_ptr<Container>> containers_;  // init and sidecars first, in order
   kube::Object last_status_;
   Mounts mounts_;  // kRewrite from when the machine's kernel refused what the pod needs

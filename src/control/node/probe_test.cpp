@@ -6,6 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
 #include "control/node/accelerators.hpp"
 #include "control/node/addresses.hpp"
 #include "control/node/models.hpp"
@@ -198,19 +202,63 @@ TEST(Models, AreLookedForWhereTheirSchemeSaysAndTheErrorTellsWhere) {
   config.state_dir = "/state";
   config.models_dirs = {"/no/models", BATON_SOURCE_DIR};
   config.model_dirs = {"/no/dir"};
-  config.hf_home = "/no/hf";
+  config.hub.cache = "/no/hf/hub";
   EXPECT_EQ(*find_model("baton://src", config), BATON_SOURCE_DIR "/src");
   EXPECT_EQ(*find_model("file://" BATON_SOURCE_DIR, config), BATON_SOURCE_DIR);
   EXPECT_EQ(
       find_model("hf://org/name", config).error().message(),
       "model hf://org/name is not on this machine; looked for /no/dir/org/name, /no/dir/name, "
-      "/no/hf/hub/models--org--name/snapshots/(refs/main); give --model-dir DIR that holds it, "
-      "or --stand-in storyteller");
+      "/no/hf/hub/models--org--name; `baton pull` gets it; or give --model-dir DIR that holds it");
+  EXPECT_EQ(find_model("hf://org/name/part", config).error().code(), Code::kInvalid);
   EXPECT_EQ(find_model("baton://../x", config).error().code(), Code::kInvalid);
   EXPECT_EQ(find_model("s3://b/x", config).error().code(), Code::kUnsupported);
   EXPECT_EQ(find_model("pvc://claim/x", config).error().code(), Code::kNotFound);
   config.stand_in = "/models/storyteller";
   EXPECT_EQ(*find_model("s3://b/x", config), "/models/storyteller");
+}
+
+TEST(Models, OfTheHubAreDownloadedByACommandUnlessOffline) {
+  Config config;
+  config.baton = "/bin/baton";
+  EXPECT_FALSE(pull_command("hf://org/name", config, ""));  // no cache to put it
+  config.hub.cache = "/c";
+  EXPECT_EQ(*pull_command("hf://org/name", config, "/v"),
+            (std::vector<std::string>{"/bin/baton", "pull", "--cached", "hf://org/name", "--link",
+                                      "/v"}));
+  EXPECT_FALSE(pull_command("file:///x", config, ""));
+  config.hub.is_offline = true;
+  EXPECT_FALSE(pull_command("hf://org/name", config, ""));
+}
+
+TEST(Models, AreDownloadedWithTheContainersTokenFromThisMachinesHub) {
+  Config config;
+  config.hub.cache = "/c";
+  config.pull_environment = {"HF_TOKEN=ours", "PATH=/bin"};
+  Environment container;
+  container.set("LD_PRELOAD", "/evil.so");
+  EXPECT_EQ(pull_environment(container, config)->lines(),
+            (std::vector<std::string>{"HF_TOKEN=ours", "PATH=/bin", "HF_HUB_CACHE=/c"}));
+  container.set("HF_TOKEN", "theirs");
+  EXPECT_EQ(pull_environment(container, config)->get("HF_TOKEN"), "theirs");
+  container.set("HF_ENDPOINT", "http://elsewhere");
+  EXPECT_EQ(pull_environment(container, config).error().code(), Code::kDenied);
+}
+
+TEST(Models, OfRelativeLinksAreLinkedFileByFile) {
+  namespace fs = std::filesystem;
+  std::string pattern = fs::temp_directory_path() / "models-test-XXXXXX";
+  const fs::path base = ::mkdtemp(pattern.data());
+  fs::create_directories(base / "blobs");
+  fs::create_directories(base / "snapshots/c");
+  fs::create_directories(base / "plain");
+  std::ofstream(base / "blobs/b") << "x";
+  fs::create_symlink("../../blobs/b", base / "snapshots/c/config.json");
+
+  ASSERT_TRUE(link_model(base / "volume", base / "snapshots/c"));
+  EXPECT_EQ(fs::read_symlink(base / "volume/config.json"), fs::canonical(base / "blobs/b"));
+  ASSERT_TRUE(link_model(base / "volume", base / "plain"));
+  EXPECT_EQ(fs::read_symlink(base / "volume"), base / "plain");
+  fs::remove_all(base);
 }
 
 }  // namespace

@@ -300,13 +300,4 @@ Status make_sub_paths(const std::vector<Mount>& mounts, const PodFolders& folder
   return {};
 }
 
-Status link_folder(const std::string& folder, const std::string& target) {
-  std::error_code error;
-  fs::remove_all(folder, error);
-  if (error) return file_error("replacing " + folder, error);
-  fs::create_directory_symlink(target, folder, error);
-  if (error) return file_error("linking " + folder, error);
-  return {};
-}
-
 }  // namespace baton::node

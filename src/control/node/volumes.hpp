@@ -58,7 +58,4 @@ Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::
 // Makes the folders of subPath mounts that the pod's own volumes have not yet.
 Status make_sub_paths(const std::vector<Mount>& mounts, const PodFolders& folders);
 
-// Replaces the (empty) folder of an emptyDir by a link to `target`.
-Status link_folder(const std::string& folder, const std::string& target);
-
 }  // namespace baton::node

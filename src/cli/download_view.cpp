@@ -1,0 +1,127 @@
+#include "cli/download_view.hpp"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+namespace baton::cli {
+
+namespace {
+
+constexpr Nanos kRedraw = Millis(100);
+constexpr Nanos kNextLine = std::chrono::seconds(5);
+constexpr std::size_t kBar = 20;  // characters
+
+void write_standard_error(std::string_view text) {
+  while (!text.empty()) {
+    const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+    if (written <= 0) return;  // nothing can be done about a closed terminal
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+std::size_t columns() {
+  winsize size{};
+  const bool told = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return told ? size.ws_col : 80;
+}
+
+unsigned percent(std::uint64_t have, std::uint64_t total) {
+  return total == 0 ? 100
+                    : static_cast<unsigned>(100.0 * static_cast<double>(have) /
+                                            static_cast<double>(total));
+}
+
+}  // namespace
+
+std::string bytes_text(std::uint64_t bytes) {
+  constexpr std::array<std::string_view, 5> kUnits = {"kB", "MB", "GB", "TB", "PB"};
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  double amount = static_cast<double>(bytes) / 1000;
+  std::size_t unit = 0;
+  while (amount >= 999.5 && unit + 1 < kUnits.size()) {
+    amount /= 1000;
+    ++unit;
+  }
+  const int digits = amount < 9.995 ? 2 : amount < 99.95 ? 1 : 0;
+  return fmt::format("{:.{}f} {}", amount, digits, kUnits[unit]);
+}
+
+std::string time_text(Nanos time) {
+  const auto left = std::chrono::ceil<std::chrono::seconds>(time).count();
+  if (left < 60) return fmt::format("{} s", left);
+  if (left < 3600) return fmt::format("{} min {} s", left / 60, left % 60);
+  return fmt::format("{} h {} min", left / 3600, left / 60 % 60);
+}
+
+void Rate::note(Mono now, std::uint64_t bytes) {
+  if (!samples_.empty() && bytes < samples_.back().second)
+    samples_.clear();  // from the start again
+  samples_.emplace_back(now, bytes);
+  while (samples_.size() > 2 && samples_[1].first + kWindow < now) samples_.pop_front();
+}
+
+double Rate::per_second() const {
+  if (samples_.size() < 2) return 0;
+  const double time = seconds(samples_.back().first - samples_.front().first);
+  const auto bytes = static_cast<double>(samples_.back().second - samples_.front().second);
+  return time > 0 ? bytes / time : 0;
+}
+
+std::string download_line(std::uint64_t have, std::uint64_t total, double per_second) {
+  std::string out =
+      fmt::format("{} %, {} of {}", percent(have, total), bytes_text(have), bytes_text(total));
+  if (per_second < 1 || have >= total) return out;
+  const double left = std::min(static_cast<double>(total - have) / per_second, 1e8);
+  return out +
+         fmt::format(
+             ", {}/s, {} left", bytes_text(static_cast<std::uint64_t>(per_second)),
+             time_text(std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(left))));
+}
+
+std::string download_bar(std::string_view name, std::uint64_t have, std::uint64_t total,
+                         double per_second, std::size_t columns) {
+  const std::size_t full = kBar * percent(have, total) / 100;
+  auto out = fmt::format("{} [{}{}] {}", name, std::string(full, '#'),
+                         std::string(kBar - full, '.'), download_line(have, total, per_second));
+  return out.substr(0, columns);
+}
+
+DownloadView DownloadView::of_standard_error(std::string name, const Clock& clock) {
+  const char* terminal = std::getenv("TERM");
+  const bool draws = ::isatty(STDERR_FILENO) == 1 && terminal != nullptr &&
+                     std::string_view(terminal) != "dumb" && *terminal != '\0';
+  return {std::move(name), draws ? Style::kBar : Style::kLines, write_standard_error, clock};
+}
+
+void DownloadView::expect(std::uint64_t bytes) { total_ = bytes; }
+
+void DownloadView::have(std::uint64_t bytes) {
+  const Mono now = clock_.now();
+  rate_.note(now, bytes);
+  if (total_ == 0 || now < next_) return;
+  const bool first = next_ == Mono{};
+  next_ = now + (style_ == Style::kBar ? kRedraw : kNextLine);
+  if (style_ == Style::kBar) {
+    drawn_ = true;
+    write_("\r\x1b[K" + download_bar(name_, bytes, total_, rate_.per_second(), columns() - 1));
+  } else if (!first && bytes < total_) {
+    write_(fmt::format("{}: {}\n", name_, download_line(bytes, total_, rate_.per_second())));
+  }
+}
+
+void DownloadView::say(std::string_view line) {
+  clear();
+  write_(fmt::format("{}: {}\n", name_, line));
+}
+
+void DownloadView::clear() {
+  if (drawn_) write_("\r\x1b[K");
+  drawn_ = false;
+}
+
+}  // namespace baton::cli
