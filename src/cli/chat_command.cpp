@@ -1,11 +1,9 @@
 // `baton chat`: talk to a server, one turn after another, and see how each answer was made.
 
 #include <fmt/format.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -19,6 +17,7 @@
 #include "base/core/clock.hpp"
 #include "cli/chat_session.hpp"
 #include "cli/command.hpp"
+#include "cli/interrupt_key.hpp"
 #include "cli/line_editor.hpp"
 
 namespace baton::cli {
@@ -32,32 +31,6 @@ struct Options {
   std::vector<std::string> require;
   ChatSettings chat;
   bool proof = false, keep_history = true;
-};
-
-// Ctrl-C as a descriptor while answers run. Construct before any thread starts.
-class InterruptKey {
- public:
-  InterruptKey() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    descriptor_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  }
-  ~InterruptKey() { ::close(descriptor_); }
-  InterruptKey(const InterruptKey&) = delete;
-  InterruptKey& operator=(const InterruptKey&) = delete;
-
-  int descriptor() const { return descriptor_; }
-  // Those that came too late, or were more than one, are not meant for the next answer.
-  void forget() const {
-    signalfd_siginfo one{};
-    while (::read(descriptor_, &one, sizeof one) > 0) {
-    }
-  }
-
- private:
-  int descriptor_;
 };
 
 // What a scripted turn must have been, for `make demo` and tests.
@@ -121,7 +94,8 @@ std::string history_file() {
 
 // A person at a terminal: what goes wrong with one answer ends only that one.
 Status interactive(ChatSession& session, const Options& options, const InterruptKey& interrupt) {
-  BATON_TRY_ASSIGN(const auto editor, LineEditor::open(options.keep_history ? history_file() : ""));
+  BATON_TRY_ASSIGN(const auto editor,
+                   LineEditor::open(options.keep_history ? history_file() : "", interrupt));
   fmt::print("Type a message. Ctrl-C stops an answer, Ctrl-D leaves.\n");
   while (true) {
     fmt::print("\n");

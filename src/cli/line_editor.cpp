@@ -1,18 +1,25 @@
 #include "cli/line_editor.hpp"
 
 #include <histedit.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
+#include <cwchar>
 #include <filesystem>
+
+#include "cli/interrupt_key.hpp"
 
 namespace baton::cli {
 
 struct LineEditor::Impl {
+  const InterruptKey& interrupt;
   std::string history_file;
-  std::string prompt;
+  std::string prompt = {};
   bool interrupted = false;
   ::History* history = nullptr;
   ::EditLine* line = nullptr;
@@ -35,14 +42,39 @@ struct EditorCallbacks {
     of(line).interrupted = true;
     return CC_EOF;
   }
+  // The next key: a character of UTF-8, or Ctrl-C, which is a signal to the terminal at all times.
+  static int key(::EditLine* line, wchar_t* out) {
+    std::mbstate_t state{};
+    while (true) {
+      pollfd ready[] = {{STDIN_FILENO, POLLIN, 0}, {of(line).interrupt.descriptor(), POLLIN, 0}};
+      char byte = 0;
+      const bool woken = ::poll(ready, 2, -1) > 0;
+      if (woken && (ready[1].revents & POLLIN) != 0) {
+        of(line).interrupt.forget();
+        *out = kControlC;
+        return 1;
+      }
+      const auto got = woken ? ::read(STDIN_FILENO, &byte, 1) : -1;
+      if (got < 0 && errno == EINTR) {  // another size, or back from the background
+        ::el_set(line, EL_REFRESH);
+        continue;
+      }
+      if (got <= 0) return static_cast<int>(got);
+      const auto used = std::mbrtowc(out, &byte, 1, &state);
+      if (used <= 1) return 1;
+      if (used == static_cast<std::size_t>(-1)) state = {};  // no character: passed over
+    }
+  }
+
+  static constexpr wchar_t kControlC = 3;
 };
 
-Result<std::unique_ptr<LineEditor>> LineEditor::open(std::string history_file) {
+Result<std::unique_ptr<LineEditor>> LineEditor::open(std::string history_file,
+                                                     const InterruptKey& interrupt) {
   // Bytes over 127 are characters of UTF-8 also where the environment says nothing.
   std::setlocale(LC_CTYPE, "");
   if (MB_CUR_MAX == 1) std::setlocale(LC_CTYPE, "C.UTF-8");
-  auto impl = std::make_unique<Impl>();
-  impl->history_file = std::move(history_file);
+  auto impl = std::make_unique<Impl>(interrupt, std::move(history_file));
   impl->history = ::history_init();
   impl->line = ::el_init("baton", stdin, stdout, stderr);
   if (impl->history == nullptr || impl->line == nullptr) return internal("no line editor");
@@ -61,7 +93,7 @@ Result<std::unique_ptr<LineEditor>> LineEditor::open(std::string history_file) {
   ::el_set(line, EL_ADDFN, "baton-interrupt", "begins a new line", EditorCallbacks::interrupt);
   ::el_source(line, nullptr);
   ::el_set(line, EL_BIND, "^R", "em-inc-search-prev", nullptr);
-  ::el_set(line, EL_SETTY, "-d", "intr=", nullptr);  // Ctrl-C is a key while a line is edited
+  ::el_set(line, EL_GETCFN, EditorCallbacks::key);
   ::el_set(line, EL_BIND, "^C", "baton-interrupt", nullptr);
   return std::unique_ptr<LineEditor>(new LineEditor(std::move(impl)));
 }

@@ -8,14 +8,17 @@
 
 namespace baton::cli {
 
+class InterruptKey;
+
 // Confined to one thread; one at a time. Standard input and output are a terminal.
 class LineEditor {
  public:
   static constexpr int kHistory = 500;  // lines
 
-  // The history is read from the file and written to it with every line, unless "". kInternal: the
-  // terminal cannot be used.
-  static Result<std::unique_ptr<LineEditor>> open(std::string history_file);
+  // The history is read from the file and written to it with every line, unless "". `interrupt`
+  // outlives it. kInternal: the terminal cannot be used.
+  static Result<std::unique_ptr<LineEditor>> open(std::string history_file,
+                                                  const InterruptKey& interrupt);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;
   LineEditor& operator=(const LineEditor&) = delete;

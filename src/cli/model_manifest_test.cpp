@@ -60,8 +60,9 @@ TEST(ServeModel, TheManifestCanBePlannedStandardAndSplit) {
 
 TEST(ServeModel, TheResourceIsNamedAfterTheModel) {
   const auto name = [](const char* model) {
-    return std::string(text::yaml::parse(model_manifest(*choose_model(model), Topology::kSplit, {}))
-                           ->string_at({"metadata", "name"}));
+    return std::string(
+        text::yaml::parse(model_manifest(*choose_model(model), Topology::kSplit, {}), "test")
+            ->string_at({"metadata", "name"}));
   };
   EXPECT_EQ(name("Qwen/Qwen2.5-0.5B"), "qwen2-5-0-5b");
   EXPECT_EQ(name("a/1_x"), "m-1-x");

@@ -100,9 +100,9 @@ def test_ctrl_d_leaves_and_the_terminal_is_as_before(chat):
 
 
 def test_ctrl_c_at_the_prompt_begins_a_new_line(chat):
-    chat.type("half a thought\x03")
-    chat.sees("> ", len(chat.screen))
     end = len(chat.screen)
+    chat.type("half a thought\x03")
+    end = chat.sees("> ", end)
     chat.type("Write a story\r")
     answered(chat, end)
     assert chat.process.poll() is None

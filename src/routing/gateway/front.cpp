@@ -104,7 +104,6 @@ void Front::serve(const Services& services) {
 }
 
 Task<void> Front::handle(http::Exchange& exchange) {
-  const Probe::InFlight in_flight(deps_.probe);
   int status = 0;
   try {
     co_await dispatch(exchange, status);
@@ -227,6 +226,7 @@ std::string Front::unknown_model(std::string_view model) const {
 }
 
 Task<void> Front::infer(http::Exchange& exchange, openai::Api api, Place place, int& status) {
+  const Probe::InFlight in_flight(deps_.probe);  // pages that others look at are no work
   const auto given = exchange.head().headers.get(kRequestId);
   Work work{
       .exchange = exchange,

@@ -403,6 +403,16 @@ TEST(Gateway, LeavesThePodWhenTheClientLeaves) {
   }));
 }
 
+TEST(Gateway, ALookAtTheMetricsIsNoRequestInFlight) {
+  Stack stack;
+  stack.engine("d1", "decode");
+  stack.start();
+
+  const auto page = stack.send("GET", "/metrics", "");
+
+  EXPECT_THAT(page.body, HasSubstr("baton_gateway_requests_in_flight 0\n"));
+}
+
 TEST(Gateway, WithoutProofHeadersNoneIsGiven) {
   Stack stack;
   stack.engine("d0", "decode", story());
