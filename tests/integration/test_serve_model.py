@@ -8,11 +8,10 @@ import threading
 import pytest
 
 from scripted_hub import COMMIT, Hub, hold, sha256, status
-from stack import BATON, MODELS, Stack, wait_until
+from stack import BATON, FIRST_TURN, MODELS, Stack, wait_until
 
 FILES = {p.name: p.read_bytes() for p in (MODELS / "storyteller").iterdir()}
 WEIGHTS = FILES["model.safetensors"]
-SAYS_HELLO = [{"role": "user", "content": "Write a story about a fox"}]
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def environment(hub, tmp_path):
 
 
 def answers(stack, model):
-    status_code, headers, text = stack.chat(SAYS_HELLO, model=model)
+    status_code, headers, text = stack.chat(FIRST_TURN, model=model)  # long enough to be split
     assert status_code == 200, text
     return headers, json.loads(text)["choices"][0]["message"]["content"]
 
