@@ -141,6 +141,7 @@ Result<std::shared_ptr<tls::ServerContext>> certificate_of(const EppOptions& opt
 epp::Server::Config server_config(const EppOptions& options,
                                   std::shared_ptr<const tls::ServerContext> certificate) {
   epp::Server::Config out;
+  out.ext_proc.host = out.health.host = out.metrics.host = options.host;
   out.ext_proc.port = options.grpc_port;
   out.health.port = options.health_port;
   out.metrics.port = options.metrics_port;

@@ -272,6 +272,7 @@ Status Reader::read_numbers() {
 }
 
 Status Reader::read_pool() {
+  if (const auto pod = environment_("BATON_POD_IP"); pod && !pod->empty()) out_.host = *pod;
   out_.pool_name = get("pool-name");
   out_.pool_group = get("pool-group");
   out_.pool_namespace = get("pool-namespace");

@@ -17,6 +17,7 @@
 namespace baton::cli {
 
 struct EppOptions {
+  std::string host = "0.0.0.0";  // $BATON_POD_IP: where pods share a machine's network
   std::uint16_t grpc_port = 9002, health_port = 9003, metrics_port = 9090;
   std::size_t message_bytes = std::size_t{64} << 20;
   std::string pool_name;  // "" with `selected`

@@ -50,6 +50,16 @@ TEST(EppOptions, ABooleanAloneIsTrueAndTakesNoWord) {
   EXPECT_EQ(options.pool_name, "p");
 }
 
+TEST(EppOptions, ListensOnThePodsAddressWhereThereIsOne) {
+  const auto in_pod = parse_epp({"--pool-name=p"}, [](const char* name) {
+    return std::string_view(name) == "BATON_POD_IP" ? std::optional<std::string>("10.244.0.7")
+                                                    : std::nullopt;
+  });
+  ASSERT_TRUE(in_pod);
+  EXPECT_EQ((*in_pod)->host, "10.244.0.7");
+  EXPECT_EQ(parsed({"--pool-name=p"}).host, "0.0.0.0");
+}
+
 TEST(EppOptions, TheNamespaceIsTheFlagsTheEnvironmentsOrDefault) {
   EXPECT_EQ(parsed({"--pool-name=p"}).pool_namespace, "default");
   EXPECT_EQ(parsed({"--pool-name=p"}, "env").pool_namespace, "env");

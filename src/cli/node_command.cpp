@@ -32,6 +32,7 @@ struct Options {
   ClusterOptions cluster;
   NodeOptions node;
   bool pod_tls = false;
+  bool run_pickers = false;
   std::string name = "baton", network = "10.244.0.0/24", state_dir, gateway_host;
   std::uint16_t gateway_port = 0;
 };
@@ -75,7 +76,7 @@ Status run(const Options& options) {
   config.node_name = options.name;
   config.api_host = access.server.host;
   config.api_port = access.server.port;
-  config.hosts_picker = true;
+  config.hosts_picker = !options.run_pickers;
   if (options.pod_tls) config.pod_tls = node::PodTls::kAsPlanned;
   BATON_TRY_ASSIGN(const auto cluster, open_cluster(access, clock, random));
   BATON_TRY_ASSIGN(const auto agent,
@@ -117,6 +118,10 @@ int run_node(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--pod-tls", options.pod_tls,
                "sidecars serve TLS where their manifest says so (default: none does)");
+  app.add_flag(
+      "--run-pickers", options.run_pickers,
+      "pods of endpoint pickers run, too (default: they are said to, a `baton gateway` does "
+      "their work)");
   add_node_flags(app, options.node);
   app.footer(
       "Example: baton node --kubeconfig admin.kubeconfig --state-dir /tmp/node --gateway-port "

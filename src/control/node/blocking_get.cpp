@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "base/async/blocking.hpp"
+#include "base/async/loop.hpp"
 #include "control/node/probe.hpp"
+#include "net/grpc/client.hpp"
+#include "net/grpc/health.hpp"
 #include "net/http/blocking_client.hpp"
 #include "net/http/blocking_connection.hpp"
 
@@ -24,6 +28,19 @@ http::RequestHead request_of(const HttpTarget& target) {
   return {"GET", target.path, {{"User-Agent", "baton-probe"}, {"Connection", "close"}}};
 }
 
+Status grpc_probe(const ProbeSpec& spec, const Clock& clock, Deadline deadline) {
+  async::Loop loop("probe");
+  loop.start();
+  grpc::Client::Config config;
+  config.connect_timeout = spec.timeout;
+  grpc::Client client(loop.executor(), clock, {spec.host, spec.port}, std::move(config));
+  const auto told = async::blocking_run(loop, grpc::check_health(client, spec.service, deadline));
+  async::blocking_run(loop, client.stop());
+  if (!told) return told.error();
+  if (*told == grpc::Serving::kServing) return {};
+  return unavailable(fmt::format("service '{}' is not serving", spec.service));
+}
+
 }  // namespace
 
 Result<Answer> blocking_get(const HttpTarget& target, Deadline deadline, const Clock& clock,
@@ -40,6 +57,7 @@ Status blocking_probe(const ProbeSpec& spec, const Clock& clock) {
   if (spec.kind == ProbeSpec::Kind::kTcp) {
     return http::BlockingConnection(clock).connect({spec.host, spec.port}, deadline);
   }
+  if (spec.kind == ProbeSpec::Kind::kGrpc) return grpc_probe(spec, clock, deadline);
   BATON_TRY_ASSIGN(auto config, client_config(spec.scheme, clock));
   http::BlockingClient client(clock, std::move(config));
   const HttpTarget target{spec.host, spec.port, spec.path, spec.scheme};

@@ -64,9 +64,13 @@ Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& cont
   } else {
     spec.kind = ProbeSpec::Kind::kTcp;
     action = probe.find("tcpSocket");
-    if (action == nullptr) action = probe.find("grpc");
+    if (action == nullptr) {
+      spec.kind = ProbeSpec::Kind::kGrpc;
+      action = probe.find("grpc");
+    }
     if (action == nullptr) return unsupported("probe: expected httpGet, tcpSocket, grpc or exec");
   }
+  if (spec.kind == ProbeSpec::Kind::kGrpc) spec.service = action->string_at({"service"});
   BATON_TRY_ASSIGN(spec.port, port_of(*action, container));
   return spec;
 }

@@ -14,12 +14,13 @@ namespace baton::node {
 enum class Scheme : bool { kHttp, kHttps };
 
 struct ProbeSpec {
-  enum class Kind : std::uint8_t { kHttp, kTcp, kExec };
+  enum class Kind : std::uint8_t { kHttp, kTcp, kGrpc, kExec };
   Kind kind = Kind::kHttp;
   std::string host;
   std::uint16_t port = 0;
   std::string path = "/";
   Scheme scheme = Scheme::kHttp;
+  std::string service;               // kGrpc: what is asked about, "" for all of the server
   std::vector<std::string> command;  // kExec
   Nanos initial_delay{};
   Nanos period = std::chrono::seconds(10);
@@ -28,7 +29,7 @@ struct ProbeSpec {
   int failure_threshold = 3;
 };
 
-// `container` resolves named ports. A gRPC probe becomes a TCP connection to its port.
+// `container` resolves named ports.
 Result<ProbeSpec> probe_spec(const kube::Object& probe, const kube::Object& container,
                              const std::string& address);
 
@@ -74,7 +75,8 @@ struct Answer {
 };
 Result<Answer> blocking_get(const HttpTarget& target, Deadline deadline, const Clock& clock,
                             std::size_t limit = 16 << 10);
-// kHttp and kTcp. kUnavailable, with what went wrong; HTTP passes with 200 to 399.
+// All but kExec. kUnavailable, with what went wrong; HTTP passes with 200 to 399, gRPC (in the
+// clear) with SERVING.
 Status blocking_probe(const ProbeSpec& spec, const Clock& clock);
 
 }  // namespace baton::node

@@ -68,8 +68,10 @@ TEST(ProbeSpec, ReadsHandlersAndNamedPorts) {
   ASSERT_TRUE(http);
   EXPECT_EQ(http->port, 8001);
   EXPECT_EQ(http->failure_threshold, 60);
-  const auto grpc = probe_spec(parse(R"({"grpc":{"port":9003}})"), container, "127.77.0.1");
-  EXPECT_EQ(grpc->kind, ProbeSpec::Kind::kTcp);
+  const auto grpc =
+      probe_spec(parse(R"({"grpc":{"port":9003,"service":"readiness"}})"), container, "127.77.0.1");
+  EXPECT_EQ(grpc->kind, ProbeSpec::Kind::kGrpc);
+  EXPECT_EQ(grpc->service, "readiness");
   const auto exec = probe_spec(parse(R"({"exec":{"command":["x","y"]}})"), container, "");
   EXPECT_EQ(exec->kind, ProbeSpec::Kind::kExec);
   EXPECT_EQ(exec->command, (std::vector<std::string>{"x", "y"}));

@@ -109,6 +109,9 @@ class Rewriter {
       case Program::kSidecar:
         sidecar();
         break;
+      case Program::kPicker:
+        picker();
+        break;
       default:
         break;
     }
@@ -242,6 +245,15 @@ class Rewriter {
     argv.push_back("--allowlist-file=" + facts_.allowlist_file);
     launch_.notes.push_back(fmt::format(
         "the sidecar's pool flags are replaced by --allowlist-file={}", facts_.allowlist_file));
+  }
+
+  // Upstream's asks the API server about readers of its metrics, and manifests rely on that.
+  void picker() {
+    static constexpr std::string_view kFlag = "metrics-endpoint-auth";
+    const auto says = [](const std::string& word) { return is_flag(word, kFlag); };
+    if (std::ranges::any_of(launch_.argv, says)) return;
+    launch_.argv.push_back(fmt::format("--{}=false", kFlag));
+    launch_.notes.push_back(fmt::format("the picker gets --{}=false: it asks nobody", kFlag));
   }
 
   void environment() {

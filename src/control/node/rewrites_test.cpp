@@ -98,6 +98,18 @@ TEST_F(Rewrites, LeavesTheTlsOfASidecarThatIsDialledWithIt) {
                           "--enable-tls=decoder", "--allowlist-file=/state/allowlists/ns_svc"));
 }
 
+TEST_F(Rewrites, LetsAPickerServeItsMetricsUnlessTheManifestDecides) {
+  const auto got = launch(R"({"name":"main","image":"x","command":["/app/epp","--pool-name=p"]})");
+  ASSERT_TRUE(got);
+  EXPECT_THAT(got->argv,
+              ElementsAre("/state/bin/epp", "--pool-name=p", "--metrics-endpoint-auth=false"));
+
+  const auto decided = launch(R"({"name":"main","image":"x","command":["/app/epp"],
+    "args":["--metrics-endpoint-auth=true"]})");
+  ASSERT_TRUE(decided);
+  EXPECT_THAT(decided->argv, ElementsAre("/state/bin/epp", "--metrics-endpoint-auth=true"));
+}
+
 TEST_F(Rewrites, RunsOnlyMappedProgramsAndShippedScriptsUnlessAllowed) {
   const std::string other = R"({"name":"main","image":"x","command":["python3","-m","x"]})";
   const std::string script =

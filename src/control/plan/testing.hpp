@@ -76,6 +76,25 @@ inline Value main_of(const Plan& plan, std::string_view deployment) {
   return container(pod(plan, deployment), "containers", "main");
 }
 
+// What fetches the model of service "s".
+inline Value initializer(const Plan& plan) {
+  return container(pod(plan, "s-kserve"), "initContainers", "storage-initializer");
+}
+
+// The mount of the volume, or null.
+inline Value mount_of(const Value& container, std::string_view volume) {
+  for (const Value& mount : *container.find("volumeMounts")->if_array()) {
+    if (mount.string_at({"name"}) == volume) return mount;
+  }
+  return {};
+}
+
+// What is there, as JSON; "" where nothing is.
+inline std::string at(const Value& in, std::initializer_list<std::string_view> path) {
+  const Value* found = in.find_path(path);
+  return found == nullptr ? "" : text::json::dump(*found);
+}
+
 inline std::vector<std::string> strings(const Value& in, std::string_view key) {
   std::vector<std::string> out;
   const Value* list = in.find(key);

@@ -177,6 +177,19 @@ class ReconcileTest : public ::testing::Test {
       metadata: {name: kserve-ingress-gateway, namespace: kserve},
       spec: {listeners: [{name: http, protocol: HTTP, port: 8080}]}})"));
   }
+  // Kinds of which the service still controls something.
+  std::vector<std::string> left() {
+    std::vector<std::string> out;
+    for (const auto& type : child_types()) {
+      for (const auto& item : cluster_.list({type, "", {}}, soon())->items) {
+        const bool binding = type == kClusterRoleBinding;
+        if (binding || kube::controller_uid(item) == kube::uid_of(service())) {
+          out.push_back(type.kind);
+        }
+      }
+    }
+    return out;
+  }
   kube::Object deployment(const std::string& name) {
     auto got = cluster_.get({kDeployment, "default", name}, soon());
     EXPECT_TRUE(got) << name;

@@ -83,6 +83,22 @@ void add_health(Server& server, HealthSource source, const Clock& clock) {
                 [shared, &clock](ServerStream& stream) { return watch(shared, &clock, stream); });
 }
 
+Task<Result<Serving>> check_health(Client& client, std::string service, Deadline deadline) {
+  std::string request;
+  proto::Writer(request).bytes(kServiceField, service);
+  const auto answer = co_await client.unary("/grpc.health.v1.Health/Check", request, deadline);
+  if (!answer) co_return answer.error();
+  auto status = Serving::kUnknown;
+  proto::Reader reader(*answer);
+  for (proto::Field field; reader.next(field);) {
+    if (field.number == kStatusField && field.wire == proto::Wire::kVarint) {
+      status = static_cast<Serving>(field.number_value);
+    }
+  }
+  if (const Status whole = reader.status(); !whole) co_return whole.error();
+  co_return status;
+}
+
 Serving picker_health(std::string_view service, const PickerState& state) {
   const bool alive = state.pool_synced && state.protocol_fits && !state.draining &&
                      (!state.elects_leader || state.leader);

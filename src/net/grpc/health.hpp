@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/core/clock.hpp"
+#include "net/grpc/client.hpp"
 #include "net/grpc/server.hpp"
 
 namespace baton::grpc {
@@ -31,6 +32,10 @@ inline constexpr Nanos kWatchPeriod = Millis(250);
 // Registers the three methods. Check of a service that is kServiceUnknown is NOT_FOUND, as the
 // protocol says; Watch reports it as a status.
 void add_health(Server& server, HealthSource source, const Clock& clock);
+
+// Asks with Check. kNotFound: the server knows no such service; kInvalid: no answer of the
+// protocol.
+Task<Result<Serving>> check_health(Client& client, std::string service, Deadline deadline);
 
 // What decides the health of an endpoint picker.
 struct PickerState {

@@ -1,0 +1,175 @@
+// Command lines of engines and sidecars.
+
+#include <gmock/gmock.h>
+
+#include "control/plan/testing.hpp"
+
+namespace baton::plan {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+// llmisvc:B31
+TEST(Command, CarriesTheTensorParallelSize) {
+  const Plan p = planned("{parallelism: {tensor: 4}, prefill: {parallelism: {tensor: 2}}}");
+  EXPECT_THAT(strings(main_of(p, "s-kserve"), "command"), Contains("--tensor-parallel-size=4"));
+  EXPECT_THAT(strings(main_of(p, "s-kserve-prefill"), "command"),
+              Contains("--tensor-parallel-size=2"));
+  EXPECT_THAT(strings(main_of(planned("{parallelism: {tensor: 4}}"), "s-kserve"), "command"),
+              Contains("--tensor-parallel-size=4"));
+  const Plan none = planned("{prefill: {}}");
+  for (const Value& main : {main_of(planned("{}"), "s-kserve"), main_of(none, "s-kserve"),
+                            main_of(none, "s-kserve-prefill")}) {
+    EXPECT_THAT(strings(main, "command"), Not(Contains(HasSubstr("tensor-parallel"))));
+  }
+}
+
+// Upstream's presets let P/D run without any transfer of KV.
+TEST(Command, NamesTheConnectorOfEachRole) {
+  const Plan p = planned("{prefill: {}}");
+  EXPECT_THAT(
+      strings(main_of(p, "s-kserve"), "command"),
+      Contains(R"(--kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_consumer"})"));
+  EXPECT_THAT(
+      strings(main_of(p, "s-kserve-prefill"), "command"),
+      Contains(R"(--kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_producer"})"));
+  EXPECT_EQ(
+      at(main_of(p, "s-kserve-prefill"), {"env"}).substr(0, 94),
+      R"([{"name":"VLLM_NIXL_SIDE_CHANNEL_HOST","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}},)");
+  EXPECT_THAT(strings(main_of(planned("{}"), "s-kserve"), "command"),
+              Not(Contains(StartsWith("--kv-transfer-config"))));
+}
+
+TEST(Command, LeavesTheConnectorToTheUser) {
+  const Plan by_args = planned(
+      "{prefill: {template: {containers: [{name: main, args: [--kv_transfer_config, x]}]}}}");
+  EXPECT_THAT(strings(main_of(by_args, "s-kserve-prefill"), "command"),
+              Not(Contains(StartsWith("--kv-transfer"))));
+  EXPECT_THAT(strings(main_of(by_args, "s-kserve-prefill"), "args"),
+              ElementsAre("--kv_transfer_config", "x"));
+
+  const Plan by_env = planned(
+      "{prefill: {}, template: {containers: [{name: main, env: [{name: VLLM_ADDITIONAL_ARGS, "
+      "value: "
+      "'--kv-transfer-config x'}]}]}}");
+  EXPECT_THAT(strings(main_of(by_env, "s-kserve"), "command"),
+              Not(Contains(StartsWith("--kv-transfer"))));
+}
+
+// Seed example 2: the configs replace the preset's command and forget the model and the connector.
+TEST(Command, ThatReplacesThePresetsGetsWhatItForgot) {
+  const Plan p = planned(
+      "{prefill: {parallelism: {tensor: 4}, template: {containers: [{name: main, command: [vllm, "
+      "serve, '{{ "
+      ".Spec.Model.Name }}']}]}}, template: {containers: [{name: main, command: [vllm, serve], "
+      "args: [--port=8001]}]}}");
+
+  EXPECT_THAT(strings(main_of(p, "s-kserve"), "command"),
+              ElementsAre("vllm", "serve", "/mnt/models"));
+  EXPECT_THAT(
+      strings(main_of(p, "s-kserve"), "args"),
+      ElementsAre(
+          "--port=8001", "--served-model-name", "m", "publishers/ns/models/m",
+          R"(--kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_consumer"})"));
+  EXPECT_THAT(strings(main_of(p, "s-kserve-prefill"), "command"),
+              ElementsAre("vllm", "serve", "/mnt/models"));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("`vllm serve` names no model: /mnt/models added")));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("'m' is the served name, not a place")));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("NixlConnector added")));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("/spec/prefill/parallelism/tensor: has no effect")));
+}
+
+// The decode fragment of the description: the engine would take the sidecar's port.
+TEST(Command, StaysBehindTheSidecar) {
+  const Plan silent =
+      planned("{prefill: {}, template: {containers: [{name: main, command: [vllm, serve]}]}}");
+  EXPECT_THAT(strings(main_of(silent, "s-kserve"), "args"), Contains("--port=8001"));
+
+  const Plan wrong = planned(
+      "{prefill: {}, template: {containers: [{name: main, command: [vllm, serve], args: [--port, "
+      "'8000']}]}}");
+  EXPECT_THAT(warnings(wrong),
+              Contains(HasSubstr("listens on 8000, but port 8001 of the pod is what is asked")));
+}
+
+TEST(Command, ThatReplacesThePresetsGetsTheOffloadingConnectorToo) {
+  const Plan p = planned(
+      "{kvCacheOffloading: {cpu: 1k}, template: {containers: [{name: main, command: [vllm, "
+      "serve]}]}}");
+  EXPECT_THAT(
+      strings(main_of(p, "s-kserve"), "args"),
+      Contains(StartsWith(R"(--kv-transfer-config={"kv_connector":"OffloadingConnector")")));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("OffloadingConnector added")));
+
+  const Plan own = planned(
+      "{kvCacheOffloading: {cpu: 1k}, template: {containers: [{name: main, args: "
+      "[--kv-transfer-config, x]}]}}");
+  EXPECT_THAT(warnings(own), ElementsAre(HasSubstr("/spec/kvCacheOffloading: has no effect")));
+}
+
+TEST(Command, OfAnotherProgramIsLeftAloneWithAWarning) {
+  const Plan p = planned(
+      "{prefill: {}, template: {containers: [{name: main, command: [python3, serve.py]}]}}");
+  EXPECT_THAT(strings(main_of(p, "s-kserve"), "command"), ElementsAre("python3", "serve.py"));
+  EXPECT_THAT(warnings(p), Contains(HasSubstr("prefill results would never reach decode")));
+
+  const Plan plain = planned(
+      "{template: {containers: [{name: main, command: [vllm, serve, /my/model, "
+      "--served_model_name=m]}]}}");
+  EXPECT_THAT(strings(main_of(plain, "s-kserve"), "command"),
+              ElementsAre("vllm", "serve", "/my/model", "--served_model_name=m"));
+  EXPECT_THAT(warnings(plain), IsEmpty());
+}
+
+TEST(Sidecar, FallsBackWhenPrefillFailsAndKnowsItsPool) {
+  const Value sidecar = container(pod(planned("{prefill: {}, router: {}}"), "s-kserve"),
+                                  "initContainers", "llm-d-routing-sidecar");
+
+  EXPECT_EQ(sidecar.string_at({"restartPolicy"}), "Always");
+  EXPECT_EQ(named(sidecar.find("env"), "BATON_PREFILL_FAILURE_POLICY")->string_at({"value"}),
+            "fallback");
+  EXPECT_EQ(named(sidecar.find("env"), "INFERENCE_POOL_NAME")->string_at({"value"}),
+            "s-inference-pool");
+  EXPECT_THAT(strings(sidecar, "command"), Contains("--inference-pool=ns/s-inference-pool"));
+}
+
+// llmisvc:B24
+TEST(Tls, TurnsOnFlagsProbesVolumesAndTheWishForACertificate) {
+  ServiceView v = view("{prefill: {}, router: {route: {}, scheduler: {}}}");
+  const Plan off = planned(v);
+  v.settings.enable_tls = true;
+  const Plan on = planned(v);
+
+  EXPECT_THAT(strings(main_of(on, "s-kserve"), "command"),
+              Contains("--ssl-keyfile=/var/run/kserve/tls/tls.key"));
+  EXPECT_EQ(main_of(on, "s-kserve").string_at({"livenessProbe", "httpGet", "scheme"}), "HTTPS");
+  EXPECT_THAT(
+      strings(container(pod(on, "s-kserve"), "initContainers", "llm-d-routing-sidecar"), "command"),
+      Contains("--enable-tls=prefiller"));
+  EXPECT_THAT(strings(main_of(on, "s-kserve-router-scheduler"), "command"),
+              Contains("--secure-serving=true"));
+  EXPECT_EQ(child(on, "Service", "s-kserve-workload-svc")
+                .find_path({"spec", "ports"})
+                ->if_array()
+                ->front()
+                .string_at({"name"}),
+            "https");
+  ASSERT_EQ(on.wishes.size(), 1U);
+  EXPECT_EQ(on.wishes[0].name, "s-kserve-self-signed-certs");
+  EXPECT_THAT(on.wishes[0].dns_names, Contains("s-epp-service.ns.svc.cluster.local"));
+  EXPECT_NE(named(pod(on, "s-kserve").find("volumes"), "tls-certs"), nullptr);
+
+  EXPECT_TRUE(off.wishes.empty());
+  EXPECT_EQ(main_of(off, "s-kserve").string_at({"livenessProbe", "httpGet", "scheme"}), "HTTP");
+  EXPECT_EQ(named(pod(off, "s-kserve").find("volumes"), "tls-certs"), nullptr);
+  EXPECT_THAT(strings(main_of(off, "s-kserve"), "command"), Not(Contains(HasSubstr("ssl"))));
+  EXPECT_THAT(strings(main_of(off, "s-kserve-router-scheduler"), "command"), Not(Contains("")));
+}
+
+}  // namespace
+}  // namespace baton::plan
