@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp chart clean help
+.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,6 +96,12 @@ bench-engine: ## the engine beside llama.cpp, same weights and prompts; NODE_LLA
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench -j $(JOBS) --target engine_bench
 	@tools/bench-engine
+
+bench-pd: ## prefill and decode split beside a standard stack, equal cores; MOONCAKE_TRACE and AZURE_TRACE name the traces
+	@tools/install-deps build test
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench -j $(JOBS) --target baton random_model
+	@tools/bench-pd
 
 bench: build ## figures as a table and JSON; PEER_… name peers to run beside
 	@tools/install-deps build test

@@ -1,4 +1,4 @@
-// Writes a model folder with random weights, for `bench/serving`: the layers of SmolLM2-135M
+// Writes a model folder with random weights, for `bench/serving/compare`: the layers of SmolLM2-135M
 // (30 of 576, 9 heads on 3) with a vocabulary for the storyteller's tokenizer.
 //
 //   random_model FOLDER TOKENIZER_FOLDER
