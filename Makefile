@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd chart clean help
+.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd soak chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -102,6 +102,10 @@ bench-pd: ## prefill and decode split beside a standard stack, equal cores; MOON
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench -j $(JOBS) --target baton random_model
 	@tools/bench-pd
+
+MINUTES ?= 30
+soak: build ## the quickstart for MINUTES at 70 % load while processes die, stop and clients leave: nothing may grow or stay pinned
+	@BATON=$(abspath build/baton) bench/serving/soak --minutes $(MINUTES)
 
 bench: build ## figures as a table and JSON; PEER_… name peers to run beside
 	@tools/install-deps build test
