@@ -115,6 +115,11 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
   if (config.transfer) {
     BATON_TRY_ASSIGN(config.model_fingerprint, runtime::fingerprint_model(folder, o.quantization));
   }
+  if (o.kv_events) {
+    BATON_TRY_ASSIGN(auto sink, publish_kv_events(*o.kv_events, process.clock));
+    config.kv_events = {std::move(sink),
+                        runtime::VllmHash(o.kv_events->hash_form, o.kv_events->hash_seed)};
+  }
   served.names = o.served_names;
   served.root = o.model;
   served.max_model_len = config.max_model_len;

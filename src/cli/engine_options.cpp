@@ -46,8 +46,9 @@ std::optional<std::uint64_t> amount(std::string_view text) {
 // What CLI11 fills; then checked into EngineOptions.
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
-      dtype = "auto", quantization, transfer, generation = "auto", chat_template, certificate, key,
-      authority, traces_endpoint, detailed_traces;
+      dtype = "auto", quantization, transfer, kv_events, hash_algorithm = "sha256",
+      generation = "auto", chat_template, certificate, key, authority, traces_endpoint,
+      detailed_traces;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
@@ -94,6 +95,11 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--threads", raw.threads, "Of the forward pass. Default: the CPUs there are");
   app.add_option("--kv-transfer-config", raw.transfer,
                  "JSON: kv_connector NixlConnector moves KV between engines");
+  app.add_option("--kv-events-config", raw.kv_events,
+                 "JSON: tells followers over ZeroMQ which KV blocks are cached");
+  app.add_option("--prefix-caching-hash-algo", raw.hash_algorithm,
+                 "Names of blocks in KV events: sha256 or sha256_cbor")
+      ->capture_default_str();
   app.add_option("--generation-config", raw.generation,
                  "auto: defaults of generation_config.json; vllm: none")
       ->capture_default_str();
@@ -310,6 +316,27 @@ Status read_transfer(const Raw& raw, const EngineEnvironment& environment, Engin
   return {};
 }
 
+Status read_events(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
+  if (!raw.kv_events.empty()) {
+    BATON_TRY_ASSIGN(out.kv_events,
+                     read_kv_events(raw.kv_events, environment("BATON_POD_IP").value_or("")));
+  }
+  const auto& algorithm = raw.hash_algorithm;
+  if (!out.kv_events) {
+    if (algorithm != "sha256") {
+      out.without_effect.push_back(fmt::format(
+          "--prefix-caching-hash-algo {}: names of blocks leave the process in KV events "
+          "only",
+          algorithm));
+    }
+    return {};
+  }
+  if (!out.prefix_caching) {
+    return invalid("--kv-events-config: with --no-enable-prefix-caching there is nothing to tell");
+  }
+  return name_blocks(algorithm, environment("PYTHONHASHSEED"), *out.kv_events);
+}
+
 Status read_sizes(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
   const auto read = [](std::string_view flag, const std::string& text,
                        std::optional<std::size_t>& to) -> Status {
@@ -421,6 +448,7 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
   out.drain =
       std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(raw.shutdown_timeout));
   BATON_TRY(read_sizes(raw, environment, out));
+  BATON_TRY(read_events(raw, environment, out));
   return read_transfer(raw, environment, out);
 }
 

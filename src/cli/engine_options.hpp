@@ -9,6 +9,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
+#include "cli/kv_events_options.hpp"
 #include "engine/model/kv_memory.hpp"
 #include "engine/runtime/engine.hpp"
 #include "engine/serve/service.hpp"
@@ -33,6 +34,7 @@ struct EngineOptions {
   model::Quantization quantization = model::Quantization::kNone;
   std::size_t threads = 0;  // 0: the CPUs there are
   std::optional<runtime::TransferConfig> transfer;
+  std::optional<KvEventsOptions> kv_events;
   Nanos drain = std::chrono::seconds(30);
   std::string traces_endpoint;  // "": as the OTEL_… variables say
   // A worker of a group whose parallelism is emulated: it serves nothing and waits.

@@ -115,6 +115,46 @@ TEST(EngineOptions, ReadsTheTransferConfig) {
               HasSubstr("--kv-transfer-config: not JSON"));
 }
 
+TEST(EngineOptions, ReadsTheKvEventsConfig) {
+  const EngineOptions o = options(
+      {"m", "--kv-events-config",
+       R"({"enable_kv_cache_events":true,"endpoint":"tcp://*:6000","replay_endpoint":"tcp://*:6001","buffer_steps":7,"hwm":8,"max_queue_size":9,"topic":"kv@p@m","event_format":"map"})",
+       "--prefix-caching-hash-algo", "sha256_cbor"},
+      {{"BATON_POD_IP", "127.77.0.9"}, {"PYTHONHASHSEED", "0"}});
+  ASSERT_TRUE(o.kv_events);
+  EXPECT_EQ(o.kv_events->publisher.any, "127.77.0.9");
+  EXPECT_EQ(o.kv_events->publisher.endpoint, "tcp://*:6000");
+  EXPECT_EQ(o.kv_events->publisher.replay_endpoint, "tcp://*:6001");
+  EXPECT_EQ(o.kv_events->publisher.buffer_steps, 7u);
+  EXPECT_EQ(o.kv_events->publisher.hwm, 8u);
+  EXPECT_EQ(o.kv_events->publisher.max_queue_size, 9u);
+  EXPECT_EQ(o.kv_events->publisher.topic, "kv@p@m");
+  EXPECT_EQ(o.kv_events->shape, kv::EventShape::kMaps);
+  EXPECT_EQ(o.kv_events->hash_form, runtime::HashForm::kCbor);
+  EXPECT_EQ(o.kv_events->hash_seed, "0");
+}
+
+TEST(EngineOptions, RefusesKvEventsThatItCannotPublish) {
+  EXPECT_FALSE(options({"m", "--kv-events-config", "{}"}).kv_events);
+  EXPECT_FALSE(
+      options({"m", "--kv-events-config", R"({"enable_kv_cache_events":true,"publisher":"null"})"})
+          .kv_events);
+  const auto refused = [](const std::string& json, std::vector<std::string> more = {}) {
+    std::vector<std::string> arguments = {"m", "--kv-events-config", json};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return error(arguments);
+  };
+  EXPECT_THAT(refused(R"({"endpont":"x"})"), HasSubstr("did you mean 'endpoint'"));
+  EXPECT_THAT(refused(R"({"endpoint":"ipc:///x"})"), HasSubstr("only tcp://"));
+  EXPECT_THAT(refused(R"({"publisher":"kafka"})"), HasSubstr("only zmq or null"));
+  EXPECT_THAT(refused(R"({"hwm":0})"), HasSubstr("hwm must be 1 to"));
+  EXPECT_THAT(refused(R"({"event_format":"xml"})"), HasSubstr("array or map"));
+  const std::string on = R"({"enable_kv_cache_events":true})";
+  EXPECT_THAT(refused(on, {"--no-enable-prefix-caching"}), HasSubstr("nothing to tell"));
+  EXPECT_THAT(refused(on, {"--prefix-caching-hash-algo", "xxhash"}),
+              HasSubstr("sha256 or sha256_cbor"));
+}
+
 TEST(EngineOptions, ReadsItsCertificate) {
   const EngineOptions o =
       options({"m", "--ssl-certfile=/c", "--ssl-keyfile", "/k", "--enable-ssl-refresh"});

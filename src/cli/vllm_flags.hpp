@@ -35,8 +35,6 @@ inline constexpr std::array kMeaningless = {
     Meaningless{"api-server-count", Takes::kValue, "one process serves and computes"},
     Meaningless{"async-scheduling", Takes::kNothing, "the engine has one way to schedule"},
     Meaningless{"no-async-scheduling", Takes::kNothing, "the engine has one way to schedule"},
-    Meaningless{"prefix-caching-hash-algo", Takes::kValue,
-                "hashes of blocks do not leave the process"},
     Meaningless{"max-seq-len-to-capture", Takes::kValue, "there are no graphs to capture"},
     Meaningless{"distributed-executor-backend", Takes::kValue, "nothing is distributed"},
 
@@ -82,7 +80,6 @@ inline constexpr std::array kRefused = {
     Refused{"kv-cache-dtype", "the KV cache follows --dtype"},
     Refused{"load-format", "models are read from safetensors"},
     Refused{"speculative-config", "tokens are not guessed ahead"},
-    Refused{"kv-events-config", "KV events are not published yet"},
     Refused{"max-logprobs", "at most 20 alternatives are given"},
     Refused{"tokenizer", "the tokenizer is the model's own"},
     Refused{"tokenizer-mode", "the tokenizer is the model's own"},

@@ -122,7 +122,13 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
       released_(counter("baton_kv_leases_released_total", "Leases given back.")),
       expired_(counter("baton_kv_leases_expired_total", "Leases that expired.")),
       evictions_(counter("baton_kv_evictions_total", "Cached blocks reused for something else.")),
-      steps_(counter("baton_engine_steps_total", "Forward passes.")) {
+      event_batches_(counter("baton_kv_event_batches_total", "Batches of KV events published.")),
+      events_lost_(
+          counter("baton_kv_event_batches_lost_total",
+                  "Batches of KV events that a follower did not get: a bound was reached.")),
+      event_replays_(counter("baton_kv_event_replays_total", "Requests to repeat KV events.")),
+      steps_(counter("baton_engine_steps_total", "Forward passes.")),
+      event_followers_(gauge("baton_kv_event_followers", "Subscribers of KV events.")) {
   registry_
       .gauge("vllm:cache_config_info", "The KV cache's configuration.",
              {{"block_size", fmt::format("{}", config.block_size)},
@@ -187,6 +193,10 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(released_, s.leases_released);
   follow(expired_, s.leases_expired);
   follow(evictions_, s.evictions);
+  follow(event_batches_, s.kv_events.published);
+  follow(events_lost_, s.kv_events.lost);
+  follow(event_replays_, s.kv_events.replays);
+  follow(event_followers_, s.kv_events.followers);
   follow(steps_, s.steps);
   return registry_.expose();
 }
