@@ -54,6 +54,21 @@ std::vector<std::pair<std::string, double>> scores_of(
   return out;
 }
 
+// The flat text of a prompt of token ids is 4 bytes each; empty for any other.
+std::vector<std::uint32_t> ids_of(std::string_view text, std::size_t tokens) {
+  std::vector<std::uint32_t> out;
+  if (tokens == 0 || text.size() != tokens * 4) return out;
+  out.reserve(tokens);
+  for (std::size_t at = 0; at < text.size(); at += 4) {
+    std::uint32_t id = 0;
+    for (unsigned i = 0; i < 4; ++i) {
+      id |= std::uint32_t{static_cast<unsigned char>(text[at + i])} << 8 * i;
+    }
+    out.push_back(id);
+  }
+  return out;
+}
+
 }  // namespace
 
 Refusal refusal_of(schedule::Outcome outcome) {
@@ -77,9 +92,10 @@ std::variant<Placed, Refusal> Desk::read(const Asked& asked, std::string& body) 
   if (auto refused = name_target(asked, said.rewritable, placed)) return *std::move(refused);
   if (placed.api && placed.prompt_bytes > 0) {
     // A salt is part of what a chain begins with.
-    const bool salted = !said.salt.empty();
-    placed.chain = deps_.pool.chain(salted ? placed.target + '\0' + said.salt : placed.target);
+    const bool salted = !placed.salt.empty();
+    placed.chain = deps_.pool.chain(salted ? placed.target + '\0' + placed.salt : placed.target);
     if (placed.chain) placed.chain->append(said.text);
+    if (deps_.pool.precise() != nullptr) placed.ids = ids_of(said.text, placed.prompt_tokens);
   }
   if (said.transfer_params) {
     pick::remove_transfer_params(body);
@@ -127,7 +143,7 @@ std::optional<Refusal> Desk::read_json(openai::Api api, std::string& json, Place
   placed.prompt_bytes = prompt->text.size();
   placed.prompt_tokens = prompt->tokens;
   said.text = prompt->text;
-  said.salt = std::move(prompt->cache_salt);
+  placed.salt = std::move(prompt->cache_salt);
   said.transfer_params = prompt->has_transfer_params;
   return std::nullopt;
 }
@@ -159,6 +175,18 @@ std::optional<Refusal> Desk::name_target(const Asked& asked, bool rewritable, Pl
     placed.target = asked.model_rewrite;
   }
   return std::nullopt;
+}
+
+bool Desk::keys(const Placed& placed) const {
+  return deps_.pool.precise() != nullptr && placed.api && placed.prompt_bytes > 0;
+}
+
+std::optional<pick::KeyedPrompt> Desk::key(const Placed& placed, std::string_view body) const {
+  return deps_.pool.precise()->read({.api = *placed.api,
+                                     .body = body,
+                                     .model = placed.target,
+                                     .salt = placed.salt,
+                                     .ids = placed.ids});
 }
 
 bool Desk::queues() const { return deps_.gate.queues(); }
@@ -202,6 +230,7 @@ std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
   std::optional<schedule::Record> record;
   if (deps_.recorder.wanted()) record.emplace();
   auto picked = deps_.pool.pick({.chain = placed.chain ? &*placed.chain : nullptr,
+                                 .keyed = placed.keyed ? &*placed.keyed : nullptr,
                                  .prompt_bytes = placed.prompt_bytes,
                                  .prompt_tokens = placed.prompt_tokens,
                                  .model = placed.target,
@@ -274,6 +303,12 @@ void Desk::served(const Placed& placed, std::uint64_t prompt_tokens,
                   std::uint64_t completion_tokens) {
   if (!deps_.gate.queues()) return;
   deps_.gate.served(placed.priority, placed.series->fairness, prompt_tokens, completion_tokens);
+}
+
+void Desk::reported(const Placed& placed, std::optional<std::uint64_t> cached_tokens) {
+  auto* precise = deps_.pool.precise();
+  if (precise == nullptr || !placed.picked.predicted) return;
+  precise->reported(*placed.picked.predicted, cached_tokens);
 }
 
 }  // namespace baton::epp

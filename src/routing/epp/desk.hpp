@@ -53,6 +53,9 @@ struct Placed {
   // Once read.
   std::optional<openai::Api> api;  // nullopt: the body was not read
   std::optional<index::PrefixChain> chain;
+  std::optional<pick::KeyedPrompt> keyed;  // the prompt by its tokens, once they are made
+  std::string salt;                        // cache_salt
+  std::vector<std::uint32_t> ids;          // of a prompt that came as token ids, for its keys
   std::size_t prompt_bytes = 0, prompt_tokens = 0;
   std::string model, target;  // "" when the body was not read
   std::int32_t priority = 0;
@@ -90,6 +93,10 @@ class Desk {
 
   // `body` may be changed: kv_transfer_params removed, the model replaced.
   std::variant<Placed, Refusal> read(const Asked& asked, std::string& body);
+  // Whether the prompt's tokens are to be made before pick(): key(), off the loop.
+  bool keys(const Placed& placed) const;
+  // Any thread; `body` is the one that was read. nullopt: they cannot be made.
+  std::optional<pick::KeyedPrompt> key(const Placed& placed, std::string_view body) const;
   // Whether requests wait for admission before pick(): the gate's enter().
   bool queues() const;
   // The rest of the way, for a request that may go.
@@ -103,6 +110,8 @@ class Desk {
   void answered(Placed& placed, bool prefilled);
   void learned(const Placed& placed, std::span<const std::uint64_t> blocks);
   void served(const Placed& placed, std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
+  // How much of the prompt was cached, as far as the engine tells.
+  void reported(const Placed& placed, std::optional<std::uint64_t> cached_tokens);
 
   const Config& config() const { return config_; }
   Metrics& metrics() { return deps_.metrics; }
@@ -114,7 +123,6 @@ class Desk {
   // What a body says, beside what goes into Placed at once.
   struct Said {
     std::string_view text;  // of the prompt, valid until the next read
-    std::string salt;
     bool transfer_params = false;
     bool rewritable = false;  // one JSON object, whose model can be replaced
   };

@@ -79,7 +79,7 @@ bool inspects(BodyMode mode) {
 ExtProc::ExtProc(Desk& desk) : desk_(desk), received_(desk.now()) { desk_.metrics().streams(1); }
 
 ExtProc::~ExtProc() {
-  const bool waits = phase_ == Phase::kWaiting;
+  const bool waits = phase_ == Phase::kWaiting || phase_ == Phase::kKeying;
   if (placed_ && phase_ != Phase::kDone && !placed_->skip_response) {
     desk_.metrics().client_gone();
     if (!waits) finish(Whole::kNo);
@@ -97,7 +97,7 @@ Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& repli
   if (message_.request_mode) request_mode_ = *message_.request_mode;
   if (message_.response_mode) response_mode_ = *message_.response_mode;
   if (message_.observed || phase_ == Phase::kDone) return Next::kGoOn;
-  BATON_ASSERT(phase_ != Phase::kWaiting);
+  BATON_ASSERT(phase_ != Phase::kWaiting && phase_ != Phase::kKeying);
   if (!message_.metadata.empty() && message_.side == Side::kRequest) {
     subset_ = metadata_list(message_.metadata, "envoy.lb.subset_hint",
                             "x-gateway-destination-endpoint-subset");
@@ -128,6 +128,7 @@ Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& repli
 }
 
 ExtProc::Next ExtProc::next() const {
+  if (phase_ == Phase::kKeying) return Next::kKey;
   if (phase_ == Phase::kWaiting) return Next::kWait;
   const bool skips = placed_ && placed_->skip_response && phase_ == Phase::kPlaced;
   return skips ? Next::kEnd : Next::kGoOn;
@@ -245,6 +246,21 @@ void ExtProc::read(Body body, Replies& replies) {
   if (const auto* refused = std::get_if<Refusal>(&request)) return refuse(*refused, replies);
   placed_ = std::get<Placed>(std::move(request));
   span_.set("gen_ai.request.model", placed_->model);
+  if (!desk_.keys(*placed_)) return enter(replies);
+  phase_ = Phase::kKeying;
+}
+
+std::optional<pick::KeyedPrompt> ExtProc::key() const { return desk_.key(*placed_, body_); }
+
+ExtProc::Next ExtProc::keyed(std::optional<pick::KeyedPrompt> prompt, Replies& replies) {
+  BATON_ASSERT(phase_ == Phase::kKeying);
+  phase_ = Phase::kRequestBody;
+  placed_->keyed = std::move(prompt);
+  enter(replies);
+  return next();
+}
+
+void ExtProc::enter(Replies& replies) {
   if (!desk_.queues()) return pick(replies);
   phase_ = Phase::kWaiting;
 }

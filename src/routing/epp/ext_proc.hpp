@@ -2,10 +2,11 @@
 // One ext_proc stream, which is one HTTP request (picker reference 2). Pure: ProcessingRequests in,
 // ProcessingResponses out.
 //
-//   headers ──> request body ──(waiting)──> placed ──> response headers ──> response body ──> done
-//      │ no body: any endpoint ───────────────^             │ no body ─────────────────────────^
+//   headers ──> request body ──(keying, waiting)──> placed ──> response headers ──> body ──> done
+//      │ no body: any endpoint ─────────────────────^             │ no body ────────────────^
 //      └ refused at any of these: an ImmediateResponse, and nothing more is answered
 //
+// Keying: the prompt's tokens are being made, off the loop, on our owner's account (Next::kKey).
 // Waiting: for the gate of flow control, which the owner asks on our behalf (Next::kWait).
 //
 // How bodies are answered depends on the mode that the proxy tells (protocol_config):
@@ -48,19 +49,31 @@ class ExtProc {
   enum class Next : std::uint8_t {
     kGoOn,
     kEnd,   // close the stream, the proxy goes on without us
+    kKey,   // no further message until key() has run, on any thread: then keyed()
     kWait,  // no further message until admission() is settled: then admitted()
   };
   // Appends what is to be sent; views in it are valid until the next call, or as long as `bytes`.
   // kInvalid: broken protobuf.
   Result<Next> on_message(std::string_view bytes, std::vector<Reply>& replies);
 
+  // After kKey. nullopt: the prompt is compared by its bytes.
+  std::optional<pick::KeyedPrompt> key() const;
+  Next keyed(std::optional<pick::KeyedPrompt> prompt, std::vector<Reply>& replies);
   // What waits, after kWait.
   schedule::FlowControl::Item admission() const;
   RequestLabels labels() const;
   Next admitted(schedule::Outcome outcome, std::vector<Reply>& replies);
 
  private:
-  enum class Phase : std::uint8_t { kHeaders, kRequestBody, kWaiting, kPlaced, kAnswer, kDone };
+  enum class Phase : std::uint8_t {
+    kHeaders,
+    kRequestBody,
+    kKeying,
+    kWaiting,
+    kPlaced,
+    kAnswer,
+    kDone
+  };
   using Replies = std::vector<Reply>;
 
   void on_request_headers(const Message& message, Replies& replies);
@@ -72,6 +85,7 @@ class ExtProc {
 
   enum class Body : bool { kUnknown, kKnown };
   void read(Body body, Replies& replies);
+  void enter(Replies& replies);
   void pick(Replies& replies);
   void placed(Replies& replies);
   Asked asked() const;

@@ -136,6 +136,7 @@ void ExtProc::finish(Whole whole) {
   count(series.input_tokens, usage.prompt);
   count(series.output_tokens, usage.completion);
   if (usage.cached) observe_in(series.cached_tokens, static_cast<double>(*usage.cached));
+  if (usage.prompt && !model_error_) desk_.reported(*placed_, usage.cached);
   observe_in(series.response_bytes, static_cast<double>(response_bytes_));
   desk_.served(*placed_, usage.prompt.value_or(0), usage.completion.value_or(0));
   if (whole == Whole::kNo || model_error_) return;

@@ -23,6 +23,12 @@ watch::Pool::Change SharedPool::update(const std::vector<schedule::Endpoint>& en
   return change;
 }
 
+void SharedPool::follow(pick::PrecisePrefix& precise) {
+  const std::lock_guard lock(mutex_);
+  precise_ = &precise;
+  pool_.follow(precise);
+}
+
 void SharedPool::clear() {
   update({});
   synced_ = false;

@@ -34,6 +34,11 @@ class SharedPool {
     return pool_.chain(model);
   }
 
+  // What follows the engines, when the configuration asks for it; before the first request.
+  void follow(pick::PrecisePrefix& precise);
+  // Null: nobody does.
+  pick::PrecisePrefix* precise() const { return precise_; }
+
   // Addresses ("ip:port") of which a proxy wants one; only the part before the last ':' counts.
   using Subset = std::vector<std::string>;
   // kNotFound: no endpoint at all, or none of the subset (null: no restriction). kUnavailable: the
@@ -55,6 +60,7 @@ class SharedPool {
  private:
   mutable std::mutex mutex_;  // guards pool_, but for what its constructor settled
   pick::ServicePool pool_;
+  pick::PrecisePrefix* precise_ = nullptr;
   std::atomic<bool> synced_ = false;
   std::vector<schedule::Index> among_;  // scratch
 };

@@ -21,6 +21,7 @@ schedule::Record record(std::string id) {
   out.endpoints = std::make_shared<const std::vector<schedule::Endpoint>>(1, endpoint);
   out.loads.resize(1);
   out.matched.resize(1);
+  out.held.resize(1);
   out.reserved.resize(1);
   out.tokens.resize(1);
   return out;

@@ -6,6 +6,7 @@
 #include <list>
 
 #include "base/async/blocking.hpp"
+#include "base/async/cpu_pool.hpp"
 #include "base/async/task_group.hpp"
 #include "base/core/assert.hpp"
 #include "base/core/log.hpp"
@@ -40,7 +41,23 @@ Task<Status> write_all(grpc::ServerStream& stream, std::vector<Reply>& replies) 
   co_return Status();
 }
 
-Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Desk& desk, Gate& gate) {
+// What serves one stream.
+struct Parts {
+  Desk& desk;
+  Gate& gate;
+  async::CpuPool* cpu;  // where prompts are tokenized; null: nowhere
+};
+
+// By its bytes when the pool has too much to do.
+Task<std::optional<pick::KeyedPrompt>> key(ExtProc& machine, async::CpuPool& cpu) {
+  auto made = co_await cpu.run([&machine] { return machine.key(); });
+  if (made) co_return *std::move(made);
+  log::debug("a prompt is compared by its bytes", {{"why", made.error().message()}});
+  co_return std::nullopt;
+}
+
+Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
+  auto& [desk, gate, cpu] = parts;
   ExtProc machine(desk);
   std::vector<Reply> replies;
   for (;;) {
@@ -49,6 +66,10 @@ Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Desk& desk, Gate& gate
     if (!*message) co_return grpc::RpcStatus();
     auto next = machine.on_message(**message, replies);
     if (!next) co_return grpc::to_status(next.error());
+    if (*next == ExtProc::Next::kKey) {
+      auto prompt = co_await key(machine, *cpu);
+      next = machine.keyed(std::move(prompt), replies);
+    }
     if (*next == ExtProc::Next::kWait) {
       const auto entered = co_await gate.enter(machine.admission(), machine.labels());
       next = machine.admitted(entered.outcome, replies);
@@ -117,7 +138,7 @@ struct Server::Impl {
       ++desk;
     }
     BATON_ASSERT(desk != desks.end());
-    co_return co_await process(stream, *desk, gate);
+    co_return co_await process(stream, {*desk, gate, cpu.get()});
   }
 
   void scrape(const schedule::Endpoint& endpoint) {
@@ -142,6 +163,9 @@ struct Server::Impl {
 
   Deps deps;
   const Config config;
+  // Null: the configuration does not ask for them.
+  std::unique_ptr<async::CpuPool> cpu;
+  std::unique_ptr<pick::PrecisePrefix> precise;
   SharedPool pool;
   Metrics metrics;
   Rules rules;
@@ -169,6 +193,13 @@ Result<Server::Bound> Server::start() {
   if (const auto& broken = self.pool.broken()) return *broken;
   if (!self.config.record_file.empty()) {
     BATON_TRY(self.recorder.write_to(self.config.record_file));
+  }
+  if (const auto& wanted = self.pool.setup().precise) {
+    BATON_TRY_ASSIGN(self.precise,
+                     pick::PrecisePrefix::open(*wanted, {self.deps.clock, self.deps.registry}));
+    self.pool.follow(*self.precise);
+    self.cpu =
+        std::make_unique<async::CpuPool>(async::CpuPool::Config{.threads = self.deps.loops.size()});
   }
   self.started = true;
   Bound bound;

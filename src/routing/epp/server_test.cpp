@@ -126,6 +126,41 @@ class EppServerTest : public ::testing::Test {
   std::vector<std::unique_ptr<grpc::Client>> clients_;
 };
 
+constexpr std::string_view kPrecise = R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: token-producer, parameters: {modelName: MODEL}}
+- {type: precise-prefix-cache-producer}
+- {type: prefix-cache-scorer, parameters: {prefixMatchInfoProducerName: precise-prefix-cache-producer}}
+schedulingProfiles: [{name: default, plugins: [{pluginRef: prefix-cache-scorer}]}]
+)";
+
+TEST_F(EppServerTest, PromptsBecomeTokensWhereEnginesTellWhatTheyHold) {
+  std::string picker(kPrecise);
+  picker.replace(picker.find("MODEL"), 5, std::string(BATON_SOURCE_DIR) + "/models/storyteller");
+  service_.picker = picker;
+  start();
+  server_->update(one_endpoint());
+  const auto ask = [&](std::string_view json) {
+    const auto answers = async::blocking_run(
+        loop_, talk(client(bound_.ext_proc, true),
+                    {testing::headers(Side::kRequest, {{":path", "/v1/completions"}}),
+                     testing::body(Side::kRequest, json, true)},
+                    2));
+    ASSERT_TRUE(answers) << answers.error().message();
+    ASSERT_EQ(answers->size(), 2U);
+    EXPECT_EQ((*answers)[0].header("x-gateway-destination-endpoint"), "127.0.0.1:9");
+    EXPECT_EQ((*answers)[1].streamed, json);
+  };
+  ask(R"({"model":"m","prompt":"once upon a time"})");
+  ask(R"({"model":"m","prompt":[1,2,3]})");
+  EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_prompt_tokenize_seconds_count 2\n"));
+  EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_untokenized_prompts_total 0\n"));
+  ask(R"({"model":"m","prompt":["two","prompts"]})");  // by its bytes
+  EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_untokenized_prompts_total 1\n"));
+}
+
 TEST_F(EppServerTest, PlacesRequestsOnEachOfItsLoops) {
   start();
   server_->update(one_endpoint());

@@ -27,6 +27,8 @@ Status check_offered(const schedule::Setup& setup, ServicePool::Owner owner) {
       refuse(!setup.extractor.engine_configs.is_null() || setup.extractor.default_engine != "vllm",
              "/plugins: core-metrics-extractor reads the names of vllm only"));
   if (owner == ServicePool::Owner::kPicker) return {};
+  BATON_TRY(
+      refuse(setup.precise.has_value(), "/plugins: only baton epp follows engines' KV events"));
   BATON_TRY(refuse(setup.flow.has_value(),
                    "/featureGates: only baton epp has flow control; remove the gate"));
   BATON_TRY(refuse(setup.detector != schedule::Detector{},
@@ -98,6 +100,13 @@ ServicePool::ServicePool(const watch::Service& service, Owner owner)
   }
 }
 
+void ServicePool::follow(PrecisePrefix& precise) {
+  precise_ = &precise;
+  held_.resize(schedule::kMaxEndpoints);
+  weighted_.resize(schedule::kMaxEndpoints);
+  precise_->update(endpoints());
+}
+
 watch::Pool::Change ServicePool::update(const watch::Service& service) {
   auto change = pool_.update(service.endpoints);
   for (const auto& gone : change.removed) {
@@ -105,6 +114,7 @@ watch::Pool::Change ServicePool::update(const watch::Service& service) {
     const auto lives = [&](const schedule::Endpoint& e) { return e.name == gone.name; };
     if (std::ranges::none_of(endpoints(), lives)) tallies_.erase(gone.name);
   }
+  if (precise_ != nullptr) precise_->update(endpoints());
   if (change.over_limit > 0) {
     log::warn("more ready endpoints than a pool can have, the rest gets no requests",
               {{"service", service.ns + "/" + service.name},
@@ -164,6 +174,8 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     request.prompt_blocks = static_cast<std::uint32_t>(ask.chain->blocks().size());
     request.matched = matched_;
   }
+  const auto* keyed = precise_ != nullptr ? ask.keyed : nullptr;
+  if (keyed != nullptr) match_precisely(*keyed, request);
   for (schedule::Index i = 0; ask.refused && i < snapshot.size(); ++i) {
     if (same((*snapshot.endpoints)[i], *ask.refused)) request.excluded = i;
   }
@@ -193,8 +205,41 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     picked.prefill_tally = tally(*picked.route.prefill);
   }
   picked.endpoints = snapshot.endpoints;
-  picked.matched = context.matched(decision.primary);
+  picked.matched = context.held(decision.primary);
+  if (keyed != nullptr) routed_precisely(*keyed, picked);
   return picked;
+}
+
+// Blocks of tokens: as an engine tells, or what its bytes come to in those.
+void ServicePool::match_precisely(const KeyedPrompt& prompt, schedule::Request& request) {
+  const auto block = precise_->block_tokens();
+  precise_->match(prompt, held_, weighted_);
+  const double share = request.prompt_bytes == 0 ? 0
+                                                 : static_cast<double>(request.block_bytes) /
+                                                       static_cast<double>(request.prompt_bytes);
+  for (const auto& endpoint : endpoints()) {
+    const auto slot = endpoint.slot;
+    if (precise_->in_sync(slot)) continue;
+    const double bytes = request.matched.empty() ? 0 : request.matched[slot] * share;
+    const auto tokens = std::min(1.0, bytes) * static_cast<double>(prompt.tokens);
+    held_[slot] = weighted_[slot] = static_cast<std::uint32_t>(tokens / static_cast<double>(block));
+  }
+  request.block_tokens = block;
+  request.prompt_blocks = static_cast<std::uint32_t>(prompt.keys.size());
+  request.prompt_tokens = prompt.tokens;
+  request.matched = weighted_;
+  request.held = held_;
+}
+
+void ServicePool::routed_precisely(const KeyedPrompt& prompt, Picked& picked) {
+  const auto slot = picked.route.decode.slot;
+  if (precise_->in_sync(slot) && !picked.route.prefill && prompt.tokens > 0) {
+    // An engine computes the last token in any case.
+    const auto block = precise_->block_tokens();
+    picked.predicted = std::min<std::size_t>(held_[slot], (prompt.tokens - 1) / block) * block;
+  }
+  precise_->routed(slot, prompt);
+  if (picked.route.prefill) precise_->routed(picked.route.prefill->slot, prompt);
 }
 
 bool ServicePool::serves(Mono now, Random& random) const {

@@ -15,6 +15,7 @@
 #include "base/core/result.hpp"
 #include "routing/index/prefix_chain.hpp"
 #include "routing/index/prefix_index.hpp"
+#include "routing/pick/precise_prefix.hpp"
 #include "routing/schedule/decision.hpp"
 #include "routing/schedule/record.hpp"
 #include "routing/schedule/scheduler.hpp"
@@ -45,9 +46,12 @@ class ServicePool {
   // What the owner does beside routing: a configuration that asks for what nobody does is refused.
   enum class Owner : std::uint8_t {
     kRouter,  // routes alone
-    kPicker,  // also admits and queues requests, and lists several endpoints for one
+    kPicker,  // also admits and queues requests, lists several endpoints for one, follows engines
   };
   explicit ServicePool(const watch::Service& service, Owner owner = Owner::kRouter);
+
+  // What follows the engines as setup().precise says; it must outlive this. Before the first pick.
+  void follow(PrecisePrefix& precise);
 
   // Takes the new endpoints; picker and models must be those of the constructor.
   watch::Pool::Change update(const watch::Service& service);
@@ -67,10 +71,13 @@ class ServicePool {
     schedule::Reservation decode, prefill;
     std::shared_ptr<PodTally> decode_tally, prefill_tally;  // the latter null without prefill
     std::uint32_t matched = 0;                              // blocks that the decode pod holds
+    // Tokens of the prompt that the decode pod's own events promise; nullopt: only estimated.
+    std::optional<std::uint64_t> predicted = {};
     std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;  // the decision's indexes
   };
   struct Ask {
     const index::PrefixChain* chain = nullptr;
+    const KeyedPrompt* keyed = nullptr;  // the same prompt by its tokens
     std::size_t prompt_bytes = 0;
     std::size_t prompt_tokens = 0;                        // 0: not known
     std::optional<schedule::Endpoint> refused = {};       // leave this one out
@@ -102,6 +109,8 @@ class ServicePool {
 
  private:
   void match(std::span<const std::uint64_t> chain);
+  void match_precisely(const KeyedPrompt& prompt, schedule::Request& request);
+  void routed_precisely(const KeyedPrompt& prompt, Picked& picked);
 
   watch::Service service_;
   std::optional<schedule::Scheduler> scheduler_;
@@ -109,8 +118,9 @@ class ServicePool {
   std::optional<index::PrefixIndex> index_;
   watch::Pool pool_;
   std::map<std::string, std::shared_ptr<PodTally>, std::less<>> tallies_;  // by pod name
+  PrecisePrefix* precise_ = nullptr;                                       // null: not followed
   // Scratch.
-  std::vector<std::uint32_t> matched_;  // by slot
+  std::vector<std::uint32_t> matched_, held_, weighted_;  // by slot
   std::vector<std::uint64_t> hashes_;
   std::vector<std::uint32_t> ends_;
   index::Matches matches_;

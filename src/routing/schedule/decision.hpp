@@ -24,9 +24,11 @@ struct Header {
 struct Request {
   std::size_t prompt_bytes = 0;  // flat text, see formats/openai/prompt_text.hpp
   std::size_t block_bytes = 64;
+  std::size_t block_tokens = 0;     // in place of bytes where engines tell what they hold; else 0
   std::uint32_t prompt_blocks = 0;  // whole blocks of it that were hashed
-  std::span<const std::uint32_t> matched =
-      {};                                     // by slot: leading blocks it holds; empty: none known
+  // By slot: leading blocks it holds, less when on a slow tier; empty: none known.
+  std::span<const std::uint32_t> matched = {};
+  std::span<const std::uint32_t> held = {};   // the same whatever the tier; empty: as matched
   std::optional<Index> excluded = {};         // an endpoint that just refused a connection
   const std::vector<Index>* among = nullptr;  // only these, ascending; null: all
   std::size_t prompt_tokens = 0;              // 0: not known, a quarter of the bytes

@@ -201,19 +201,22 @@ Status Scheduler::make_producers(const PickerConfig& config) {
 // All that count blocks must count the same ones: the prompt is hashed once.
 Status Scheduler::join_prefix(const PickerConfig& config) {
   bool named = handler_->prefix_from.empty();
+  bool any_blocks = false;
   for (std::size_t i = 0; i < plugins_.size(); ++i) {
     const auto* spec = i < config.plugins.size() ? &config.plugins[i] : nullptr;
-    const bool scores = spec != nullptr && spec->type == "prefix-cache-scorer";
+    const bool scores = spec != nullptr && (spec->type == "prefix-cache-scorer" ||
+                                            spec->type == "precise-prefix-cache-scorer");
     named = named || (scores && spec->name == handler_->prefix_from);
     const auto& own = plugins_[i].prefix;
-    if (!own) continue;
-    if (prefix_ && *prefix_ != *own) {
+    if (!own || (prefix_ && plugins_[i].any_blocks)) continue;
+    if (prefix_ && !any_blocks && *prefix_ != *own) {
       return Error(Code::kUnsupported,
                    fmt::format("{}: prefix caches with different block sizes or capacities are not "
                                "offered side by side",
                                spec == nullptr ? "/plugins" : spec->pointer));
     }
     prefix_ = own;
+    any_blocks = plugins_[i].any_blocks;
   }
   if (!named) {
     return invalid(fmt::format("pd-profile-handler: no prefix-cache-scorer is named '{}'",

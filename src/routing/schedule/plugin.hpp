@@ -26,8 +26,9 @@ struct Context {
   Mono now;
   Random& random;
 
-  // Leading blocks of the prompt that the endpoint holds.
+  // Leading blocks of the prompt that the endpoint holds: as they are worth, and as they are.
   std::uint32_t matched(Index endpoint) const;
+  std::uint32_t held(Index endpoint) const;
   // Bytes, and tokens, of the prompt behind them.
   std::size_t uncached_bytes(Index endpoint) const;
   std::size_t uncached_tokens(Index endpoint) const;
@@ -112,6 +113,29 @@ struct PrefixParameters {
   friend bool operator==(const PrefixParameters&, const PrefixParameters&) = default;
 };
 
+// What engines tell of their KV caches, and how prompts are compared with it.
+struct PreciseParameters {
+  struct Tier {
+    std::string name;
+    double weight = 1;  // of a block held there
+    friend bool operator==(const Tier&, const Tier&) = default;
+  };
+  std::size_t block_tokens = 16;
+  bool xxh64 = false;  // else cbor-fnv
+  std::string hash_seed;
+  std::vector<Tier> tiers = {{"gpu", 1}, {"cpu", 0.8}};
+  std::string topic = "kv@";
+  std::uint16_t port = 5557, replay_port = 0;  // of the engine's events; 0: no history
+  Nanos speculative = Nanos(0);                // how long a routed prompt counts as held; 0: not
+  std::string tokenizer;  // folder of the model's tokenizer.json; "": that of the token-producer
+  friend bool operator==(const PreciseParameters&, const PreciseParameters&) = default;
+};
+
+// The folder of a tokenizer, for prompts by tokens; "" without.
+struct LocalTokenizer {
+  std::string folder;
+};
+
 // Tells the routed request its stages; the headers are of routing_headers().
 struct StageHeaders {
   std::string prefill_profile, encode_profile;
@@ -194,9 +218,10 @@ struct InFlight {
 };
 
 // What a plugin is apart from scheduling: settings for whoever serves.
-using Service = std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor,
-                             EndpointNotifications, FileDiscovery, Detector, Ordering, Fairness,
-                             UsageLimit, ProbabilisticAdmitter, InFlight>;
+using Service =
+    std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor, EndpointNotifications,
+                 FileDiscovery, Detector, Ordering, Fairness, UsageLimit, ProbabilisticAdmitter,
+                 InFlight, PreciseParameters, LocalTokenizer>;
 
 // A plugin is one or several of these.
 struct Plugin {
@@ -211,6 +236,7 @@ struct Plugin {
   std::vector<Need> needs = {};
   std::optional<Data> produces = {};
   std::optional<PrefixParameters> prefix = {};  // of the plugin that defines the blocks
+  bool any_blocks = false;                      // those of another plugin suit it, too
   std::string prefix_from = {};   // of a handler: the scorer whose blocks it counts, "" for any
   std::size_t counted_block = 0;  // of a handler: the block bytes it was told, 0 for the scorer's
   bool prefills = false;          // of a handler: it may pick a prefill endpoint

@@ -30,14 +30,19 @@ Value endpoint_json(const Record& record, std::size_t i) {
     out["ageMillis"] = std::chrono::duration_cast<Millis>(record.now - load.updated).count();
   }
   out["matchedBlocks"] = record.matched[i];
+  out["heldBlocks"] = record.held[i];
   out["reserved"] = record.reserved[i];
   out["tokensInFlight"] = record.tokens[i];
   return out;
 }
 
+struct Matches {  // by slot
+  std::vector<std::uint32_t> matched, held;
+};
+
 // One endpoint of a record, appended to a snapshot.
 Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoint>& endpoints,
-                     Snapshot& snapshot, std::vector<std::uint32_t>& matched, Mono now) {
+                     Snapshot& snapshot, Matches& matches, Mono now) {
   Fields fields(value, std::move(pointer));
   Endpoint endpoint;
   endpoint.slot = static_cast<Slot>(endpoints.size());
@@ -56,7 +61,10 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
   load.kv_usage = static_cast<float>(fields.number("kvUsage", 0, 0, 1));
   if (fields.has("ageMillis"))
     load.updated = now - Millis(fields.integer("ageMillis", 0, 0, kMostMillis));
-  matched.push_back(static_cast<std::uint32_t>(fields.integer("matchedBlocks", 0, 0, INT32_MAX)));
+  const auto matched = fields.integer("matchedBlocks", 0, 0, INT32_MAX);
+  matches.matched.push_back(static_cast<std::uint32_t>(matched));
+  matches.held.push_back(
+      static_cast<std::uint32_t>(fields.integer("heldBlocks", matched, 0, INT32_MAX)));
   const auto reserved = fields.integer("reserved", 0, INT32_MIN, INT32_MAX);
   const auto tokens = fields.integer("tokensInFlight", 0, -kMost, kMost);
   BATON_TRY(fields.finish());
@@ -76,6 +84,8 @@ Request read_request(Fields& fields) {
   request.prompt_tokens = number("promptTokens");
   request.block_bytes =
       static_cast<std::size_t>(fields.integer("blockBytes", 64, 1, kMaxHashBlockBytes));
+  request.block_tokens =
+      static_cast<std::size_t>(fields.integer("blockTokens", 0, 0, kMaxHashBlockBytes));
   request.prompt_blocks =
       static_cast<std::uint32_t>(fields.integer("promptBlocks", 0, 0, INT32_MAX));
   request.priority = static_cast<std::int32_t>(fields.integer("priority", 0, INT32_MIN, INT32_MAX));
@@ -108,13 +118,16 @@ Record make_record(std::string_view id, const Request& request, const Snapshot& 
   out.request.model = {};
   out.request.headers = {};
   out.request.matched = {};
+  out.request.held = {};
   out.request.among = nullptr;
   out.now = now;
   out.endpoints = snapshot.endpoints;
   out.loads = snapshot.loads;
-  for (std::size_t i = 0; i < snapshot.size(); ++i) {
-    const auto slot = snapshot.columns->slots[i];
-    out.matched.push_back(slot < request.matched.size() ? request.matched[slot] : 0);
+  SeededRandom unused(0);
+  const Context context{request, snapshot, now, unused};
+  for (Index i = 0; i < snapshot.size(); ++i) {
+    out.matched.push_back(context.matched(i));
+    out.held.push_back(context.held(i));
     out.reserved.push_back(snapshot.reserved(i));
     out.tokens.push_back(snapshot.tokens(i));
   }
@@ -134,6 +147,7 @@ Value to_json(const Record& record) {
   request["promptTokens"] = record.request.prompt_tokens;
   request["promptHash"] = fmt::format("{:016x}", record.prompt_hash);
   request["blockBytes"] = record.request.block_bytes;
+  request["blockTokens"] = record.request.block_tokens;
   request["promptBlocks"] = record.request.prompt_blocks;
   request["matchesKnown"] = std::ranges::any_of(record.matched, [](auto n) { return n > 0; });
   request["priority"] = record.request.priority;
@@ -178,14 +192,14 @@ Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random&
   request.model = model;
   root.take_error(fields);
   std::vector<Endpoint> endpoints;
-  std::vector<std::uint32_t> matched;
+  Matches matches;
   Snapshot snapshot;
   snapshot.reservations = std::make_shared<Reservations>();
   const auto& items = root.array("endpoints");
   if (items.size() > kMaxEndpoints) root.fail("endpoints", "more endpoints than a pool can have");
   for (std::size_t i = 0; i < std::min(items.size(), kMaxEndpoints); ++i) {
     BATON_TRY(read_endpoint(items[i], text::json::pointer("/endpoints", i), endpoints, snapshot,
-                            matched, now));
+                            matches, now));
   }
   BATON_TRY(root.finish());
   if (decided != nullptr) {
@@ -193,7 +207,8 @@ Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random&
     out.prefill_before = decided->string_at({"prefill"});
   }
   snapshot.set_endpoints(std::make_shared<const std::vector<Endpoint>>(std::move(endpoints)));
-  request.matched = matched;
+  request.matched = matches.matched;
+  request.held = matches.held;
   Decision decision;
   decision.explain = true;
   if (const auto done = scheduler.schedule(request, snapshot, now, random, decision); !done) {

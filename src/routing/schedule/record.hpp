@@ -29,8 +29,8 @@ struct Record {
   Request request;  // without its views
   Mono now;
   std::shared_ptr<const std::vector<Endpoint>> endpoints;
-  std::vector<Load> loads;  // by endpoint, as the next three
-  std::vector<std::uint32_t> matched;
+  std::vector<Load> loads;  // by endpoint, as the next four
+  std::vector<std::uint32_t> matched, held;
   std::vector<std::int32_t> reserved;
   std::vector<std::int64_t> tokens;
   Decision decision;

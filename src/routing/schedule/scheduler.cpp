@@ -33,13 +33,28 @@ std::uint32_t Context::matched(Index endpoint) const {
   return slot < request.matched.size() ? request.matched[slot] : 0;
 }
 
+std::uint32_t Context::held(Index endpoint) const {
+  if (request.held.empty()) return matched(endpoint);
+  const auto slot = snapshot.columns->slots[endpoint];
+  return slot < request.held.size() ? request.held[slot] : 0;
+}
+
 std::size_t Context::uncached_bytes(Index endpoint) const {
-  return request.prompt_bytes -
-         std::min(request.prompt_bytes, matched(endpoint) * request.block_bytes);
+  const auto bytes = request.prompt_bytes;
+  const auto tokens = request.tokens();
+  if (request.block_tokens > 0 && tokens > 0) {
+    return static_cast<std::size_t>(static_cast<double>(bytes) *
+                                    static_cast<double>(uncached_tokens(endpoint)) /
+                                    static_cast<double>(tokens));
+  }
+  return bytes - std::min(bytes, held(endpoint) * request.block_bytes);
 }
 
 std::size_t Context::uncached_tokens(Index endpoint) const {
   const auto tokens = request.tokens();
+  if (request.block_tokens > 0) {
+    return tokens - std::min(tokens, held(endpoint) * request.block_tokens);
+  }
   if (request.prompt_bytes == 0) return tokens;
   const double share =
       static_cast<double>(uncached_bytes(endpoint)) / static_cast<double>(request.prompt_bytes);

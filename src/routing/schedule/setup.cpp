@@ -52,6 +52,33 @@ class Named {
   const std::vector<Plugin>& plugins_;
 };
 
+// The producer's, which a scorer of the older generation defers to.
+Status set_precise(const std::vector<Plugin>& plugins, Setup& setup) {
+  std::size_t producers = 0, scorers = 0;
+  std::string tokenizer;
+  for (const auto& plugin : plugins) {
+    if (const auto* local = std::get_if<LocalTokenizer>(&plugin.service)) tokenizer = local->folder;
+    const auto* precise = std::get_if<PreciseParameters>(&plugin.service);
+    if (precise == nullptr) continue;
+    const bool produces = plugin.produces.has_value();
+    ++(produces ? producers : scorers);
+    if (produces || !setup.precise) setup.precise = *precise;
+  }
+  if (producers > 1 || (producers == 0 && scorers > 1)) {
+    return invalid(
+        "/plugins: engines' KV events are followed once: more than one plugin asks for it");
+  }
+  if (!setup.precise) return {};
+  if (setup.precise->tokenizer.empty()) setup.precise->tokenizer = tokenizer;
+  if (setup.precise->tokenizer.empty()) {
+    setup.warnings.emplace_back(
+        "/plugins: there is no tokenizer for precise prefixes, so prompts are compared by their "
+        "bytes: "
+        "let modelName of token-producer be the model's folder");
+  }
+  return {};
+}
+
 void created(Setup& setup, std::string_view type, std::string_view why) {
   setup.effective.push_back({.pointer = "/plugins/-",
                              .value = type,
@@ -79,9 +106,10 @@ Status set_parsers(const PickerConfig& config, const Named& named, Setup& setup)
 
 Status set_source(const PickerConfig::Source& source, const Named& named, Setup& setup) {
   if (const auto notes = named.find<EndpointNotifications>(source.source, "data source"); notes) {
-    if (source.extractors.empty()) return {};
-    return invalid(fmt::format("{}: it tells of endpoints; no extractor that is offered reads that",
-                               source.extractors[0].pointer));
+    for (const auto& ref : source.extractors) {
+      BATON_TRY(named.find<PreciseParameters>(ref, "extractor of endpoints"));
+    }
+    return {};
   }
   BATON_TRY_ASSIGN(const MetricsSource* metrics,
                    named.find<MetricsSource>(source.source, "data source"));
@@ -199,6 +227,7 @@ Result<Setup> make_setup(const PickerConfig& config, const std::vector<Plugin>& 
     setup.detector = *detector;
   }
   BATON_TRY(set_flow(config, named, setup));
+  BATON_TRY(set_precise(plugins, setup));
   for (const auto& plugin : plugins) {
     if (const auto* admitter = std::get_if<ProbabilisticAdmitter>(&plugin.service)) {
       setup.admitters.push_back(*admitter);

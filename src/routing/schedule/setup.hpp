@@ -38,6 +38,7 @@ struct Setup {
   Detector detector;
   std::optional<FlowConfig> flow;  // the feature gate is on
   std::vector<ProbabilisticAdmitter> admitters;
+  std::optional<PreciseParameters> precise;  // engines' KV events are followed
   bool populate_non_leader = true;
   bool encodes = false;        // decisions may have an encode stage
   bool data_parallel = false;  // decisions may have a primary port

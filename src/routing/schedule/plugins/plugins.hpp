@@ -40,6 +40,8 @@ Plugin make_always_disagg_pd_decider(Fields& parameters);
 Plugin make_always_disagg_multimodal_decider(Fields& parameters);
 
 Plugin make_approx_prefix_cache_producer(Fields& parameters);
+Plugin make_precise_prefix_cache_producer(Fields& parameters);
+Plugin make_precise_prefix_cache_scorer(Fields& parameters);
 Plugin make_token_producer(Fields& parameters);
 Plugin make_inflight_load_producer(Fields& parameters);
 
@@ -66,6 +68,9 @@ Plugin make_static_usage_limit_policy(Fields& parameters);
 Plugin make_probabilistic_admitter(Fields& parameters);
 Plugin make_utilization_detector(Fields& parameters);
 Plugin make_concurrency_detector(Fields& parameters);
+
+// The matched share of the prompt.
+std::unique_ptr<Scorer> make_match_scorer();
 
 // For handlers whose last run left nobody: 503, or 429 when those that fit are full.
 Error nobody(const Decision& decision, std::string_view problem);

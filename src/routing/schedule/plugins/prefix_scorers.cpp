@@ -16,7 +16,9 @@ class PrefixCacheScorer final : public Scorer {
     const auto& request = context.request;
     if (request.prompt_blocks == 0 || request.matched.empty()) return;
     const float share = (1 - weight_) / static_cast<float>(request.prompt_blocks);
-    const float tokens = static_cast<float>(request.block_bytes) / 4 / scale_;
+    const float block = request.block_tokens > 0 ? static_cast<float>(request.block_tokens)
+                                                 : static_cast<float>(request.block_bytes) / 4;
+    const float tokens = block / scale_;
     for (std::size_t c = 0; c < candidates.size(); ++c) {
       const auto matched = static_cast<float>(context.matched(candidates[c]));
       const float length = std::min(1.0F, matched * tokens);
@@ -35,6 +37,10 @@ Need prefix_match(Fields& parameters) {
 }
 
 }  // namespace
+
+std::unique_ptr<Scorer> make_match_scorer() {
+  return std::make_unique<PrefixCacheScorer>(0.0F, 1.0F);
+}
 
 // The October 2025 generation gives the blocks here, in bytes; later ones leave them to the
 // approx-prefix-cache-producer.

@@ -37,16 +37,26 @@ Plugin make_approx_prefix_cache_producer(Fields& parameters) {
   return plugin;
 }
 
-// Prompt lengths: the engine's count where a request carries token ids, else a quarter of its
-// bytes.
+// Prompt lengths: exact with a model's folder or where a request carries token ids, else a quarter
+// of its bytes.
 Plugin make_token_producer(Fields& parameters) {
-  parameters.unused("modelName", "the estimate does not depend on the model");
+  // A folder: tokens are made in the process.
+  const auto name = parameters.text("modelName", "");
+  const bool local = name.starts_with('/');
   auto estimate = parameters.object("estimate");
   parameters.take_error(estimate);
   for (const std::string_view key : {"vllm", "udsTokenizerConfig"}) {
-    parameters.later(key, "tokenizing through another server is not offered; use `estimate: {}`");
+    if (local) {
+      parameters.unused(key,
+                        "tokens are made in this process, from the folder that modelName names");
+    } else {
+      parameters.later(key,
+                       "tokenizing through another server is not offered; let modelName be the "
+                       "model's folder, or use `estimate: {}`");
+    }
   }
   Plugin plugin;
+  if (local) plugin.service = LocalTokenizer{name};
   plugin.produces = Data::kTokens;
   return plugin;
 }

@@ -34,6 +34,7 @@ constexpr std::array kPlugins = {
     Entry{"load-aware-scorer", make_load_aware_scorer},
     Entry{"lora-affinity-scorer", make_lora_affinity_scorer},
     Entry{"no-hit-lru-scorer", make_no_hit_lru_scorer},
+    Entry{"precise-prefix-cache-scorer", make_precise_prefix_cache_scorer},
     Entry{"prefix-cache-scorer", make_prefix_cache_scorer},
     Entry{"queue-scorer", make_queue_scorer},
     Entry{"running-requests-size-scorer", make_running_requests_scorer},
@@ -55,6 +56,7 @@ constexpr std::array kPlugins = {
     // producers
     Entry{"approx-prefix-cache-producer", make_approx_prefix_cache_producer},
     Entry{"inflight-load-producer", make_inflight_load_producer},
+    Entry{"precise-prefix-cache-producer", make_precise_prefix_cache_producer},
     Entry{"token-producer", make_token_producer},
     Entry{"tokenizer", make_token_producer, "token-producer"},
     // endpoints and their load
@@ -119,8 +121,6 @@ constexpr std::array kAbsent = {
     Absent{"multicluster-queue-scorer", "use queue-scorer"},
     Absent{"multicluster-session-affinity-filter", "use prefix-cache-affinity-filter"},
     Absent{"p2p-source-producer", kNothing},
-    Absent{"precise-prefix-cache-producer", "use approx-prefix-cache-producer"},
-    Absent{"precise-prefix-cache-scorer", "use prefix-cache-scorer"},
     Absent{"predicted-latency-producer", "use inflight-load-producer with token-load-scorer"},
     Absent{"priority-holdback-policy", "use static-usage-limit-policy"},
     Absent{"priority-then-time-eviction-order-policy", kNothing},

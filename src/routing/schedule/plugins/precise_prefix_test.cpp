@@ -1,0 +1,127 @@
+// Configurations that follow engines' KV events: both generations.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "routing/schedule/scheduler.hpp"
+
+namespace baton::schedule {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
+
+Result<Scheduler> scheduler(std::string_view rest) {
+  BATON_TRY_ASSIGN(const auto config,
+                   load_picker_config(std::string(kHead) + std::string(rest), "picker.yaml"));
+  return Scheduler::make(config);
+}
+
+std::string problem(std::string_view rest) {
+  const auto made = scheduler(rest);
+  return made ? "" : made.error().message();
+}
+
+PreciseParameters precise(std::string_view rest) {
+  const auto made = scheduler(rest);
+  EXPECT_TRUE(made) << made.error().message();
+  return made && made->setup().precise ? *made->setup().precise : PreciseParameters{};
+}
+
+TEST(PrecisePrefix, TheProducerAndItsScorerAreRead) {
+  const auto p = precise(R"(
+plugins:
+- {type: token-producer, parameters: {modelName: /mnt/models/base, vllm: {url: http://x}}}
+- type: precise-prefix-cache-producer
+  parameters:
+    tokenProcessorConfig: {blockSizeTokens: 64, hashSeed: "42", hashAlgorithm: xxh64}
+    indexerConfig:
+      kvBlockIndexConfig: {inMemoryConfig: {size: 1000}, enableMetrics: true}
+      kvCacheBackendConfigs: [{name: GPU, weight: 1}, {name: cpu, weight: 0.5}]
+    kvEventsConfig:
+      topicFilter: "kv@"
+      concurrency: 4
+      engineType: vllm
+      podDiscoveryConfig: {socketPort: 6000, replaySocketPort: 6001}
+    speculativeIndexing: true
+    speculativeTTL: 3s
+- type: prefix-cache-scorer
+  parameters: {prefixMatchInfoProducerName: precise-prefix-cache-producer}
+schedulingProfiles: [{name: default, plugins: [{pluginRef: prefix-cache-scorer}]}]
+)");
+  const PreciseParameters wanted{.block_tokens = 64,
+                                 .xxh64 = true,
+                                 .hash_seed = "42",
+                                 .tiers = {{"gpu", 1}, {"cpu", 0.5}},
+                                 .topic = "kv@",
+                                 .port = 6000,
+                                 .replay_port = 6001,
+                                 .speculative = std::chrono::seconds(3),
+                                 .tokenizer = "/mnt/models/base"};
+  EXPECT_EQ(p, wanted);
+}
+
+constexpr std::string_view kOctober = R"(
+plugins:
+- type: single-profile-handler
+- type: precise-prefix-cache-scorer
+  parameters:
+    indexerConfig:
+      tokenProcessorConfig: {blockSize: 32}
+      tokenizersPoolConfig: {modelName: /models/m, hf: {tokenizersCacheDir: /tmp}}
+    kvEventsConfig: {podDiscoveryConfig: {socketPort: 5600}}
+- type: queue-scorer
+schedulingProfiles:
+- name: default
+  plugins: [{pluginRef: precise-prefix-cache-scorer, weight: 3}, {pluginRef: queue-scorer}]
+)";
+
+TEST(PrecisePrefix, TheScorerOfTheOlderGenerationIsBoth) {
+  const auto p = precise(kOctober);
+  EXPECT_EQ(p.block_tokens, 32U);
+  EXPECT_EQ(p.tokenizer, "/models/m");
+  EXPECT_EQ(p.port, 5600);
+  EXPECT_TRUE(scheduler(kOctober)->prefix());  // bytes are hashed for engines out of sync
+}
+
+TEST(PrecisePrefix, WithoutATokenizerThereIsAWarning) {
+  const auto made = scheduler(
+      "plugins: [{type: precise-prefix-cache-scorer}]\nschedulingProfiles: [{name: d, plugins: "
+      "[{pluginRef: precise-prefix-cache-scorer}]}]");
+  ASSERT_TRUE(made);
+  ASSERT_EQ(made->setup().warnings.size(), 1U);
+  EXPECT_THAT(made->setup().warnings[0], HasSubstr("compared by their bytes"));
+}
+
+TEST(PrecisePrefix, AScorerDefersToTheOneProducer) {
+  const auto p = precise(
+      "plugins: [{type: precise-prefix-cache-scorer}, {type: precise-prefix-cache-producer, "
+      "parameters: {tokenProcessorConfig: {blockSizeTokens: 8}}}]\nschedulingProfiles: [{name: d, "
+      "plugins: [{pluginRef: precise-prefix-cache-scorer}]}]");
+  EXPECT_EQ(p.block_tokens, 8U);
+}
+
+TEST(PrecisePrefix, WhatCannotBeIsRefusedWithTheReason) {
+  const auto with = [](std::string_view parameters) {
+    return problem("plugins: [{type: precise-prefix-cache-producer, parameters: " +
+                   std::string(parameters) + "}]");
+  };
+  EXPECT_THAT(with("{tokenProcessorConfig: {blockSizeTokens: -1}}"),
+              HasSubstr("1 to 4096"));  // epp:K013
+  EXPECT_THAT(with("{tokenProcessorConfig: {hashAlgorithm: sha256}}"), HasSubstr("cbor-fnv"));
+  EXPECT_THAT(with("{kvEventsConfig: {zmqEndpoint: 'tcp://*:5557'}}"),
+              HasSubstr("engines do not connect to the picker"));
+  EXPECT_THAT(with("{kvEventsConfig: {discoverPods: false}}"), HasSubstr("no engine to follow"));
+  EXPECT_THAT(with("{indexerConfig: {kvBlockIndexConfig: {redisConfig: {address: x}}}}"),
+              HasSubstr("outside the process"));
+  EXPECT_THAT(with("{indexerConfig: {tokenizersPoolConfig: {modelName: x}}}"),
+              HasSubstr("belongs to token-producer"));
+  EXPECT_THAT(with("{indexerConfg: {}}"), HasSubstr("did you mean 'indexerConfig'"));
+  EXPECT_THAT(problem("plugins: [{type: precise-prefix-cache-producer}, {name: b, type: "
+                      "precise-prefix-cache-producer}]"),
+              HasSubstr("more than one plugin"));
+}
+
+}  // namespace
+}  // namespace baton::schedule
