@@ -2,10 +2,12 @@
 // Which slots hold one block, in 64 bits: up to two slots by themselves, more behind a pointer.
 //
 //   0                                                  nobody
-//   [slot 16 | count 14] [slot 16 | count 14] 0 0 0 1   one or two; of one the second half is its
-//   slot, count 0 pointer to a HolderSet (aligned to 16)             three or more
+//   [slot 16 | mark 14] [slot 16 | mark 14] 0 0 0 1     one or two; of one the second half is its
+//                                                      slot, mark 0
+//   pointer to a HolderSet (aligned to 16)             three or more
 //
-// `count` is how often the block stands in the slot's recency list; the writer's business alone.
+// `mark` is the writer's business alone: 0, or kHeld with what it knows of the block's place in the
+// slot's queue.
 
 #include <atomic>
 #include <cstdint>
@@ -19,9 +21,12 @@ namespace baton::index {
 using Slot = std::uint32_t;
 
 inline constexpr std::size_t kMaxSlots = std::size_t{1} << 16;
-inline constexpr std::uint32_t kMaxCount = (1U << 14) - 1;
+using Mark = std::uint32_t;
+inline constexpr Mark kHeld = 1;
+inline constexpr Mark kUsed = 2;     // again, since it was queued
+inline constexpr Mark kCounted = 4;  // during a compaction of the queue
 
-// Three holders or more. Few: a list. Many: a bit and a count per slot. One writer; readers may
+// Three holders or more. Few: a list. Many: a bit and a mark per slot. One writer; readers may
 // see a slot missing that moves within the list at that moment.
 class alignas(16) HolderSet {
  public:
@@ -39,17 +44,17 @@ class alignas(16) HolderSet {
   // Writer only.
   std::size_t room() const { return room_; }
   bool takes(Slot slot) const { return many() ? slot < room_ : size() < room_; }
-  std::uint32_t count(Slot slot) const;
-  void put(Slot slot, std::uint32_t count);  // contract: it is in, or takes(slot)
-  void remove(Slot slot);                    // contract: it is in
+  Mark mark(Slot slot) const;
+  void put(Slot slot, Mark mark);  // contract: it is in, or takes(slot)
+  void remove(Slot slot);          // contract: it is in
   template <class F>
-  void for_each(F&& visit) const {  // (slot, count)
+  void for_each(F&& visit) const {  // (slot, mark)
     if (!many()) {
       for (std::size_t at = 0; at < size(); ++at) visit(listed(at), list_[at].load() & 0xffff);
       return;
     }
     for (Slot slot = 0; slot < room_; ++slot) {
-      if (counts_[slot] != 0) visit(slot, counts_[slot]);
+      if (marks_[slot] != 0) visit(slot, Mark{marks_[slot]});
     }
   }
 
@@ -58,9 +63,9 @@ class alignas(16) HolderSet {
 
   std::size_t room_;
   std::atomic<std::uint32_t> size_ = 0;
-  std::unique_ptr<std::atomic<std::uint32_t>[]> list_;   // slot << 16 | count
+  std::unique_ptr<std::atomic<std::uint32_t>[]> list_;   // slot << 16 | mark
   std::unique_ptr<std::atomic<std::uint64_t>[]> words_;  // a bit per slot
-  std::unique_ptr<std::uint16_t[]> counts_;              // by slot
+  std::unique_ptr<std::uint8_t[]> marks_;                // by slot
 };
 
 // The 64 bits. A value; what it points to belongs to the table that stores it.
@@ -75,53 +80,34 @@ class Holders {
   Slot first() const { return static_cast<Slot>(bits_ >> 48); }
   Slot second() const { return static_cast<Slot>(bits_ >> 18) & 0xffff; }
   // Of few: whether `other` is also few, and of the same slots in the same order.
-  bool same_slots(Holders other) const { return ((bits_ ^ other.bits_) & ~kCounts) == 0; }
+  bool same_slots(Holders other) const { return ((bits_ ^ other.bits_) & ~kMarks) == 0; }
   // Neither none() nor few().
   const HolderSet& set() const { return *own(); }
 
+  // Writer only. 0: the slot does not hold it.
+  Mark mark(Slot slot) const {
+    if (none()) return 0;
+    if (!few()) return set().mark(slot);
+    if (first() == slot) return first_mark();
+    return second() == slot ? second_mark() : 0;
+  }
   // Writer only; each gives the bits to store. `grace` takes a set that is replaced.
-  std::uint32_t count(Slot slot) const;  // 0: does not hold it
-  // count(slot) + 1 and count(slot) - 1, for the usual cases; anything else leaves `known` false.
-  struct Counted {
-    std::uint64_t bits;
-    bool known;
-    bool changed;  // the slot came or went
-  };
-  Counted one_more(Slot slot) const {
-    if (none()) return {few(slot, 1, slot, 0).bits_, true, true};
-    if (!few()) return {bits_, false, false};
-    if (first() == slot) return {bits_ + kFirstOne, first_count() < kMaxCount, false};
-    if (second_count() == 0) return {few(first(), first_count(), slot, 1).bits_, true, true};
-    return {bits_ + kSecondOne, second() == slot && second_count() < kMaxCount, false};
-  }
-  Counted one_less(Slot slot) const {
-    if (!few()) return {bits_, false, false};
-    if (first() == slot) {
-      if (first_count() > 1) return {bits_ - kFirstOne, true, false};
-      if (second_count() == 0) return {0, true, true};
-      return {few(second(), second_count(), second(), 0).bits_, true, true};
-    }
-    if (second() != slot) return {bits_, false, false};
-    if (second_count() > 1) return {bits_ - kSecondOne, true, false};
-    return {few(first(), first_count(), first(), 0).bits_, true, true};
-  }
-  // Contract: 0 < count <= kMaxCount. `slots`: slots below this are in use.
-  Holders with(Slot slot, std::uint32_t count, std::size_t slots, Grace& grace) const;
+  // Contract: mark != 0. `slots`: slots below this are in use.
+  Holders with(Slot slot, Mark mark, std::size_t slots, Grace& grace) const;
   Holders without(Slot slot, Grace& grace) const;  // contract: it holds it
   void destroy() const;                            // contract: no readers
 
  private:
-  static constexpr std::uint64_t kFirstOne = std::uint64_t{1} << 34;
-  static constexpr std::uint64_t kSecondOne = std::uint64_t{1} << 4;
-  static constexpr std::uint64_t kCounts = std::uint64_t{kMaxCount} << 34 | std::uint64_t{kMaxCount}
-                                                                                << 4;
+  static constexpr unsigned kFirstMark = 34, kSecondMark = 4;  // where they stand
+  static constexpr std::uint64_t kMarkBits = (1U << 14) - 1;
+  static constexpr std::uint64_t kMarks = kMarkBits << kFirstMark | kMarkBits << kSecondMark;
 
-  static Holders few(Slot a, std::uint32_t a_count, Slot b, std::uint32_t b_count) {
-    return Holders(std::uint64_t{a} << 48 | std::uint64_t{a_count} << 34 | std::uint64_t{b} << 18 |
-                   std::uint64_t{b_count} << 4 | 1);
+  static Holders few(Slot a, Mark a_mark, Slot b, Mark b_mark) {
+    return Holders(std::uint64_t{a} << 48 | std::uint64_t{a_mark} << kFirstMark |
+                   std::uint64_t{b} << 18 | std::uint64_t{b_mark} << kSecondMark | 1);
   }
-  std::uint32_t first_count() const { return static_cast<std::uint32_t>(bits_ >> 34) & kMaxCount; }
-  std::uint32_t second_count() const { return static_cast<std::uint32_t>(bits_ >> 4) & kMaxCount; }
+  Mark first_mark() const { return static_cast<Mark>(bits_ >> kFirstMark & kMarkBits); }
+  Mark second_mark() const { return static_cast<Mark>(bits_ >> kSecondMark & kMarkBits); }
   HolderSet* own() const {
     // The point of the encoding. NOLINTNEXTLINE(performance-no-int-to-ptr)
     return reinterpret_cast<HolderSet*>(bits_);

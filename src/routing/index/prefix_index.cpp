@@ -65,63 +65,42 @@ void PrefixIndex::record(std::span<const Slot> slots, std::span<const std::uint6
   const auto look = [&](std::size_t i) {
     if (i < count) places[i % kAhead] = table_.locate(key(i));
   };
+  fresh_.clear();
   for (std::size_t i = 0; i < kAhead; ++i) look(i);
   for (std::size_t i = 0; i < count; ++i) {
     auto& cell = table_.add(key(i), places[i % kAhead]);
     for (const auto slot : slots) touch(cell, key(i), slot);
     look(i + kAhead);
   }
+  for (const auto slot : slots) evict(slot);
+  for (const auto& [hash, slot] : fresh_) slots_[slot].recency.push(hash);
   for (const auto slot : slots) {
-    evict(slot);
-    if (crowded(slots_[slot])) compact(slot);
+    evict(slot);    // of a run that alone is too long
+    compact(slot);  // when many were removed before
   }
   grace_.advance();
 }
 
 void PrefixIndex::touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot) {
   const Holders holders(cell.holders.load(std::memory_order_relaxed));
-  auto next = holders.one_more(slot);
-  if (!next.known) {
-    const auto count = holders.count(slot);
-    // As often queued as can be counted: its place stays as it is until the queue is compacted.
-    if (count == kMaxCount) return;
-    next = {holders.with(slot, count + 1, used_slots_, grace_).bits(), true, count == 0};
-  }
-  cell.holders.store(next.bits, std::memory_order_release);
-  auto& state = slots_[slot];
-  state.recency.push(hash);
-  if (next.changed) state.held += weight(hash);
+  const auto mark = holders.mark(slot);
+  if ((mark & kUsed) != 0) return;
+  put_mark(cell, slot, mark == 0 ? kHeld : mark | kUsed);
+  if (mark != 0) return;
+  slots_[slot].held += weight(hash);
+  fresh_.push_back({hash, slot});
 }
 
-// One of the block's places in the slot's queue is gone.
-void PrefixIndex::release(std::uint64_t hash, BlockTable::Place place, Slot slot) {
-  auto* cell = BlockTable::find_cell(hash, place);
-  if (cell == nullptr) return;
-  const Holders holders(cell->holders.load(std::memory_order_relaxed));
-  auto next = holders.one_less(slot);
-  if (!next.known) {
-    const auto count = holders.count(slot);
-    if (count == 0) return;  // removed before
-    const auto left = count == 1 ? holders.without(slot, grace_)
-                                 : holders.with(slot, count - 1, used_slots_, grace_);
-    next = {left.bits(), true, count == 1};
-  }
-  if (next.changed) slots_[slot].held -= weight(hash);
-  if (next.bits == 0) {
-    BlockTable::erase(place, cell);
-  } else {
-    cell->holders.store(next.bits, std::memory_order_release);
-  }
+void PrefixIndex::put_mark(BlockTable::Cell& cell, Slot slot, Mark mark) {
+  const Holders holders(cell.holders.load(std::memory_order_relaxed));
+  cell.holders.store(holders.with(slot, mark, used_slots_, grace_).bits(),
+                     std::memory_order_release);
 }
 
-// All of the block's places are gone, or no longer mean anything.
-void PrefixIndex::drop(std::uint64_t hash, Slot slot) {
-  const auto place = table_.locate(hash);
-  auto* cell = BlockTable::find_cell(hash, place);
-  if (cell == nullptr) return;
-  const Holders holders(cell->holders.load(std::memory_order_relaxed));
-  if (holders.count(slot) == 0) return;
+void PrefixIndex::take(BlockTable::Cell* cell, std::uint64_t hash, BlockTable::Place place,
+                       Slot slot) {
   slots_[slot].held -= weight(hash);
+  const Holders holders(cell->holders.load(std::memory_order_relaxed));
   const auto left = holders.without(slot, grace_);
   if (left.none()) {
     BlockTable::erase(place, cell);
@@ -130,12 +109,32 @@ void PrefixIndex::drop(std::uint64_t hash, Slot slot) {
   }
 }
 
-// What is over the capacity.
+// The block has come to the front of the slot's queue.
+void PrefixIndex::release(std::uint64_t hash, BlockTable::Place place, Slot slot) {
+  auto* cell = BlockTable::find_cell(hash, place);
+  if (cell == nullptr) return;
+  const auto mark = Holders(cell->holders.load(std::memory_order_relaxed)).mark(slot);
+  if (mark == 0) return;  // removed before
+  if ((mark & kUsed) == 0) return take(cell, hash, place, slot);
+  put_mark(*cell, slot, kHeld);
+  slots_[slot].recency.push(hash);
+}
+
+// Whatever places it has in the queue.
+void PrefixIndex::drop(std::uint64_t hash, Slot slot) {
+  const auto place = table_.locate(hash);
+  auto* cell = BlockTable::find_cell(hash, place);
+  if (cell == nullptr) return;
+  if (Holders(cell->holders.load(std::memory_order_relaxed)).mark(slot) == 0) return;
+  take(cell, hash, place, slot);
+}
+
+// What is over the capacity, as far as it is queued.
 void PrefixIndex::evict(Slot slot) {
   auto& state = slots_[slot];
   std::array<std::uint64_t, kBatch> leaving;
   std::array<BlockTable::Place, kBatch> places;
-  while (state.held > lru_capacity_) {
+  while (state.held > lru_capacity_ && state.recency.size() > 0) {
     const auto count =
         std::min<std::size_t>({kBatch, (state.held - lru_capacity_ + odd_weight_ - 1) / odd_weight_,
                                state.recency.size()});
@@ -147,64 +146,43 @@ void PrefixIndex::evict(Slot slot) {
   }
 }
 
-// Compacting costs about three probes of the table for each place that it drops.
-bool PrefixIndex::crowded(const PerSlot& state) {
-  return state.recency.size() > state.held + state.held / 2 + kSlack;
-}
-
-// Takes each hash out of the slot's queue, oldest first; visit(hash, how often it is counted).
-// What was put back meanwhile comes after all these.
+// Takes each hash out of the slot's queue, oldest first, and puts back those that `keeps` wants;
+// it is called with the block's cell and the slot's mark there.
 template <class F>
-void PrefixIndex::each_queued(Slot slot, F&& visit) {
+void PrefixIndex::filter_queue(Slot slot, F&& keeps) {
   auto& queue = slots_[slot].recency;
   std::array<std::uint64_t, kBatch> batch;
+  std::array<BlockTable::Place, kBatch> places;
   for (auto left = queue.size(); left > 0;) {
     const auto count = std::min(kBatch, left);
     left -= count;
     for (std::size_t i = 0; i < count; ++i) {
       batch[i] = queue.pop();
-      (void)table_.locate(batch[i]);
+      places[i] = table_.locate(batch[i]);
     }
-    for (std::size_t i = 0; i < count; ++i)
-      visit(batch[i], BlockTable::find(batch[i], table_.locate(batch[i])).count(slot));
+    for (std::size_t i = 0; i < count; ++i) {
+      auto* cell = BlockTable::find_cell(batch[i], places[i]);
+      if (cell == nullptr) continue;
+      const auto mark = Holders(cell->holders.load(std::memory_order_relaxed)).mark(slot);
+      if (mark != 0 && keeps(*cell, mark)) queue.push(batch[i]);
+    }
   }
 }
 
-// Drops the places of blocks that have a later one, and of those no longer held.
+// Drops the places of blocks no longer held, and of those that have an earlier one, once they are
+// a third of the queue: about six probes of the table for each that goes.
 void PrefixIndex::compact(Slot slot) {
-  auto& queue = slots_[slot].recency;
-  std::uint32_t last = 1;  // how often a block is counted at its last place
-  if (std::exchange(slots_[slot].removed, false)) {
-    recount(slot);
-    last = 2;
-  }
-  each_queued(slot, [&](std::uint64_t hash, std::uint32_t count) {
-    if (count > last) release(hash, table_.locate(hash), slot);
-    if (count != last) return;
-    set_count(hash, slot, 1);
-    queue.push(hash);
+  const auto& state = slots_[slot];
+  if (state.recency.size() <= state.held + state.held / 2 + kSlack) return;
+  filter_queue(slot, [&](BlockTable::Cell& cell, Mark mark) {
+    if ((mark & kCounted) != 0) return false;
+    put_mark(cell, slot, mark | kCounted);
+    return true;
   });
-}
-
-// Makes every count one more than the block's places in the queue, up to kMaxCount.
-void PrefixIndex::recount(Slot slot) {
-  auto& queue = slots_[slot].recency;
-  each_queued(slot, [&](std::uint64_t hash, std::uint32_t count) {
-    if (count == 0) return;
-    set_count(hash, slot, 1);
-    queue.push(hash);
+  filter_queue(slot, [&](BlockTable::Cell& cell, Mark mark) {
+    put_mark(cell, slot, mark & ~kCounted);
+    return true;
   });
-  each_queued(slot, [&](std::uint64_t hash, std::uint32_t count) {
-    set_count(hash, slot, std::min(count + 1, kMaxCount));
-    queue.push(hash);
-  });
-}
-
-void PrefixIndex::set_count(std::uint64_t hash, Slot slot, std::uint32_t count) {
-  auto* cell = BlockTable::find_cell(hash, table_.locate(hash));
-  const Holders holders(cell->holders.load(std::memory_order_relaxed));
-  cell->holders.store(holders.with(slot, count, used_slots_, grace_).bits(),
-                      std::memory_order_release);
 }
 
 void PrefixIndex::remove(Slot slot, std::span<const std::uint64_t> blocks) {
@@ -213,9 +191,7 @@ void PrefixIndex::remove(Slot slot, std::span<const std::uint64_t> blocks) {
     if (at + kAhead < blocks.size()) (void)table_.locate(key_of(blocks[at + kAhead]));
     drop(key_of(blocks[at]), slot);
   }
-  auto& state = slots_[slot];
-  state.removed = true;
-  if (crowded(state)) compact(slot);
+  compact(slot);
   grace_.advance();
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 // Which endpoint slots hold which block hashes. One writer thread, lock-free readers.
 //
-//   BlockTable     hash -> Holders (the slots that hold it, and how often each has it queued)
-//   per slot       Recency, the queue that tells what to forget first (writer only)
+//   BlockTable     hash -> Holders (the slots that hold it, and whether each used it again)
+//   per slot       Recency, the queue that tells what to forget first (writer only): a block that
+//                  was used again meanwhile goes to its end instead, once ("second chance")
 //   Grace          frees replaced memory once no reader can still be inside it
 //
 // Recording a run costs one probe of the table a block, for all slots of the run, and eight bytes
@@ -52,20 +53,18 @@ class PrefixIndex {
   struct PerSlot {
     Recency recency;
     std::uint32_t held = 0;  // blocks
-    bool removed = false;    // recency has places that no count knows of
   };
 
   void touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot);
+  void put_mark(BlockTable::Cell& cell, Slot slot, Mark mark);
+  void take(BlockTable::Cell* cell, std::uint64_t hash, BlockTable::Place place, Slot slot);
   void release(std::uint64_t hash, BlockTable::Place place, Slot slot);
   void drop(std::uint64_t hash, Slot slot);
   void evict(Slot slot);
   void compact(Slot slot);
-  static bool crowded(const PerSlot& state);
   std::uint32_t weight(std::uint64_t hash) const { return (hash & 1) != 0 ? odd_weight_ : 1; }
-  void recount(Slot slot);
-  void set_count(std::uint64_t hash, Slot slot, std::uint32_t count);
   template <class F>
-  void each_queued(Slot slot, F&& visit);
+  void filter_queue(Slot slot, F&& keeps);
 
   std::size_t lru_capacity_;
   std::uint32_t odd_weight_;
@@ -73,6 +72,11 @@ class PrefixIndex {
   BlockTable table_;
   std::vector<PerSlot> slots_;
   std::size_t used_slots_ = 0;  // the highest so far + 1
+  struct Fresh {
+    std::uint64_t hash;
+    Slot slot;
+  };
+  std::vector<Fresh> fresh_;  // of the run being recorded: held now, queued after room was made
 };
 
 }  // namespace baton::index

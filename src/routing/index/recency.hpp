@@ -1,7 +1,6 @@
 #pragma once
-// In which order one slot was sent its blocks: a queue of hashes, the youngest at the back. A block
-// that is sent again is queued again; `Holders` counts how often it stands here, and the block's
-// place is its last one. 8 bytes a hash, written and read in memory order.
+// In which order one slot was sent its blocks: a queue of hashes, the youngest at the back. 8 bytes
+// a hash, written and read in memory order.
 
 #include <array>
 #include <cstddef>
