@@ -1,0 +1,207 @@
+// What it costs an endpoint picker to read the metrics of its pods: CPU of its loop while it does
+// nothing else, and whether it keeps every tick.
+//
+//   scrape_bench [--pods N] [--kb N] [--seconds N]
+//
+// The picker is the one of `baton epp` with its interval of 50 ms, on a thread of its own whose
+// clock is read. Its pods are addresses of this machine with one server behind them, which answers
+// with a page of N KB as vLLM's (histograms mostly) and counts who was asked how often; its own
+// time does not count. Before a number counts: the picker shows what the page says, of every pod.
+
+#include <fmt/format.h>
+#include <time.h>
+
+#include <atomic>
+#include <charconv>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/async/blocking.hpp"
+#include "base/core/log.hpp"
+#include "base/core/memory.hpp"
+#include "net/http/server.hpp"
+#include "routing/epp/server.hpp"
+#include "routing/pick/testing/seed.hpp"
+#include "routing/watch/scraper.hpp"
+
+namespace baton::bench {
+namespace {
+
+struct Options {
+  int pods = 100;
+  int kb = 22;
+  int seconds = 5;
+};
+
+const SystemClock kClock;
+constexpr double kKvUsage = 0.25;  // as every pod's page says
+
+[[noreturn]] void fail(std::string_view why) {
+  fmt::print(stderr, "scrape_bench: {}\n", why);
+  std::exit(1);
+}
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) fail(result.error().message());
+  return *std::move(result);
+}
+
+// Python's own first, then gauges, then histograms until there are `bytes`.
+std::string page(std::size_t bytes) {
+  std::string out;
+  for (int generation = 0; generation < 3; ++generation) {
+    out +=
+        fmt::format("python_gc_objects_collected_total{{generation=\"{}\"}} 12345.0\n", generation);
+  }
+  const auto family = [&](std::string_view name, std::string_view type) {
+    out +=
+        fmt::format("# HELP vllm:{0} What vLLM says about {0}.\n# TYPE vllm:{0} {1}\n", name, type);
+  };
+  constexpr std::string_view kLabels = R"(engine="0",model_name="llama")";
+  const auto gauge = [&](std::string_view name, double value) {
+    family(name, "gauge");
+    out += fmt::format("vllm:{}{{{}}} {}\n", name, kLabels, value);
+  };
+  gauge("num_requests_running", 3);
+  gauge("num_requests_waiting", 1);
+  gauge("kv_cache_usage_perc", kKvUsage);
+  family("cache_config_info", "gauge");
+  out += R"(vllm:cache_config_info{block_size="16",cache_dtype="auto",engine="0",)"
+         R"(gpu_memory_utilization="0.9",num_gpu_blocks="27000"} 1.0)"
+         "\n";
+  for (int family_number = 0; out.size() < bytes; ++family_number) {
+    const auto name = fmt::format("request_time_{}_seconds", family_number);
+    family(name, "histogram");
+    double bound = 0.001;
+    for (int bucket = 0; bucket < 20; ++bucket, bound *= 2) {
+      out += fmt::format("vllm:{}_bucket{{{},le=\"{}\"}} {}.0\n", name, kLabels, bound,
+                         bucket * 1000 + 17);
+    }
+    out +=
+        fmt::format("vllm:{0}_count{{{1}}} 20017.0\nvllm:{0}_sum{{{1}}} 512.25\n", name, kLabels);
+  }
+  return out;
+}
+
+// Every pod's metrics.
+class Stand {
+ public:
+  explicit Stand(std::string text)
+      : page_(std::move(text)),
+        loop_("stand"),
+        server_(loop_, kClock, {}, [this](http::Exchange& exchange) { return answer(exchange); }) {
+    port_ = must(server_.listen({"0.0.0.0", 0})).port;
+    loop_.start();
+  }
+  ~Stand() { server_.stop({kClock.now()}); }
+
+  std::uint16_t port() const { return port_; }
+  std::uint64_t asked() const { return asked_; }
+  Nanos cpu();
+
+ private:
+  Task<void> answer(http::Exchange& exchange) {
+    ++asked_;
+    http::ResponseHead head;
+    head.status = 200;
+    head.headers = {{"content-type", "text/plain; version=0.0.4"}};
+    (void)co_await exchange.respond(std::move(head), page_);
+  }
+
+  const std::string page_;
+  std::atomic<std::uint64_t> asked_ = 0;
+  async::Loop loop_;
+  http::Server server_;
+  std::uint16_t port_ = 0;
+};
+
+Task<Nanos> thread_cpu() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  co_return std::chrono::seconds(now.tv_sec) + Nanos(now.tv_nsec);
+}
+
+Nanos Stand::cpu() { return async::blocking_run(loop_, thread_cpu()); }
+
+std::vector<schedule::Endpoint> endpoints(int pods, std::uint16_t port) {
+  std::vector<schedule::Endpoint> out;
+  for (int i = 0; i < pods; ++i) {
+    out.push_back(pick::testing::endpoint(fmt::format("pod-{}", i), "decode",
+                                          fmt::format("127.1.{}.{}", i / 250, i % 250 + 1), port));
+  }
+  return out;
+}
+
+// Whether the picker's own gauges say what the pages do: the mean over all pods.
+bool all_read(const observe::Registry& registry, int pods) {
+  const auto text = registry.expose();
+  return text.find(fmt::format("inference_pool_ready_pods{{name=\"pool\"}} {}\n", pods)) !=
+             text.npos &&
+         text.find(fmt::format("inference_pool_average_kv_cache_utilization{{name=\"pool\"}} {}\n",
+                               kKvUsage)) != text.npos;
+}
+
+int run(const Options& options) {
+  log::configure(log::Level::kWarn, log::Style::kText, "bench");
+  keep_freed_memory();  // as the command does
+  Stand stand(page(static_cast<std::size_t>(options.kb) << 10));
+  async::Loop loop("epp");
+  loop.start();
+  observe::Registry registry;
+  epp::Server::Config config;
+  config.ext_proc = config.health = config.metrics = {"127.0.0.1", 0};
+  epp::Server server({.loops = {&loop}, .clock = kClock, .registry = registry}, config,
+                     pick::testing::service());
+  (void)must(server.start());
+  server.update(endpoints(options.pods, stand.port()));
+  const auto until = kClock.now() + std::chrono::seconds(20);
+  while (!all_read(registry, options.pods)) {
+    if (kClock.now() > until) fail("no figure: the picker does not show what its pods say");
+    std::this_thread::sleep_for(Millis(50));
+  }
+  const auto cpu = [&] { return async::blocking_run(loop, thread_cpu()); };
+  const auto began = kClock.now();
+  const auto cpu_before = cpu();
+  const auto stand_before = stand.cpu();
+  const auto asked_before = stand.asked();
+  std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
+  const auto asked = static_cast<double>(stand.asked() - asked_before);
+  const auto spent = seconds(cpu() - cpu_before);
+  const auto stand_spent = seconds(stand.cpu() - stand_before);
+  const auto wall = seconds(kClock.now() - began);
+  const auto ticks = wall / seconds(watch::kScrapeInterval) * options.pods;
+  fmt::print(
+      "scrape {:>5} pods, {:>3} KB every 50 ms: {:>6.3f} core, {:>6.1f} us a scrape, "
+      "{:>6.2f} % of ticks kept (the pods' side: {:.3f} core)\n",
+      options.pods, options.kb, spent / wall, spent * 1e6 / asked, asked * 100 / ticks,
+      stand_spent / wall);
+  server.stop({kClock.now()});
+  return 0;
+}
+
+}  // namespace
+}  // namespace baton::bench
+
+int main(int argc, char** argv) {
+  baton::bench::Options options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view name = argv[i];
+    const std::string_view text = i + 1 < argc ? argv[i + 1] : "";
+    int* const into = name == "--pods"      ? &options.pods
+                      : name == "--kb"      ? &options.kb
+                      : name == "--seconds" ? &options.seconds
+                                            : nullptr;
+    if (into == nullptr ||
+        std::from_chars(text.data(), text.data() + text.size(), *into).ptr !=
+            text.data() + text.size() ||
+        *into <= 0) {
+      fmt::print(stderr, "scrape_bench: {} needs to be a known flag with a number\n", name);
+      return 2;
+    }
+  }
+  return baton::bench::run(options);
+}
