@@ -38,7 +38,9 @@ std::string recorded(std::string_view scorer) {
   snapshot.set_endpoints(std::make_shared<const std::vector<schedule::Endpoint>>(endpoints));
   SeededRandom random(1);
   const auto decision = made.schedule({}, snapshot, now, random);
-  auto record = schedule::make_record("r1", {}, snapshot, now, *decision);
+  schedule::Record record;
+  schedule::record({}, snapshot, now, *decision, record);
+  record.id = "r1";
   return text::json::dump(schedule::to_json(record)) + "\n";
 }
 

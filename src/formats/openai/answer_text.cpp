@@ -2,99 +2,102 @@
 
 #include <simdjson.h>
 
-#include <string>
-
 namespace baton::openai {
 namespace {
+
 namespace dom = simdjson::dom;
-}
 
-struct AnswerText::Impl {
-  Impl(Api a, AnswerForm f) : api(a), form(f) {}
+constexpr std::size_t kKeptScratch = 64 << 10;  // more is freed after use
 
-  Api api;
-  AnswerForm form;
+// Of a thread, used by all its answers: each is parsed at once or not at all.
+struct Scratch {
   dom::parser parser;
-  std::string pending;  // the unfinished line, or the JSON body so far
-  std::string text;     // what the current call adds
-  std::uint64_t events = 0;
-  std::uint64_t usage = 0;
-  bool overlong = false;
+  std::string padded;
 
-  std::string_view container() const { return form == AnswerForm::kEvents ? "delta" : "message"; }
-
-  void take_choice(dom::element choice) {
-    std::int64_t index = 0;
-    std::string_view content;
-    if (choice["index"].get(index) == simdjson::SUCCESS && index != 0) return;
-    const auto found = api == Api::kCompletion ? choice["text"] : choice[container()]["content"];
-    if (found.get(content) == simdjson::SUCCESS) text += content;
-  }
-
-  void parse(std::string& json) {
-    if (json.capacity() - json.size() < simdjson::SIMDJSON_PADDING) {
-      json.reserve(json.size() + simdjson::SIMDJSON_PADDING);
-    }
-    dom::element root;
-    dom::array choices;
-    std::uint64_t completion = 0;
-    if (parser.parse(json.data(), json.size(), false).get(root)) return;
-    if (root["choices"].get(choices) == simdjson::SUCCESS) {
-      if (choices.begin() != choices.end()) ++events;
-      for (const auto choice : choices) take_choice(choice);
-    }
-    if (root["usage"]["completion_tokens"].get(completion) == simdjson::SUCCESS) usage = completion;
-  }
-
-  void take_line() {
-    constexpr std::string_view kData = "data:";
-    if (!overlong && pending.starts_with(kData)) {
-      pending.erase(0, kData.size());
-      if (pending.find('{') != std::string::npos) parse(pending);
-    }
-    pending.clear();
-    overlong = false;
-  }
-
-  void collect(std::string_view piece, std::size_t limit) {
-    if (overlong || pending.size() + piece.size() > limit) {
-      overlong = true;
-      pending.clear();
-    } else {
-      pending += piece;
-    }
+  // The document is valid until the next call.
+  simdjson::simdjson_result<dom::element> parse(std::string_view json) {
+    padded.reserve(json.size() + simdjson::SIMDJSON_PADDING);
+    padded = json;
+    return parser.parse(padded.data(), padded.size(), false);
   }
 };
 
-AnswerText::AnswerText(Api api, AnswerForm form) : impl_(std::make_unique<Impl>(api, form)) {}
-AnswerText::~AnswerText() = default;
+// "" of any choice but the first.
+std::string_view content_of(dom::element choice, Api api, std::string_view container) {
+  std::int64_t index = 0;
+  std::string_view content;
+  if (choice["index"].get(index) == simdjson::SUCCESS && index != 0) return {};
+  const auto found = api == Api::kCompletion ? choice["text"] : choice[container]["content"];
+  return found.get(content) == simdjson::SUCCESS ? content : std::string_view();
+}
+
+}  // namespace
+
+void AnswerText::parse(std::string_view json) {
+  thread_local Scratch scratch;
+  dom::element root;
+  dom::array choices;
+  std::uint64_t completion = 0;
+  if (scratch.parse(json).get(root) == simdjson::SUCCESS) {
+    if (root["choices"].get(choices) == simdjson::SUCCESS) {
+      if (choices.begin() != choices.end()) ++events_;
+      for (const auto choice : choices) {
+        text_ += content_of(choice, api_, form_ == AnswerForm::kEvents ? "delta" : "message");
+      }
+    }
+    if (root["usage"]["completion_tokens"].get(completion) == simdjson::SUCCESS)
+      usage_ = completion;
+  }
+  if (scratch.padded.capacity() > kKeptScratch) scratch = Scratch();
+}
+
+void AnswerText::take_line(std::string_view line) {
+  constexpr std::string_view kData = "data:";
+  if (!line.starts_with(kData)) return;
+  line.remove_prefix(kData.size());
+  if (line.find('{') != line.npos) parse(line);
+}
+
+void AnswerText::collect(std::string_view piece, std::size_t limit) {
+  if (overlong_ || pending_.size() + piece.size() > limit) {
+    overlong_ = true;
+    pending_.clear();
+  } else {
+    pending_ += piece;
+  }
+}
 
 std::string_view AnswerText::feed(std::string_view piece) {
-  auto& self = *impl_;
-  self.text.clear();
-  if (self.form == AnswerForm::kJson) {
-    self.collect(piece, kMaxAnswerBody);
+  text_.clear();
+  if (form_ == AnswerForm::kJson) {
+    collect(piece, kMaxAnswerBody);
     return {};
   }
   for (auto end = piece.find('\n'); end != piece.npos; end = piece.find('\n')) {
-    self.collect(piece.substr(0, end), kMaxEventLine);
-    self.take_line();
+    const auto line = piece.substr(0, end);
+    if (pending_.empty() && !overlong_ && line.size() <= kMaxEventLine) {
+      take_line(line);  // the usual case: no copy
+    } else {
+      collect(line, kMaxEventLine);
+      if (!overlong_) take_line(pending_);
+      pending_.clear();
+      overlong_ = false;
+    }
     piece.remove_prefix(end + 1);
   }
-  self.collect(piece, kMaxEventLine);
-  return self.text;
+  collect(piece, kMaxEventLine);
+  return text_;
 }
 
 std::string_view AnswerText::finish() {
-  auto& self = *impl_;
-  self.text.clear();
-  if (self.form == AnswerForm::kJson && !self.overlong) self.parse(self.pending);
-  return self.text;
+  text_.clear();
+  if (form_ == AnswerForm::kJson && !overlong_) parse(pending_);
+  return text_;
 }
 
 std::uint64_t AnswerText::tokens() const {
-  if (impl_->usage != 0) return impl_->usage;
-  return impl_->form == AnswerForm::kEvents ? impl_->events : 0;
+  if (usage_ != 0) return usage_;
+  return form_ == AnswerForm::kEvents ? events_ : 0;
 }
 
 }  // namespace baton::openai

@@ -3,7 +3,7 @@
 // or from a JSON body. Only the first choice counts.
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <string_view>
 
 #include "formats/openai/prompt_text.hpp"
@@ -18,8 +18,7 @@ enum class AnswerForm : bool { kJson, kEvents };
 // Fed with the body in pieces cut anywhere. Never fails: what it does not understand it skips.
 class AnswerText {
  public:
-  AnswerText(Api api, AnswerForm form);
-  ~AnswerText();
+  AnswerText(Api api, AnswerForm form) : api_(api), form_(form) {}
 
   // The text that this piece adds; valid until the next call. No allocation once warm.
   std::string_view feed(std::string_view piece);
@@ -30,8 +29,17 @@ class AnswerText {
   std::uint64_t tokens() const;
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  void parse(std::string_view json);
+  void take_line(std::string_view line);
+  void collect(std::string_view piece, std::size_t limit);
+
+  Api api_;
+  AnswerForm form_;
+  std::string pending_;  // the unfinished line, or the JSON body so far
+  std::string text_;     // what the current call adds
+  std::uint64_t events_ = 0;
+  std::uint64_t usage_ = 0;
+  bool overlong_ = false;
 };
 
 }  // namespace baton::openai

@@ -227,8 +227,7 @@ std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
 
 std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
   const auto started = now();
-  std::optional<schedule::Record> record;
-  if (deps_.recorder.wanted()) record.emplace();
+  const bool recorded = deps_.recorder.wanted();
   auto picked = deps_.pool.pick({.chain = placed.chain ? &*placed.chain : nullptr,
                                  .keyed = placed.keyed ? &*placed.keyed : nullptr,
                                  .prompt_bytes = placed.prompt_bytes,
@@ -238,20 +237,19 @@ std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
                                  .priority = placed.priority,
                                  .multimodal = placed.multimodal,
                                  .decision = &decision_,
-                                 .record = record ? &*record : nullptr},
+                                 .record = recorded ? &record_ : nullptr},
                                 config_.subset_hints ? asked.subset : nullptr, started, random_);
   const auto took = now() - started;
   deps_.metrics.decided(took, placed.target, picked ? &picked->route.decode : nullptr);
   if (picked) {
     placed.picked = *std::move(picked);
-    if (!record) return std::nullopt;
-    record->id = asked.request_id;
-    record->at = deps_.clock.wall();
-    record->took = took;
-    if (placed.chain && !placed.chain->blocks().empty()) {
-      record->prompt_hash = placed.chain->blocks().back();
-    }
-    deps_.recorder.add(*std::move(record));
+    if (!recorded) return std::nullopt;
+    record_.id = asked.request_id;
+    record_.at = deps_.clock.wall();
+    record_.took = took;
+    const bool hashed = placed.chain && !placed.chain->blocks().empty();
+    record_.prompt_hash = hashed ? placed.chain->blocks().back() : 0;
+    deps_.recorder.add(record_);
     return std::nullopt;
   }
   if (picked.error().code() == Code::kNotFound) {

@@ -139,6 +139,7 @@ class Desk {
   openai::PromptReader reader_;
   std::string text_;             // what is read in place of the body
   schedule::Decision decision_;  // of the last pick: memory that is used again
+  schedule::Record record_;      // and of its record
   SeededRandom random_;          // picks need no unguessable numbers
   SystemRandom ids_;
 };

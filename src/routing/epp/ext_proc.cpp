@@ -13,7 +13,7 @@
 namespace baton::epp {
 namespace {
 
-constexpr std::string_view kRequestId = "x-request-id";
+constexpr std::string_view kRequestId = "x-request-id", kPrefer = "prefer";
 
 // What steers routing behind the picker (picker reference 2, sidecar reference 8): only the picker
 // says it.
@@ -45,7 +45,7 @@ std::size_t length_of(const HeaderList& headers) {
 // RFC 7240: tokens behind commas, each with parameters behind ';' that do not matter here.
 bool prefers(const HeaderList& headers, std::string_view wanted) {
   for (const auto& [name, value] : headers) {
-    if (!http::equal_names(name, "prefer")) continue;
+    if (name.size() != kPrefer.size() || !http::equal_names(name, kPrefer)) continue;
     for (std::size_t at = 0; at <= value.size();) {
       const auto comma = std::min(value.find(',', at), value.size());
       auto token = value.substr(at, comma - at);
@@ -137,6 +137,7 @@ ExtProc::Next ExtProc::next() const {
 void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   if (phase_ != Phase::kHeaders) return;
   const auto& headers = message.headers;
+  headers_.reserve(headers.size());
   for (const auto& [name, value] : headers) {
     if (name.empty()) continue;
     // Ours, and proxies write them in lower case already.

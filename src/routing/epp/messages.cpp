@@ -35,6 +35,8 @@ Status read_header(std::string_view bytes, HeaderList& into) {
 }
 
 Status read_header_map(std::string_view bytes, HeaderList& into) {
+  constexpr std::size_t kUsual = 24;  // with a proxy's own
+  into.reserve(kUsual);
   Reader reader(bytes);
   for (Field field; reader.next(field);) {
     if (field.number == 1 && field.wire == Wire::kBytes) {
@@ -197,13 +199,16 @@ std::string_view name(BodyMode mode) {
 
 std::optional<std::string_view> find(const HeaderList& headers, std::string_view name) {
   for (auto it = headers.rbegin(); it != headers.rend(); ++it) {
-    if (http::equal_names(it->name, name)) return it->value;
+    if (it->name.size() == name.size() && http::equal_names(it->name, name)) return it->value;
   }
   return std::nullopt;
 }
 
 Status read_message(std::string_view bytes, Message& into) {
+  auto headers = std::move(into.headers);
   into = {};
+  into.headers = std::move(headers);  // their memory
+  into.headers.clear();
   Reader reader(bytes);
   for (Field field; reader.next(field);) {
     const auto n = field.number;

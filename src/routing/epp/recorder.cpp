@@ -36,7 +36,7 @@ Status Recorder::write_to(const std::filesystem::path& file) {
   return {};
 }
 
-void Recorder::add(schedule::Record record) {
+void Recorder::add(schedule::Record& record) {
   std::shared_ptr<const schedule::Record> unwritten;
   if (file_ != nullptr) unwritten = std::make_shared<const schedule::Record>(record);
   const std::lock_guard lock(mutex_);
@@ -48,10 +48,7 @@ void Recorder::add(schedule::Record record) {
       lost_.add();
     }
   }
-  if (most_ == 0) return;
-  if (ids_.size() == most_) ids_.pop_front();
-  ids_.push_back(record.id);
-  ring_.add(std::move(record));
+  ring_.add(record);
 }
 
 std::optional<text::json::Value> Recorder::find(std::string_view id) const {
@@ -63,7 +60,7 @@ std::optional<text::json::Value> Recorder::find(std::string_view id) const {
 
 std::vector<std::string> Recorder::ids() const {
   const std::lock_guard lock(mutex_);
-  return {ids_.rbegin(), ids_.rend()};
+  return ring_.ids();
 }
 
 bool Recorder::write_one(const schedule::Record& record) {

@@ -33,7 +33,8 @@ class Recorder {
   // opened.
   Status write_to(const std::filesystem::path& file);
   bool wanted() const { return most_ > 0 || file_ != nullptr; }
-  void add(schedule::Record record);
+  // `record` gets the memory of one that is forgotten.
+  void add(schedule::Record& record);
   // The newest decision about that request.
   std::optional<text::json::Value> find(std::string_view id) const;
   // Of the requests remembered, newest first.
@@ -52,7 +53,6 @@ class Recorder {
   mutable std::mutex mutex_;                 // guards the rest
   std::condition_variable wake_;
   schedule::RecordRing ring_;
-  std::deque<std::string> ids_;  // as the ring's, oldest first
   std::deque<std::shared_ptr<const schedule::Record>> unwritten_;
   bool stopping_ = false;
   std::thread writer_;

@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-schedule::Record record(std::string id) {
+void add(Recorder& recorder, std::string id) {
   schedule::Record out;
   out.id = std::move(id);
   schedule::Endpoint endpoint;
@@ -24,13 +24,13 @@ schedule::Record record(std::string id) {
   out.held.resize(1);
   out.reserved.resize(1);
   out.tokens.resize(1);
-  return out;
+  recorder.add(out);
 }
 
 TEST(Recorder, RemembersTheLastOnesNewestFirst) {
   observe::Registry registry;
   Recorder recorder(registry, 2);
-  for (const auto* id : {"a", "b", "c"}) recorder.add(record(id));
+  for (const auto* id : {"a", "b", "c"}) add(recorder, id);
   EXPECT_THAT(recorder.ids(), ElementsAre("c", "b"));
   EXPECT_FALSE(recorder.find("a"));
   EXPECT_EQ(recorder.find("b")->string_at({"id"}), "b");
@@ -45,7 +45,7 @@ TEST(Recorder, WritesALineForEveryDecision) {
     EXPECT_FALSE(recorder.wanted());
     ASSERT_TRUE(recorder.write_to(file));
     EXPECT_TRUE(recorder.wanted());
-    for (const auto* id : {"a", "b"}) recorder.add(record(id));
+    for (const auto* id : {"a", "b"}) add(recorder, id);
   }
   std::ifstream in(file);
   std::vector<std::string> ids;

@@ -182,8 +182,7 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   auto& decision = ask.decision != nullptr ? *ask.decision : decision_;
   decision.explain = ask.record != nullptr;
   BATON_TRY(scheduler_->schedule(request, snapshot, now, random, decision));
-  if (ask.record != nullptr)
-    *ask.record = schedule::make_record({}, request, snapshot, now, decision);
+  if (ask.record != nullptr) schedule::record(request, snapshot, now, decision, *ask.record);
   if (log::enabled(log::Level::kDebug)) {
     log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
   }

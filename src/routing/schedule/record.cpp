@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace baton::schedule {
 namespace {
@@ -109,31 +110,32 @@ bool ties(const Decision& decision, const Snapshot& snapshot, Index picked, std:
 
 }  // namespace
 
-Record make_record(std::string_view id, const Request& request, const Snapshot& snapshot, Mono now,
-                   const Decision& decision) {
-  Record out;
-  out.id = id;
-  out.model = request.model;
-  out.request = request;
-  out.request.model = {};
-  out.request.headers = {};
-  out.request.matched = {};
-  out.request.held = {};
-  out.request.among = nullptr;
-  out.now = now;
-  out.endpoints = snapshot.endpoints;
-  out.loads = snapshot.loads;
+void record(const Request& request, const Snapshot& snapshot, Mono now, const Decision& decision,
+            Record& into) {
+  into.model = request.model;
+  into.request = request;
+  into.request.model = {};
+  into.request.headers = {};
+  into.request.matched = {};
+  into.request.held = {};
+  into.request.among = nullptr;
+  into.now = now;
+  into.endpoints = snapshot.endpoints;
+  into.loads = snapshot.loads;
   SeededRandom unused(0);
   const Context context{request, snapshot, now, unused};
+  into.matched.clear();
+  into.held.clear();
+  into.reserved.clear();
+  into.tokens.clear();
   for (Index i = 0; i < snapshot.size(); ++i) {
-    out.matched.push_back(context.matched(i));
-    out.held.push_back(context.held(i));
-    out.reserved.push_back(snapshot.reserved(i));
-    out.tokens.push_back(snapshot.tokens(i));
+    into.matched.push_back(context.matched(i));
+    into.held.push_back(context.held(i));
+    into.reserved.push_back(snapshot.reserved(i));
+    into.tokens.push_back(snapshot.tokens(i));
   }
-  out.decision = decision;
-  out.decision.spare.clear();
-  return out;
+  into.decision = decision;
+  into.decision.spare.clear();
 }
 
 Value to_json(const Record& record) {
@@ -163,17 +165,28 @@ Value to_json(const Record& record) {
   return out;
 }
 
-void RecordRing::add(Record record) {
+void RecordRing::add(Record& record) {
   if (most_ == 0) return;
-  if (records_.size() == most_) records_.pop_front();
-  records_.push_back(std::move(record));
+  if (records_.size() < most_) {
+    newest_ = records_.size();
+    records_.emplace_back();
+  } else {
+    newest_ = (newest_ + 1) % most_;
+  }
+  std::swap(records_[newest_], record);
 }
 
 const Record* RecordRing::find(std::string_view id) const {
-  for (auto it = records_.rbegin(); it != records_.rend(); ++it) {
-    if (it->id == id) return &*it;
+  for (std::size_t age = 0; age < records_.size(); ++age) {
+    if (at(age).id == id) return &at(age);
   }
   return nullptr;
+}
+
+std::vector<std::string> RecordRing::ids() const {
+  std::vector<std::string> out;
+  for (std::size_t age = 0; age < records_.size(); ++age) out.push_back(at(age).id);
+  return out;
 }
 
 Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random& random) {

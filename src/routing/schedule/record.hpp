@@ -3,7 +3,6 @@
 // Hashes and lengths of prompts, never their text; no headers of the client.
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,22 +34,32 @@ struct Record {
   std::vector<std::int64_t> tokens;
   Decision decision;
 };
-Record make_record(std::string_view id, const Request& request, const Snapshot& snapshot, Mono now,
-                   const Decision& decision);
+// Fills all but what the picker cannot know (id, at, took, prompt_hash), in the memory that `into`
+// has from an earlier decision.
+void record(const Request& request, const Snapshot& snapshot, Mono now, const Decision& decision,
+            Record& into);
 text::json::Value to_json(const Record& record);
 
 // The last N. Confined to its owner.
 class RecordRing {
  public:
   explicit RecordRing(std::size_t most) : most_(most) {}
-  void add(Record record);
+  // Leaves in `record` what falls out, or anything: its memory.
+  void add(Record& record);
   // The newest of that id; null when it is gone. Valid until the next add.
   const Record* find(std::string_view id) const;
+  std::vector<std::string> ids() const;  // newest first
   std::size_t size() const { return records_.size(); }
 
  private:
+  // From the newest.
+  const Record& at(std::size_t age) const {
+    return records_[(newest_ + records_.size() - age) % records_.size()];
+  }
+
   std::size_t most_;
-  std::deque<Record> records_;  // oldest first
+  std::vector<Record> records_;
+  std::size_t newest_ = 0;
 };
 
 // A record decided again.

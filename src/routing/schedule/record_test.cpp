@@ -35,7 +35,9 @@ struct Fixture {
     Decision decision;
     decision.explain = true;
     EXPECT_TRUE(scheduler.schedule(request, snapshot, kNow, random, decision));
-    auto made = make_record(id, request, snapshot, kNow, decision);
+    Record made;
+    schedule::record(request, snapshot, kNow, decision, made);
+    made.id = id;
     made.prompt_hash = 0xabc;
     return made;
   }
@@ -107,13 +109,18 @@ TEST(Record, RefusesWhatIsNoRecord) {
 TEST(RecordRing, KeepsTheLast) {
   Fixture f;
   RecordRing ring(2);
-  for (const auto* id : {"a", "b", "c"}) ring.add(f.record(id));
+  for (const auto* id : {"a", "b", "c"}) {
+    auto record = f.record(id);
+    ring.add(record);
+  }
   EXPECT_EQ(ring.size(), 2);
+  EXPECT_EQ(ring.ids(), (std::vector<std::string>{"c", "b"}));
   EXPECT_EQ(ring.find("a"), nullptr);
   ASSERT_NE(ring.find("c"), nullptr);
   EXPECT_EQ(ring.find("c")->id, "c");
   RecordRing none(0);
-  none.add(f.record("a"));
+  auto record = f.record("a");
+  none.add(record);
   EXPECT_EQ(none.size(), 0);
 }
 

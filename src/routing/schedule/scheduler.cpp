@@ -130,14 +130,16 @@ class Scheduler::Runner final : public ProfileRunner {
     if (result.candidates.empty()) result.drained_by = kRevisionLabel;
   }
 
-  static void note_drops(std::string_view plugin, const std::vector<Index>& before,
-                         ProfileRun& result) {
+  void note_drops(std::string_view plugin, const std::vector<Index>& before,
+                  ProfileRun& result) const {
+    if (before.size() == result.candidates.size()) return;
+    std::vector<bool> kept(context_.snapshot.size());
+    for (const Index i : result.candidates) kept[i] = true;
     Drop drop{.plugin = plugin, .endpoints = {}};
     for (const Index i : before) {
-      const auto& kept = result.candidates;
-      if (std::ranges::find(kept, i) == kept.end()) drop.endpoints.push_back(i);
+      if (!kept[i]) drop.endpoints.push_back(i);
     }
-    if (!drop.endpoints.empty()) result.drops.push_back(std::move(drop));
+    result.drops.push_back(std::move(drop));
   }
 
   void score(const Profile& profile, ProfileRun& result) const {
