@@ -138,8 +138,8 @@ Result<std::shared_ptr<tls::ServerContext>> certificate_of(const EppOptions& opt
   return tls::ServerContext::open(std::move(config), clock);
 }
 
-epp::Server::Config server_config(const EppOptions& options,
-                                  std::shared_ptr<const tls::ServerContext> certificate) {
+Result<epp::Server::Config> server_config(const EppOptions& options, const Clock& clock,
+                                          std::shared_ptr<const tls::ServerContext> certificate) {
   epp::Server::Config out;
   out.ext_proc.host = out.health.host = out.metrics.host = options.host;
   out.ext_proc.port = options.grpc_port;
@@ -157,6 +157,10 @@ epp::Server::Config server_config(const EppOptions& options,
   out.record_file = options.record_file;
   out.desk.subset_hints = options.subset_hints;
   out.desk.emit_scores = options.emit_scores;
+  if (!options.ticket_key_file.empty()) {
+    BATON_TRY_ASSIGN(out.desk.ticket_key,
+                     ticket::KeyFile::open(options.ticket_key_file, clock.now()));
+  }
   return out;
 }
 
@@ -264,12 +268,13 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   picker.name = identity_of(options);
   picker.picker = configuration.text;
   picker.picker_source = configuration.source;
+  BATON_TRY_ASSIGN(auto config, server_config(options, clock, certificate));
   epp::Server server({.loops = pointers,
                       .clock = clock,
                       .registry = registry,
                       .seed = random.next(),
                       .tracer = tracer_of(tracing)},
-                     server_config(options, certificate), picker);
+                     std::move(config), picker);
   for (auto* loop : pointers) loop->start();
   BATON_TRY_ASSIGN(const auto bound, server.start());
   {

@@ -22,6 +22,7 @@ struct Flag {
   Kind kind;
   std::string_view fallback;
   std::string_view help;
+  const char* variable = nullptr;  // of the environment, where the flag is not given
 };
 constexpr std::array kFlags = {
     Flag{"grpc-port", Kind::kText, "9002", "ext_proc port"},
@@ -30,7 +31,7 @@ constexpr std::array kFlags = {
     Flag{"grpc-max-recv-msg-size", Kind::kText, "64Mi",
          "largest ext_proc message, such as 10MiB or 1048576"},
     Flag{"pool-name", Kind::kText, "", "the InferencePool; this or --endpoint-selector"},
-    Flag{"pool-namespace", Kind::kText, "", "its namespace (env NAMESPACE, then \"default\")"},
+    Flag{"pool-namespace", Kind::kText, "default", "its namespace", "NAMESPACE"},
     Flag{"pool-group", Kind::kText, "inference.networking.k8s.io", "its API group"},
     Flag{"endpoint-selector", Kind::kText, "", "labels of the pods, a=b,c=d, without a pool"},
     Flag{"endpoint-target-ports", Kind::kText, "", "1 to 8 ports of those pods"},
@@ -42,6 +43,9 @@ constexpr std::array kFlags = {
          "endpoints silent for longer are left out of the averages"},
     Flag{"config-file", Kind::kText, "", "EndpointPickerConfig (default: queue, KV use, prefix)"},
     Flag{"config-text", Kind::kText, "", "the same, inline"},
+    Flag{"routing-ticket-key-file", Kind::kText, "",
+         "key that sidecars share: routes to prefill pods and encoders are signed with it",
+         "BATON_ROUTING_TICKET_KEY_FILE"},
     Flag{"secure-serving", Kind::kBool, "true", "TLS on the ext_proc port"},
     Flag{"cert-path", Kind::kText, "", "folder of tls.crt and tls.key (default: self-signed)"},
     Flag{"enable-cert-reload", Kind::kBool, "false", "read them again when they change"},
@@ -166,11 +170,11 @@ class Reader {
 
  private:
   bool given(std::string_view name) const { return given_.contains(name); }
-  std::string get(std::string_view name) const {
-    const auto it = given_.find(name);
-    if (it != given_.end()) return it->second;
-    return std::string(std::ranges::find(kFlags, name, &Flag::name)->fallback);
-  }
+  struct Found {
+    std::string value, from;
+  };
+  Found look_up(std::string_view name) const;
+  std::string get(std::string_view name) const { return look_up(name).value; }
   Status check_off() const;
   Status flag(std::string_view name, bool& into) const;
   Status port(std::string_view name, std::uint16_t& into) const;
@@ -187,8 +191,17 @@ class Reader {
   Values given_;
   const EppEnvironment& environment_;
   EppOptions out_;
-  std::string namespace_from_ = "default";
 };
+
+Reader::Found Reader::look_up(std::string_view name) const {
+  if (const auto it = given_.find(name); it != given_.end()) return {it->second, "flag"};
+  const auto& flag = *std::ranges::find(kFlags, name, &Flag::name);
+  if (flag.variable != nullptr) {
+    const auto value = environment_(flag.variable);
+    if (value && !value->empty()) return {*value, fmt::format("environment {}", flag.variable)};
+  }
+  return {std::string(flag.fallback), "default"};
+}
 
 Status Reader::check_off() const {
   for (const auto& each : kOffOnly) {
@@ -276,14 +289,7 @@ Status Reader::read_pool() {
   out_.pool_name = get("pool-name");
   out_.pool_group = get("pool-group");
   out_.pool_namespace = get("pool-namespace");
-  if (!out_.pool_namespace.empty()) {
-    namespace_from_ = "flag";
-  } else if (const auto ns = environment_("NAMESPACE"); ns && !ns->empty()) {
-    out_.pool_namespace = *ns;
-    namespace_from_ = "environment NAMESPACE";
-  } else {
-    out_.pool_namespace = "default";
-  }
+  if (out_.pool_namespace.empty()) out_.pool_namespace = "default";
   const bool selects = !get("endpoint-selector").empty();
   const bool replays = !get("replay").empty();
   if (selects == !out_.pool_name.empty() && !(replays && !selects)) {
@@ -299,6 +305,7 @@ Status Reader::read_pool() {
     return invalid(
         fmt::format("--pool-group={}: {} or {}", out_.pool_group, kGroups[0], kGroups[1]));
   }
+  out_.ticket_key_file = get("routing-ticket-key-file");
   out_.config_file = get("config-file");
   out_.config_text = get("config-text");
   const auto other = get("config");
@@ -426,11 +433,9 @@ Status Reader::read_records() {
 void Reader::read_origins() {
   for (const auto& each : kFlags) {
     if (each.name == "print-effective-config") continue;
-    const bool ns = each.name == "pool-namespace";
-    const std::string_view from = given(each.name) ? "flag" : "default";
-    out_.origins.push_back({.flag = std::string(each.name),
-                            .value = ns ? out_.pool_namespace : get(each.name),
-                            .from = ns ? namespace_from_ : std::string(from)});
+    auto [value, from] = look_up(each.name);
+    out_.origins.push_back(
+        {.flag = std::string(each.name), .value = std::move(value), .from = std::move(from)});
   }
 }
 
@@ -451,8 +456,9 @@ void print_help() {
       "The endpoint picker: tells an Envoy gateway, over ext_proc, which pods serve a request.\n"
       "Takes the flags of llm-d's picker.\n\n");
   for (const auto& each : kFlags) {
-    fmt::print("  --{:<36} {}{}\n", each.name, each.help,
-               each.fallback.empty() ? "" : fmt::format(" [{}]", each.fallback));
+    fmt::print("  --{:<36} {}{}{}\n", each.name, each.help,
+               each.fallback.empty() ? "" : fmt::format(" [{}]", each.fallback),
+               each.variable == nullptr ? "" : fmt::format(" (env {})", each.variable));
   }
   fmt::print(
       "\nExample: baton epp --pool-name pool --config-file picker.yaml "

@@ -35,6 +35,7 @@ struct EppOptions {
   std::string pod_name;
   bool subset_hints = true;
   bool emit_scores = false;
+  std::string ticket_key_file;  // "": routes are not signed
   Nanos refresh_metrics = Millis(50);
   Nanos refresh_gauges = std::chrono::seconds(5);
   Nanos staleness = std::chrono::seconds(2);

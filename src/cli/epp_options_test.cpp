@@ -12,6 +12,8 @@ using ::testing::HasSubstr;
 Result<std::optional<EppOptions>> parse(const std::vector<std::string>& words,
                                         const std::optional<std::string>& ns = std::nullopt) {
   return parse_epp(words, [&](const char* name) {
+    if (std::string_view(name) == "BATON_ROUTING_TICKET_KEY_FILE")
+      return std::optional<std::string>("/key");
     return std::string_view(name) == "NAMESPACE" ? ns : std::nullopt;
   });
 }
@@ -64,6 +66,13 @@ TEST(EppOptions, TheNamespaceIsTheFlagsTheEnvironmentsOrDefault) {
   EXPECT_EQ(parsed({"--pool-name=p"}).pool_namespace, "default");
   EXPECT_EQ(parsed({"--pool-name=p"}, "env").pool_namespace, "env");
   EXPECT_EQ(parsed({"--pool-name=p", "--pool-namespace=flag"}, "env").pool_namespace, "flag");
+}
+
+TEST(EppOptions, RoutesAreSignedWithTheFlagsOrTheEnvironmentsKey) {
+  EXPECT_EQ(parsed({"--pool-name=p"}).ticket_key_file, "/key");
+  EXPECT_EQ(parsed({"--pool-name=p", "--routing-ticket-key-file=/other"}).ticket_key_file,
+            "/other");
+  EXPECT_EQ(parsed({"--pool-name=p", "--routing-ticket-key-file="}).ticket_key_file, "");
 }
 
 TEST(EppOptions, PortsSizesAndIntervalsAreChecked) {  // epp:C011

@@ -37,6 +37,7 @@ struct Options {
   ClusterOptions cluster;
   std::string config_file;
   std::string api_key_file;
+  std::string ticket_key_file;
   double request_timeout = 600;
   std::size_t body_mib = 64;
   bool proof_headers = false;
@@ -62,7 +63,7 @@ Result<watch::Topology> topology_of(const Options& options) {
   return watch::load_endpoint_file(text, options.endpoints, picker, options.config_file);
 }
 
-Result<gateway::Config> config_of(const Options& options) {
+Result<gateway::Config> config_of(const Options& options, const Clock& clock) {
   gateway::Config config;
   config.listen = {options.host, options.port};
   config.request_timeout =
@@ -73,6 +74,10 @@ Result<gateway::Config> config_of(const Options& options) {
   if (!options.api_key_file.empty()) {
     BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
     BATON_TRY_ASSIGN(config.api_keys, gateway::read_api_keys(text, options.api_key_file));
+  }
+  if (!options.ticket_key_file.empty()) {
+    BATON_TRY_ASSIGN(config.ticket_key,
+                     ticket::KeyFile::open(options.ticket_key_file, clock.now()));
   }
   return config;
 }
@@ -104,8 +109,8 @@ Status secure(const Options& options, const Clock& clock, gateway::Config& confi
 
 Status run(const Options& options) {
   const StopSignal stop;
-  BATON_TRY_ASSIGN(auto config, config_of(options));
   const SystemClock clock;
+  BATON_TRY_ASSIGN(auto config, config_of(options, clock));
   std::vector<std::unique_ptr<tls::Reloader>> reloaders;
   BATON_TRY(secure(options, clock, config, reloaders));
   const bool https = config.serve_tls != nullptr;
@@ -157,6 +162,10 @@ int run_gateway(int argc, char** argv) {
   app.add_option("--port", options.port, "port to listen on; 0 picks one")->capture_default_str();
   app.add_option("--api-key-file", options.api_key_file,
                  "keys that clients must present as Bearer, one a line");
+  app.add_option("--routing-ticket-key-file", options.ticket_key_file,
+                 "key that sidecars share: routes to prefill pods are signed with it; in a cluster "
+                 "the default is each service's Secret")
+      ->envname("BATON_ROUTING_TICKET_KEY_FILE");
   auto* certificate = app.add_option("--tls-cert-file", options.certificate,
                                      "serve TLS with this certificate (PEM)");
   app.add_option("--tls-key-file", options.key, "its key (default: in the same file)")

@@ -304,6 +304,7 @@ Status serve(Options options) {
                    tracing_of_pods({.service = "baton", .endpoint = options.traces_endpoint}));
   plan::Settings settings;
   settings.enable_tls = options.tls;
+  settings.runs_baton = true;
   node.pod_tls = options.tls ? node::PodTls::kAsPlanned : node::PodTls::kOff;
   settings.emulate_accelerators = node.emulates_accelerators();
   if (!options.model.empty()) {

@@ -94,11 +94,19 @@ std::string kv_revision(const Build& build);
 // The steps of pod_spec.
 void choose_engine_image(const Build& build, Value& container);
 void fit_sidecar(const Build& build, Value& pod);
+// Of a container whose image is chosen.
+bool is_own_sidecar(const Build& build, const Value& sidecar);
 void fix_engine_command(Build& build, const PodPlace& place, Value& pod);
 void remove_tls_volume(Value& pod);
 void attach_kv_tiers(const Workload& workload, Value& pod);
 void claim_devices(Build& build, const PodPlace& place, Value& pod);
 void trace_engine(const Build& build, const Workload& workload, Value& pod);
+
+// With a routing sidecar and a picker that are both Baton's: mounts the key that the picker signs
+// routes with, and wishes for it.
+void require_signed_routes(Build& build, Value& pod);
+// Mounts it into the picker's pod, if a sidecar requires it.
+void sign_routes(const Build& build, Value& pod);
 
 // Variables that tell an OpenTelemetry SDK where traces go; what the container sets itself stays.
 // `otel_name`: "inference-scheduler", "inference-server-decode" …

@@ -199,6 +199,19 @@ void add_route(Branch& out, const Value& child) {
   }
 }
 
+std::string title(const Wish& wish) {
+  switch (wish.kind) {
+    case Wish::Kind::kCaBundle:
+      return fmt::format("ConfigMap {}  copy of {}, shared by the namespace", wish.name,
+                         wish.source);
+    case Wish::Kind::kTlsSecret:
+      return fmt::format("Secret {}  certificate, made when it runs", wish.name);
+    case Wish::Kind::kRoutingKey:
+      return fmt::format("Secret {}  key of signed routes, made when it runs", wish.name);
+  }
+  return "";
+}
+
 Branch branch(const Value& child) {
   const std::string_view kind = child.string_at({"kind"});
   Branch out{fmt::format("{} {}", kind, name_of(child)), {}};
@@ -221,13 +234,7 @@ std::string describe(const Plan& plan) {
       service.string_at({"spec", "model", "name"}), service.string_at({"spec", "model", "uri"}));
   std::vector<Branch> branches;
   for (const std::string& config : plan.applied_configs) branches.push_back({"from " + config, {}});
-  for (const Wish& wish : plan.wishes) {
-    branches.push_back({wish.kind == Wish::Kind::kCaBundle
-                            ? fmt::format("ConfigMap {}  copy of {}, shared by the namespace",
-                                          wish.name, wish.source)
-                            : fmt::format("Secret {}  certificate, made when it runs", wish.name),
-                        {}});
-  }
+  for (const Wish& wish : plan.wishes) branches.push_back({title(wish), {}});
   for (const Value& child : plan.children) branches.push_back(branch(child));
   for (std::size_t i = 0; i < branches.size(); ++i) {
     const bool last = i + 1 == branches.size();

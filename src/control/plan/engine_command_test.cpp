@@ -131,6 +131,13 @@ TEST(Sidecar, FallsBackWhenPrefillFailsAndKnowsItsPool) {
                                   "initContainers", "llm-d-routing-sidecar");
 
   EXPECT_EQ(sidecar.string_at({"restartPolicy"}), "Always");
+  EXPECT_EQ(sidecar.string_at({"readinessProbe", "httpGet", "path"}), "/readyz");
+  EXPECT_EQ(sidecar.string_at({"livenessProbe", "httpGet", "path"}), "/health");
+  ServiceView upstream = view("{prefill: {}, router: {}}");
+  use_upstream_engine_and_sidecar(upstream.settings);
+  EXPECT_EQ(container(pod(planned(upstream), "s-kserve"), "initContainers", "llm-d-routing-sidecar")
+                .string_at({"readinessProbe", "httpGet", "path"}),
+            "/health");
   EXPECT_EQ(named(sidecar.find("env"), "BATON_PREFILL_FAILURE_POLICY")->string_at({"value"}),
             "fallback");
   EXPECT_EQ(named(sidecar.find("env"), "INFERENCE_POOL_NAME")->string_at({"value"}),
@@ -159,12 +166,13 @@ TEST(Tls, TurnsOnFlagsProbesVolumesAndTheWishForACertificate) {
                 ->front()
                 .string_at({"name"}),
             "https");
-  ASSERT_EQ(on.wishes.size(), 1U);
+  ASSERT_EQ(on.wishes.size(), 2U);
   EXPECT_EQ(on.wishes[0].name, "s-kserve-self-signed-certs");
   EXPECT_THAT(on.wishes[0].dns_names, Contains("s-epp-service.ns.svc.cluster.local"));
   EXPECT_NE(named(pod(on, "s-kserve").find("volumes"), "tls-certs"), nullptr);
 
-  EXPECT_TRUE(off.wishes.empty());
+  ASSERT_EQ(off.wishes.size(), 1U);
+  EXPECT_EQ(off.wishes[0].kind, Wish::Kind::kRoutingKey);
   EXPECT_EQ(main_of(off, "s-kserve").string_at({"livenessProbe", "httpGet", "scheme"}), "HTTP");
   EXPECT_EQ(named(pod(off, "s-kserve").find("volumes"), "tls-certs"), nullptr);
   EXPECT_THAT(strings(main_of(off, "s-kserve"), "command"), Not(Contains(HasSubstr("ssl"))));

@@ -78,7 +78,20 @@ std::vector<std::string> flags_before_0_7(const std::vector<std::string>& comman
   return out;
 }
 
+// Baton's sidecar is ready while the engine behind it lives; upstream's knows no such path.
+void gate_on_engine(Value& sidecar) {
+  if (get(sidecar, {"readinessProbe", "httpGet"}) == nullptr) return;
+  Value& path = sidecar["readinessProbe"]["httpGet"]["path"];
+  if (path == Value("/health")) path = "/readyz";
+}
+
 }  // namespace
+
+bool is_own_sidecar(const Build& build, const Value& sidecar) {
+  const Settings& settings = build.settings();
+  if (settings.runs_baton) return true;
+  return settings.sidecar_version.empty() && sidecar.string_at({"image"}) == settings.sidecar_image;
+}
 
 void choose_engine_image(const Build& build, Value& container) {
   if (!container.string_at({"image"}).empty()) return;
@@ -100,6 +113,7 @@ void fit_sidecar(const Build& build, Value& pod) {
       set_words(*sidecar, "command", flags_before_0_7(words(*sidecar, "command")));
     }
   }
+  if (is_own_sidecar(build, *sidecar)) gate_on_engine(*sidecar);
   if (get(build.spec(), {"router"}) == nullptr) return;
   add_named((*sidecar)["env"],
             Object{{"name", "INFERENCE_POOL_NAME"}, {"value", pool_name(build.service)}});

@@ -111,6 +111,7 @@ Result<Value> deployment(Build& build) {
                    parse_version(metadata.string_at({"annotations", kVersion}))
                        .with(fmt::format("{}/annotations/app.kubernetes.io~1version", kPointer)));
   BATON_TRY_ASSIGN(const std::string_view origin, complete_main(build, version, pod));
+  sign_routes(build, pod);
 
   const std::string name = build.child("-kserve-router-scheduler");
   BATON_TRY(give_tokenizer_its_files(build, name, pod));

@@ -79,6 +79,9 @@ struct Settings {
   // are; for an upstream image, `picker_version` says what its configuration is migrated to.
   std::string picker_image = "baton/baton:v0.1.0";
   std::string picker_version;  // "0.10.0"; "" for Baton's own
+  // Pickers and sidecars are Baton's whatever images say: `serve` runs nothing else under their
+  // names, and its gateway picks for services without a picker too.
+  bool runs_baton = false;
   // Where KEDA asks for the wanted replicas (autoscaling-wva-controller-config.prometheus).
   struct Prometheus {
     std::string url;
@@ -147,6 +150,9 @@ struct ChildKind {
 };
 const std::vector<ChildKind>& child_kinds();
 
+// On the Secret of kRoutingKey, "true": who signs routes finds it by this.
+inline constexpr std::string_view kRoutingKeyLabel = "baton.dev/routing-key";
+
 // Something that needs I/O or a clock: reconcile fulfils it.
 struct Wish {
   enum class Kind : std::uint8_t {
@@ -154,6 +160,9 @@ struct Wish {
     // A copy of ConfigMap `source` of the system namespace. It belongs to the namespace, not to one
     // service: brought up to date, never owned, never removed.
     kCaBundle,
+    // A Secret with a random `key`, that stays as it is once it is there: the service's picker
+    // signs routes with it, and the sidecars follow no others.
+    kRoutingKey,
   };
   Kind kind;
   std::string ns, name;

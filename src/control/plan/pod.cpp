@@ -105,6 +105,7 @@ Result<Value> pod_spec(Build& build, const PodPlace& place) {
   if (!build.settings().enable_tls) remove_tls_volume(pod);
   if (Value* main = named(pod.find("containers"), "main")) choose_engine_image(build, *main);
   fit_sidecar(build, pod);
+  require_signed_routes(build, pod);
   fix_engine_command(build, place, pod);
   const ModelTarget model{.pointer = place.pointer(),
                           .account = place.account,

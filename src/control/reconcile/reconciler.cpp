@@ -141,6 +141,7 @@ Status Reconciler::reconcile(const std::string& key) {
       .config_maps = config_maps_,
       .secrets = secrets_,
       .versions = versions_,
+      .random = random_,
       .prober = prober_.get(),
       .detail_pause = config_.detail_pause,
   };

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
 #include "control/reconcile/apply.hpp"
 #include "control/reconcile/image_volumes.hpp"
@@ -69,6 +70,7 @@ class Reconciler {
   ConfigMapReader config_maps_;
   SecretKeeper secrets_;
   VersionReader versions_;
+  SystemRandom random_;
   std::unique_ptr<Prober> prober_;
   std::atomic<int> held_ = 0;  // services whose new status waits
   std::atomic<bool> stopping_ = false;

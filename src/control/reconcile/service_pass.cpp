@@ -11,6 +11,7 @@
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/references.hpp"
+#include "control/reconcile/routing_key.hpp"
 #include "net/kube/digest.hpp"
 
 namespace baton::reconcile {
@@ -57,6 +58,21 @@ std::string describe(const Object& object) {
 kube::Condition presets(std::string_view status, std::string_view reason,
                         std::string_view message) {
   return {"PresetsCombined", std::string(status), std::string(reason), std::string(message), ""};
+}
+
+// A Secret of the service, without data.
+Object secret_frame(const Object& service, const plan::Wish& wish) {
+  Object out;
+  out["apiVersion"] = "v1";
+  out["kind"] = "Secret";
+  auto& metadata = out["metadata"];
+  metadata["name"] = wish.name;
+  metadata["namespace"] = wish.ns;
+  metadata["labels"]["app.kubernetes.io/component"] = "llminferenceservice-workload";
+  metadata["labels"][kNameLabel] = kube::name_of(service);
+  metadata["labels"][kPartOfLabel] = kPartOf;
+  metadata["ownerReferences"].push_back(kube::controller_reference(service));
+  return out;
 }
 
 }  // namespace
@@ -207,7 +223,7 @@ std::optional<StepFailure> ServicePass::remove_unplanned(Applier& applier, const
     wanted.emplace(kube::type_of(child), kube::name_of(child));
   }
   for (const auto& wish : plan.wishes) {
-    if (wish.kind == plan::Wish::Kind::kTlsSecret) wanted.emplace(kSecret, wish.name);
+    if (wish.kind != plan::Wish::Kind::kCaBundle) wanted.emplace(kSecret, wish.name);
   }
   for (const auto& child : seen.children) {
     const auto step = reconcile::step_of(child->object);
@@ -274,17 +290,7 @@ std::optional<StepFailure> ServicePass::apply(const Observation& seen, const pla
 Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan::Wish& wish) {
   switch (wish.kind) {
     case plan::Wish::Kind::kTlsSecret: {
-      const auto& service = seen.service->object;
-      Object frame;
-      frame["apiVersion"] = "v1";
-      frame["kind"] = "Secret";
-      auto& metadata = frame["metadata"];
-      metadata["name"] = wish.name;
-      metadata["namespace"] = wish.ns;
-      metadata["labels"]["app.kubernetes.io/component"] = "llminferenceservice-workload";
-      metadata["labels"][kNameLabel] = kube::name_of(service);
-      metadata["labels"][kPartOfLabel] = kPartOf;
-      metadata["ownerReferences"].push_back(kube::controller_reference(service));
+      const Object frame = secret_frame(seen.service->object, wish);
       const auto cached = deps_.cache.get({kSecret, wish.ns, wish.name});
       BATON_TRY_ASSIGN(
           const auto due,
@@ -298,6 +304,12 @@ Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan
     case plan::Wish::Kind::kCaBundle:
       return copy_ca_bundle({deps_.cluster, deps_.cache, deps_.ledger}, wish,
                             seen.installation.plan.system_namespace, deadline_);
+    case plan::Wish::Kind::kRoutingKey: {
+      Object frame = secret_frame(seen.service->object, wish);
+      frame["metadata"]["labels"][plan::kRoutingKeyLabel] = "true";
+      return keep_routing_key(applier, {deps_.cluster, deps_.cache, deps_.ledger}, std::move(frame),
+                              deps_.random, deadline_);
+    }
   }
   return {};
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/core/random.hpp"
 #include "control/reconcile/apply.hpp"
 #include "control/reconcile/finalizers.hpp"
 #include "control/reconcile/image_volumes.hpp"
@@ -29,6 +30,7 @@ class ServicePass {
     ConfigMapReader& config_maps;
     SecretKeeper& secrets;
     VersionReader& versions;
+    Random& random;      // keys come from it: unguessable
     Prober* prober;      // null: nothing is probed
     Nanos detail_pause;  // Reconciler::Config
   };

@@ -20,8 +20,8 @@ std::uint64_t fnv1a(std::string_view text) {
 
 }  // namespace
 
-bool EventCorrelator::allow(const std::string& object, Mono now) {
-  Allowance& allowance = allowances_.at(object, config_.kept);
+bool EventCorrelator::allow(const std::string& typed, Mono now) {
+  Allowance& allowance = allowances_.at(typed, config_.kept);
   if (!allowance.known) {
     allowance = {true, static_cast<double>(config_.burst), now};
   }
@@ -38,8 +38,9 @@ EventCorrelator::Outcome EventCorrelator::note(const Object& about, EventType ty
                                                Mono now) {
   const std::string object = fmt::format("{}/{}/{}/{}", about.string_at({"kind"}),
                                          namespace_of(about), name_of(about), uid_of(about));
-  const std::string kind =
-      fmt::format("{}\n{}\n{}", object, type == EventType::kWarning ? "Warning" : "Normal", reason);
+  const std::string typed =
+      fmt::format("{}\n{}", object, type == EventType::kWarning ? "Warning" : "Normal");
+  const std::string kind = fmt::format("{}\n{}", typed, reason);
   Alike& alike = alike_.at(kind, config_.kept);
   if (now - alike.last > config_.alike_within) alike.messages.clear();
   alike.last = now;
@@ -55,7 +56,7 @@ EventCorrelator::Outcome EventCorrelator::note(const Object& about, EventType ty
   out.message =
       combined ? fmt::format("(combined from similar events): {}", message) : std::string(message);
   out.count = count;
-  if (!allow(object, now)) {
+  if (!allow(typed, now)) {
     ++dropped_;
     return out;
   }

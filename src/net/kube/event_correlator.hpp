@@ -24,7 +24,7 @@ class EventCorrelator {
     std::size_t kept = 4096;                        // series, and objects, that are remembered
     std::size_t alike = 10;                         // different messages before they become one
     Nanos alike_within = std::chrono::minutes(10);  // since the last of them
-    int burst = 25;                                 // events about one object at once,
+    int burst = 25;                                 // events of one type about one object at once,
     Nanos refill = std::chrono::minutes(5);         // and one more each time
   };
   explicit EventCorrelator(Config config) : config_(config) {}
@@ -76,12 +76,12 @@ class EventCorrelator {
     Mono at{};
   };
 
-  bool allow(const std::string& object, Mono now);
+  bool allow(const std::string& typed, Mono now);
 
   const Config config_;
   Recent<Alike> alike_;           // by object, type and reason
   Recent<std::int64_t> counts_;   // by series
-  Recent<Allowance> allowances_;  // by object
+  Recent<Allowance> allowances_;  // by object and type: what went well hides no warning
   std::uint64_t dropped_ = 0;
 };
 

@@ -104,6 +104,8 @@ TEST_F(EventTest, OneObjectCannotFloodTheServer) {
   EXPECT_EQ(correlator_.dropped(), 75U);
   EXPECT_EQ(correlator_.note(service("b"), EventType::kNormal, "Updated", "x", clock_.now()).what,
             Do::kCreate);
+  EXPECT_EQ(correlator_.note(service("a"), EventType::kWarning, "Stuck", "x", clock_.now()).what,
+            Do::kCreate);
   clock_.advance(std::chrono::minutes(5));
   const auto later = note("Updated", "x");
   EXPECT_EQ(later.what, Do::kRepeat);

@@ -11,6 +11,7 @@
 #include "net/http/message.hpp"
 #include "routing/epp/gate.hpp"
 #include "routing/pick/learner.hpp"
+#include "routing/ticket/ticket.hpp"
 
 namespace baton::epp {
 namespace {
@@ -220,9 +221,26 @@ std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
     if (!placed.destination.empty()) placed.destination += ',';
     placed.destination += each;
   }
+  sign_route(asked, placed);
   if (config_.emit_scores) placed.scores = scores_of(decision_, *snapshot.endpoints);
   deps_.metrics.staged(placed.model, decision_.stages());
   return std::nullopt;
+}
+
+// Sidecars that share the key dial nothing else.
+void Desk::sign_route(const Asked& asked, Placed& placed) {
+  if (!ticket_key_) return;
+  ticket::Routed routed{};
+  for (const auto& [name, value] : placed.headers) {
+    if (name == schedule::kPrefillHeader) routed.prefillers = value;
+    if (name == schedule::kEncodeHeader) routed.encoders = value;
+  }
+  if (routed.prefillers.empty() && routed.encoders.empty()) return;
+  placed.headers.emplace_back(
+      ticket::kHeader,
+      ticket::issue(ticket_key_->key(now()),
+                    {.request_id = asked.request_id, .endpoints = ticket::endpoints_text(routed)},
+                    deps_.clock.wall(), ids_));
 }
 
 std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {

@@ -22,6 +22,7 @@
 #include "routing/epp/rules.hpp"
 #include "routing/schedule/decision.hpp"
 #include "routing/schedule/flow/flow_control.hpp"
+#include "routing/ticket/key_file.hpp"
 
 namespace baton::epp {
 
@@ -87,9 +88,10 @@ class Desk {
     bool subset_hints = true;
     bool emit_scores = false;
     std::size_t body_bytes = std::size_t{64} << 20;
+    std::optional<ticket::KeyFile> ticket_key = {};  // nullopt: routes are not signed
   };
   Desk(Deps deps, Config config, std::uint64_t seed)
-      : deps_(deps), config_(config), random_(seed) {}
+      : deps_(deps), config_(config), ticket_key_(std::move(config.ticket_key)), random_(seed) {}
 
   // `body` may be changed: kv_transfer_params removed, the model replaced.
   std::variant<Placed, Refusal> read(const Asked& asked, std::string& body);
@@ -132,10 +134,12 @@ class Desk {
   std::optional<Refusal> read_grpc(std::string_view message, Placed& placed, Said& said);
   std::optional<Refusal> name_target(const Asked& asked, bool rewritable, Placed& placed);
   std::optional<Refusal> may_enter(const Placed& placed);
+  void sign_route(const Asked& asked, Placed& placed);
   std::optional<Refusal> ask_pool(const Asked& asked, Placed& placed);
 
   Deps deps_;
   const Config config_;
+  std::optional<ticket::KeyFile> ticket_key_;
   openai::PromptReader reader_;
   std::string text_;             // what is read in place of the body
   schedule::Decision decision_;  // of the last pick: memory that is used again

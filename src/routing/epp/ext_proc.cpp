@@ -9,6 +9,7 @@
 #include "base/core/assert.hpp"
 #include "base/text/json.hpp"
 #include "net/http/message.hpp"
+#include "routing/ticket/ticket.hpp"
 
 namespace baton::epp {
 namespace {
@@ -17,7 +18,7 @@ constexpr std::string_view kRequestId = "x-request-id", kPrefer = "prefer";
 
 // What steers routing behind the picker (picker reference 2, sidecar reference 8): only the picker
 // says it.
-constexpr std::array<std::string_view, 9> kRouting = {
+constexpr std::array<std::string_view, 10> kRouting = {
     schedule::kPrefillHeader,
     "x-prefiller-url",
     schedule::kEncodeHeader,
@@ -27,6 +28,7 @@ constexpr std::array<std::string_view, 9> kRouting = {
     kDestination,
     "x-gateway-destination-endpoint-subset",
     "x-gateway-destination-endpoint-served",
+    ticket::kHeader,
 };
 
 std::optional<std::string_view> either(const HeaderList& headers, std::string_view now,

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "routing/epp/testing/ext_proc_fixture.hpp"
+#include "routing/ticket/testing/key_file.hpp"
+#include "routing/ticket/verifier.hpp"
 
 namespace baton::epp {
 namespace {
@@ -22,6 +24,7 @@ using testing::kSplit;
 using testing::kThree;
 using ::testing::Not;
 using ::testing::StartsWith;
+using ticket::testing::kKey;
 
 TEST_F(ExtProcTest, SendsARequestToTheLeastLoadedPodInHeaderAndMetadata) {
   serve(kThree);
@@ -211,6 +214,30 @@ TEST_F(ExtProcTest, ARequestWithoutAnIdGetsOne) {  // epp:X026
   EXPECT_EQ(answers[0].header("x-request-id").value_or("").size(), 36);
   begin();
   EXPECT_FALSE(ask(kCompletion)[0].header("x-request-id"));
+}
+
+TEST_F(ExtProcTest, ARouteToAPrefillPodIsSignedWithTheKeyThatSidecarsShare) {
+  Desk::Config config;
+  config.ticket_key = ticket::testing::key_file(kKey, clock_.now());
+  serve(kSplit, kSeedPd, config);
+  auto fields = head();
+  fields.emplace_back("x-baton-ticket", "mine");
+
+  const auto answers = ask(R"({"model":"m","prompt":")" + std::string(400, 'x') + R"("})", fields);
+
+  ticket::Verifier sidecar;
+  const auto prefiller = answers[0].header("x-prefiller-host-port").value_or("");
+  EXPECT_EQ(sidecar.verify(kKey, answers[0].header("x-baton-ticket").value_or(""),
+                           {.request_id = "r1",
+                            .endpoints = ticket::endpoints_text({.prefillers = prefiller})},
+                           clock_.wall()),
+            ticket::Verdict::kGood);
+
+  // A route that names no prefill pod needs no ticket; the client's goes all the same.
+  begin();
+  const auto plain = ask(kCompletion, fields);
+  EXPECT_FALSE(plain[0].header("x-baton-ticket"));
+  EXPECT_THAT(plain[0].removed, ::testing::Contains("x-baton-ticket"));
 }
 
 TEST_F(ExtProcTest, ScoresAreToldOnRequest) {  // epp:X028

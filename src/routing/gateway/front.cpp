@@ -14,6 +14,7 @@
 #include "net/http/trace_headers.hpp"
 #include "routing/gateway/api_keys.hpp"
 #include "routing/pick/learner.hpp"
+#include "routing/ticket/ticket.hpp"
 
 namespace baton::gateway {
 namespace {
@@ -339,7 +340,24 @@ Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
   deps_.probe.picked(work.picked.route.pick);
   deps_.probe.decided(work.picked.route.prefill.has_value());
   route_request(work.out.head, work.picked.route);
+  sign_route(work);
   co_return true;
+}
+
+// A ticket is good once: a second route has its own.
+void Front::sign_route(Work& work) {
+  auto& headers = work.out.head.headers;
+  headers.remove(ticket::kHeader);
+  const auto prefillers = headers.get(schedule::kPrefillHeader);
+  if (!prefillers) return;
+  std::string_view key = work.pool->service().routing_key;
+  if (config_.ticket_key) key = config_.ticket_key->key(deps_.clock.now());
+  if (key.empty()) return;
+  headers.set(ticket::kHeader,
+              ticket::issue(key,
+                            {.request_id = work.request_id,
+                             .endpoints = ticket::endpoints_text({.prefillers = *prefillers})},
+                            deps_.clock.wall(), deps_.random));
 }
 
 // The sidecar reached no engine: nothing was generated, another pod may answer.

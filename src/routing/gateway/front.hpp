@@ -63,6 +63,7 @@ class Front {
   Task<void> answer(Work& work);
   Task<bool> read(Work& work);
   Task<bool> pick(Work& work, std::optional<schedule::Endpoint> refused);
+  void sign_route(Work& work);
   Task<bool> pick_again(Work& work, schedule::Endpoint refused);
   Task<std::optional<http::Response>> send(Work& work);
   Task<void> relay(Work& work, http::Response response);

@@ -16,6 +16,7 @@
 #include "net/http/message.hpp"
 #include "net/kube/cluster.hpp"
 #include "net/tls/context.hpp"
+#include "routing/ticket/key_file.hpp"
 
 namespace baton::watch {
 struct Topology;
@@ -33,6 +34,8 @@ struct Config {
   ProofHeaders proof_headers = ProofHeaders::kOff;
   std::shared_ptr<const tls::ServerContext> serve_tls = {};  // null: plain
   std::shared_ptr<const tls::ClientContext> dial_tls = {};   // of pods, also to scrape; null: plain
+  // What sidecars want routes signed with; else the key of each service (watch::Service).
+  std::optional<ticket::KeyFile> ticket_key = {};
   std::string stand_in;  // the model that replaces every other; told in x-baton-stand-in
 };
 

@@ -108,6 +108,7 @@ void ServicePool::follow(PrecisePrefix& precise) {
 }
 
 watch::Pool::Change ServicePool::update(const watch::Service& service) {
+  service_.routing_key = service.routing_key;
   auto change = pool_.update(service.endpoints);
   for (const auto& gone : change.removed) {
     if (index_) index_->forget(gone.slot);

@@ -30,6 +30,24 @@ TEST(DecoderHealth, IsProbedOnceAndOutWhileItIsDead) {
   EXPECT_FALSE(health.probed(true));  // a 500 of a living engine
 }
 
+// An engine that starts is not dead yet; a check that goes well ends its being out at once.
+TEST(DecoderHealth, IsTakenByItsReadinessChecksToo) {
+  DecoderHealth health;
+  EXPECT_FALSE(health.checked(false));
+  EXPECT_TRUE(health.serves());
+  EXPECT_FALSE(health.checked(true));
+  EXPECT_TRUE(health.checked(false));
+  EXPECT_FALSE(health.checked(false));  // a probe runs
+  EXPECT_TRUE(health.probed(false));
+  EXPECT_FALSE(health.checked(false));
+  EXPECT_FALSE(health.serves());
+  EXPECT_FALSE(health.checked(true));
+  EXPECT_TRUE(health.serves());
+  EXPECT_FALSE(health.suspect()) << "the probes have not ended";
+  EXPECT_FALSE(health.probed(true));
+  EXPECT_TRUE(health.suspect());
+}
+
 TEST(WarmUps, AreMadeOnceForEachGenerationTwoAtATime) {
   WarmUps pairs;
   Mono now{};

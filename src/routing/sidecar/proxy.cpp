@@ -39,6 +39,16 @@ struct Proxy::Closing {
   }
 };
 
+// A proxy that tries again after an error of ours sends the same ticket.
+struct Proxy::TicketUse {
+  Proxy& proxy;
+  const Call& call;
+  ~TicketUse() {
+    bool answered = call.answered != 0 && call.answered < 500;
+    if (!call.ticket.empty() && !answered) proxy.tickets_.give_back(call.ticket);
+  }
+};
+
 // Unwound without an end, the client left: nothing is known of the engine then.
 struct Proxy::Attempt {
   Proxy& proxy;
@@ -200,6 +210,7 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
             forwarded(exchange.head(), exchange.peer())};
   call.span = start_span(deps_.tracer, exchange, config_.connector);
   http::pass_on(call.span, call.head.headers);
+  TicketUse ticket_use{*this, call};
   bool admitted = co_await admit(call);
   if (!admitted) co_return;
   Closing closing{*this, call};
@@ -403,6 +414,9 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
         leg.kind == Leg::Kind::kRefused ? std::string(kNotReady) : sent.error().error.message();
   }
   end_leg(call.decode_span, leg, call.error);
+  if (leg.status == 500 && health_[call.decoder].suspect()) {
+    aside_.spawn(watch_decoder(call.decoder));
+  }
   if (pull && leg.status >= 400) forget_engine(call);
   Action next = call.transaction.on_decode(leg, deps_.clock.now());
   if (next == Action::kPrefill) deps_.probe.prefilled_again("lost");

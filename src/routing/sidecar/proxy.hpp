@@ -57,6 +57,7 @@ class Proxy {
  private:
   struct Call;        // one generation request
   struct Closing;     // what is due however it ends
+  struct TicketUse;   // of a signed route
   struct Attempt;     // of one prefill, told to its breaker
   struct EncodeItem;  // of the encode stage
 
@@ -107,7 +108,7 @@ class Proxy {
   Leg read_prefill(Call& call);
   Task<bool> engine_lives(http::Endpoint decoder, Nanos timeout);
   Task<void> answer_ready(http::Exchange& exchange, http::Endpoint decoder);
-  void suspect(const http::Endpoint& decoder);
+  void tell_alive(const http::Endpoint& decoder, bool lives) const;
   Task<void> watch_decoder(http::Endpoint decoder);
   void keep_warm(Call& call);
   Task<void> warm_up(http::Endpoint prefiller, http::Endpoint decoder, std::string model);

@@ -84,7 +84,10 @@ Task<bool> Proxy::check_ticket(Call& call) {
       tickets_.verify(config_.ticket_key->key(deps_.clock.now()), text,
                       {.request_id = id, .endpoints = endpoints}, deps_.clock.wall());
   deps_.probe.ticket_seen(ticket::name(verdict));
-  if (verdict == ticket::Verdict::kGood) co_return true;
+  if (verdict == ticket::Verdict::kGood) {
+    call.ticket = text;
+    co_return true;
+  }
   log::warn("a routing ticket is refused",
             {{"verdict", ticket::name(verdict)}, {"peer", call.exchange.peer()}});
   co_await respond_error(

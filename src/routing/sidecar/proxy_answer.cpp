@@ -37,6 +37,7 @@ Task<void> Proxy::relay_prefill(Call& call) {
   http::remove_hop_by_hop(head.headers);
   head.headers.set("x-baton-error-hop", "prefill");
   head.headers.set("x-baton-prefill", http::to_string(call.prefiller()));
+  call.answered = head.status;
   (void)co_await call.exchange.respond(std::move(head), call.prefill_body);
   call.transaction.on_sent();
 }
@@ -65,6 +66,7 @@ Task<void> Proxy::stream(Call& call) {
   http::ResponseHead head = call.answer->head();
   http::remove_hop_by_hop(head.headers);
   add_proof(call, head.headers);
+  call.answered = head.status;
   bool good = head.status >= 200 && head.status < 300;
   if (!good) head.headers.set("x-baton-error-hop", "decode");
   if (good && call.choice) {

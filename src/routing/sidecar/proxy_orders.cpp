@@ -207,6 +207,7 @@ Task<bool> Proxy::answered_by_decode(Call& call) {
   (void)call.transaction.on_decode({.status = sent->head().status}, deps_.clock.now());
   call.no_prefill = "in-store";
   call.prefillers.clear();
+  call.answered = sent->head().status;
   http::ResponseHead head = sent->head();
   http::remove_hop_by_hop(head.headers);
   add_proof(call, head.headers);

@@ -36,12 +36,10 @@ Task<bool> Proxy::engine_lives(http::Endpoint decoder, Nanos timeout) {
 
 // GET /readyz: gates on the local engine only, and tells of the pairs.
 Task<void> Proxy::answer_ready(http::Exchange& exchange, http::Endpoint decoder) {
-  bool lives = health_[decoder].serves();
-  if (lives) {
-    bool answered = co_await engine_lives(decoder, kReadyTimeout);
-    lives = answered;
-    if (!lives) suspect(decoder);
-  }
+  bool lives = co_await engine_lives(decoder, kReadyTimeout);
+  DecoderHealth& health = health_[decoder];
+  if (lives && !health.serves()) tell_alive(decoder, true);
+  if (health.checked(lives)) aside_.spawn(watch_decoder(decoder));
   using text::json::Object;
   const std::string body = text::json::dump(Object{{"ready", lives},
                                                    {"engine", http::to_string(decoder)},
@@ -51,11 +49,12 @@ Task<void> Proxy::answer_ready(http::Exchange& exchange, http::Endpoint decoder)
                                   body);
 }
 
-// The engine did not answer its health check: it is asked until it does.
-void Proxy::suspect(const http::Endpoint& decoder) {
-  if (health_[decoder].suspect()) aside_.spawn(watch_decoder(decoder));
+void Proxy::tell_alive(const http::Endpoint& decoder, bool lives) const {
+  log::warn(lives ? "the decode engine is back" : "the decode engine is dead",
+            {{"engine", http::to_string(decoder)}});
 }
 
+// Until it answers its health check.
 Task<void> Proxy::watch_decoder(http::Endpoint decoder) {
   DecoderHealth& health = health_[decoder];
   for (;;) {
@@ -63,10 +62,7 @@ Task<void> Proxy::watch_decoder(http::Endpoint decoder) {
     deps_.probe.decoder_probed(lives ? "alive" : "dead");
     bool was_serving = health.serves();
     bool again = health.probed(lives);
-    if (was_serving != health.serves() || (!again && !was_serving)) {
-      log::warn(lives ? "the decode engine is back" : "the decode engine is dead",
-                {{"engine", http::to_string(decoder)}});
-    }
+    if (was_serving != lives) tell_alive(decoder, lives);
     if (!again) co_return;
     co_await async::sleep_until(deps_.clock.now() + DecoderHealth::kBetween);
   }

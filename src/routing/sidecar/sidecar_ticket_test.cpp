@@ -1,34 +1,26 @@
 // Signed routes: what is to be dialled must come from a router that has the key.
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-
 #include "routing/sidecar/request.hpp"
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
+#include "routing/ticket/testing/key_file.hpp"
 #include "routing/ticket/ticket.hpp"
 
 namespace baton::sidecar {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr std::string_view kKey = "0123456789abcdef0123456789abcdef";
+using ticket::testing::kKey;
 
 class SidecarTickets : public SidecarTest {
  protected:
   SidecarTickets() {
-    path_ = std::filesystem::temp_directory_path() / ("baton-route-" + std::to_string(::getpid()));
-    std::ofstream(path_) << kKey;
     prefill_.script(prefilled());
     decode_.script(decoded());
   }
-  ~SidecarTickets() override { std::filesystem::remove(path_); }
 
   Config signed_routes() {
     Config config;
-    config.ticket_key = *ticket::KeyFile::open(path_, kClock.now());
+    config.ticket_key = ticket::testing::key_file(kKey, kClock.now());
     return config;
   }
   // As the gateway sends it.
@@ -49,8 +41,6 @@ class SidecarTickets : public SidecarTest {
                 HasSubstr("baton_sidecar_tickets_total{verdict=\"" + std::string(verdict) + "\"}"));
     return got;
   }
-
-  std::string path_;
 };
 
 TEST_F(SidecarTickets, ASignedRouteIsFollowedOnce) {
@@ -64,6 +54,23 @@ TEST_F(SidecarTickets, ASignedRouteIsFollowedOnce) {
   EXPECT_FALSE(decode_.request(0).head.headers.has(ticket::kHeader));
   refused(head, "replayed");
   EXPECT_EQ(get(signed_head(), "{}").status, 200);
+}
+
+// As Envoy tries again: the same head to the same pod.
+TEST_F(SidecarTickets, ARequestThatGotAnErrorMayComeAgainWithItsTicket) {
+  decode_.replace({{.status = 503, .body = "{}"}, decoded()});
+  start(signed_routes());
+  http::RequestHead head = signed_head();
+
+  EXPECT_EQ(get(head, "{}").status, 503);
+  EXPECT_EQ(get(head, "{}").status, 200);
+  refused(head, "replayed");
+
+  http::RequestHead other = signed_head();
+  prefill_.replace({{.status = 502, .body = ""}, {.status = 404, .body = ""}});
+  EXPECT_EQ(get(other, "{}").status, 502);
+  EXPECT_EQ(get(other, "{}").status, 404);
+  refused(other, "replayed");
 }
 
 TEST_F(SidecarTickets, NothingElseIsDialled) {

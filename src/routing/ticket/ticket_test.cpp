@@ -46,6 +46,19 @@ TEST_F(TicketTest, IsGoodOnce) {
   EXPECT_EQ(verdict(good()), Verdict::kGood);
 }
 
+TEST_F(TicketTest, IsGoodAgainWhenItIsGivenBack) {
+  const std::string ticket = good();
+  const std::string other = good();
+  EXPECT_EQ(verdict(ticket), Verdict::kGood);
+  EXPECT_EQ(verdict(other), Verdict::kGood);
+  verifier_.give_back(ticket);
+  verifier_.give_back("v1.x");
+  EXPECT_EQ(verifier_.remembered(), 1U);
+  EXPECT_EQ(verdict(ticket), Verdict::kGood);
+  EXPECT_EQ(verdict(ticket), Verdict::kReplayed);
+  EXPECT_EQ(verdict(other), Verdict::kReplayed);
+}
+
 TEST_F(TicketTest, IsForgedWhenAnythingSignedDiffers) {
   EXPECT_EQ(verdict(good(), {"req-2", kClaims.endpoints}), Verdict::kForged);
   EXPECT_EQ(verdict(good(), {kClaims.request_id, "10.0.0.7:8001"}), Verdict::kForged);

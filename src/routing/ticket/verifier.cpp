@@ -1,5 +1,7 @@
 #include "routing/ticket/verifier.hpp"
 
+#include <algorithm>
+
 namespace baton::ticket {
 
 namespace {
@@ -54,6 +56,14 @@ Verdict Verifier::verify(std::string_view key, std::string_view text, const Clai
   by_expiry_.emplace(ticket->expires_ms, ticket->nonce);
   used_.insert(ticket->nonce);
   return Verdict::kGood;
+}
+
+void Verifier::give_back(std::string_view text) {
+  const auto ticket = parse(text);
+  if (!ticket || used_.erase(ticket->nonce) == 0) return;
+  const auto [begin, end] = by_expiry_.equal_range(ticket->expires_ms);
+  by_expiry_.erase(std::ranges::find(
+      begin, end, ticket->nonce, [](const auto& entry) -> const auto& { return entry.second; }));
 }
 
 }  // namespace baton::ticket

@@ -30,6 +30,8 @@ class Verifier {
 
   // kGood uses the ticket up. `text` "": there was none.
   Verdict verify(std::string_view key, std::string_view text, const Claims& claims, Wall now);
+  // The request that came with this good ticket failed on our side: a proxy may try it again.
+  void give_back(std::string_view text);
   std::size_t remembered() const { return used_.size(); }
 
  private:

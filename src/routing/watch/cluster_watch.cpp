@@ -10,13 +10,15 @@ namespace {
 // Changes come in bursts (a Deployment scales, many pods turn ready): wait this long for more.
 constexpr auto kSettle = std::chrono::milliseconds(2);
 
-enum Kind : std::size_t { kServices, kPools, kDeployments, kCores, kPods, kKinds };
+enum Kind : std::size_t { kServices, kPools, kDeployments, kCores, kPods, kKeys, kKinds };
 
-std::array<kube::Type, kKinds> types() {
-  return {kube::Type{"serving.kserve.io", "v1alpha2", "LLMInferenceService"},
-          kube::Type{"inference.networking.k8s.io", "v1", "InferencePool"},
-          kube::Type{"apps", "v1", "Deployment"}, kube::Type{"", "v1", "Service"},
-          kube::Type{"", "v1", "Pod"}};
+std::array<kube::Query, kKinds> queries() {
+  return {kube::Query{{"serving.kserve.io", "v1alpha2", "LLMInferenceService"}, "", {}},
+          kube::Query{{"inference.networking.k8s.io", "v1", "InferencePool"}, "", {}},
+          kube::Query{{"apps", "v1", "Deployment"}, "", {}},
+          kube::Query{{"", "v1", "Service"}, "", {}},
+          kube::Query{{"", "v1", "Pod"}, "", {}},
+          kube::Query{{"", "v1", "Secret"}, "", {{std::string(kRoutingKeyLabel), "true"}}}};
 }
 
 std::vector<kube::Object> values(const std::map<kube::ObjectKey, kube::Object>& known) {
@@ -30,11 +32,14 @@ std::vector<kube::Object> values(const std::map<kube::ObjectKey, kube::Object>& 
 
 ClusterWatch::ClusterWatch(kube::Cluster& cluster, const Clock& clock, OnChange on_change)
     : on_change_(std::move(on_change)), known_(kKinds) {
-  const auto followed = types();
+  for (std::size_t kind = 0; kind < kKinds; ++kind) awaited_.insert(kind);
+  const auto followed = queries();
   for (std::size_t kind = 0; kind < kKinds; ++kind) {
-    const kube::Query query{.type = followed[kind], .ns = "", .labels = {}};
     followers_.push_back(std::make_unique<kube::Follower>(
-        cluster, clock, query, [this, kind](const kube::Event& event) { take(kind, event); }));
+        cluster, clock, followed[kind],
+        [this, kind](const kube::Event& event) { take(kind, event); },
+        [this, kind](const Result<kube::Version>&) { listed(kind); },
+        kube::Follower::Keep::kObjects));
   }
   builder_ = std::thread([this] { build(); });
 }
@@ -64,19 +69,29 @@ void ClusterWatch::take(std::size_t kind, const kube::Event& event) {
   changed_.notify_all();
 }
 
+// Also when it could not be listed: a kind that is not served must not keep the others waiting.
+void ClusterWatch::listed(std::size_t kind) {
+  {
+    const std::lock_guard lock(mutex_);
+    awaited_.erase(kind);
+  }
+  changed_.notify_all();
+}
+
 Objects ClusterWatch::copy_locked() const {
   return {.services = values(known_[kServices]),
           .pools = values(known_[kPools]),
           .deployments = values(known_[kDeployments]),
           .cores = values(known_[kCores]),
-          .pods = values(known_[kPods])};
+          .pods = values(known_[kPods]),
+          .keys = values(known_[kKeys])};
 }
 
 void ClusterWatch::build() {
   std::optional<Topology> last;
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return dirty_ || stopping_; });
+    changed_.wait(lock, [&] { return (dirty_ && awaited_.empty()) || stopping_; });
     changed_.wait_for(lock, kSettle, [&] { return stopping_; });
     if (stopping_) return;
     dirty_ = false;

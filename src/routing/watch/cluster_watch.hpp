@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -25,13 +26,15 @@ class ClusterWatch {
 
  private:
   void take(std::size_t kind, const kube::Event& event);
+  void listed(std::size_t kind);
   void build();
   Objects copy_locked() const;
 
   const OnChange on_change_;
-  std::mutex mutex_;  // guards the next three
+  std::mutex mutex_;  // guards the next five
   std::condition_variable changed_;
   std::vector<std::map<kube::ObjectKey, kube::Object>> known_;  // by kind
+  std::set<std::size_t> awaited_;  // kinds not listed yet: half a topology is none
   bool dirty_ = false;
   bool stopping_ = false;
   std::vector<std::unique_ptr<kube::Follower>> followers_;

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "base/core/log.hpp"
+#include "base/text/base64.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::watch {
@@ -20,14 +21,19 @@ constexpr std::string_view kComponent = "app.kubernetes.io/component";
 constexpr std::string_view kPickerComponent = "llminferenceservice-router-scheduler";
 constexpr std::string_view kWorkloadComponent = "llminferenceservice-workload";
 
-bool owned_by(const Object& child, const Object& service) {
-  if (kube::namespace_of(child) != kube::namespace_of(service)) return false;
+// The name of the LLMInferenceService that owns it, "" for none.
+std::string_view owner_of(const Object& child) {
   const auto* owners = child.find_path({"metadata", "ownerReferences"});
-  if (owners == nullptr || owners->if_array() == nullptr) return false;
-  return std::ranges::any_of(*owners->if_array(), [&](const Value& owner) {
-    return owner.string_at({"kind"}) == "LLMInferenceService" &&
-           owner.string_at({"name"}) == kube::name_of(service);
-  });
+  if (owners == nullptr || owners->if_array() == nullptr) return "";
+  for (const auto& owner : *owners->if_array()) {
+    if (owner.string_at({"kind"}) == "LLMInferenceService") return owner.string_at({"name"});
+  }
+  return "";
+}
+
+bool owned_by(const Object& child, const Object& service) {
+  return kube::namespace_of(child) == kube::namespace_of(service) &&
+         owner_of(child) == kube::name_of(service);
 }
 
 template <class F>
@@ -146,14 +152,33 @@ Target target_of_service(const Object& core) {
   return target;
 }
 
-std::optional<Target> target_of(const Objects& objects, const Object& service) {
-  const auto named = service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"});
-  const auto* pool = find(objects.pools, [&](const Object& p) {
+std::string_view referred_pool(const Object& service) {
+  return service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"});
+}
+
+const Object* pool_of(const Objects& objects, const Object& service) {
+  const auto named = referred_pool(service);
+  return find(objects.pools, [&](const Object& p) {
     if (named.empty()) return owned_by(p, service);
     return kube::namespace_of(p) == kube::namespace_of(service) && kube::name_of(p) == named;
   });
-  if (pool != nullptr) return target_of_pool(*pool);
-  if (!named.empty()) return std::nullopt;
+}
+
+// The key belongs to whom the pods belong to: a referred pool may be another service's.
+std::string routing_key_of(const Objects& objects, const Object& service) {
+  const auto* pool = pool_of(objects, service);
+  const auto owner = pool == nullptr ? kube::name_of(service) : owner_of(*pool);
+  if (owner.empty()) return "";
+  const auto* secret = find(objects.keys, [&](const Object& s) {
+    return kube::namespace_of(s) == kube::namespace_of(service) && owner_of(s) == owner;
+  });
+  if (secret == nullptr) return "";
+  return text::parse_base64(secret->string_at({"data", "key"})).value_or("");
+}
+
+std::optional<Target> target_of(const Objects& objects, const Object& service) {
+  if (const auto* pool = pool_of(objects, service)) return target_of_pool(*pool);
+  if (!referred_pool(service).empty()) return std::nullopt;
   const auto* core = find(objects.cores, [&](const Object& c) {
     return kube::label(c, kComponent) == kWorkloadComponent && owned_by(c, service);
   });
@@ -224,6 +249,7 @@ Topology topology_of(const Objects& objects) {
     service.models = models_of(objects, object);
     service.routed = asks_for_route(object);
     read_picker(objects, object, service);
+    service.routing_key = routing_key_of(objects, object);
     if (const auto target = target_of(objects, object)) {
       service.endpoints = endpoints_of(*target, service.ns, objects.pods);
     }

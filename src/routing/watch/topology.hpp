@@ -19,6 +19,7 @@ struct Service {
   std::string picker_source;          // for messages: "Deployment llm/x-kserve-router-scheduler"
   std::string picker_problem = {};    // why the configuration cannot be known; "" normally
   bool routed = true;                 // false: no route or gateway asks for it (served anyway)
+  std::string routing_key = {};       // that its sidecars want routes signed with; "" for none
   std::vector<schedule::Endpoint> endpoints;  // ready, sorted by name and port; slots not yet given
 
   friend bool operator==(const Service&, const Service&) = default;
@@ -37,7 +38,11 @@ struct Objects {
   std::vector<kube::Object> deployments;  // of pickers and workloads
   std::vector<kube::Object> cores;        // core/v1 Service
   std::vector<kube::Object> pods;
+  std::vector<kube::Object> keys;  // Secrets labelled kRoutingKeyLabel
 };
+
+// On the Secret that holds a service's `key` of signed routes, "true".
+inline constexpr std::string_view kRoutingKeyLabel = "baton.dev/routing-key";
 
 // Which pods, and which of their ports.
 struct Target {

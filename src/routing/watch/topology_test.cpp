@@ -37,6 +37,21 @@ TEST(Topology, JoinsServicePoolPickerAndPods) {
   EXPECT_EQ(service.endpoints[2].role(), "prefill");
 }
 
+TEST(Topology, KnowsTheKeyOfThePodsThatRoutesLeadTo) {
+  auto objects = story();
+  objects.keys = {testing::routing_key("other", "b3RoZXI="), testing::routing_key("story", "a2V5")};
+  objects.services.push_back(
+      testing::service("guest", "g", "{scheduler: {pool: {ref: {name: story-inference-pool}}}}"));
+  objects.services.push_back(testing::service("plain", "m", "{}"));
+
+  const auto topology = topology_of(objects);
+
+  ASSERT_EQ(topology.services.size(), 3);
+  EXPECT_EQ(topology.services[0].routing_key, "key") << "a guest's pods are the host's";
+  EXPECT_EQ(topology.services[1].routing_key, "");
+  EXPECT_EQ(topology.services[2].routing_key, "key");
+}
+
 TEST(Topology, LeavesOutPodsThatCannotAnswer) {
   auto objects = story();
   objects.pods = {testing::pod("story", "a", "decode", "127.77.0.1", "False"),

@@ -75,7 +75,8 @@ class Process:
 class Picker:
     """`baton epp` with its endpoints in a file. start() again after kill() uses the same ports."""
 
-    def __init__(self, endpoints, config=DEFAULT):
+    def __init__(self, endpoints, config=DEFAULT, flags=()):
+        self.flags = flags
         self.folder = tempfile.TemporaryDirectory(prefix="baton-epp-")
         self.grpc, self.health, self.metrics_port = free_port(), free_port(), free_port()
         self.endpoints(endpoints)
@@ -91,7 +92,7 @@ class Picker:
     def start(self):
         command = [BATON, "epp", "--pool-name=pool", f"--config-file={self.folder.name}/picker.yaml",
                    f"--grpc-port={self.grpc}", f"--grpc-health-port={self.health}",
-                   f"--metrics-port={self.metrics_port}", "--zap-encoder=json"]
+                   f"--metrics-port={self.metrics_port}", "--zap-encoder=json", *self.flags]
         self.process = Process(command, lambda: self._metrics() is not None, "the picker")
 
     def _metrics(self):
@@ -132,7 +133,7 @@ static_resources:
               domains: ["*"]
               routes:
               - match: {prefix: "/", headers: [{name: x-gateway-destination-endpoint, present_match: true}]}
-                route: {cluster: picked, timeout: 300s}
+                route: {cluster: picked, timeout: 300s, retry_policy: {retry_on: "@RETRY@", num_retries: 3}}
               - match: {prefix: "/"}
                 route: {cluster: fallback, timeout: 300s}
           http_filters:
@@ -177,13 +178,13 @@ static_resources:
 class Envoy:
     """A gateway before the picker. Requests that come without a pick go round robin to `pods`."""
 
-    def __init__(self, picker, pods, mode="FULL_DUPLEX_STREAMED", failure_open=False, buffer=32768):
+    def __init__(self, picker, pods, mode="FULL_DUPLEX_STREAMED", failure_open=False, buffer=32768, retry_on=""):
         self.port, self.admin = free_port(), free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         addresses = ", ".join("{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}" % p for p in pods)
         text = CONFIG
         for name, value in (("ADMIN", self.admin), ("PICKER", picker.grpc), ("FALLBACK", addresses), ("MODE", mode),
-                            ("BUFFER", buffer), ("OPEN", str(failure_open).lower()), ("PORT", self.port)):
+                            ("BUFFER", buffer), ("RETRY", retry_on), ("OPEN", str(failure_open).lower()), ("PORT", self.port)):
             text = text.replace(f"@{name}@", str(value))
         self.config = tempfile.NamedTemporaryFile(mode="w", suffix=".yaml")
         self.config.write(text)
@@ -222,12 +223,12 @@ def call(port, method, path, body=None, headers=None, timeout=60):
 
 
 class EchoPod:
-    """Answers with what it got: headers, length and digest of the body. A stream where `x-stream` says how many events, one
+    """Answers with what it got, after `failing` 503s: headers, length and digest of the body. A stream where `x-stream` says how many events, one
     per `x-pause` seconds. /metrics as an engine's."""
 
     def __init__(self):
         pod = self
-        pod.requests = 0
+        pod.requests = pod.failing = 0
         pod.stopping = threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -241,6 +242,9 @@ class EchoPod:
             def do_POST(self):
                 pod.requests += 1
                 body = self.body()
+                if pod.failing > 0:
+                    pod.failing -= 1
+                    return self.reply(b"{}", 503)
                 if "x-stream" in self.headers:
                     return self.events(int(self.headers["x-stream"]), float(self.headers.get("x-pause", "0")))
                 small = body.decode(errors="replace") if len(body) < 4096 else None
@@ -259,8 +263,8 @@ class EchoPod:
                     pass
                 return bytes(out)
 
-            def reply(self, body):
-                self.send_response(200)
+            def reply(self, body, status=200):
+                self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()

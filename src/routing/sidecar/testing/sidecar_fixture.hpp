@@ -31,7 +31,8 @@ inline constexpr std::string_view kParams =
     R"("remote_block_ids":[1,2,3],"remote_host":"h","remote_port":4032,"remote_request_id":"R",)"
     R"("baton_lease_token":"T"})";
 
-// Plays what the test scripts: one answer per request, the last one for all further ones.
+// Plays what the test scripts: one answer per request, the last one for all further ones. Health
+// checks stand beside the script.
 class ScriptedEngine {
  public:
   enum class Manner { kAnswer, kHang, kBreakOff, kFlood, kStream };
@@ -73,6 +74,8 @@ class ScriptedEngine {
   std::size_t connections() const { return server_.open_connections(); }
   void stop() { server_.stop({Mono()}); }
 
+  std::atomic<int> health = 200;  // what GET /health answers
+  std::atomic<int> checks = 0;
   std::atomic<std::size_t> written = 0;
   std::atomic<int> cancelled = 0;
   std::atomic<bool> go_on = false;
@@ -95,6 +98,11 @@ class ScriptedEngine {
 
   Task<void> handle(http::Exchange& exchange) {
     Result<std::string> body = co_await exchange.read_body(64 << 20);
+    if (exchange.head().target == "/health") {
+      ++checks;
+      (void)co_await exchange.respond({health, {}}, "");
+      co_return;
+    }
     Unwinding unwinding{cancelled};
     Answer answer = next({exchange.head(), body ? *body : ""});
     http::ResponseHead head{answer.status, answer.headers};

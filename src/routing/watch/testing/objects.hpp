@@ -41,6 +41,17 @@ spec: {{selector: {{matchLabels: {{app.kubernetes.io/name: {0}}}}}, targetPorts:
                            service, owner(service), port));
 }
 
+// `key` in base64.
+inline kube::Object routing_key(std::string_view service, std::string_view key) {
+  return parse(fmt::format(R"(
+apiVersion: v1
+kind: Secret
+metadata: {{name: {0}-kserve-routing-key, namespace: llm, labels: {{baton.dev/routing-key: "true"}}, {1}}}
+data: {{key: {2}}}
+)",
+                           service, owner(service), key));
+}
+
 inline kube::Object workload_service(std::string_view service) {
   return parse(fmt::format(R"(
 apiVersion: v1
