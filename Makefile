@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-e2e check lint tidy format unit integration kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd soak chart clean help
+.PHONY: build demo test test-e2e check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd soak chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,15 @@ unit: dev-build ## unit and golden tests, fuzz corpora
 integration: build ## real processes: serve, faults, clients
 	@tools/install-deps test
 	@BATON=$(CURDIR)/build/baton tools/integration
+	@BATON=$(CURDIR)/build/baton tools/interop
+
+interop-vllm: build ## the interop suite on two real vLLM engines on CPUs: 3 GB of download once, 8 GB of memory, minutes
+	@tools/install-deps test
+	@bin=$$(python3 tests/interop/install_vllm.py) && PATH=$$bin:$$PATH ENGINE=vllm BATON=$(CURDIR)/build/baton tools/interop
+
+interop-gpu: build ## the same with the `vllm` in PATH, on a machine with GPUs
+	@tools/install-deps test
+	@ENGINE=vllm BATON=$(CURDIR)/build/baton tools/interop
 
 test-e2e: e2e-envoy e2e-kube ## beside the real ones: Envoy, a Kubernetes control plane
 
