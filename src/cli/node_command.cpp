@@ -33,6 +33,7 @@ struct Options {
   NodeOptions node;
   bool pod_tls = false;
   bool run_pickers = false;
+  double pre_stop_least = 0;  // seconds
   std::string name = "baton", network = "10.244.0.0/24", state_dir, gateway_host;
   std::uint16_t gateway_port = 0;
 };
@@ -77,6 +78,8 @@ Status run(const Options& options) {
   config.api_host = access.server.host;
   config.api_port = access.server.port;
   config.hosts_picker = !options.run_pickers;
+  config.pre_stop_least =
+      std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(options.pre_stop_least));
   if (options.pod_tls) config.pod_tls = node::PodTls::kAsPlanned;
   BATON_TRY_ASSIGN(const auto cluster, open_cluster(access, clock, random));
   BATON_TRY_ASSIGN(const auto agent,
@@ -122,6 +125,12 @@ int run_node(int argc, char** argv) {
       "--run-pickers", options.run_pickers,
       "pods of endpoint pickers run, too (default: they are said to, a `baton gateway` does "
       "their work)");
+  app.add_option(
+         "--pre-stop-least", options.pre_stop_least,
+         "seconds that a preStop which sleeps longer goes on in an idle container, for gateways "
+         "that learn late")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   add_node_flags(app, options.node);
   app.footer(
       "Example: baton node --kubeconfig admin.kubeconfig --state-dir /tmp/node --gateway-port "

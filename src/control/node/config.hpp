@@ -53,6 +53,9 @@ struct Config {
   // Pods with the picker's component label start no process: a gateway does their work.
   bool hosts_picker = false;
 
+  // How long at least a preStop that sleeps goes on in an idle container: what routes elsewhere may
+  // take as long to learn that the pod goes.
+  Nanos pre_stop_least{};
   Nanos restart_base = std::chrono::seconds(1);  // doubles per crash
   Nanos restart_max = std::chrono::minutes(5);
   Nanos restart_reset = std::chrono::minutes(10);  // a run this long clears the count

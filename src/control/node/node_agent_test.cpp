@@ -218,6 +218,17 @@ TEST_P(NodeAgentTest, KillsWhatIgnoresTheTermSignalAtTheEndOfTheGrace) {
   EXPECT_EQ(processes(), 0);
 }
 
+TEST_P(NodeAgentTest, LetsAnIdleContainersPreStopSleepAsLongAsItIsToldAtLeast) {
+  config_.pre_stop_least = Millis(400);
+  start();
+  create(kDecodePod);
+  await("decode", is_ready);
+  const Mono before = clock_.now();
+  ASSERT_TRUE(cluster_.remove(key("decode"), kube::Grace::kDefault, soon()));
+  await_gone("decode");
+  EXPECT_GE(clock_.now() - before, Nanos(Millis(400)));
+}
+
 TEST_P(NodeAgentTest, RestartsACrashedContainerAndCounts) {
   start();
   create(kDecodePod);

@@ -360,6 +360,7 @@ void PodRunner::tell_skipped_hook(const Container& container) const {
 }
 
 void PodRunner::wait_until_idle(Mono limit) {
+  const Mono least = deps_.clock.now() + deps_.config.pre_stop_least;
   for (const auto& container : containers_) {
     if (!container->is_running()) continue;
     const auto pause = sleeping_pre_stop(container->spec());
@@ -371,7 +372,8 @@ void PodRunner::wait_until_idle(Mono limit) {
     const auto port = first_port(container->spec());
     if (!port) continue;
     const HttpTarget metrics{address_, *port, "/metrics", scheme_of(container->spec())};
-    while (deps_.clock.now() < until && is_busy(metrics, deps_.clock)) {
+    while (deps_.clock.now() < until &&
+           (deps_.clock.now() < least || is_busy(metrics, deps_.clock))) {
       wait(std::min(until, deps_.clock.now() + Millis(100)));
     }
   }

@@ -93,6 +93,29 @@ bool is_private(const Value& rule, const Value& self) {
   });
 }
 
+const Value* condition_of(const Value& service, std::string_view type) {
+  for (const Value& condition : items(service.find_path({"status", "conditions"}))) {
+    if (condition.string_at({"type"}) == type) return &condition;
+  }
+  return nullptr;
+}
+
+// RouterReady; or all that is missing is that gateways accept its own route, which nobody needs who
+// sends to its pool. Every change of a weight is a route to accept anew: without this, the members
+// of a group would leave each other out in turn.
+bool takes_requests(const Value& service) {
+  const auto is = [&](std::string_view type, std::string_view status) {
+    const Value* condition = condition_of(service, type);
+    return condition != nullptr && condition->string_at({"status"}) == status;
+  };
+  if (is("RouterReady", "True")) return true;
+  const Value* routes = condition_of(service, "HTTPRoutesReady");
+  if (routes == nullptr || routes->string_at({"reason"}) != "HTTPRoutesNotReady") return false;
+  constexpr std::string_view kOthers[] = {"GatewaysReady", "InferencePoolReady",
+                                          "SchedulerWorkloadReady", "TokenizerReady"};
+  return std::ranges::none_of(kOthers, [&](std::string_view type) { return is(type, "False"); });
+}
+
 }  // namespace
 
 std::string_view group_of(const Value& service) {
@@ -121,12 +144,8 @@ std::vector<std::string> model_names(const Value& service) {
 }
 
 bool is_routable(const Value& service) {
-  const auto conditions = items(service.find_path({"status", "conditions"}));
-  const bool router_ready = std::ranges::any_of(conditions, [](const Value& condition) {
-    return condition.string_at({"type"}) == "RouterReady" &&
-           condition.string_at({"status"}) == "True";
-  });
-  if (!router_ready || get(service, {"status", "workloads", "primary"}) == nullptr) return false;
+  if (!takes_requests(service) || get(service, {"status", "workloads", "primary"}) == nullptr)
+    return false;
   for (const std::string_view workload : {"primary", "prefill", "scheduler"}) {
     const Value* status = get(service, {"status", "workloads", workload});
     if (status == nullptr) continue;

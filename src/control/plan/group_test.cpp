@@ -186,6 +186,13 @@ TEST(Group, LeavesOutWhatCannotAnswerExceptTheServiceItself) {
   Value not_ready = peer("p", 1);
   not_ready["status"]["conditions"] = yaml("[{type: RouterReady, status: 'False'}]");
   EXPECT_FALSE(is_member(not_ready));
+  // Gateways have yet to accept its route: nothing that who sends to its pool waits for.
+  not_ready["status"]["conditions"].push_back(
+      yaml("{type: HTTPRoutesReady, status: 'False', reason: HTTPRoutesNotReady}"));
+  EXPECT_TRUE(is_member(not_ready));
+  not_ready["status"]["conditions"].push_back(
+      yaml("{type: InferencePoolReady, status: 'False', reason: InferencePoolNotReady}"));
+  EXPECT_FALSE(is_member(not_ready));
   for (const std::string_view workload : {"primary", "prefill", "scheduler"}) {
     Value empty = peer("p", 1);
     empty["status"]["workloads"][workload]["readyReplicas"] = 0;

@@ -6,6 +6,7 @@
 
 #include "control/plan/ca_bundle.hpp"
 #include "control/plan/child_name.hpp"
+#include "control/plan/group.hpp"
 #include "control/plan/presets.hpp"
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/installation.hpp"
@@ -54,7 +55,7 @@ Object traffic_of(const SnapshotPtr& snapshot) {
   }
   out["stopped"] = plan::is_stopped(service);
   out["deleting"] = kube::is_deleting(service);
-  out["routable"] = is_routable(service);
+  out["routable"] = plan::is_routable(service);
   out["pool"] = service.string_at({"status", "router", "scheduler", "inferencePool", "name"});
   for (const auto& address : items(service, {"status", "addresses"})) {
     out["models"].push_back(address.find("models") == nullptr ? Object() : *address.find("models"));
@@ -245,18 +246,6 @@ class Concern {
 
 std::string service_key(const Object& object) {
   return fmt::format("{}/{}", kube::namespace_of(object), kube::name_of(object));
-}
-
-bool is_routable(const Object& service) {
-  if (!kube::condition_is(service, "RouterReady", "True")) return false;
-  if (!has(service, {"status", "workloads", "primary"})) return false;
-  for (const auto* member : {"primary", "prefill", "scheduler"}) {
-    const auto* workload = service.find_path({"status", "workloads", member});
-    if (workload == nullptr || workload->is_null()) continue;
-    const auto* ready = workload->find("readyReplicas");
-    if (ready == nullptr || ready->if_int().value_or(0) <= 0) return false;
-  }
-  return true;
 }
 
 bool is_in_use_by_group(const kube::Cache& cache, const Object& service) {

@@ -19,9 +19,6 @@ std::string service_key(const kube::Object& object);
 // Whether a living member of the service's group still sends requests to what the service owns.
 bool is_in_use_by_group(const kube::Cache& cache, const kube::Object& service);
 
-// Whether its traffic group may send requests to it. Controller reference 4.7.
-bool is_routable(const kube::Object& service);
-
 // Whether the service uses the configuration of that name: as a baseRef, pinned, or as a preset
 // that it may not have pinned yet.
 bool uses_config(const kube::Object& service, std::string_view config_name,

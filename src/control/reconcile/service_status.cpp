@@ -7,6 +7,7 @@
 #include <set>
 
 #include "control/plan/child_name.hpp"
+#include "control/plan/group.hpp"
 #include "control/reconcile/conditions.hpp"
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/image_volumes.hpp"
@@ -345,7 +346,7 @@ bool is_detail(const Object& before, const Object& after) {
        {std::string_view("Ready"), std::string_view("PresetsCombined"), kTransferCondition}) {
     if (told(before, type) != told(after, type)) return false;
   }
-  return is_routable(before) == is_routable(after) && rest(before) == rest(after);
+  return plan::is_routable(before) == plan::is_routable(after) && rest(before) == rest(after);
 }
 
 std::string false_conditions(const Object& service) {

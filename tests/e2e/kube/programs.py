@@ -21,15 +21,15 @@ def program(name: str, arguments: list, folder: Path, ready=None, **more) -> Par
 
 
 class Stack:
-    """`baton node` and `baton gateway` on one control plane."""
+    """`baton node` and `baton gateway` on one control plane; `front` is another gateway in its place."""
 
-    def __init__(self, plane, folder: Path, *node_arguments):
+    def __init__(self, plane, folder: Path, *node_arguments, front=None):
         self.plane, self.folder = plane, folder
         self.controller: Part | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = front.port if front else free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        self.gateway = program(
+        self.gateway = front or program(
             "gateway", ["gateway", "--kubeconfig", plane.admin, "--port", self.port, "--proof-headers"], folder,
             ready=lambda: answers(f"http://127.0.0.1:{self.port}/health", wanted=None))  # fmt: skip
         self.node = program("node", ["node", "--kubeconfig", plane.admin, "--state-dir", folder / "node", "--gateway-port", self.port,
@@ -40,7 +40,8 @@ class Stack:
         definitions = self.folder / "crds.yaml"
         hooks = free_port()
         definitions.write_text(subprocess.run([BATON, "crds", "--webhooks", "--url", f"https://127.0.0.1:{hooks}"], capture_output=True, text=True, check=True).stdout)
-        self.plane.install_definitions(definitions)
+        # Not waited for: objects of another version are served once the controller converts them.
+        self.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", definitions)
         if not self.plane.exists("namespace", "kserve"):
             self.plane.kubectl("create", "namespace", "kserve")
         self.controller = program("controller", [

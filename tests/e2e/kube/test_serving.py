@@ -53,7 +53,20 @@ def wait_ready(plane, name: str, namespace: str) -> dict:
         return wait_until(ready, f"{namespace}/{name} Ready", 90, step=0.2)
     except NotReady as error:
         status = plane.get("llminferenceservice", name, "-n", namespace).get("status")
-        raise NotReady(f"{error}\n{json.dumps(status, indent=1)}") from None
+        raise NotReady(f"{error}\n{json.dumps(status, indent=1)}\n{troubles(plane, namespace)}") from None
+
+
+def troubles(plane, namespace: str) -> str:
+    """What pods that are not ready say of themselves."""
+    out = []
+    for pod in plane.get("pods", "-n", namespace)["items"]:
+        status = pod["status"]
+        containers = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
+        states = {one["name"]: one.get("state") for one in containers if not one.get("ready")}
+        if states or not containers:
+            wrong = [c for c in status.get("conditions", []) if c["status"] != "True" and c.get("message")]
+            out.append(json.dumps({"pod": pod["metadata"]["name"], "states": states, "conditions": wrong}))
+    return "\n".join(out)
 
 
 def children(plane, namespace: str) -> list[str]:
