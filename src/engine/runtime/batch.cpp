@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/core/assert.hpp"
@@ -64,9 +65,10 @@ void Batch::add(GenerateRequest request, Mono arrived) {
   const bool prefill_leg = request.transfer.do_remote_decode;
   const std::size_t wanted = prefill_leg ? 1 : request.sampling.max_tokens;
   s.most = s.prompt + std::min(wanted, config_.max_model_len - s.prompt);
-  s.wants_remote = request.transfer.do_remote_prefill;
   s.arrived = s.renewed = arrived;
   s.request = std::move(request);
+  s.wants_remote = s.request.transfer.do_remote_prefill && !s.scores_prompt();
+  if (s.request.transfer.do_remote_prefill && !s.wants_remote) release_remote(s);
   scheduler_.add(std::move(sequence));
 }
 
@@ -195,28 +197,56 @@ void Batch::compute(const Plan& plan) {
     slices.push_back({.tokens = std::span(sequence->tokens).subspan(sequence->computed, tokens),
                       .position = sequence->computed,
                       .blocks = sequence->blocks,
-                      .logits = last ? model::Slice::Logits::kLast : model::Slice::Logits::kNone});
+                      .logits = sequence->scores_prompt() ? model::Slice::Logits::kAll
+                                : last                    ? model::Slice::Logits::kLast
+                                                          : model::Slice::Logits::kNone});
   }
   logits_.clear();
   deps_.model.forward(slices, deps_.memory, logits_);
   ++counters_.steps;
 
   const std::size_t vocab = deps_.model.config().vocab;
-  std::size_t row = 0;
+  std::span<const float> rest = logits_;
   for (const auto& [sequence, tokens] : plan.work) {
+    const bool last = sequence->computed + tokens == sequence->tokens.size();
+    const std::size_t rows = sequence->scores_prompt() ? tokens : last ? 1 : 0;
+    const auto rows_of_it = rest.first(rows * vocab);
+    rest = rest.subspan(rows * vocab);
+    if (sequence->scores_prompt()) score_prompt(*sequence, rows_of_it);
     scheduler_.computed(*sequence, tokens);
-    if (sequence->computed < sequence->tokens.size()) continue;
-    draw(*sequence, std::span(logits_).subspan(row++ * vocab, vocab));
+    if (last) draw(*sequence, rows_of_it.last(vocab));
+  }
+}
+
+// Row i is of token `computed` + i and tells how likely the next one was.
+void Batch::score_prompt(Sequence& sequence, std::span<const float> logits) {
+  if (sequence.computed == 0) sequence.scores.clear();  // after a preemption
+  for (std::size_t next = sequence.computed + 1; !logits.empty() && next < sequence.prompt;
+       ++next) {
+    const auto row = logits.first(deps_.model.config().vocab);
+    logits = logits.subspan(row.size());
+    sequence.scores.push_back(
+        logprob_of(row, sequence.tokens[next], *sequence.request.sampling.prompt_logprobs));
   }
 }
 
 void Batch::draw(Sequence& sequence, std::span<const float> logits) {
   const model::Config& config = deps_.model.config();
+  if (!std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); })) {
+    end_early(sequence, Finish::kError,
+              internal("the model computed a logit that is no number: its weights are damaged"));
+    return;
+  }
   Event event;
   event.id = sequence.request.id;
   if (!sequence.reported) report_prompt(sequence, event);
-  Sample drawn = sample(logits, sequence.request.sampling, banned_now(sequence, config),
-                        sequence.seed, sequence.tokens.size());
+  const auto banned = banned_now(sequence, config);
+  Sample drawn = sample({.logits = logits,
+                         .tokens = sequence.tokens,
+                         .prompt = sequence.prompt,
+                         .banned = banned,
+                         .seed = sequence.seed},
+                        sequence.request.sampling);
   sequence.tokens.push_back(drawn.token);
   ++counters_.generation_tokens;
   event.tokens.push_back(drawn.token);
@@ -237,6 +267,7 @@ void Batch::report_prompt(Sequence& sequence, Event& event) {
   counters_.prompt_tokens_remote += report.remote;
   counters_.prompt_tokens_computed += report.computed;
   event.prompt = report;
+  event.prompt_logprobs = std::move(sequence.scores);
   sequence.reported = true;
 }
 

@@ -149,7 +149,7 @@ Status LocalEngine::admissible(const GenerateRequest& r) const {
   for (const TokenId token : r.prompt)
     if (token >= vocab)
       return invalid(fmt::format("token id {} is out of the vocabulary of {}", token, vocab));
-  BATON_TRY(validate(r.sampling));
+  BATON_TRY(validate(r.sampling, vocab));
   if (r.sampling.stop_token_ids.size() > kMaxStopTokens)
     return invalid(fmt::format("stop_token_ids: {} ids, at most {} allowed",
                                r.sampling.stop_token_ids.size(), kMaxStopTokens));

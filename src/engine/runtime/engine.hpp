@@ -59,6 +59,7 @@ struct Event {
   std::optional<PromptReport> prompt;          // with the first token
   std::vector<TokenId> tokens;                 // a stop token is the last of them
   std::vector<TokenLogprob> logprobs;          // one per token when asked for
+  std::vector<TokenLogprob> prompt_logprobs;   // with `prompt`, of its second token on
   std::optional<Finish> finish;                // set on the last event
   std::optional<TokenId> stop_token;           // the stop_token_ids member that ended it (not EOS)
   std::optional<kv::TransferParams> transfer;  // last event of a do_remote_decode request

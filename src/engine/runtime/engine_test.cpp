@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/runtime/testing/rig.hpp"
 
@@ -96,6 +97,80 @@ TEST(Engine, GivesLogprobsWhenAsked) {
   EXPECT_EQ(answer.logprobs[1].top.size(), 4U);
   EXPECT_EQ(answer.logprobs[1].top[0].first, answer.tokens[1]);
   EXPECT_EQ(answer.logprobs[1].rank, 1U);
+}
+
+// One row for each token of the prompt but the first, the same however it is computed.
+TEST(Engine, ScoresThePromptWhateverChunksAndCompany) {
+  SamplingParams p = greedy(3);
+  p.prompt_logprobs = 2;
+  const auto prompt = prompt_of(200, 1);
+  Rig plain(small_config());
+  const auto expected = plain.generate(prompt, p);
+  ASSERT_EQ(expected.prompt_logprobs.size(), 199U);
+  const auto same = [&](const Answer& answer) {
+    EXPECT_EQ(answer.tokens, expected.tokens);
+    EXPECT_EQ(answer.prompt->computed, 200U);
+    ASSERT_EQ(answer.prompt_logprobs.size(), 199U);
+    for (std::size_t i = 0; i < 199; ++i) {
+      EXPECT_EQ(answer.prompt_logprobs[i].logprob, expected.prompt_logprobs[i].logprob) << i;
+      EXPECT_EQ(answer.prompt_logprobs[i].top, expected.prompt_logprobs[i].top) << i;
+    }
+  };
+  // What the model says of a shorter prompt's end is what it said of that place.
+  SamplingParams one = greedy(1);
+  one.logprobs = 2;
+  const auto at_100 = plain.generate({prompt.begin(), prompt.begin() + 100}, one);
+  EXPECT_EQ(at_100.logprobs[0].top, expected.prompt_logprobs[99].top);
+
+  same(plain.generate(prompt, p));  // the cache is passed over
+  EngineConfig c = small_config();
+  c.max_num_batched_tokens = 9;
+  Rig small(c);
+  const auto other = small.submit(prompt_of(77, 5), greedy(30));
+  same(small.generate(prompt, p));
+  small.sink.wait(other);
+}
+
+TEST(Engine, APromptThatIsScoredIsComputedHereAndItsRemoteKvGivenBack) {
+  Rig prefill(small_config()), decode(small_config());
+  const auto prompt = prompt_of(50, 1);
+  const Answer first = prefill.prefill(prompt, greedy(4));
+  SamplingParams p = greedy(4);
+  p.prompt_logprobs = 0;
+
+  const Answer answer = decode.generate(prompt, p, *first.transfer);
+
+  EXPECT_EQ(answer.tokens, alone(prompt, greedy(4)));
+  EXPECT_EQ(answer.prompt->remote, 0U);
+  EXPECT_EQ(answer.prompt_logprobs.size(), 49U);
+  EXPECT_EQ(prefill.at_rest().leases_released, 1U);
+}
+
+// A model with a damaged weight.
+class NanModel final : public model::Model {
+ public:
+  const model::Config& config() const override { return fake_.config(); }
+  model::KvShape kv_shape() const override { return fake_.kv_shape(); }
+  std::size_t weight_bytes() const override { return 0; }
+  void forward(std::span<const model::Slice> slices, model::KvMemory& kv,
+               std::vector<float>& logits) override {
+    fake_.forward(slices, kv, logits);
+    if (!logits.empty()) logits.back() = std::nanf("");
+  }
+
+ private:
+  FakeModel fake_;
+};
+
+TEST(Engine, ALogitThatIsNoNumberEndsTheRequestWithTheReason) {
+  Rig rig(small_config(), std::make_unique<NanModel>());
+
+  const Answer answer = rig.generate(prompt_of(20, 1), greedy(5));
+
+  EXPECT_EQ(answer.finish, Finish::kError);
+  EXPECT_EQ(answer.error->message(),
+            "the model computed a logit that is no number: its weights are damaged");
+  EXPECT_EQ(rig.at_rest().finished_error, 1U);
 }
 
 TEST(Engine, RefusesWhatCanNeverRun) {
@@ -219,7 +294,7 @@ TEST(Engine, AnswersDoNotDependOnCompanyChunksOrCache) {
   for (std::size_t i = 0; i < 20; ++i) {
     // Families of prompts that share prefixes.
     auto prompt = prompt_of(1 + (i * 37) % 300, i % 4);
-    auto sampling = i % 2 ? seeded(30, i) : greedy(30);
+    auto sampling = i % 3 == 0 ? greedy(30) : i % 3 == 1 ? seeded(30, i) : shaped(30, i);
     auto expected = alone(prompt, sampling);
     cases.push_back({std::move(prompt), std::move(sampling), std::move(expected)});
   }
@@ -249,11 +324,12 @@ TEST(Engine, PreemptionDoesNotChangeAnAnswer) {
   c.blocks = 64;  // holds one sequence of max_model_len
   Rig rig(c);
   std::vector<std::string> ids;
-  for (std::size_t i = 0; i < 8; ++i) ids.push_back(rig.submit(prompt_of(100, i), seeded(200, i)));
+  const auto sampling = [](std::size_t i) { return i % 2 ? seeded(200, i) : shaped(200, i); };
+  for (std::size_t i = 0; i < 8; ++i) ids.push_back(rig.submit(prompt_of(100, i), sampling(i)));
 
   for (std::size_t i = 0; i < 8; ++i) {
     const Answer answer = rig.sink.wait(ids[i]);
-    EXPECT_EQ(answer.tokens, alone(prompt_of(100, i), seeded(200, i))) << i;
+    EXPECT_EQ(answer.tokens, alone(prompt_of(100, i), sampling(i))) << i;
     EXPECT_EQ(answer.prompt->cached + answer.prompt->computed, 100U);
   }
   const Stats s = rig.at_rest();

@@ -8,9 +8,12 @@
 
 #include "base/core/assert.hpp"
 #include "base/core/random.hpp"
+#include "engine/runtime/logit_shape.hpp"
 
 namespace baton::runtime {
 namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();  // logit of a masked token
 
 struct Candidate {
   float logit;
@@ -27,23 +30,6 @@ double log_sum_exp(std::span<const float> logits, float most) {
   double sum = 0;
   for (const float l : logits) sum += std::exp(static_cast<double>(l) - most);
   return static_cast<double>(most) + std::log(sum);
-}
-
-TokenLogprob logprob_of(std::span<const float> logits, TokenId token, std::size_t alternatives) {
-  const double norm = log_sum_exp(logits, *std::ranges::max_element(logits));
-  const auto of = [&](TokenId t) { return static_cast<float>(logits[t] - norm); };
-  TokenLogprob out{.logprob = of(token), .rank = 1, .top = {}};
-  for (const float l : logits) out.rank += l > logits[token] ? 1 : 0;
-  if (alternatives == 0) return out;
-
-  std::vector<TokenId> order(logits.size());
-  for (std::size_t t = 0; t < order.size(); ++t) order[t] = static_cast<TokenId>(t);
-  const auto middle =
-      order.begin() + static_cast<std::ptrdiff_t>(std::min(alternatives, order.size()));
-  std::partial_sort(order.begin(), middle, order.end(),
-                    [&](TokenId a, TokenId b) { return before({logits[a], a}, {logits[b], b}); });
-  for (auto it = order.begin(); it != middle; ++it) out.top.emplace_back(*it, of(*it));
-  return out;
 }
 
 // Drops what min_p, top_k and top_p exclude, in vLLM's order (vllm-wire Appendix B): each sees the
@@ -103,7 +89,7 @@ class Filter {
   double total_ = 0;
 };
 
-TokenId draw(std::vector<Candidate> candidates, const SamplingParams& params, double unit) {
+TokenId pick(std::vector<Candidate> candidates, const SamplingParams& params, double unit) {
   std::vector<Candidate> kept;
   std::vector<double> weights;
   if (params.top_k <= 0 && params.top_p >= 1 && params.min_p <= 0) {
@@ -129,58 +115,124 @@ TokenId draw(std::vector<Candidate> candidates, const SamplingParams& params, do
 }
 
 // One draw per (seed, position), independent of every other.
-double unit_at(std::uint64_t seed, std::size_t position) {
-  SeededRandom key(seed);
-  SeededRandom stream(key.next() ^ (position * 0x9e37'79b9'7f4a'7c15));
+double unit_at(const Draw& draw) {
+  SeededRandom key(draw.seed);
+  SeededRandom stream(key.next() ^ (draw.tokens.size() * 0x9e37'79b9'7f4a'7c15));
   return stream.unit();
+}
+
+std::optional<TokenId> likeliest(std::span<const float> row, auto allowed) {
+  std::optional<Candidate> best;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const Candidate c{row[i], static_cast<TokenId>(i)};
+    if ((!best || before(c, *best)) && allowed(c.token)) best = c;
+  }
+  return best ? std::optional(best->token) : std::nullopt;
+}
+
+std::optional<TokenId> drawn(std::span<const float> row, auto allowed, const SamplingParams& params,
+                             double unit) {
+  std::vector<Candidate> candidates;
+  candidates.reserve(row.size());
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const Candidate c{row[i], static_cast<TokenId>(i)};
+    if (allowed(c.token)) candidates.push_back(c);
+  }
+  if (candidates.empty()) return std::nullopt;
+  return pick(std::move(candidates), params, unit);
 }
 
 Error out_of_range(std::string_view name, std::string_view range, auto value) {
   return invalid(fmt::format("{} must be {}, got {}", name, range, value));
 }
 
+// Every token id that the request names is one.
+Status validate_tokens(const SamplingParams& p, std::size_t vocab) {
+  const auto check = [&](std::string_view name, TokenId token) -> Status {
+    if (token < vocab) return {};
+    return invalid(
+        fmt::format("{}: token id {} is out of the vocabulary of {}", name, token, vocab));
+  };
+  if (p.logit_bias.size() > kMaxBiases)
+    return invalid(
+        fmt::format("logit_bias: {} entries, at most {} allowed", p.logit_bias.size(), kMaxBiases));
+  for (const auto& [token, bias] : p.logit_bias) {
+    BATON_TRY(check("logit_bias", token));
+    if (!std::isfinite(bias)) return out_of_range("logit_bias", "finite", bias);
+  }
+  for (const TokenId token : p.allowed) {
+    BATON_TRY(check("allowed_token_ids", token));
+  }
+  if (p.bad_words.size() > kMaxBadWords)
+    return invalid(
+        fmt::format("bad_words: {} words, at most {} allowed", p.bad_words.size(), kMaxBadWords));
+  for (const auto& word : p.bad_words) {
+    if (word.empty()) return invalid("bad_words: a word has no tokens");
+    for (const TokenId token : word) {
+      BATON_TRY(check("bad_words", token));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
-Status validate(const SamplingParams& p) {
+TokenLogprob logprob_of(std::span<const float> logits, TokenId token, std::size_t alternatives) {
+  const double norm = log_sum_exp(logits, *std::ranges::max_element(logits));
+  const auto of = [&](TokenId t) { return static_cast<float>(logits[t] - norm); };
+  TokenLogprob out{.logprob = of(token), .rank = 1, .top = {}};
+  for (const float l : logits) out.rank += l > logits[token] ? 1 : 0;
+  if (alternatives == 0) return out;
+
+  std::vector<TokenId> order(logits.size());
+  for (std::size_t t = 0; t < order.size(); ++t) order[t] = static_cast<TokenId>(t);
+  const auto middle =
+      order.begin() + static_cast<std::ptrdiff_t>(std::min(alternatives, order.size()));
+  std::partial_sort(order.begin(), middle, order.end(),
+                    [&](TokenId a, TokenId b) { return before({logits[a], a}, {logits[b], b}); });
+  for (auto it = order.begin(); it != middle; ++it) out.top.emplace_back(*it, of(*it));
+  return out;
+}
+
+Status validate(const SamplingParams& p, std::size_t vocab) {
   // Written so that NaN fails.
   if (!(p.temperature >= 0) || std::isinf(p.temperature))
     return out_of_range("temperature", "at least 0", p.temperature);
   if (!(p.top_p > 0 && p.top_p <= 1)) return out_of_range("top_p", "in (0, 1]", p.top_p);
   if (p.top_k < -1) return out_of_range("top_k", "-1, 0 or positive", p.top_k);
   if (!(p.min_p >= 0 && p.min_p <= 1)) return out_of_range("min_p", "in [0, 1]", p.min_p);
+  if (!(std::fabs(p.presence_penalty) <= 2))
+    return out_of_range("presence_penalty", "in [-2, 2]", p.presence_penalty);
+  if (!(std::fabs(p.frequency_penalty) <= 2))
+    return out_of_range("frequency_penalty", "in [-2, 2]", p.frequency_penalty);
+  if (!(p.repetition_penalty > 0) || std::isinf(p.repetition_penalty))
+    return out_of_range("repetition_penalty", "above 0", p.repetition_penalty);
   if (p.max_tokens < 1) return out_of_range("max_tokens", "at least 1", p.max_tokens);
   if (p.min_tokens > p.max_tokens)
     return out_of_range("min_tokens", fmt::format("at most max_tokens={}", p.max_tokens),
                         p.min_tokens);
   if (p.logprobs && *p.logprobs > kMaxLogprobs)
     return out_of_range("logprobs", fmt::format("at most {}", kMaxLogprobs), *p.logprobs);
-  return {};
+  if (p.prompt_logprobs && *p.prompt_logprobs > kMaxLogprobs)
+    return out_of_range("prompt_logprobs", fmt::format("at most {}", kMaxLogprobs),
+                        *p.prompt_logprobs);
+  return validate_tokens(p, vocab);
 }
 
-Sample sample(std::span<const float> logits, const SamplingParams& params,
-              std::span<const TokenId> banned, std::uint64_t seed, std::size_t position) {
-  BATON_ASSERT(!logits.empty());
-  const auto allowed = [&](TokenId t) { return std::ranges::find(banned, t) == banned.end(); };
-  Sample out;
-  if (params.temperature < kGreedyBelow) {
-    std::optional<Candidate> best;
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      const Candidate c{logits[i], static_cast<TokenId>(i)};
-      if ((!best || before(c, *best)) && allowed(c.token)) best = c;
-    }
-    if (!best) return sample(logits, params, {}, seed, position);
-    out.token = best->token;
-  } else {
-    std::vector<Candidate> candidates;
-    candidates.reserve(logits.size());
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      const Candidate c{logits[i], static_cast<TokenId>(i)};
-      if (banned.empty() || allowed(c.token)) candidates.push_back(c);
-    }
-    if (candidates.empty()) return sample(logits, params, {}, seed, position);
-    out.token = draw(std::move(candidates), params, unit_at(seed, position));
-  }
-  if (params.logprobs) out.logprob = logprob_of(logits, out.token, *params.logprobs);
+Sample sample(const Draw& draw, const SamplingParams& params) {
+  BATON_ASSERT(!draw.logits.empty());
+  const auto shaped = shapes(params) ? shape(draw, params) : std::vector<float>();
+  const std::span<const float> row = shaped.empty() ? draw.logits : shaped;
+  const auto allowed = [&](TokenId token) {
+    return row[token] > kNever &&
+           (draw.banned.empty() || std::ranges::find(draw.banned, token) == draw.banned.end());
+  };
+  std::optional<TokenId> token = params.temperature < kGreedyBelow
+                                     ? likeliest(row, allowed)
+                                     : drawn(row, allowed, params, unit_at(draw));
+  if (!token) token = likeliest(draw.logits, [](TokenId) { return true; });
+  Sample out{*token, {}};
+  if (params.logprobs) out.logprob = logprob_of(draw.logits, out.token, *params.logprobs);
   return out;
 }
 

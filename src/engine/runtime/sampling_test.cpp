@@ -16,6 +16,16 @@ SamplingParams warm() {
   return p;
 }
 
+constexpr std::size_t kVocab = 64;
+
+Sample sample(const std::vector<float>& logits, const SamplingParams& params,
+              const std::vector<TokenId>& banned, std::uint64_t seed, std::size_t position) {
+  const std::vector<TokenId> before(position);
+  return runtime::sample(
+      {.logits = logits, .tokens = before, .prompt = position, .banned = banned, .seed = seed},
+      params);
+}
+
 std::vector<std::size_t> histogram(const std::vector<float>& logits, const SamplingParams& p,
                                    std::size_t draws, std::vector<TokenId> banned = {}) {
   std::vector<std::size_t> counts(logits.size());
@@ -131,7 +141,7 @@ TEST(Sampling, ParametersOutOfRangeAreNamed) {
   const auto message = [](auto change) {
     SamplingParams p;
     change(p);
-    const Status s = validate(p);
+    const Status s = validate(p, kVocab);
     return s ? std::string("accepted") : s.error().message();
   };
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -147,6 +157,20 @@ TEST(Sampling, ParametersOutOfRangeAreNamed) {
   EXPECT_EQ(message([](auto& p) { p.min_tokens = 17; }),
             "min_tokens must be at most max_tokens=16, got 17");
   EXPECT_EQ(message([](auto& p) { p.logprobs = 21; }), "logprobs must be at most 20, got 21");
+  EXPECT_EQ(message([](auto& p) { p.presence_penalty = 2.5; }),
+            "presence_penalty must be in [-2, 2], got 2.5");
+  EXPECT_EQ(message([&](auto& p) { p.frequency_penalty = nan; }),
+            "frequency_penalty must be in [-2, 2], got nan");
+  EXPECT_EQ(message([](auto& p) { p.repetition_penalty = 0; }),
+            "repetition_penalty must be above 0, got 0");
+  EXPECT_EQ(message([](auto& p) { p.prompt_logprobs = 21; }),
+            "prompt_logprobs must be at most 20, got 21");
+  EXPECT_EQ(message([](auto& p) { p.logit_bias = {{64, 1.F}}; }),
+            "logit_bias: token id 64 is out of the vocabulary of 64");
+  EXPECT_EQ(message([](auto& p) { p.allowed = {64}; }),
+            "allowed_token_ids: token id 64 is out of the vocabulary of 64");
+  EXPECT_EQ(message([](auto& p) { p.bad_words = {{1}, {2, 64}}; }),
+            "bad_words: token id 64 is out of the vocabulary of 64");
 }
 
 }  // namespace

@@ -12,6 +12,15 @@ void insert_by_serial(auto& list, Sequence* sequence) {
   list.insert(std::ranges::upper_bound(list, sequence->serial, {}, &Sequence::serial), sequence);
 }
 
+// Tokens of a step in which all of them have logits: [64, 150k] are 38 MB.
+constexpr std::size_t kScoredChunk = 64;
+
+// How many tokens the sequence computes next, `done` of them being there.
+std::size_t chunk(const Sequence& sequence, std::size_t done, std::size_t budget) {
+  const std::size_t most = sequence.scores_prompt() ? std::min(budget, kScoredChunk) : budget;
+  return std::min(most, sequence.tokens.size() - done);
+}
+
 }  // namespace
 
 struct Scheduler::Outlook {
@@ -79,8 +88,7 @@ void Scheduler::plan_prefill(Plan& plan, Outlook& outlook) const {
   for (Sequence* const sequence : outlook.left) {
     if (outlook.budget == 0) return;
     if (sequence->decoding()) continue;
-    const std::size_t tokens =
-        std::min(outlook.budget, sequence->tokens.size() - sequence->computed);
+    const std::size_t tokens = chunk(*sequence, sequence->computed, outlook.budget);
     outlook.budget -= tokens;
     plan.work.push_back({sequence, tokens});
   }
@@ -94,7 +102,7 @@ void Scheduler::plan_admissions(Plan& plan, Outlook& outlook) const {
     const std::size_t tokens = sequence->tokens.size();
     std::vector<BlockIndex> cached;
     // The last token is always computed: its logits are wanted.
-    if (limits_.prefix_caching)
+    if (limits_.prefix_caching && !sequence->scores_prompt())
       cached = pool_.match(sequence->tokens, sequence->names, (tokens - 1) / pool_.block_size());
     std::size_t needed = blocks_for(tokens) - cached.size();
     for (const BlockIndex block : cached) needed += pool_.refs(block) == 0 ? 1 : 0;
@@ -103,9 +111,9 @@ void Scheduler::plan_admissions(Plan& plan, Outlook& outlook) const {
     ++active;
     if (!sequence->wants_remote) {
       const std::size_t hit = cached.size() * pool_.block_size();
-      const std::size_t chunk = std::min(outlook.budget, tokens - hit);
-      outlook.budget -= chunk;
-      plan.work.push_back({sequence, chunk});
+      const std::size_t work = chunk(*sequence, hit, outlook.budget);
+      outlook.budget -= work;
+      plan.work.push_back({sequence, work});
     }
     plan.admit.push_back({sequence, std::move(cached)});
   }

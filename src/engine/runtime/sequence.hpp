@@ -38,12 +38,15 @@ struct Sequence {
   std::vector<VllmHash::Bytes> hashes;  // of the same, as far as events needed them
   std::size_t published = 0;            // blocks offered to the prefix cache
 
+  std::vector<TokenLogprob> scores;  // of the prompt from its second token on, as far as computed
   PromptReport report;
   Mono arrived;
   Mono admitted;  // latest admission, or end of the pull
   Mono renewed;   // when the remote lease was last known or told to live
   std::shared_ptr<std::atomic<bool>> cancel_pull;  // shared with the pulling thread
 
+  // All of the prompt is computed here, in small pieces: each token's logits are wanted.
+  bool scores_prompt() const { return request.sampling.prompt_logprobs && !reported; }
   std::size_t drawn() const { return tokens.size() - prompt; }
   bool decoding() const { return computed + 1 == tokens.size() && drawn() > 0; }
 };

@@ -23,7 +23,9 @@ EngineConfig config(std::size_t block_size, std::size_t chunk = 128) {
 
 std::vector<std::size_t> lengths() { return {1, 15, 16, 17, 100, 1000, kMaxLen - 1}; }
 
-std::vector<SamplingParams> samplings() { return {greedy(kAnswer), seeded(kAnswer, 42)}; }
+std::vector<SamplingParams> samplings() {
+  return {greedy(kAnswer), seeded(kAnswer, 42), shaped(kAnswer, 43)};
+}
 
 // One engine without cache, one request at a time.
 std::vector<TokenId> alone(const std::vector<TokenId>& prompt, const SamplingParams& sampling) {
@@ -36,7 +38,7 @@ std::vector<TokenId> alone(const std::vector<TokenId>& prompt, const SamplingPar
 
 void expect_same(Rig& prefill, Rig& decode, std::size_t length, const SamplingParams& sampling) {
   SCOPED_TRACE("prompt of " + std::to_string(length));
-  const auto prompt = prompt_of(length, 1000 + length + (sampling.seed ? 1 : 0));
+  const auto prompt = prompt_of(length, 1000 + length + sampling.seed.value_or(0));
   const auto expected = alone(prompt, sampling);
 
   const Answer first = prefill.prefill(prompt, sampling);

@@ -24,6 +24,7 @@ inline constexpr auto kPatience = std::chrono::seconds(60);  // then a test give
 struct Answer {
   std::vector<TokenId> tokens;
   std::vector<TokenLogprob> logprobs;
+  std::vector<TokenLogprob> prompt_logprobs;
   std::optional<PromptReport> prompt;
   std::optional<Finish> finish;
   std::optional<TokenId> stop_token;
@@ -41,6 +42,7 @@ class Collector final : public Sink {
       a.tokens.insert(a.tokens.end(), e.tokens.begin(), e.tokens.end());
       a.logprobs.insert(a.logprobs.end(), e.logprobs.begin(), e.logprobs.end());
       if (e.prompt) a.prompt = e.prompt;
+      if (e.prompt) a.prompt_logprobs = std::move(e.prompt_logprobs);
       if (e.finish) a.finish = e.finish;
       if (e.stop_token) a.stop_token = e.stop_token;
       if (e.transfer) a.transfer = e.transfer;
@@ -90,6 +92,18 @@ inline SamplingParams seeded(std::size_t max_tokens, std::uint64_t seed) {
   p.temperature = 0.8;
   p.top_p = 0.95;
   p.seed = seed;
+  return p;
+}
+
+// With everything that looks at prompt and answer.
+inline SamplingParams shaped(std::size_t max_tokens, std::uint64_t seed) {
+  SamplingParams p = seeded(max_tokens, seed);
+  p.presence_penalty = 0.5;
+  p.frequency_penalty = 0.7;
+  p.repetition_penalty = 1.3;
+  p.logit_bias = {{2, 1.5F}, {3, -100}};
+  for (TokenId t = 0; t < 80; ++t) p.allowed.push_back(t);
+  p.bad_words = {{7}, {2, 9}, {2, 10, 11}};
   return p;
 }
 
