@@ -97,6 +97,12 @@ Array read_messages(Fields& fields) {
 
 void check_tool_choice(Fields& fields) {
   const Value* choice = fields.find("tool_choice");
+  const Value* tools = fields.find("tools");
+  if (choice == nullptr && tools != nullptr && tools->is_array() && !tools->if_array()->empty()) {
+    fields.refuse("tools",
+                  "'tools' are not supported by this engine except with tool_choice \"none\": it "
+                  "writes text only. (parameter=tools)");
+  }
   if (choice == nullptr) return;
   const std::string* name = choice->if_string();
   if (name != nullptr && *name == "none") return;
@@ -158,6 +164,8 @@ Decoded<ChatRequest> decode_chat(std::string_view body) {
   out.prompt = read_chat_prompt(fields);
   out.sampling = read_sampling(fields);
   check_tool_choice(fields);
+  refuse_flag(fields, "echo", false);
+  refuse_flag(fields, "detokenize", true);
   for (const std::string_view name :
        {"max_tokens", "max_completion_tokens"}) {  // the later one wins
     const auto n = fields.integer(name);
@@ -177,6 +185,7 @@ Decoded<ChatRequest> decode_chat(std::string_view body) {
   }
   if (logprobs) out.sampling.logprobs = top.value_or(0);
   check_lengths(fields, out.sampling);
+  check_stream(fields, out.sampling, out.delivery);
   if (fields.failed()) return std::unexpected(fields.error());
   return out;
 }

@@ -17,8 +17,9 @@ using TokenIds = std::vector<std::uint32_t>;
 struct CompletionRequest {
   Delivery delivery;
   Sampling sampling;
-  std::variant<std::string, TokenIds> prompt;
+  std::vector<std::variant<std::string, TokenIds>> prompts;  // not empty; all of one kind
   bool add_special_tokens = true;
+  bool echo = false;  // answers begin with their prompts; max_tokens may be 0 then
 };
 
 struct TokenizeRequest {

@@ -74,6 +74,18 @@ TEST(ChatRequest, NamesTheParameterThatIsOutOfRange) {
            {R"("max_completion_tokens":-1)", "max_completion_tokens"},
            {R"("min_tokens":-1)", "min_tokens"},
            {R"("n":0)", "n"},
+           {R"("n":129)", "n"},
+           {R"("presence_penalty":2.1)", "presence_penalty"},
+           {R"("frequency_penalty":-3)", "frequency_penalty"},
+           {R"("repetition_penalty":0)", "repetition_penalty"},
+           {R"("logit_bias":{"x":1})", "logit_bias"},
+           {R"("logit_bias":{"1":"x"})", "logit_bias"},
+           {R"("allowed_token_ids":[])", "allowed_token_ids"},
+           {R"("bad_words":[" "])", "bad_words"},
+           {R"("bad_words":[1])", "body.bad_words.0"},
+           {R"("prompt_logprobs":21)", "prompt_logprobs"},
+           {R"("prompt_logprobs":1,"stream":true)", "prompt_logprobs"},
+           {R"("truncate_prompt_tokens":0)", "truncate_prompt_tokens"},
            {R"("stop":[""])", "stop"},
            {R"("top_logprobs":3)", "top_logprobs"},
            {R"("logprobs":true,"top_logprobs":21)", "logprobs"},
@@ -86,18 +98,33 @@ TEST(ChatRequest, NamesTheParameterThatIsOutOfRange) {
 
 TEST(ChatRequest, RefusesEachParameterThatWouldChangeTheAnswer) {
   for (const std::string_view body :
-       {R"("presence_penalty":0.5)", R"("frequency_penalty":1)", R"("repetition_penalty":1.1)",
-        R"("logit_bias":{"5":10})", R"("response_format":{"type":"json_object"})",
-        R"("guided_regex":"a+")", R"("structured_outputs":{"regex":"a"})", R"("prompt_logprobs":1)",
-        R"("use_beam_search":true)", R"("n":2)", R"("echo":true)", R"("bad_words":["x"])",
-        R"("allowed_token_ids":[1])", R"("tool_choice":"required")", R"("tool_choice":"auto")",
-        R"("chat_template":"{{ 1 }}")", R"("truncate_prompt_tokens":5)", R"("cache_salt":"a")",
-        R"("best_of":2)"}) {
+       {R"("length_penalty":2)", R"("response_format":{"type":"json_object"})",
+        R"("guided_regex":"a+")", R"("structured_outputs":{"regex":"a"})",
+        R"("use_beam_search":true)", R"("echo":true)", R"("tool_choice":"required")",
+        R"("tool_choice":"auto")", R"("tools":[{"type":"function"}])",
+        R"("chat_template":"{{ 1 }}")", R"("cache_salt":"a")", R"("best_of":2)", R"("priority":3)",
+        R"("detokenize":false)"}) {
     const ErrorBody e = error(chat(body));
     EXPECT_EQ(e.status, 400) << body;
     EXPECT_FALSE(e.param.empty()) << body;
     EXPECT_TRUE(std::string_view(body).find(e.param) != std::string_view::npos) << body << e.param;
   }
+}
+
+TEST(ChatRequest, ReadsPenaltiesBiasesAndWords) {
+  const ChatRequest r = accepted(chat(
+      R"("presence_penalty":0.5,"frequency_penalty":-2,"repetition_penalty":1.25,"logit_bias":{"7":200,"8":-1.5},
+    "allowed_token_ids":[1,2],"bad_words":["x y"],"n":3,"prompt_logprobs":2,"truncate_prompt_tokens":-1,"return_token_ids":true)"));
+  EXPECT_EQ(r.sampling.presence_penalty, 0.5);
+  EXPECT_EQ(r.sampling.frequency_penalty, -2);
+  EXPECT_EQ(r.sampling.repetition_penalty, 1.25);
+  EXPECT_THAT(r.sampling.logit_bias, ElementsAre(std::pair(7u, 100.F), std::pair(8u, -1.5F)));
+  EXPECT_THAT(r.sampling.allowed_token_ids, ElementsAre(1u, 2u));
+  EXPECT_THAT(r.sampling.bad_words, ElementsAre("x y"));
+  EXPECT_EQ(r.sampling.n, 3);
+  EXPECT_EQ(r.sampling.prompt_logprobs, 2);
+  EXPECT_EQ(r.sampling.truncate_prompt, -1);
+  EXPECT_TRUE(r.sampling.return_ids);
 }
 
 TEST(ChatRequest, AcceptsThoseValuesThatSayNothingAndUnknownMembers) {
@@ -111,7 +138,7 @@ TEST(ChatRequest, ReadsEveryMemberItServes) {
       R"("model":"m","stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true},
     "temperature":0.001,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-5,"stop":"END","stop_token_ids":[7,8],"ignore_eos":true,"min_tokens":2,
     "max_tokens":3,"max_completion_tokens":5,"logprobs":true,"top_logprobs":2,"include_stop_str_in_output":true,"skip_special_tokens":false,
-    "return_tokens_as_token_ids":true,"request_id":"r1","chat_template_kwargs":{"enable_thinking":false},"tools":[{"type":"function"}],
+    "return_tokens_as_token_ids":true,"request_id":"r1","chat_template_kwargs":{"enable_thinking":false},"tools":[{"type":"function"}],"tool_choice":"none",
     "add_generation_prompt":false,"continue_final_message":true,"kv_transfer_params":{"do_remote_decode":true})"));
   EXPECT_EQ(r.delivery.model, "m");
   EXPECT_TRUE(r.delivery.stream && r.delivery.include_usage && r.delivery.continuous_usage);
@@ -146,16 +173,34 @@ TEST(ChatRequest, OpensTheArgumentsOfToolCalls) {
   EXPECT_EQ(call.find_path({"function", "arguments", "a"})->if_int(), 1);
 }
 
-TEST(CompletionRequest, TakesTextOrIdsAloneOrInAListOfOne) {
-  EXPECT_EQ(std::get<std::string>(decode_completion(R"({"prompt":"a"})")->prompt), "a");
-  EXPECT_EQ(std::get<std::string>(decode_completion(R"({"prompt":["a"]})")->prompt), "a");
-  EXPECT_THAT(std::get<TokenIds>(decode_completion(R"({"prompt":[1,2]})")->prompt),
-              ElementsAre(1u, 2u));
-  EXPECT_THAT(std::get<TokenIds>(decode_completion(R"({"prompt":[[3]]})")->prompt),
-              ElementsAre(3u));
-  EXPECT_EQ(decode_completion(R"({"prompt":["a","b"]})").error().param, "prompt");
+TEST(CompletionRequest, TakesTextsOrListsOfIds) {
+  const auto texts = [](std::string_view body) {
+    std::vector<std::string> out;
+    for (const auto& prompt : decode_completion(body)->prompts)
+      out.push_back(std::get<std::string>(prompt));
+    return out;
+  };
+  const auto ids = [](std::string_view body) {
+    std::vector<TokenIds> out;
+    for (const auto& prompt : decode_completion(body)->prompts)
+      out.push_back(std::get<TokenIds>(prompt));
+    return out;
+  };
+  EXPECT_THAT(texts(R"({"prompt":"a"})"), ElementsAre("a"));
+  EXPECT_THAT(texts(R"({"prompt":["a","b"]})"), ElementsAre("a", "b"));
+  EXPECT_THAT(ids(R"({"prompt":[1,2]})"), ElementsAre(TokenIds{1, 2}));
+  EXPECT_THAT(ids(R"({"prompt":[[3],[4,5]]})"), ElementsAre(TokenIds{3}, TokenIds{4, 5}));
+  EXPECT_EQ(decode_completion(R"({"prompt":["a",[1]]})").error().param, "prompt");
   EXPECT_EQ(decode_completion(R"({"prompt":[1,"b"]})").error().param, "body.prompt.1");
+  EXPECT_EQ(decode_completion(R"({"prompt":[{}]})").error().param, "body.prompt.0");
+  EXPECT_EQ(decode_completion(R"({"prompt":["a","b"],"n":100})").error().param, "n");
   EXPECT_EQ(decode_completion("{}").error().param, "body.prompt");
+}
+
+TEST(CompletionRequest, MayAskForThePromptAlone) {
+  EXPECT_EQ(decode_completion(R"({"prompt":"a","echo":true,"max_tokens":0})")->sampling.max_tokens,
+            0u);
+  EXPECT_EQ(decode_completion(R"({"prompt":"a","max_tokens":0})").error().param, "max_tokens");
 }
 
 TEST(CompletionRequest, DefaultsTo16Tokens) {

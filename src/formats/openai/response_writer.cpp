@@ -2,53 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
 
 namespace baton::openai {
 namespace {
 
 using text::json::append_quoted;
-
-constexpr float kLowest = -9999.0F;  // JSON has no -inf
-
-void append_logprob(std::string& out, float logprob) {
-  fmt::format_to(std::back_inserter(out), "{}", std::max(logprob, kLowest));
-}
-
-void append_bytes(std::string& out, std::string_view bytes) {
-  out += '[';
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    fmt::format_to(std::back_inserter(out), "{}{}", i == 0 ? "" : ",",
-                   static_cast<unsigned char>(bytes[i]));
-  }
-  out += ']';
-}
-
-void append_likely(std::string& out, const Likely& one) {
-  out += "{\"token\":";
-  append_quoted(out, one.token);
-  out += ",\"logprob\":";
-  append_logprob(out, one.logprob);
-  out += ",\"bytes\":";
-  append_bytes(out, one.bytes);
-}
-
-void append_chat_logprobs(std::string& out, std::span<const TokenLikely> tokens) {
-  out += "{\"content\":[";
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (i > 0) out += ',';
-    append_likely(out, tokens[i].chosen);
-    out += ",\"top_logprobs\":[";
-    for (std::size_t k = 0; k < tokens[i].top.size(); ++k) {
-      if (k > 0) out += ',';
-      append_likely(out, tokens[i].top[k]);
-      out += '}';
-    }
-    out += "]}";
-  }
-  out += "]}";
-}
 
 template <class F>
 void append_list(std::string& out, std::string_view name, std::span<const TokenLikely> tokens,
@@ -69,13 +28,22 @@ void append_completion_logprobs(std::string& out, std::span<const TokenLikely> t
     offset += t.chosen.token.size();
   });
   out += ',';
-  append_list(out, "token_logprobs", tokens,
-              [&](const TokenLikely& t) { append_logprob(out, t.chosen.logprob); });
+  append_list(out, "token_logprobs", tokens, [&](const TokenLikely& t) {
+    if (t.is_known) {
+      append_logprob(out, t.chosen.logprob);
+    } else {
+      out += "null";
+    }
+  });
   out += ',';
   append_list(out, "tokens", tokens,
               [&](const TokenLikely& t) { append_quoted(out, t.chosen.token); });
   out += ',';
   append_list(out, "top_logprobs", tokens, [&](const TokenLikely& t) {
+    if (!t.is_known) {
+      out += "null";
+      return;
+    }
     out += '{';
     for (std::size_t k = 0; k < t.top.size(); ++k) {
       if (k > 0) out += ',';
@@ -94,7 +62,9 @@ void append_logprobs(std::string& out, Endpoint endpoint,
   if (!tokens) {
     out += "null";
   } else if (endpoint == Endpoint::kChat) {
-    append_chat_logprobs(out, *tokens);
+    out += "{\"content\":";
+    append_token_list(out, *tokens);
+    out += '}';
   } else {
     append_completion_logprobs(out, *tokens, offset);
   }
@@ -108,19 +78,6 @@ void append_stop_reason(std::string& out, const StopReason& reason) {
   } else {
     out += "null";
   }
-}
-
-void append_usage(std::string& out, const Usage& u, bool nulls) {
-  fmt::format_to(std::back_inserter(out),
-                 R"({{"prompt_tokens":{},"total_tokens":{},"completion_tokens":{})", u.prompt,
-                 u.prompt + u.completion, u.completion);
-  if (u.cached) {
-    fmt::format_to(std::back_inserter(out), R"(,"prompt_tokens_details":{{"cached_tokens":{}}})",
-                   *u.cached);
-  } else if (nulls) {
-    out += R"(,"prompt_tokens_details":null)";
-  }
-  out += '}';
 }
 
 std::string_view object_name(Endpoint endpoint, bool chunk) {
@@ -139,77 +96,111 @@ void append_head(std::string& out, const AnswerHead& head, bool chunk) {
 
 }  // namespace
 
-ChunkWriter::ChunkWriter(const AnswerHead& head) : endpoint_(head.endpoint), start_("data: ") {
+ResponseWriter::ResponseWriter(const AnswerHead& head, StreamForm form)
+    : head_(head), form_(form), start_("data: ") {
   append_head(start_, head, true);
 }
 
-void ChunkWriter::role(std::string& out, const Usage* u) const {
-  out += start_;
-  out +=
-      R"({"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}])";
-  if (u != nullptr) {
-    out += ",\"usage\":";
-    append_usage(out, *u, false);
+// Chat: the role of each choice.
+void ResponseWriter::begin(std::string& out, const Usage& usage) {
+  if (!is_chat()) return;
+  for (std::size_t i = 0; i < form_.choices; ++i) {
+    out += start_;
+    fmt::format_to(
+        std::back_inserter(out),
+        R"({{"index":{},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}])",
+        i);
+    if (form_.prompt_ids) {
+      out += ",\"prompt_token_ids\":";
+      append_ids(out, form_.prompt_ids);
+    }
+    if (form_.continuous_usage) {
+      out += ",\"usage\":";
+      append_usage(out, usage, Nulls::kLeftOut);
+    }
+    out += "}\n\n";
   }
-  out += "}\n\n";
 }
 
-void ChunkWriter::piece(std::string& out, const Piece& p) const {
+void ResponseWriter::piece(std::string& out, const Piece& p) {
   out += start_;
-  out +=
-      endpoint_ == Endpoint::kChat ? R"({"index":0,"delta":{"content":)" : R"({"index":0,"text":)";
+  fmt::format_to(std::back_inserter(out), R"({{"index":{},)", p.index);
+  out += is_chat() ? R"("delta":{"content":)" : R"("text":)";
   append_quoted(out, p.text);
-  out += endpoint_ == Endpoint::kChat ? R"(},"logprobs":)" : R"(,"logprobs":)";
-  append_logprobs(out, endpoint_, p.logprobs, p.text_offset);
+  out += is_chat() ? R"(},"logprobs":)" : R"(,"logprobs":)";
+  append_logprobs(out, head_.endpoint, p.logprobs, p.text_offset);
   out += ",\"finish_reason\":";
   if (p.ending != nullptr) {
     fmt::format_to(std::back_inserter(out), R"("{}","stop_reason":)", p.ending->finish_reason);
     append_stop_reason(out, p.ending->stop_reason);
   } else {
-    out += endpoint_ == Endpoint::kChat ? "null" : R"(null,"stop_reason":null)";
+    out += is_chat() ? "null" : R"(null,"stop_reason":null)";
   }
-  if (endpoint_ == Endpoint::kCompletions) out += R"(,"prompt_token_ids":null,"token_ids":null)";
+  if (!is_chat()) {
+    out += R"(,"prompt_token_ids":)";
+    append_ids(out, p.prompt_ids);
+  }
+  if (!is_chat() || p.ids) {
+    out += R"(,"token_ids":)";
+    append_ids(out, p.ids);
+  }
   out += "}]";
   if (p.usage != nullptr) {
     out += ",\"usage\":";
-    append_usage(out, *p.usage, false);
+    append_usage(out, *p.usage, Nulls::kLeftOut);
   }
   out += "}\n\n";
 }
 
-void ChunkWriter::usage(std::string& out, const Usage& u) const {
-  out += start_;
-  out += "],\"usage\":";
-  append_usage(out, u, false);
-  out += "}\n\n";
+void ResponseWriter::end(std::string& out, const Usage& usage) {
+  if (form_.include_usage) {
+    out += start_;
+    out += "],\"usage\":";
+    append_usage(out, usage, Nulls::kLeftOut);
+    out += "}\n\n";
+  }
+  out += "data: [DONE]\n\n";
 }
 
-void ChunkWriter::error(std::string& out, const ErrorBody& error) {
-  out += "data: ";
-  out += to_json(error);
-  out += "\n\n";
+void ResponseWriter::error(std::string& out, const ErrorBody& error) {
+  fmt::format_to(std::back_inserter(out), "data: {}\n\ndata: [DONE]\n\n", to_json(error));
 }
 
-std::string write_answer(const AnswerHead& head, const Answer& answer) {
-  std::string out;
-  out.reserve(answer.text.size() + 640);
-  append_head(out, head, false);
-  const bool chat = head.endpoint == Endpoint::kChat;
-  out += chat ? R"({"index":0,"message":{"role":"assistant","content":)" : R"({"index":0,"text":)";
-  append_quoted(out, answer.text);
-  if (chat)
+void ResponseWriter::choice(std::string& out, std::size_t index, const Choice& choice) const {
+  fmt::format_to(std::back_inserter(out), R"({{"index":{},)", index);
+  out += is_chat() ? R"("message":{"role":"assistant","content":)" : R"("text":)";
+  append_quoted(out, choice.text);
+  if (is_chat())
     out +=
         R"(,"refusal":null,"annotations":null,"audio":null,"function_call":null,"tool_calls":[],"reasoning_content":null})";
   out += ",\"logprobs\":";
-  append_logprobs(out, head.endpoint, answer.logprobs, 0);
+  append_logprobs(out, head_.endpoint, choice.logprobs, 0);
   fmt::format_to(std::back_inserter(out), R"(,"finish_reason":"{}","stop_reason":)",
-                 answer.ending.finish_reason);
-  append_stop_reason(out, answer.ending.stop_reason);
-  out += chat ? R"(,"token_ids":null}])"
-              : R"(,"token_ids":null,"prompt_logprobs":null,"prompt_token_ids":null}])";
-  out += R"(,"service_tier":null,"system_fingerprint":null,"usage":)";
-  append_usage(out, answer.usage, true);
-  if (chat) out += R"(,"prompt_logprobs":null,"prompt_token_ids":null)";
+                 choice.ending.finish_reason);
+  append_stop_reason(out, choice.ending.stop_reason);
+  out += ",\"token_ids\":";
+  append_ids(out, choice.ids);
+  if (!is_chat()) append_prompt(out, choice);
+  out += '}';
+}
+
+void ResponseWriter::append_prompt(std::string& out, const Choice& choice) {
+  out += ",\"prompt_logprobs\":";
+  append_prompt_logprobs(out, choice.prompt_logprobs);
+  out += ",\"prompt_token_ids\":";
+  append_ids(out, choice.prompt_ids);
+}
+
+std::string ResponseWriter::whole(const Answer& answer) const {
+  std::string out;
+  append_head(out, head_, false);
+  for (std::size_t i = 0; i < answer.choices.size(); ++i) {
+    if (i > 0) out += ',';
+    choice(out, i, answer.choices[i]);
+  }
+  out += R"(],"service_tier":null,"system_fingerprint":null,"usage":)";
+  append_usage(out, answer.usage, Nulls::kWritten);
+  if (is_chat()) append_prompt(out, answer.choices.front());
   out += ",\"kv_transfer_params\":";
   text::json::append(out, answer.kv_transfer_params);
   out += '}';

@@ -1,87 +1,28 @@
 #pragma once
-// Answers as vLLM writes them. A streamed chunk is appended to a buffer from ready-made parts: no
-// JSON value is built per token.
+// Chat and text completions as vLLM writes them.
 
-#include <cstdint>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <variant>
-#include <vector>
-
-#include "base/text/json.hpp"
-#include "formats/openai/error_body.hpp"
+#include "formats/openai/answer_writer.hpp"
 
 namespace baton::openai {
 
-enum class Endpoint : std::uint8_t { kChat, kCompletions };
-
-struct Usage {
-  std::uint64_t prompt = 0;
-  std::uint64_t completion = 0;
-  std::optional<std::uint64_t> cached;  // with --enable-prompt-tokens-details
-};
-
-// A token and how likely it was.
-struct Likely {
-  std::string token;  // its text
-  std::string bytes;  // the raw ones
-  float logprob = 0;
-};
-struct TokenLikely {
-  Likely chosen;
-  std::vector<Likely> top;
-};
-
-// The stop string or stop token id that matched; neither for EOS.
-using StopReason = std::variant<std::monostate, std::string, std::uint32_t>;
-
-// The end of an answer.
-struct Ending {
-  std::string_view finish_reason;  // "stop", "length"
-  StopReason stop_reason;
-};
-
-struct AnswerHead {
-  Endpoint endpoint = Endpoint::kChat;
-  std::string id;
-  std::int64_t created = 0;  // s since 1970
-  std::string model;
-};
-
-struct Piece {
-  std::string_view text = {};
-  std::optional<std::span<const TokenLikely>> logprobs = {};  // absent: not asked for
-  const Usage* usage = nullptr;                               // continuous_usage_stats
-  const Ending* ending = nullptr;
-  std::size_t text_offset = 0;  // completions: where the text begins in the answer
-};
-
-// A streamed answer. Confined to its owner.
-class ChunkWriter {
+class ResponseWriter final : public AnswerWriter {
  public:
-  explicit ChunkWriter(const AnswerHead& head);
+  ResponseWriter(const AnswerHead& head, StreamForm form);
 
-  void role(std::string& out, const Usage* usage) const;  // chat: the first chunk
-  void piece(std::string& out, const Piece& piece) const;
-  void usage(std::string& out, const Usage& usage) const;
-  static void done(std::string& out) { out += "data: [DONE]\n\n"; }
-  static void error(std::string& out, const ErrorBody& error);
+  std::string whole(const Answer& answer) const override;
+  void begin(std::string& out, const Usage& usage) override;
+  void piece(std::string& out, const Piece& piece) override;
+  void end(std::string& out, const Usage& usage) override;
+  void error(std::string& out, const ErrorBody& error) override;
 
  private:
-  Endpoint endpoint_;
+  bool is_chat() const { return head_.endpoint == Endpoint::kChat; }
+  void choice(std::string& out, std::size_t index, const Choice& choice) const;
+  static void append_prompt(std::string& out, const Choice& choice);
+
+  const AnswerHead head_;
+  const StreamForm form_;
   std::string start_;  // data: {"id":…,"choices":[
 };
-
-struct Answer {
-  std::string text;
-  std::optional<std::vector<TokenLikely>> logprobs;
-  Ending ending;
-  Usage usage;
-  text::json::Value kv_transfer_params;  // null: none
-};
-std::string write_answer(const AnswerHead& head, const Answer& answer);
 
 }  // namespace baton::openai

@@ -9,15 +9,14 @@ AnswerHead chat() { return {Endpoint::kChat, "chatcmpl-R", 1, "m"}; }
 AnswerHead completion() { return {Endpoint::kCompletions, "cmpl-R", 1, "m"}; }
 
 // vllm-wire appendix A, byte by byte.
-TEST(ChunkWriter, WritesTheTranscriptOfAppendixA) {
-  const ChunkWriter writer(chat());
+TEST(ResponseWriter, WritesTheTranscriptOfAppendixA) {
+  ResponseWriter writer(chat(), {.include_usage = true});
   std::string out;
-  writer.role(out, nullptr);
+  writer.begin(out, {9, 0, {}});
   writer.piece(out, {.text = "Hel"});
   const Ending ending{"length", {}};
   writer.piece(out, {.text = "lo", .ending = &ending});
-  writer.usage(out, {9, 2, {}});
-  ChunkWriter::done(out);
+  writer.end(out, {9, 2, {}});
 
   EXPECT_EQ(
       out,
@@ -34,9 +33,9 @@ data: [DONE]
 )");
 }
 
-TEST(ChunkWriter, WritesCompletionChunksWithTheirNulls) {
+TEST(ResponseWriter, WritesCompletionChunksWithTheirNulls) {
   std::string out;
-  ChunkWriter(completion()).piece(out, {.text = "\"\n"});
+  ResponseWriter(completion(), {}).piece(out, {.text = "\"\n"});
   EXPECT_EQ(out,
             "data: "
             "{\"id\":\"cmpl-R\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\","
@@ -45,22 +44,21 @@ TEST(ChunkWriter, WritesCompletionChunksWithTheirNulls) {
             "null,\"token_ids\":null}]}\n\n");
 }
 
-TEST(ChunkWriter, WritesAnErrorAsOneEvent) {
+TEST(ResponseWriter, WritesAnErrorAsOneEvent) {
   std::string out;
-  ChunkWriter::error(out, {500, "InternalServerError", "Internal server error", ""});
-  EXPECT_EQ(out,
-            "data: {\"error\":{\"message\":\"Internal server "
-            "error\",\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}\n\n");
+  ResponseWriter(chat(), {}).error(out, {500, "InternalServerError", "Internal server error", ""});
+  EXPECT_EQ(
+      out,
+      "data: {\"error\":{\"message\":\"Internal server "
+      "error\",\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}\n\ndata: [DONE]\n\n");
 }
 
-TEST(WriteAnswer, WritesAChatAnswerWithItsNulls) {
-  Answer answer{"Hi",
-                {},
-                {"stop", StopReason(std::string("END"))},
-                {3, 2, 1},
-                text::json::Object{{"remote_port", 5}}};
+TEST(ResponseWriter, WritesAChatAnswerWithItsNulls) {
+  const Answer answer{{{.text = "Hi", .ending = {"stop", StopReason(std::string("END"))}}},
+                      {3, 2, 1},
+                      text::json::Object{{"remote_port", 5}}};
   EXPECT_EQ(
-      write_answer(chat(), answer),
+      ResponseWriter(chat(), {}).whole(answer),
       R"({"id":"chatcmpl-R","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi",)"
       R"("refusal":null,"annotations":null,"audio":null,"function_call":null,"tool_calls":[],"reasoning_content":null},"logprobs":null,)"
       R"("finish_reason":"stop","stop_reason":"END","token_ids":null}],"service_tier":null,"system_fingerprint":null,)"
@@ -68,20 +66,21 @@ TEST(WriteAnswer, WritesAChatAnswerWithItsNulls) {
       R"("prompt_logprobs":null,"prompt_token_ids":null,"kv_transfer_params":{"remote_port":5}})");
 }
 
-TEST(WriteAnswer, WritesLogprobsInTheFormOfEachEndpoint) {
-  Answer answer{"ab",
-                std::vector<TokenLikely>{{{"a", "a", -0.5F}, {{"a", "a", -0.5F}, {"c", "c", -2}}},
-                                         {{"b", "b", -1}, {}}},
-                {"length", StopReason(7u)},
-                {1, 2, {}},
-                {}};
-  const std::string as_chat = write_answer(chat(), answer);
+TEST(ResponseWriter, WritesLogprobsInTheFormOfEachEndpoint) {
+  const Answer answer{{{.text = "ab",
+                        .logprobs = std::vector<TokenLikely>{{{"a", "a", -0.5F},
+                                                              {{"a", "a", -0.5F}, {"c", "c", -2}}},
+                                                             {{"b", "b", -1}, {}}},
+                        .ending = {"length", StopReason(7u)}}},
+                      {1, 2, {}},
+                      {}};
+  const std::string as_chat = ResponseWriter(chat(), {}).whole(answer);
   EXPECT_NE(
       as_chat.find(
           R"("logprobs":{"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[{"token":"a","logprob":-0.5,"bytes":[97]},{"token":"c","logprob":-2,"bytes":[99]}]},)"),
       std::string::npos)
       << as_chat;
-  const std::string as_text = write_answer(completion(), answer);
+  const std::string as_text = ResponseWriter(completion(), {}).whole(answer);
   EXPECT_NE(
       as_text.find(
           R"("logprobs":{"text_offset":[0,1],"token_logprobs":[-0.5,-1],"tokens":["a","b"],"top_logprobs":[{"a":-0.5,"c":-2},{}]},"finish_reason":"length","stop_reason":7)"),
@@ -89,6 +88,27 @@ TEST(WriteAnswer, WritesLogprobsInTheFormOfEachEndpoint) {
       << as_text;
   EXPECT_TRUE(text::json::parse(as_chat));
   EXPECT_TRUE(text::json::parse(as_text));
+}
+
+TEST(ResponseWriter, NumbersTheChoicesAndGivesIdsAndScoresWhenAsked) {
+  Answer answer{{{.text = "a", .ending = {"stop", {}}}, {.text = "b", .ending = {"length", {}}}},
+                {3, 2, {}},
+                {}};
+  answer.choices[0].ids = {5};
+  answer.choices[0].prompt_ids = {1, 2};
+  answer.choices[0].prompt_logprobs = std::vector<TokenLikely>{
+      {.chosen = {}, .top = {}, .is_known = false},
+      {.chosen = {"x", "x", -1, 2, 2}, .top = {{"y", "y", -0.5F, 9, 1}, {"x", "x", -1, 2, 2}}}};
+
+  const std::string text = ResponseWriter(completion(), {}).whole(answer);
+
+  EXPECT_NE(text.find(R"({"index":1,"text":"b")"), std::string::npos) << text;
+  EXPECT_NE(
+      text.find(
+          R"("token_ids":[5],"prompt_logprobs":[null,{"2":{"logprob":-1,"rank":2,"decoded_token":"x"},"9":{"logprob":-0.5,"rank":1,"decoded_token":"y"}}],"prompt_token_ids":[1,2]})"),
+      std::string::npos)
+      << text;
+  EXPECT_TRUE(text::json::parse(text));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace baton::openai {
 namespace {
@@ -31,38 +32,127 @@ void refuse_unless(Fields& fields, std::string_view name, double neutral) {
 
 // Members that change the answer: refused unless they say nothing.
 void refuse_what_we_lack(Fields& fields) {
-  refuse_unless(fields, "presence_penalty", 0);
-  refuse_unless(fields, "frequency_penalty", 0);
-  refuse_unless(fields, "repetition_penalty", 1);
   refuse_unless(fields, "length_penalty", 1);
-  static constexpr std::array<std::string_view, 19> kUnlessEmpty = {
-      "logit_bias",           "structured_outputs",  "guided_json",
-      "guided_regex",         "guided_choice",       "guided_grammar",
-      "structural_tag",       "prompt_logprobs",     "suffix",
-      "allowed_token_ids",    "bad_words",           "truncate_prompt_tokens",
-      "logits_processors",    "cache_salt",          "prompt_embeds",
-      "vllm_xargs",           "mm_processor_kwargs", "audio",
-      "thinking_token_budget"};
-  for (const std::string_view name : kUnlessEmpty) {
-    const Value* v = fields.find(name);
-    if (v != nullptr && !empty(*v)) refuse_unsupported(fields, name);
-  }
-  for (const std::string_view name : {"use_beam_search", "echo", "return_token_ids"}) {
-    if (fields.flag(name, false)) refuse_unsupported(fields, name);
-  }
+  refuse_unless(fields, "priority", 0);
+  static constexpr std::array<std::string_view, 15> kUnlessEmpty = {"structured_outputs",
+                                                                    "guided_json",
+                                                                    "guided_regex",
+                                                                    "guided_choice",
+                                                                    "guided_grammar",
+                                                                    "structural_tag",
+                                                                    "suffix",
+                                                                    "features",
+                                                                    "logits_processors",
+                                                                    "cache_salt",
+                                                                    "prompt_embeds",
+                                                                    "vllm_xargs",
+                                                                    "mm_processor_kwargs",
+                                                                    "audio",
+                                                                    "thinking_token_budget"};
+  for (const std::string_view name : kUnlessEmpty) refuse_said(fields, name);
+  refuse_flag(fields, "use_beam_search", false);
   if (const Value* format = fields.find("response_format");
       format != nullptr && format->string_at({"type"}) != "text") {
     refuse_unsupported(fields, "response_format");
   }
-  const auto n = fields.integer("n");
-  if (n && *n < 1) fields.out_of_range("n", "n must be at least 1", fmt::format("{}", *n));
-  if (n && *n > 1)
-    fields.refuse(
-        "n",
-        fmt::format("n={} is not supported by this engine: one answer per request. (parameter=n)",
-                    *n));
   if (const auto best = fields.integer("best_of"); best && *best != 1)
     refuse_unsupported(fields, "best_of");
+}
+
+double read_penalty(Fields& fields, std::string_view name) {
+  const double penalty = fields.number(name).value_or(0);
+  if (!(penalty >= -2 && penalty <= 2))
+    fields.out_of_range(name, fmt::format("{} must be in [-2, 2]", name), shown(penalty));
+  return penalty;
+}
+
+// {"token id": bias}; biases are cut to +-100 as OpenAI's are.
+std::vector<std::pair<std::uint32_t, float>> read_biases(Fields& fields) {
+  std::vector<std::pair<std::uint32_t, float>> out;
+  const auto* given = fields.object("logit_bias");
+  if (given == nullptr) return out;
+  if (given->size() > kMaxBiases)
+    fields.refuse("logit_bias", fmt::format("logit_bias has more than {} entries. "
+                                            "(parameter=logit_bias)",
+                                            kMaxBiases));
+  for (const auto& [key, value] : *given) {
+    std::uint32_t id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    const auto bias = value.if_double();
+    if (error != std::errc() || end != key.data() + key.size() || !bias) {
+      fields.refuse("logit_bias",
+                    fmt::format("Invalid key or value of '{}' in logit_bias: a token id and a "
+                                "number are expected. (parameter=logit_bias)",
+                                key.substr(0, 100)));
+      return {};
+    }
+    out.emplace_back(id, static_cast<float>(std::clamp(*bias, -100.0, 100.0)));
+  }
+  return out;
+}
+
+std::vector<std::string> read_bad_words(Fields& fields) {
+  std::vector<std::string> out;
+  const Value* given = fields.find("bad_words");
+  if (given == nullptr) return out;
+  const auto* list = given->if_array();
+  if (list == nullptr) {
+    fields.malformed("bad_words", "list_type", "Input should be a valid list", *given);
+    return out;
+  }
+  for (const Value& item : *list) {
+    const std::string* word = item.if_string();
+    if (word == nullptr) {
+      fields.malformed(fmt::format("bad_words.{}", out.size()), "string_type",
+                       "Input should be a valid string", item);
+      return {};
+    }
+    if (word->find_first_not_of(' ') == std::string::npos)
+      fields.refuse("bad_words", "bad_words cannot contain an empty string. (parameter=bad_words)");
+    if (word->size() > kMaxStopBytes || out.size() == kMaxBadWords) {
+      fields.refuse("bad_words", fmt::format("bad_words has more than {} words, or one over {} "
+                                             "bytes. (parameter=bad_words)",
+                                             kMaxBadWords, kMaxStopBytes));
+      return {};
+    }
+    out.push_back(*word);
+  }
+  return out;
+}
+
+void read_shape(Fields& fields, Sampling& s) {
+  s.presence_penalty = read_penalty(fields, "presence_penalty");
+  s.frequency_penalty = read_penalty(fields, "frequency_penalty");
+  s.repetition_penalty = fields.number("repetition_penalty");
+  if (s.repetition_penalty && !(*s.repetition_penalty > 0))
+    fields.out_of_range("repetition_penalty", "repetition_penalty must be greater than zero",
+                        shown(*s.repetition_penalty));
+  s.logit_bias = read_biases(fields);
+  s.allowed_token_ids = fields.ids("allowed_token_ids");
+  if (fields.find("allowed_token_ids") != nullptr && s.allowed_token_ids.empty())
+    fields.refuse("allowed_token_ids",
+                  "allowed_token_ids is not None and empty! (parameter=allowed_token_ids)");
+  s.bad_words = read_bad_words(fields);
+}
+
+// How many answers, and what of the prompt.
+void read_prompt_extras(Fields& fields, Sampling& s) {
+  s.n = fields.integer("n").value_or(1);
+  if (s.n < 1) fields.out_of_range("n", "n must be at least 1", fmt::format("{}", s.n));
+  if (s.n > kMaxChoices)
+    fields.out_of_range("n", fmt::format("n must be at most {}", kMaxChoices),
+                        fmt::format("{}", s.n));
+  s.prompt_logprobs = fields.integer("prompt_logprobs");
+  if (s.prompt_logprobs && (*s.prompt_logprobs < 0 || *s.prompt_logprobs > kMaxLogprobs)) {
+    fields.refuse("prompt_logprobs",
+                  fmt::format("prompt_logprobs must be 0 to {}, got {}. "
+                              "(parameter=prompt_logprobs, value={})",
+                              kMaxLogprobs, *s.prompt_logprobs, *s.prompt_logprobs));
+  }
+  s.truncate_prompt = fields.integer("truncate_prompt_tokens");
+  if (s.truncate_prompt && *s.truncate_prompt != -1 && *s.truncate_prompt < 1)
+    fields.out_of_range("truncate_prompt_tokens", "truncate_prompt_tokens must be -1 or at least 1",
+                        fmt::format("{}", *s.truncate_prompt));
 }
 
 std::vector<std::string> read_stop(Fields& fields) {
@@ -118,6 +208,8 @@ Sampling read_sampling(Fields& fields) {
   s.min_p = fields.number("min_p");
   if (s.min_p && !(*s.min_p >= 0 && *s.min_p <= 1))
     fields.out_of_range("min_p", "min_p must be in [0, 1]", shown(*s.min_p));
+  read_shape(fields, s);
+  read_prompt_extras(fields, s);
   s.seed = fields.integer("seed");
   if (const auto n = fields.integer("min_tokens")) {
     if (*n < 0)
@@ -136,8 +228,17 @@ Sampling read_sampling(Fields& fields) {
   s.include_stop = fields.flag("include_stop_str_in_output", false);
   s.skip_special_tokens = fields.flag("skip_special_tokens", true);
   s.tokens_as_ids = fields.flag("return_tokens_as_token_ids", false);
-  if (!fields.flag("detokenize", true)) refuse_unsupported(fields, "detokenize");
+  s.return_ids = fields.flag("return_token_ids", false);
   return s;
+}
+
+void refuse_flag(Fields& fields, std::string_view name, bool only) {
+  if (fields.flag(name, only) != only) refuse_unsupported(fields, name);
+}
+
+void refuse_said(Fields& fields, std::string_view name) {
+  const Value* v = fields.find(name);
+  if (v != nullptr && !empty(*v)) refuse_unsupported(fields, name);
 }
 
 void check_lengths(Fields& fields, const Sampling& s) {
@@ -150,6 +251,18 @@ void check_lengths(Fields& fields, const Sampling& s) {
                                           "max allowed: {}. (parameter=logprobs, value={})",
                                           *s.logprobs, kMaxLogprobs, *s.logprobs));
   }
+}
+
+void refuse_choices(Fields& fields, const Sampling& s) {
+  if (s.n != 1) refuse_unsupported(fields, "n");
+  if (s.prompt_logprobs) refuse_unsupported(fields, "prompt_logprobs");
+}
+
+void check_stream(Fields& fields, const Sampling& s, const Delivery& d) {
+  if (d.stream && s.prompt_logprobs)
+    fields.refuse("prompt_logprobs",
+                  "`prompt_logprobs` are not available when `stream=True`. "
+                  "(parameter=prompt_logprobs)");
 }
 
 Delivery read_delivery(Fields& fields) {
