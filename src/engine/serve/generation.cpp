@@ -46,42 +46,88 @@ Generation::Generation(const Surroundings& around, http::Exchange& exchange, Pre
       prepared_(std::move(prepared)),
       head_(std::move(head)),
       headers_(std::move(headers)),
-      ticket_(around.room, std::move(engine_id)),
-      text_(*around.model.tokenizer, prepared_.sampling),
-      chunks_(head_),
+      arrived_(around.room.executor()),
       span_(http::start_span(around.tracer, "llm_request", exchange.head().headers,
                              exchange.arrived())) {
+  const std::size_t count = prepared_.prompts.size() * samples();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t prompt = i / samples();
+    const Choice::Setup setup{
+        .sampling = prepared_.sampling,
+        .prompt = prepared_.prompts[prompt],
+        .echo = prepared_.echoes.empty() ? "" : std::string_view(prepared_.echoes[prompt]),
+        .index = i,
+        .asked = exchange.arrived(),
+        .arrived = arrived_};
+    choices_.push_back(std::make_unique<Choice>(
+        around_, setup, count == 1 ? engine_id : fmt::format("{}-{}", engine_id, i)));
+  }
   if (!span_) return;
-  const auto& asked = prepared_.request.sampling;
+  const auto& asked = prepared_.params;
   span_.set("gen_ai.request.max_tokens", asked.max_tokens);
   span_.set("gen_ai.request.temperature", asked.temperature);
   span_.set("gen_ai.request.top_p", asked.top_p);
 }
 
-Generation::~Generation() {
-  count();
-  end_span();
+Generation::~Generation() { end_span(); }
+
+Status Generation::submit(Wave wave) {
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const std::size_t sample = i % samples();
+    if ((sample == 0) != (wave == Wave::kFirst)) continue;
+    runtime::GenerateRequest request;
+    request.prompt = prepared_.prompts[i / samples()];
+    request.sampling = prepared_.params;
+    if (request.sampling.seed) *request.sampling.seed += sample;
+    if (sample > 0) request.sampling.prompt_logprobs.reset();
+    request.transfer = prepared_.transfer;
+    BATON_TRY(choices_[i]->submit(std::move(request)));
+  }
+  return {};
+}
+
+bool Generation::take() {
+  bool any = false;
+  for (auto& choice : choices_) any = choice->take() || any;
+  return any;
+}
+
+bool Generation::have_begun() const {
+  for (std::size_t i = 0; i < prepared_.prompts.size(); ++i) {
+    if (!first_of(i).has_begun()) return false;
+  }
+  return true;
+}
+
+bool Generation::are_over() const {
+  return std::ranges::all_of(choices_, [](const auto& choice) { return choice->is_over(); });
+}
+
+const Error* Generation::error() const {
+  for (const auto& choice : choices_) {
+    if (choice->error()) return &*choice->error();
+  }
+  return nullptr;
 }
 
 Task<void> Generation::run() {
-  const Status submitted = ticket_.submit(std::move(prepared_.request));
+  // The head carries what only the first token of each prompt tells.
+  Status submitted = submit(Wave::kFirst);
+  while (submitted && error() == nullptr && !have_begun()) {
+    if (!take()) co_await arrived_.wait();
+  }
+  if (submitted && error() == nullptr) submitted = submit(Wave::kOthers);
   if (!submitted) {
-    reason_ = "error";
     co_await refuse(submitted.error());
-    co_return;
-  }
-  // The head carries what only the first token tells.
-  while (!report_ && !ending_ && !error_) {
-    const Letter letter = co_await ticket_.next();
-    take(letter);
-  }
-  if (report_) add_proof(headers_, *report_, first_token_ - exchange_.arrived());
-  if (error_ && !report_) {
-    co_await refuse(*error_);
-  } else if (prepared_.delivery.stream) {
-    co_await answer_streamed();
+  } else if (const Error* wrong = error(); wrong != nullptr && !have_reports()) {
+    co_await refuse(*wrong);
   } else {
-    co_await answer_whole();
+    add_proof(headers_, report(), first_token() - exchange_.arrived());
+    if (prepared_.delivery.stream) {
+      co_await answer_streamed();
+    } else {
+      co_await answer_whole();
+    }
   }
 }
 
@@ -89,160 +135,109 @@ Task<void> Generation::refuse(const Error& error) {
   const openai::ErrorBody body = openai::error_body(error);
   http::ResponseHead head{body.status, headers_};
   head.headers.set("content-type", "application/json");
-  const Status sent = co_await exchange_.respond(std::move(head), openai::to_json(body));
+  const Status sent =
+      co_await exchange_.respond(std::move(head), openai::error_text(head_.endpoint, body));
   static_cast<void>(sent);  // the client may be gone
 }
 
-void Generation::take(const Letter& letter) {
-  const runtime::Event& event = letter.event;
-  const Mono now = letter.when;
-  if (event.prompt) {
-    report_ = event.prompt;
-    first_token_ = now;
-    around_.probe.first_token(now - exchange_.arrived(), *report_);
-  } else if (!event.tokens.empty() && report_) {
-    around_.probe.next_tokens(now - last_token_);
+// Of all prompts: tokens add up, and they were waited for at the same time.
+runtime::PromptReport Generation::report() const {
+  runtime::PromptReport out;
+  for (std::size_t i = 0; i < prepared_.prompts.size(); ++i) {
+    const auto& one = first_of(i).report();
+    if (!one) continue;
+    out.prompt += one->prompt;
+    out.remote += one->remote;
+    out.cached += one->cached;
+    out.computed += one->computed;
+    out.kv_bytes += one->kv_bytes;
+    out.queue = std::max(out.queue, one->queue);
+    out.transfer = std::max(out.transfer, one->transfer);
+    out.compute = std::max(out.compute, one->compute);
+    if (out.transfer_error.empty()) out.transfer_error = one->transfer_error;
   }
-  last_token_ = now;
-  if (event.transfer) transfer_ = event.transfer;
-  take_tokens(event);
-  if (ending_) return;  // a stop string
-  if (!event.finish) return;
-  text_.finish();
-  reason_ = runtime::name(*event.finish);
-  if (*event.finish == runtime::Finish::kStop || *event.finish == runtime::Finish::kLength) {
-    ending_ = openai::Ending{reason_, {}};
-    if (event.stop_token) ending_->stop_reason = *event.stop_token;
-  } else {
-    error_ = event.error ? *event.error : unavailable("the request was ended by the engine");
-  }
-}
-
-void Generation::take_tokens(const runtime::Event& event) {
-  const bool stopped = event.finish == runtime::Finish::kStop;
-  for (std::size_t i = 0; i < event.tokens.size(); ++i) {
-    if (i < event.logprobs.size()) add_logprob(event, i);
-    // The token that stops is counted, but is no text.
-    const bool silent = stopped && i + 1 == event.tokens.size() && !prepared_.sampling.include_stop;
-    if (silent) {
-      text_.count_silently();
-    } else if (text_.push(event.tokens[i])) {
-      ending_ = openai::Ending{"stop", *text_.matched()};
-      reason_ = "stop";
-      ticket_.drop();
-      return;
-    }
-  }
-}
-
-openai::Likely Generation::likely(token::TokenId id, float logprob) const {
-  const token::Tokenizer& tokenizer = *around_.model.tokenizer;
-  openai::Likely out{"", std::string(tokenizer.bytes(id)), logprob};
-  out.token = prepared_.sampling.tokens_as_ids
-                  ? fmt::format("token_id:{}", id)
-                  : tokenizer.decode({&id, 1}, token::SkipSpecial::kNo);
   return out;
 }
 
-void Generation::add_logprob(const runtime::Event& event, std::size_t index) {
-  const runtime::TokenLogprob& l = event.logprobs[index];
-  openai::TokenLikely out{likely(event.tokens[index], l.logprob), {}};
-  for (const auto& [id, logprob] : l.top) out.top.push_back(likely(id, logprob));
-  logprobs_.push_back(std::move(out));
+bool Generation::have_reports() const {
+  for (std::size_t i = 0; i < prepared_.prompts.size(); ++i) {
+    if (!first_of(i).report()) return false;
+  }
+  return true;
+}
+
+Mono Generation::first_token() const {
+  Mono out{};
+  for (std::size_t i = 0; i < prepared_.prompts.size(); ++i)
+    out = std::max(out, first_of(i).first_token());
+  return out;
 }
 
 openai::Usage Generation::usage() const {
-  openai::Usage out{report_ ? report_->prompt : 0, text_.tokens(), {}};
-  if (around_.prompt_tokens_details && report_) out.cached = report_->cached;
+  const auto prompts = report();
+  openai::Usage out{prompts.prompt, 0, {}};
+  for (const auto& choice : choices_) out.completion += choice->tokens();
+  if (around_.prompt_tokens_details) out.cached = prompts.cached;
   return out;
 }
 
-std::string Generation::whole() const {
-  openai::Answer answer;
-  answer.text = text_.text();
-  if (prepared_.sampling.logprobs) answer.logprobs = logprobs_;
-  answer.ending = *ending_;
-  answer.usage = usage();
-  if (transfer_) answer.kv_transfer_params = kv::encode(*transfer_);
-  return openai::write_answer(head_, answer);
-}
-
 Task<void> Generation::answer_whole() {
-  while (!ending_ && !error_) {
-    const Letter letter = co_await ticket_.next();
-    take(letter);
+  while (error() == nullptr && !are_over()) {
+    if (!take()) co_await arrived_.wait();
   }
-  if (error_) {
-    co_await refuse(*error_);
+  if (const Error* wrong = error()) {
+    co_await refuse(*wrong);
     co_return;
   }
+  openai::Answer answer{.choices = {}, .usage = usage(), .kv_transfer_params = {}};
+  for (const auto& choice : choices_) answer.choices.push_back(choice->whole());
+  Choice& first = *choices_.front();
+  if (first.transfer()) answer.kv_transfer_params = kv::encode(*first.transfer());
   http::ResponseHead head{200, headers_};
   head.headers.set("content-type", "application/json");
-  const Status sent = co_await exchange_.respond(std::move(head), whole());
-  if (sent) ticket_.handed_over();
+  const auto writer = openai::make_writer(head_, {});
+  const Status sent = co_await exchange_.respond(std::move(head), writer->whole(answer));
+  if (sent) first.handed_over();
 }
 
-// One chunk for all that came since the last; none when there is nothing to say.
-void Generation::write_piece(std::string& out) {
-  const std::string_view fresh = text_.take();
-  if (fresh.empty() && logprobs_.empty() && !ending_) return;
-  const openai::Usage now = usage();
-  openai::Piece piece{.text = fresh, .text_offset = offset_};
-  if (prepared_.sampling.logprobs) piece.logprobs = logprobs_;
-  if (prepared_.delivery.continuous_usage) piece.usage = &now;
-  if (ending_) piece.ending = &*ending_;
-  chunks_.piece(out, piece);
-  offset_ += fresh.size();
-  logprobs_.clear();
-}
-
+// One chunk of a choice for all that came since its last; none when there is nothing to say.
 Task<void> Generation::answer_streamed() {
   http::ResponseHead head{200, headers_};
   head.headers.set("content-type", "text/event-stream; charset=utf-8");
   const Status started = co_await exchange_.start(std::move(head));
   if (!started) co_return;
+  const auto& delivery = prepared_.delivery;
+  openai::StreamForm form{.choices = choices_.size(),
+                          .include_usage = delivery.include_usage || around_.force_usage,
+                          .continuous_usage = delivery.continuous_usage,
+                          .prompt_ids = {}};
+  if (prepared_.sampling.return_ids) form.prompt_ids = prepared_.prompts.front();
+  const auto writer = openai::make_writer(head_, form);
   std::string out;
-  if (head_.endpoint == openai::Endpoint::kChat) {
-    const openai::Usage before{report_->prompt, 0, {}};
-    chunks_.role(out, prepared_.delivery.continuous_usage ? &before : nullptr);
-  }
-  while (true) {
-    if (!error_) write_piece(out);
-    if (ending_ || error_) break;
+  openai::Usage before = usage();
+  before.completion = 0;
+  writer->begin(out, before);
+  while (error() == nullptr) {
+    const openai::Usage now = usage();
+    for (auto& choice : choices_)
+      choice->write_piece(*writer, out, delivery.continuous_usage ? &now : nullptr);
+    if (are_over()) break;
     if (!out.empty()) {
       const Status written = co_await exchange_.write(out);
       if (!written) co_return;
       out.clear();
     }
-    do {
-      const Letter letter = co_await ticket_.next();
-      take(letter);
-    } while (ticket_.has_next() && !ending_ && !error_);
+    while (!take()) co_await arrived_.wait();
   }
-  if (error_) {
-    openai::ChunkWriter::error(out, openai::error_body(*error_));
-  } else if (prepared_.delivery.include_usage || around_.force_usage) {
-    chunks_.usage(out, usage());
+  if (const Error* wrong = error()) {
+    writer->error(out, openai::error_body(*wrong));
+  } else {
+    writer->end(out, usage());
   }
-  openai::ChunkWriter::done(out);
   const Status written = co_await exchange_.write(out);
   if (!written) co_return;
   const Status finished = co_await exchange_.finish();
   static_cast<void>(finished);
-}
-
-void Generation::count() {
-  Probe::Finished f;
-  f.reason = reason_;
-  f.prompt = report_ ? report_->prompt : 0;
-  f.generated = text_.tokens();
-  f.max_tokens = prepared_.sampling.max_tokens.value_or(0);
-  if (report_) {
-    f.total = last_token_ - exchange_.arrived();
-    f.decode = last_token_ - first_token_;
-    f.inference = f.decode + report_->transfer + report_->compute;
-  }
-  around_.probe.finished(f);
 }
 
 // Names: vllm/tracing.py, times in seconds. Ours: where the prompt's KV came from.
@@ -250,28 +245,32 @@ void Generation::end_span() {
   if (!span_) return;
   span_.set("gen_ai.response.model", head_.model);
   span_.set("gen_ai.request.id", head_.id);
-  span_.set("gen_ai.request.n", 1);
-  span_.set("gen_ai.usage.num_sequences", 1);
-  span_.set("gen_ai.usage.completion_tokens", text_.tokens());
-  span_.set("baton.finish_reason", reason_);
-  if (report_) {
-    const Nanos decode = last_token_ - first_token_;
-    const Nanos prefill = report_->transfer + report_->compute;
-    span_.set("gen_ai.usage.prompt_tokens", report_->prompt);
-    span_.set("gen_ai.latency.time_in_queue", seconds(report_->queue));
-    span_.set("gen_ai.latency.time_to_first_token", seconds(first_token_ - exchange_.arrived()));
-    span_.set("gen_ai.latency.e2e", seconds(last_token_ - exchange_.arrived()));
+  span_.set("gen_ai.request.n", prepared_.sampling.n);
+  span_.set("gen_ai.usage.num_sequences", choices_.size());
+  span_.set("gen_ai.usage.completion_tokens", usage().completion);
+  const Choice& first = *choices_.front();
+  span_.set("baton.finish_reason", first.reason());
+  if (have_reports()) {
+    const auto prompts = report();
+    Mono last{};
+    for (const auto& choice : choices_) last = std::max(last, choice->last_token());
+    const Nanos decode = last - first_token();
+    const Nanos prefill = prompts.transfer + prompts.compute;
+    span_.set("gen_ai.usage.prompt_tokens", prompts.prompt);
+    span_.set("gen_ai.latency.time_in_queue", seconds(prompts.queue));
+    span_.set("gen_ai.latency.time_to_first_token", seconds(first_token() - exchange_.arrived()));
+    span_.set("gen_ai.latency.e2e", seconds(last - exchange_.arrived()));
     span_.set("gen_ai.latency.time_in_model_prefill", seconds(prefill));
     span_.set("gen_ai.latency.time_in_model_decode", seconds(decode));
     span_.set("gen_ai.latency.time_in_model_inference", seconds(prefill + decode));
-    span_.set("baton.prompt_tokens.remote", report_->remote);
-    span_.set("baton.prompt_tokens.cached", report_->cached);
-    span_.set("baton.prompt_tokens.computed", report_->computed);
-    if (!report_->transfer_error.empty()) {
-      span_.set("baton.transfer_error", report_->transfer_error);
+    span_.set("baton.prompt_tokens.remote", prompts.remote);
+    span_.set("baton.prompt_tokens.cached", prompts.cached);
+    span_.set("baton.prompt_tokens.computed", prompts.computed);
+    if (!prompts.transfer_error.empty()) {
+      span_.set("baton.transfer_error", prompts.transfer_error);
     }
   }
-  if (reason_ == "error" || error_) span_.fail(error_ ? error_->message() : "error");
+  if (const Error* wrong = error()) span_.fail(wrong->message());
 }
 
 }  // namespace baton::serve

@@ -1,28 +1,16 @@
 #pragma once
-// Answers one chat or completions request, streamed or whole.
+// Answers one request, streamed or whole: one choice or several, for one prompt or several.
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "base/core/clock.hpp"
-#include "base/observe/span.hpp"
-#include "engine/serve/mailroom.hpp"
+#include "engine/serve/choice.hpp"
 #include "engine/serve/prepare.hpp"
-#include "engine/serve/probe.hpp"
-#include "engine/serve/text_assembler.hpp"
 #include "net/http/server.hpp"
 
 namespace baton::serve {
-
-// What an answer needs of its service; all outlive it.
-struct Surroundings {
-  Mailroom& room;
-  const ServedModel& model;
-  Probe& probe;
-  bool prompt_tokens_details = false;
-  bool force_usage = false;
-  observe::Tracer* tracer = nullptr;
-};
 
 // How the prompt's KV came about, as headers. `first_token`: from the request's arrival here.
 void add_proof(http::Headers& headers, const runtime::PromptReport& report, Nanos first_token);
@@ -38,35 +26,32 @@ class Generation {
   Task<void> run();
 
  private:
+  // Of a prompt's choices the first goes ahead: the others find its prompt in the cache.
+  enum class Wave : bool { kFirst, kOthers };
+  Status submit(Wave wave);
+  bool take();
+  bool have_begun() const;
+  bool are_over() const;
+  const Error* error() const;
+  const Choice& first_of(std::size_t prompt) const { return *choices_[prompt * samples()]; }
+  std::size_t samples() const { return static_cast<std::size_t>(prepared_.sampling.n); }
+  bool have_reports() const;
+  runtime::PromptReport report() const;
+  Mono first_token() const;
+
   Task<void> answer_whole();
   Task<void> answer_streamed();
   Task<void> refuse(const Error& error);
-  void take(const Letter& letter);
-  void take_tokens(const runtime::Event& event);
-  void add_logprob(const runtime::Event& event, std::size_t index);
-  openai::Likely likely(token::TokenId id, float logprob) const;
   openai::Usage usage() const;
-  void write_piece(std::string& out);
-  void count();
   void end_span();
-  std::string whole() const;
 
   const Surroundings& around_;
   http::Exchange& exchange_;
-  Prepared prepared_;
-  openai::AnswerHead head_;
+  const Prepared prepared_;
+  const openai::AnswerHead head_;
   http::Headers headers_;
-  Ticket ticket_;
-  TextAssembler text_;
-  openai::ChunkWriter chunks_;
-  std::vector<openai::TokenLikely> logprobs_;  // of the piece, or of the whole answer
-  std::size_t offset_ = 0;                     // text shown before the piece
-  std::optional<runtime::PromptReport> report_;
-  std::optional<kv::TransferParams> transfer_;
-  std::optional<openai::Ending> ending_;
-  std::optional<Error> error_;
-  Mono first_token_{}, last_token_{};
-  std::string_view reason_ = "abort";  // for the metrics
+  async::Event arrived_;
+  std::vector<std::unique_ptr<Choice>> choices_;  // [prompts][samples]
   observe::Span span_;
 };
 

@@ -24,10 +24,10 @@ void Mailroom::give_back(const std::optional<kv::TransferParams>& lease) {
   static_cast<void>(released);  // it may have expired
 }
 
-Ticket::Ticket(Mailroom& room, std::string id)
+Ticket::Ticket(Mailroom& room, std::string id, async::Event& arrived)
     : room_(room),
       id_(std::move(id)),
-      box_(room.boxes_.try_emplace(id_, room.loop_).first->second) {}
+      box_(room.boxes_.try_emplace(id_, Mailroom::Box{{}, arrived}).first->second) {}
 
 Ticket::~Ticket() {
   drop();
@@ -43,13 +43,13 @@ Status Ticket::submit(runtime::GenerateRequest request) {
   return {};
 }
 
-Task<Letter> Ticket::next() {
-  while (box_.letters.empty()) co_await box_.arrived.wait();
+std::optional<Letter> Ticket::take() {
+  if (box_.letters.empty()) return std::nullopt;
   Letter letter = std::move(box_.letters.front());
   box_.letters.pop_front();
   if (letter.event.finish) running_ = false;
   if (letter.event.transfer) lease_ = letter.event.transfer;
-  co_return letter;
+  return letter;
 }
 
 void Ticket::drop() {

@@ -1,7 +1,7 @@
 #pragma once
-// From the engine thread to the coroutines that answer: each request has a box of events, stamped
-// with the time the engine gave them. A lease that comes with an event is given back unless its
-// params reached the client.
+// From the engine thread to the coroutines that answer: each sequence has a box of events, stamped
+// with the time the engine gave them; sequences of one answer wake one coroutine. A lease that
+// comes with an event is given back unless its params reached the client.
 
 #include <deque>
 #include <optional>
@@ -29,13 +29,13 @@ class Mailroom final : public runtime::Sink {
       : loop_(loop), clock_(clock), engine_(engine) {}
 
   void deliver(std::vector<runtime::Event> events) override;
+  asio::any_io_executor executor() { return loop_.executor(); }
 
  private:
   friend class Ticket;
   struct Box {
-    explicit Box(async::Loop& loop) : arrived(loop.executor()) {}
     std::deque<Letter> letters;
-    async::Event arrived;
+    async::Event& arrived;
   };
   void give_back(const std::optional<kv::TransferParams>& lease);
 
@@ -45,20 +45,19 @@ class Mailroom final : public runtime::Sink {
   std::unordered_map<std::string, Box> boxes_;
 };
 
-// A request in flight: gone before it ended, the engine drops it. Confined to the loop.
+// A sequence in flight: gone before it ended, the engine drops it. Confined to the loop.
 class Ticket {
  public:
-  // `room` must outlive it.
-  Ticket(Mailroom& room, std::string id);
+  // `room` and `arrived` must outlive it; the event is notified when a letter is there.
+  Ticket(Mailroom& room, std::string id, async::Event& arrived);
   ~Ticket();
   Ticket(const Ticket&) = delete;
   Ticket& operator=(const Ticket&) = delete;
 
   const std::string& id() const { return id_; }
   Status submit(runtime::GenerateRequest request);
-  // The next event; waits for one.
-  Task<Letter> next();
-  bool has_next() const { return !box_.letters.empty(); }
+  // The next event, if there is one.
+  std::optional<Letter> take();
   // No further events are wanted: ends the request in the engine if it still runs.
   void drop();
   // The client has the params of the lease: it is theirs now.

@@ -60,9 +60,10 @@ class MailroomTest : public ::testing::Test {
   // A ticket that takes its letter and then is torn up, after the client got the params or not.
   void take_and_leave(bool handed_over) {
     async::blocking_run(loop_, [](MailroomTest& test, bool handed) -> Task<void> {
-      Ticket ticket(test.room_, "r");
+      async::Event arrived(test.loop_.executor());
+      Ticket ticket(test.room_, "r", arrived);
       test.deliver_lease();
-      const Letter letter = co_await ticket.next();
+      while (!ticket.take()) co_await arrived.wait();
       if (handed) ticket.handed_over();
     }(*this, handed_over));
   }
@@ -80,7 +81,8 @@ TEST_F(MailroomTest, ALeaseWhoseClientLeftIsGivenBack) {
 
 TEST_F(MailroomTest, ALeaseThatNobodyReadIsGivenBack) {
   async::blocking_run(loop_, [](MailroomTest& test) -> Task<void> {
-    Ticket ticket(test.room_, "r");
+    async::Event arrived(test.loop_.executor());
+    Ticket ticket(test.room_, "r", arrived);
     test.deliver_lease();
     co_await asio::post(test.loop_.context(), asio::use_awaitable);  // the letter arrives
   }(*this));

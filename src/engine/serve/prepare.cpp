@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "formats/kv/transfer_params.hpp"
+#include "formats/openai/generate_request.hpp"
+#include "formats/openai/messages_request.hpp"
+#include "formats/openai/responses_request.hpp"
 
 namespace baton::serve {
 namespace {
@@ -73,34 +76,60 @@ std::optional<ErrorBody> check_length(const ServedModel& model, std::size_t prom
   return std::nullopt;
 }
 
+// As vLLM makes tokens of a word: alone, and behind a space when that is another token.
+Decoded<std::vector<std::vector<TokenId>>> bad_word_tokens(const ServedModel& model,
+                                                           const std::vector<std::string>& words) {
+  std::vector<std::vector<TokenId>> out;
+  for (const std::string& word : words) {
+    const std::string plain = word.substr(word.find_first_not_of(' '));
+    auto alone = encoded(model, plain, false);
+    if (!alone) return std::unexpected(std::move(alone).error());
+    auto spaced = encoded(model, " " + plain, false);
+    if (!spaced) return std::unexpected(std::move(spaced).error());
+    if (!alone->empty()) out.push_back(*alone);
+    if (!spaced->empty() && spaced->size() == alone->size() && spaced->front() != alone->front())
+      out.push_back(*std::move(spaced));
+  }
+  return out;
+}
+
 runtime::SamplingParams params(const openai::Sampling& s, const GenerationDefaults& defaults) {
   runtime::SamplingParams out;
   out.temperature = s.temperature.value_or(defaults.temperature);
   out.top_p = s.top_p.value_or(defaults.top_p);
   out.top_k = s.top_k.value_or(defaults.top_k);
   out.min_p = s.min_p.value_or(defaults.min_p);
+  out.presence_penalty = s.presence_penalty;
+  out.frequency_penalty = s.frequency_penalty;
+  out.repetition_penalty = s.repetition_penalty.value_or(defaults.repetition_penalty);
+  out.logit_bias = s.logit_bias;
+  out.allowed = s.allowed_token_ids;
   if (s.seed) out.seed = static_cast<std::uint64_t>(*s.seed);
-  out.max_tokens = *s.max_tokens;
+  out.max_tokens = std::max<std::uint64_t>(*s.max_tokens, 1);
   out.min_tokens = s.min_tokens;
   out.stop_token_ids = s.stop_token_ids;
   out.ignore_eos = s.ignore_eos;
   if (s.logprobs) out.logprobs = static_cast<std::size_t>(*s.logprobs);
+  if (s.prompt_logprobs) out.prompt_logprobs = static_cast<std::size_t>(*s.prompt_logprobs);
   return out;
 }
 
 struct Asked {
   openai::Delivery delivery;
   openai::Sampling sampling;
-  Decoded<std::vector<TokenId>> prompt;
+  std::vector<std::vector<TokenId>> prompts;
+  std::vector<std::string> echoes;
 };
 
-Decoded<Asked> read_chat(const ServedModel& model, std::string_view body, const std::tm& now) {
-  auto request = openai::decode_chat(body);
+Decoded<Asked> read_chat(const ServedModel& model, Decoded<openai::ChatRequest> request,
+                         const std::tm& now) {
   if (!request) return std::unexpected(std::move(request).error());
   if (auto wrong = model.check_name(request->delivery.model))
     return std::unexpected(*std::move(wrong));
-  return Asked{std::move(request->delivery), std::move(request->sampling),
-               chat_tokens(model, request->prompt, now)};
+  auto prompt = chat_tokens(model, request->prompt, now);
+  if (!prompt) return std::unexpected(std::move(prompt).error());
+  return Asked{
+      std::move(request->delivery), std::move(request->sampling), {*std::move(prompt)}, {}};
 }
 
 Decoded<Asked> read_completion(const ServedModel& model, std::size_t vocab, std::string_view body) {
@@ -108,10 +137,58 @@ Decoded<Asked> read_completion(const ServedModel& model, std::size_t vocab, std:
   if (!request) return std::unexpected(std::move(request).error());
   if (auto wrong = model.check_name(request->delivery.model))
     return std::unexpected(*std::move(wrong));
-  const auto* text = std::get_if<std::string>(&request->prompt);
-  auto prompt = text != nullptr ? encoded(model, *text, request->add_special_tokens)
-                                : checked_ids(std::get<openai::TokenIds>(request->prompt), vocab);
-  return Asked{std::move(request->delivery), std::move(request->sampling), std::move(prompt)};
+  Asked out{std::move(request->delivery), std::move(request->sampling), {}, {}};
+  for (const auto& given : request->prompts) {
+    const auto* text = std::get_if<std::string>(&given);
+    auto ids = text != nullptr ? encoded(model, *text, request->add_special_tokens)
+                               : checked_ids(std::get<openai::TokenIds>(given), vocab);
+    if (!ids) return std::unexpected(std::move(ids).error());
+    if (request->echo) {
+      out.echoes.push_back(
+          text != nullptr ? *text : model.tokenizer->decode(*ids, token::SkipSpecial::kNo));
+    }
+    out.prompts.push_back(*std::move(ids));
+  }
+  return out;
+}
+
+Decoded<Asked> read_generate(const ServedModel& model, std::size_t vocab, std::string_view body) {
+  auto request = openai::decode_generate(body);
+  if (!request) return std::unexpected(std::move(request).error());
+  if (auto wrong = model.check_name(request->delivery.model))
+    return std::unexpected(*std::move(wrong));
+  auto ids = checked_ids(request->token_ids, vocab);
+  if (!ids) return std::unexpected(std::move(ids).error());
+  request->sampling.return_ids = true;
+  return Asked{std::move(request->delivery), std::move(request->sampling), {*std::move(ids)}, {}};
+}
+
+Decoded<Asked> read_body(const ServedModel& model, std::size_t vocab, openai::Endpoint endpoint,
+                         std::string_view body, const std::tm& now) {
+  switch (endpoint) {
+    case openai::Endpoint::kChat:
+      return read_chat(model, openai::decode_chat(body), now);
+    case openai::Endpoint::kCompletions:
+      return read_completion(model, vocab, body);
+    case openai::Endpoint::kGenerate:
+      return read_generate(model, vocab, body);
+    case openai::Endpoint::kMessages:
+      return read_chat(model, openai::decode_messages(body, openai::MessagesUse::kAnswer), now);
+    case openai::Endpoint::kResponses:
+      return read_chat(model, openai::decode_responses(body), now);
+  }
+  return refuse("no such API");
+}
+
+// Only the end of a prompt that is longer than asked for stays.
+void truncate(const ServedModel& model, Asked& asked) {
+  if (!asked.sampling.truncate_prompt) return;
+  const auto wanted = *asked.sampling.truncate_prompt;
+  const std::size_t most = wanted < 0 ? model.max_model_len - 1 : static_cast<std::size_t>(wanted);
+  for (auto& prompt : asked.prompts) {
+    if (prompt.size() > most)
+      prompt.erase(prompt.begin(), prompt.end() - static_cast<std::ptrdiff_t>(most));
+  }
 }
 
 }  // namespace
@@ -136,21 +213,37 @@ Decoded<std::vector<TokenId>> chat_tokens(const ServedModel& model,
 
 Decoded<Prepared> prepare(const ServedModel& model, std::size_t vocab, openai::Endpoint endpoint,
                           std::string_view body, const std::tm& now) {
-  auto asked = endpoint == openai::Endpoint::kChat ? read_chat(model, body, now)
-                                                   : read_completion(model, vocab, body);
+  auto asked = read_body(model, vocab, endpoint, body, now);
   if (!asked) return std::unexpected(std::move(asked).error());
-  if (!asked->prompt) return std::unexpected(std::move(asked->prompt).error());
-  if (auto wrong = check_length(model, asked->prompt->size(), asked->sampling))
-    return std::unexpected(*std::move(wrong));
+  truncate(model, *asked);
+  for (const auto& prompt : asked->prompts) {
+    if (auto wrong = check_length(model, prompt.size(), asked->sampling))
+      return std::unexpected(*std::move(wrong));
+  }
   Prepared out;
   auto transfer = kv::decode(asked->delivery.kv_transfer_params);
   if (!transfer) return refuse(transfer.error().message(), "kv_transfer_params");
-  out.request.transfer = *std::move(transfer);
+  out.transfer = *std::move(transfer);
   // A streamed answer cannot carry the params back: nothing is kept for a reader that will never
   // come.
-  if (asked->delivery.stream) out.request.transfer.do_remote_decode = false;
-  out.request.prompt = *std::move(asked->prompt);
-  out.request.sampling = params(asked->sampling, model.defaults);
+  if (asked->delivery.stream) out.transfer.do_remote_decode = false;
+  if ((out.transfer.do_remote_decode || out.transfer.do_remote_prefill) &&
+      (asked->prompts.size() > 1 || asked->sampling.n > 1)) {
+    return refuse("KV moves for one prompt and n=1 only", "kv_transfer_params");
+  }
+  out.params = params(asked->sampling, model.defaults);
+  if (asked->sampling.n > 1 && out.params.temperature < runtime::kGreedyBelow) {
+    return refuse(fmt::format("n must be 1 when using greedy sampling, got {}.", asked->sampling.n),
+                  "n");
+  }
+  auto words = bad_word_tokens(model, asked->sampling.bad_words);
+  if (!words) return std::unexpected(std::move(words).error());
+  out.params.bad_words = *std::move(words);
+  // An echo's log-probabilities are those of its prompt.
+  if (!asked->echoes.empty() && out.params.logprobs && !out.params.prompt_logprobs)
+    out.params.prompt_logprobs = out.params.logprobs;
+  out.prompts = std::move(asked->prompts);
+  out.echoes = std::move(asked->echoes);
   out.delivery = std::move(asked->delivery);
   out.sampling = std::move(asked->sampling);
   return out;
@@ -177,6 +270,30 @@ Decoded<std::string> tokenize(const ServedModel& model, std::string_view body, c
                          {"tokens", std::move(tokens)},
                          {"token_strs", request->spellings ? text::json::Value(std::move(spellings))
                                                            : text::json::Value()}});
+}
+
+Decoded<std::string> count_tokens(const ServedModel& model, std::string_view body,
+                                  const std::tm& now) {
+  auto asked = read_chat(model, openai::decode_messages(body, openai::MessagesUse::kCount), now);
+  if (!asked) return std::unexpected(std::move(asked).error());
+  return text::json::dump(text::json::Object{{"input_tokens", asked->prompts.front().size()}});
+}
+
+Decoded<std::string> render(const ServedModel& model, std::size_t vocab, openai::Endpoint endpoint,
+                            std::string_view body, const std::tm& now) {
+  auto asked = read_body(model, vocab, endpoint, body, now);
+  if (!asked) return std::unexpected(std::move(asked).error());
+  truncate(model, *asked);
+  text::json::Array all;
+  for (const auto& prompt : asked->prompts) {
+    text::json::Array ids;
+    for (const TokenId id : prompt) ids.emplace_back(id);
+    all.emplace_back(text::json::Object{
+        {"token_ids", std::move(ids)}, {"features", nullptr}, {"model", model.names.front()}});
+  }
+  // Completions have several prompts, chats one.
+  return text::json::dump(endpoint == openai::Endpoint::kCompletions ? text::json::Value(all)
+                                                                     : all.front());
 }
 
 Decoded<std::string> detokenize(const ServedModel& model, std::string_view body) {

@@ -9,15 +9,18 @@
 
 #include "engine/runtime/engine.hpp"
 #include "engine/serve/served_model.hpp"
+#include "formats/openai/answer_writer.hpp"
 #include "formats/openai/completion_request.hpp"
-#include "formats/openai/response_writer.hpp"
 
 namespace baton::serve {
 
 struct Prepared {
   openai::Delivery delivery;
   openai::Sampling sampling;  // as the client said it: stops and how to write the answer
-  runtime::GenerateRequest request;
+  std::vector<std::vector<token::TokenId>> prompts;  // not empty
+  std::vector<std::string> echoes;                   // their texts, when answers begin with them
+  runtime::SamplingParams params;
+  kv::TransferParams transfer;  // of the only choice
 };
 
 // `vocab` is the model's, `now` local time for chat templates.
@@ -28,9 +31,15 @@ openai::Decoded<std::vector<token::TokenId>> chat_tokens(const ServedModel& mode
                                                          const openai::ChatPrompt& prompt,
                                                          const std::tm& now);
 
-// Answers the bodies of /tokenize and /detokenize.
+// Answers the bodies of /tokenize, /detokenize, /v1/messages/count_tokens and of the paths that end
+// in /render: what would be sent to /inference/v1/generate.
 openai::Decoded<std::string> tokenize(const ServedModel& model, std::string_view body,
                                       const std::tm& now);
 openai::Decoded<std::string> detokenize(const ServedModel& model, std::string_view body);
+openai::Decoded<std::string> count_tokens(const ServedModel& model, std::string_view body,
+                                          const std::tm& now);
+openai::Decoded<std::string> render(const ServedModel& model, std::size_t vocab,
+                                    openai::Endpoint endpoint, std::string_view body,
+                                    const std::tm& now);
 
 }  // namespace baton::serve

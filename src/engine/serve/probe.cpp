@@ -163,7 +163,7 @@ void Probe::finished(const Finished& f) {
   prompt_size_.observe(static_cast<double>(f.prompt));
   generation_size_.observe(static_cast<double>(f.generated));
   asked_size_.observe(static_cast<double>(f.max_tokens));
-  asked_n_.observe(1);
+  asked_n_.observe(static_cast<double>(f.n));
 }
 
 std::string Probe::expose(const runtime::Stats& s) {

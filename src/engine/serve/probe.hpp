@@ -23,7 +23,7 @@ class Probe {
   void next_tokens(Nanos since_last) { inter_token_.observe(seconds(since_last)); }
   struct Finished {
     std::string_view reason;  // stop, length, abort, error
-    std::size_t prompt = 0, generated = 0, max_tokens = 0;
+    std::size_t prompt = 0, generated = 0, max_tokens = 0, n = 1;
     Nanos total{}, decode{}, inference{};
   };
   void finished(const Finished& f);

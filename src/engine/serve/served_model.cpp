@@ -35,15 +35,12 @@ Result<GenerationDefaults> read_defaults(const std::filesystem::path& folder) {
   out.top_p = number("top_p").value_or(1);
   out.top_k = std::max<std::int64_t>(0, static_cast<std::int64_t>(number("top_k").value_or(0)));
   out.min_p = number("min_p").value_or(0);
-  if (const auto penalty = number("repetition_penalty"); penalty && *penalty != 1) {
-    log::warn(
-        "generation_config.json asks for a repetition penalty, which this engine does not have",
-        {{"repetition_penalty", *penalty}});
-  }
+  out.repetition_penalty = number("repetition_penalty").value_or(1);
   if (!(out.temperature >= 0) || !(out.top_p > 0 && out.top_p <= 1) ||
-      !(out.min_p >= 0 && out.min_p <= 1)) {
-    return invalid(fmt::format("{}: temperature, top_p or min_p is out of range",
-                               (folder / "generation_config.json").string()));
+      !(out.min_p >= 0 && out.min_p <= 1) || !(out.repetition_penalty > 0)) {
+    return invalid(
+        fmt::format("{}: temperature, top_p, min_p or repetition_penalty is out of range",
+                    (folder / "generation_config.json").string()));
   }
   return out;
 }

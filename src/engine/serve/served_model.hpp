@@ -20,6 +20,7 @@ struct GenerationDefaults {
   double top_p = 1;
   std::int64_t top_k = 0;
   double min_p = 0;
+  double repetition_penalty = 1;
 };
 
 enum class GenerationConfig : bool { kVllm, kModel };

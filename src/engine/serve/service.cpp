@@ -80,19 +80,36 @@ struct Service::Impl {
   Task<void> models(Exchange& x);
   Task<void> chat(Exchange& x) { return generate(x, openai::Endpoint::kChat); }
   Task<void> completions(Exchange& x) { return generate(x, openai::Endpoint::kCompletions); }
-  Task<void> tokenize_text(Exchange& x) { return tokens(x, true); }
-  Task<void> detokenize_ids(Exchange& x) { return tokens(x, false); }
+  Task<void> generate_ids(Exchange& x) { return generate(x, openai::Endpoint::kGenerate); }
+  Task<void> messages(Exchange& x) { return generate(x, openai::Endpoint::kMessages); }
+  Task<void> responses(Exchange& x) { return generate(x, openai::Endpoint::kResponses); }
+  Task<void> tokenize_text(Exchange& x) { return compute(x, Computation::kTokenize); }
+  Task<void> detokenize_ids(Exchange& x) { return compute(x, Computation::kDetokenize); }
+  Task<void> count_tokens(Exchange& x) { return compute(x, Computation::kCount); }
+  Task<void> render_chat(Exchange& x) { return compute(x, Computation::kRenderChat); }
+  Task<void> render_text(Exchange& x) { return compute(x, Computation::kRenderText); }
   Task<void> release(Exchange& x);
 
   Task<void> generate(Exchange& x, openai::Endpoint endpoint);
-  Task<void> tokens(Exchange& x, bool to_tokens);
+  // What needs the tokenizer, not the model.
+  enum class Computation : std::uint8_t {
+    kTokenize,
+    kDetokenize,
+    kCount,
+    kRenderChat,
+    kRenderText
+  };
+  Task<void> compute(Exchange& x, Computation what);
+  openai::Decoded<std::string> computed(Computation what, std::string_view body) const;
   // The body, or nullopt after it was refused.
-  Task<std::optional<std::string>> body(Exchange& x);
+  Task<std::optional<std::string>> body(Exchange& x,
+                                        openai::Endpoint form = openai::Endpoint::kChat);
   template <class F>
   Task<std::invoke_result_t<F&>> off_loop(std::size_t bytes, F work);
   Task<void> send(Exchange& x, int status, std::string_view type, std::string text);
-  Task<void> refuse(Exchange& x, const ErrorBody& error) {
-    return send(x, error.status, "application/json", openai::to_json(error));
+  Task<void> refuse(Exchange& x, const ErrorBody& error,
+                    openai::Endpoint form = openai::Endpoint::kChat) {
+    return send(x, error.status, "application/json", openai::error_text(form, error));
   }
   bool authorized(const Exchange& x) const;
   std::string request_id(const Exchange& x, const std::string& in_body);
@@ -124,6 +141,12 @@ std::span<const Service::Impl::Route> Service::Impl::routes() {
       Route{"GET", "/v1/models", &Impl::models},
       Route{"POST", "/v1/chat/completions", &Impl::chat},
       Route{"POST", "/v1/completions", &Impl::completions},
+      Route{"POST", "/v1/responses", &Impl::responses},
+      Route{"POST", "/v1/messages", &Impl::messages},
+      Route{"POST", "/v1/messages/count_tokens", &Impl::count_tokens},
+      Route{"POST", "/inference/v1/generate", &Impl::generate_ids},
+      Route{"POST", "/v1/chat/completions/render", &Impl::render_chat},
+      Route{"POST", "/v1/completions/render", &Impl::render_text},
       Route{"POST", "/tokenize", &Impl::tokenize_text},
       Route{"POST", "/detokenize", &Impl::detokenize_ids},
       Route{"POST", "/baton/v1/kv/release", &Impl::release},
@@ -211,23 +234,24 @@ Task<void> Service::Impl::models(Exchange& x) {
               text::json::dump(Object{{"object", "list"}, {"data", std::move(list)}}));
 }
 
-Task<std::optional<std::string>> Service::Impl::body(Exchange& x) {
+Task<std::optional<std::string>> Service::Impl::body(Exchange& x, openai::Endpoint form) {
   const auto type = x.head().headers.get("content-type");
   if (type && !is_json(*type)) {
     co_await refuse(
         x,
         {400, "Bad Request",
-         "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed", ""});
+         "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed", ""},
+        form);
     co_return std::nullopt;
   }
   if (const auto problem = http::content_coding_problem(x.head().headers)) {
-    co_await refuse(x, openai::error_body(415, *problem));
+    co_await refuse(x, openai::error_body(415, *problem), form);
     co_return std::nullopt;
   }
   Result<std::string> text = co_await x.read_body(kMaxBody);
   if (text) co_return *std::move(text);
   co_await refuse(
-      x, openai::error_body(http::body_error_status(text.error()), text.error().message()));
+      x, openai::error_body(http::body_error_status(text.error()), text.error().message()), form);
   co_return std::nullopt;
 }
 
@@ -246,24 +270,42 @@ std::string Service::Impl::request_id(const Exchange& x, const std::string& in_b
   return in_body.empty() ? random_hex(random, 16) : in_body;
 }
 
+// What the id of an answer begins with.
+std::string_view id_prefix(openai::Endpoint endpoint) {
+  switch (endpoint) {
+    case openai::Endpoint::kChat:
+      return "chatcmpl-";
+    case openai::Endpoint::kCompletions:
+      return "cmpl-";
+    case openai::Endpoint::kGenerate:
+      return "";
+    case openai::Endpoint::kMessages:
+      return "msg_";
+    case openai::Endpoint::kResponses:
+      return "resp_";
+  }
+  return "";
+}
+
 Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
-  const std::optional<std::string> text = co_await body(x);
+  const std::optional<std::string> text = co_await body(x, endpoint);
   if (!text) co_return;
   const std::tm now = local_time(clock.wall());
   const std::size_t vocab = engine->model_config().vocab;
   auto work = [&] { return prepare(model, vocab, endpoint, *text, now); };
   openai::Decoded<Prepared> prepared = co_await off_loop(text->size(), std::move(work));
   if (!prepared) {
-    co_await refuse(x, std::move(prepared).error());
+    co_await refuse(x, std::move(prepared).error(), endpoint);
     co_return;
   }
-  const bool is_chat = endpoint == openai::Endpoint::kChat;
   const std::string id = request_id(x, prepared->delivery.request_id);
-  if (seeds && !prepared->request.sampling.seed) prepared->request.sampling.seed = seeds->next();
-  openai::AnswerHead head{endpoint, (is_chat ? "chatcmpl-" : "cmpl-") + id,
-                          unix_seconds(clock.wall()), model.names.front()};
+  if (seeds && !prepared->params.seed) prepared->params.seed = seeds->next();
+  openai::AnswerHead head{endpoint, fmt::format("{}{}", id_prefix(endpoint), id),
+                          unix_seconds(clock.wall()), model.names.front(),
+                          std::move(prepared->delivery.repeated)};
   std::string engine_id =
-      fmt::format("{}{}-{}", head.id, is_chat ? "" : "-0", random_hex(random, 4));
+      fmt::format("{}{}-{}", head.id, endpoint == openai::Endpoint::kCompletions ? "-0" : "",
+                  random_hex(random, 4));
   http::Headers headers;
   if (config.request_id_headers) headers.set("x-request-id", id);
   Generation generation(around, x, *std::move(prepared), std::move(head), std::move(engine_id),
@@ -271,16 +313,36 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
   co_await generation.run();
 }
 
-Task<void> Service::Impl::tokens(Exchange& x, bool to_tokens) {
-  const std::optional<std::string> text = co_await body(x);
-  if (!text) co_return;
+openai::Decoded<std::string> Service::Impl::computed(Computation what,
+                                                     std::string_view body) const {
   const std::tm now = local_time(clock.wall());
-  auto work = [&] { return to_tokens ? tokenize(model, *text, now) : detokenize(model, *text); };
+  const std::size_t vocab = engine->model_config().vocab;
+  switch (what) {
+    case Computation::kTokenize:
+      return tokenize(model, body, now);
+    case Computation::kDetokenize:
+      return detokenize(model, body);
+    case Computation::kCount:
+      return serve::count_tokens(model, body, now);
+    case Computation::kRenderChat:
+      return render(model, vocab, openai::Endpoint::kChat, body, now);
+    case Computation::kRenderText:
+      return render(model, vocab, openai::Endpoint::kCompletions, body, now);
+  }
+  return std::unexpected(openai::error_body(500, "no such computation"));
+}
+
+Task<void> Service::Impl::compute(Exchange& x, Computation what) {
+  const auto form =
+      what == Computation::kCount ? openai::Endpoint::kMessages : openai::Endpoint::kChat;
+  const std::optional<std::string> text = co_await body(x, form);
+  if (!text) co_return;
+  auto work = [&] { return computed(what, *text); };
   openai::Decoded<std::string> answer = co_await off_loop(text->size(), std::move(work));
   if (answer) {
     co_await send(x, 200, "application/json", *answer);
   } else {
-    co_await refuse(x, std::move(answer).error());
+    co_await refuse(x, std::move(answer).error(), form);
   }
 }
 
