@@ -13,6 +13,8 @@ CONTEXT = 4096
 LENGTHS = [1, 15, 16, 17, 100, 1000, CONTEXT - 1]
 GREEDY = {"temperature": 0}
 SEEDED = {"temperature": 0.9, "top_p": 0.95, "top_k": 40, "seed": 20251}
+SHAPED = {**SEEDED, "presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.2, "bad_words": ["the", "a fox"],
+          "logit_bias": {"300": 4, "301": -100}}
 
 
 def prompt_of(length):
@@ -40,7 +42,8 @@ def expected():
 
 def everything(url, headers=None):
     return {(length, name): answer(url, length, sampling, headers)
-            for length in LENGTHS for name, sampling in (("greedy", GREEDY), ("seeded", SEEDED))}
+            for length in LENGTHS
+            for name, sampling in (("greedy", GREEDY), ("seeded", SEEDED), ("shaped", SHAPED))}
 
 
 @pytest.mark.parametrize("flags", [
@@ -79,7 +82,7 @@ def test_the_whole_stack_says_the_same(expected):
 
 def test_preempted_requests_say_the_same():
     """Four answers of 500 tokens in room for two: they push each other out and are computed again."""
-    seeds = [{**SEEDED, "seed": seed, "max_tokens": 500} for seed in range(4)]
+    seeds = [{**(SHAPED if seed % 2 else SEEDED), "seed": seed, "max_tokens": 500} for seed in range(4)]
     with engine() as roomy:
         wanted = [answer(roomy.url, 100, seeded) for seeded in seeds]
     with engine("--num-gpu-blocks-override", "80", "--max-model-len", "1200", "--max-num-batched-tokens", "96") as small:

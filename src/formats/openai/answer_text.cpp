@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include "formats/openai/flat_id.hpp"
+
 namespace baton::openai {
 namespace {
 
@@ -22,13 +24,53 @@ struct Scratch {
   }
 };
 
-// "" of any choice but the first.
-std::string_view content_of(dom::element choice, Api api, std::string_view container) {
+// As prompts of token ids are flattened.
+void append_ids(std::string& out, simdjson::simdjson_result<dom::element> ids) {
+  dom::array list;
+  if (ids.get(list) != simdjson::SUCCESS) return;
+  for (const auto each : list) {
+    std::uint64_t id = 0;
+    if (each.get(id) == simdjson::SUCCESS) append_flat_id(out, static_cast<std::uint32_t>(id));
+  }
+}
+
+// Nothing of any choice but the first.
+void append_choice(std::string& out, dom::element choice, Api api, std::string_view container) {
   std::int64_t index = 0;
   std::string_view content;
-  if (choice["index"].get(index) == simdjson::SUCCESS && index != 0) return {};
+  if (choice["index"].get(index) == simdjson::SUCCESS && index != 0) return;
+  if (api == Api::kGenerate) return append_ids(out, choice["token_ids"]);
   const auto found = api == Api::kCompletion ? choice["text"] : choice[container]["content"];
-  return found.get(content) == simdjson::SUCCESS ? content : std::string_view();
+  if (found.get(content) == simdjson::SUCCESS) out += content;
+}
+
+// Anthropic's: blocks of text, or a delta, which is an event that counts.
+bool append_message(std::string& out, dom::element root) {
+  std::string_view content;
+  dom::array blocks;
+  if (root["content"].get(blocks) == simdjson::SUCCESS) {
+    for (const auto block : blocks) {
+      if (block["text"].get(content) == simdjson::SUCCESS) out += content;
+    }
+  }
+  if (root["delta"]["text"].get(content) != simdjson::SUCCESS) return false;
+  out += content;
+  return true;
+}
+
+bool is_response_delta(dom::element root) {
+  std::string_view type;
+  return root["type"].get(type) == simdjson::SUCCESS && type == "response.output_text.delta";
+}
+
+// The generated tokens, where an API tells them; 0 elsewhere.
+std::uint64_t usage_of(dom::element root) {
+  std::uint64_t tokens = 0;
+  for (const auto& found : {root["usage"]["completion_tokens"], root["usage"]["output_tokens"],
+                            root["response"]["usage"]["output_tokens"]}) {
+    if (found.get(tokens) == simdjson::SUCCESS) return tokens;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -37,16 +79,17 @@ void AnswerText::parse(std::string_view json) {
   thread_local Scratch scratch;
   dom::element root;
   dom::array choices;
-  std::uint64_t completion = 0;
   if (scratch.parse(json).get(root) == simdjson::SUCCESS) {
     if (root["choices"].get(choices) == simdjson::SUCCESS) {
       if (choices.begin() != choices.end()) ++events_;
       for (const auto choice : choices) {
-        text_ += content_of(choice, api_, form_ == AnswerForm::kEvents ? "delta" : "message");
+        append_choice(text_, choice, api_, form_ == AnswerForm::kEvents ? "delta" : "message");
       }
     }
-    if (root["usage"]["completion_tokens"].get(completion) == simdjson::SUCCESS)
-      usage_ = completion;
+    if (api_ == Api::kMessages && append_message(text_, root)) ++events_;
+    // A response's text does not go on its prompt's flat text, which is raw JSON: only it counts.
+    if (api_ == Api::kResponses && is_response_delta(root)) ++events_;
+    if (const auto told = usage_of(root); told != 0) usage_ = told;
   }
   if (scratch.padded.capacity() > kKeptScratch) scratch = Scratch();
 }

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "formats/openai/flat_id.hpp"
+
 namespace baton::openai {
 namespace {
 
@@ -24,10 +26,7 @@ struct Flat {
   std::string& out;
   PromptText& prompt;
 
-  void id(std::int64_t id) {
-    const auto low = static_cast<std::uint32_t>(id);
-    for (unsigned shift = 0; shift < 32; shift += 8) out += static_cast<char>(low >> shift);
-  }
+  void id(std::int64_t id) { append_flat_id(out, static_cast<std::uint32_t>(id)); }
 
   // {"type":"text","text":T} gives T, any other part its JSON.
   void part(dom::element part) {
@@ -314,10 +313,10 @@ Result<PromptText> PromptReader::read(std::string& body, Api api) {
 }
 
 std::string_view answer_mark(Api api) {
-  return api == Api::kChat ? std::string_view(
-                                 "\x1e"
-                                 "assistant\x1f")
-                           : std::string_view();
+  return api == Api::kChat || api == Api::kMessages ? std::string_view(
+                                                          "\x1e"
+                                                          "assistant\x1f")
+                                                    : std::string_view();
 }
 
 }  // namespace baton::openai

@@ -131,6 +131,36 @@ TEST(AnswerText, ReadsAJsonBodyAtItsEnd) {
   EXPECT_EQ(answer.tokens(), 2);
 }
 
+TEST(AnswerText, ReadsMessagesWholeAndStreamed) {
+  AnswerText whole(Api::kMessages, AnswerForm::kJson);
+  whole.feed(
+      R"({"content":[{"type":"text","text":"Hi"}],"usage":{"input_tokens":3,"output_tokens":2}})");
+  EXPECT_EQ(whole.finish(), "Hi");
+  EXPECT_EQ(whole.tokens(), 2);
+  AnswerText streamed(Api::kMessages, AnswerForm::kEvents);
+  EXPECT_EQ(streamed.feed(
+                "event: content_block_delta\ndata: "
+                "{\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n"
+                "event: message_delta\ndata: {\"delta\":{},\"usage\":{\"output_tokens\":7}}\n\n"),
+            "Hi");
+  EXPECT_EQ(streamed.tokens(), 7);
+}
+
+TEST(AnswerText, GivesTokenIdsAsPromptsOfThemAreFlattened) {
+  AnswerText answer(Api::kGenerate, AnswerForm::kJson);
+  answer.feed(R"({"choices":[{"index":0,"token_ids":[1,258]}]})");
+  EXPECT_EQ(answer.finish(), std::string_view("\1\0\0\0\2\1\0\0", 8));
+}
+
+TEST(AnswerText, CountsTheTokensOfResponses) {
+  AnswerText answer(Api::kResponses, AnswerForm::kEvents);
+  EXPECT_EQ(answer.feed("data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n"), "");
+  EXPECT_EQ(answer.tokens(), 1);
+  answer.feed(
+      "data: {\"type\":\"response.completed\",\"response\":{\"usage\":{\"output_tokens\":9}}}\n\n");
+  EXPECT_EQ(answer.tokens(), 9);
+}
+
 TEST(AnswerText, PassesOverBrokenAndOverlongLines) {
   AnswerText answer(Api::kChat, AnswerForm::kEvents);
   EXPECT_EQ(answer.feed("data: {\"choices\":[{\"delta\":{\"content\":\n"), "");

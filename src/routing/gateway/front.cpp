@@ -39,6 +39,9 @@ int status_of(http::Failure::Kind kind) {
 std::optional<openai::Api> api_of(std::string_view path) {
   if (path == "/v1/chat/completions") return openai::Api::kChat;
   if (path == "/v1/completions") return openai::Api::kCompletion;
+  if (path == "/v1/messages") return openai::Api::kMessages;
+  if (path == "/v1/responses") return openai::Api::kResponses;
+  if (path == "/inference/v1/generate") return openai::Api::kGenerate;
   return std::nullopt;
 }
 
@@ -125,7 +128,7 @@ bool Front::may(const http::Exchange& exchange) const {
 
 Front::Place Front::locate(std::string_view path) const {
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-  if (path.starts_with("/v1/")) return {path, nullptr};
+  if (path.starts_with("/v1/") || path.starts_with("/inference/")) return {path, nullptr};
   for (const auto& [key, pool] : services_) {
     const auto prefix = fmt::format("/{}/{}/", key.first, key.second);
     if (path.starts_with(prefix)) return {path.substr(prefix.size() - 1), pool};
@@ -169,7 +172,8 @@ Task<void> Front::dispatch(http::Exchange& exchange, int& status) {
   } else {
     co_await refuse(exchange,
                     {404, fmt::format("no such path: {}; there are /v1/chat/completions, "
-                                      "/v1/completions, /v1/models, /health, /metrics",
+                                      "/v1/completions, /v1/responses, /v1/messages, "
+                                      "/inference/v1/generate, /v1/models, /health, /metrics",
                                       head.path())},
                     status);
   }

@@ -117,6 +117,21 @@ TEST(Gateway, TheSecondTurnGoesToTheSamePodWithoutPrefill) {
   EXPECT_EQ(get(second, "x-baton-prefill"), "none; reason=below-threshold");
 }
 
+TEST(Gateway, ServesEveryApiOfTheEngine) {
+  Stack stack;
+  auto& engine = stack.engine("d0", "decode", story());
+  stack.start();
+
+  for (const auto& [path, body] : std::vector<std::pair<std::string, std::string>>{
+           {"/v1/messages", R"({"model":"m","messages":[{"role":"user","content":"x"}]})"},
+           {"/v1/responses", R"({"model":"m","input":"x"})"},
+           {"/inference/v1/generate", R"({"model":"m","token_ids":[1]})"},
+           {"/llm/story/v1/messages", R"({"messages":[{"role":"user","content":"x"}]})"}}) {
+    EXPECT_EQ(stack.send("POST", path, body).head.status, 200) << path;
+    EXPECT_TRUE(path.ends_with(engine.seen().back().head.path())) << path;
+  }
+}
+
 TEST(Gateway, CutsOutTransferParametersAndNothingElse) {
   Stack stack;
   auto& decode = stack.engine("d0", "decode");

@@ -86,12 +86,15 @@ TEST(Forwarded, DropsHopByHopAndRoutingFields) {
 TEST(Single, MeansOnePromptAndOneChoice) {
   for (std::string_view body :
        {R"({})", R"({"n":1})", R"({"n":null})", R"({"prompt":"a"})", R"({"prompt":[1,2,3]})",
-        R"({"prompt":["a"]})", R"({"prompt":[[1]]})"}) {
-    EXPECT_TRUE(single(*openai::BodyIndex::scan(body))) << body;
+        R"({"prompt":["a"]})", R"({"prompt":[[1]]})", R"({"prompt_logprobs":null})",
+        R"({"echo":true})", R"({"echo":false,"logprobs":1})", R"({"sampling_params":{"n":1}})"}) {
+    EXPECT_TRUE(single(*openai::BodyIndex::scan(body, "sampling_params"))) << body;
   }
   for (std::string_view body :
-       {R"({"n":2})", R"({"best_of":3})", R"({"prompt":["a","b"]})", R"({"prompt":[ [1],[2]]})"}) {
-    EXPECT_FALSE(single(*openai::BodyIndex::scan(body))) << body;
+       {R"({"n":2})", R"({"best_of":3})", R"({"prompt":["a","b"]})", R"({"prompt":[ [1],[2]]})",
+        R"({"prompt_logprobs":0})", R"({"echo":true,"logprobs":1})",
+        R"({"sampling_params":{"n":2}})", R"({"sampling_params":{"prompt_logprobs":5}})"}) {
+    EXPECT_FALSE(single(*openai::BodyIndex::scan(body, "sampling_params"))) << body;
   }
 }
 

@@ -149,10 +149,19 @@ http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer
 }
 
 bool single(const openai::BodyIndex& body) {
-  for (std::string_view key : {"n", "best_of"}) {
-    auto value = body.find(key);
-    if (value && *value != "1" && *value != "null") return false;
+  for (auto where : {openai::Where::kTop, openai::Where::kNested}) {  // sampling_params of generate
+    for (std::string_view key : {"n", "best_of"}) {
+      auto value = body.find(key, where);
+      if (value && *value != "1" && *value != "null") return false;
+    }
+    // Scores of the prompt, which an echo with log-probabilities has too: all of it is computed
+    // where the answer is.
+    auto scores = body.find("prompt_logprobs", where);
+    if (scores && *scores != "null") return false;
   }
+  auto echo = body.find("echo");
+  auto logprobs = body.find("logprobs");
+  if (echo == "true" && logprobs && *logprobs != "null") return false;
   auto prompt = body.find("prompt");
   if (!prompt || !prompt->starts_with('[')) return true;
   std::string_view first = *prompt;
