@@ -33,6 +33,7 @@ Task<Status> Connection::handshake() {
   if (wire_.tls()->alpn() != tls::kHttp2) {
     co_return unavailable("HTTP/2 was not agreed on: ALPN must name h2");
   }
+  wire_.tls()->keep_buffers();
   co_return Status();
 }
 

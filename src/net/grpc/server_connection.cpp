@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <utility>
 
 #include "base/async/task_group.hpp"
@@ -60,7 +61,7 @@ void ServerCall::finished(const std::exception_ptr& failure) {
   } else {
     conclude({StatusCode::kInternal, "the handler failed"});
   }
-  owner_.forget_ended();
+  owner_.forget_if_ended(*this);
 }
 
 void ServerCall::begin() {
@@ -136,6 +137,7 @@ void ServerConnection::on_headers(http2::Stream& stream, http::Headers fields, h
     if (*timeout < Mono::max() - now) deadline.at = now + *timeout;
   }
   ServerCall& call = calls_.emplace_back(*this, stream, std::move(fields), deadline);
+  call.place = std::prev(calls_.end());
   if (end == http2::End::kYes) call.ended();
   call.start(handler->second);
 }
@@ -157,15 +159,15 @@ void ServerConnection::on_closed(http2::Stream& stream, http2::Reset reason) {
   auto* call = static_cast<ServerCall*>(call_of(stream));
   call->closed(reason);
   if (call->running()) call->cancel();
-  forget_ended();
+  forget_if_ended(*call);
 }
 
 void ServerConnection::on_gone() {
   for (ServerCall& call : calls_) {
     call.closed(http2::Reset::kCancel);
     if (call.running()) call.cancel();
+    forget_if_ended(call);
   }
-  forget_ended();
 }
 
 void ServerConnection::on_flushed() {
@@ -184,11 +186,13 @@ void ServerConnection::cancel_calls() {
 }
 
 // Later: the call that asks is on the stack, or its signal is emitting.
-void ServerConnection::forget_ended() {
-  if (std::exchange(forgetting_, true)) return;
+void ServerConnection::forget_if_ended(ServerCall& call) {
+  if (call.running() || call.open() || std::exchange(call.forgotten, true)) return;
+  ended_.push_back(&call);
+  if (ended_.size() > 1) return;
   asio::post(executor(), [this] {
-    forgetting_ = false;
-    std::erase_if(calls_, [](const ServerCall& call) { return !call.running() && !call.open(); });
+    for (const ServerCall* ended : ended_) calls_.erase(ended->place);
+    ended_.clear();
     settle();
   });
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/async/watchdog.hpp"
 #include "net/grpc/call.hpp"
@@ -37,6 +38,10 @@ class ServerCall final : public ServerStream, public Call {
   void start(const Handler& handler);
   void cancel() { signal_.emit(asio::cancellation_type::terminal); }
   bool running() const { return running_; }
+
+  // Its connection's:
+  std::list<ServerCall>::iterator place;
+  bool forgotten = false;
 
  private:
   void begin() override;
@@ -71,8 +76,8 @@ class ServerConnection final : public Connection {
   std::size_t message_limit() const;
   void drain();
   void cancel_calls();
-  // A call that has ended is removed, soon.
-  void forget_ended();
+  // Removes the call soon, once its handler has returned and its stream is closed.
+  void forget_if_ended(ServerCall& call);
 
  private:
   void on_headers(http2::Stream& stream, http::Headers fields, http2::End end) override;
@@ -82,14 +87,14 @@ class ServerConnection final : public Connection {
   void on_goaway() override {}
   void on_gone() override;
   void on_flushed() override;
-  bool busy() const override { return !calls_.empty() || forgetting_; }
+  bool busy() const override { return !calls_.empty(); }
 
   void refuse(http2::Stream& stream, const RpcStatus& status);
 
   const Deps deps_;
   const std::string peer_;
   std::list<ServerCall> calls_;
-  bool forgetting_ = false;
+  std::vector<ServerCall*> ended_;  // to be removed, once each
 };
 
 }  // namespace baton::grpc

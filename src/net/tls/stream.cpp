@@ -261,6 +261,8 @@ Stream::State Stream::write(std::string_view bytes, std::size_t& taken) {
   return State::kDone;
 }
 
+void Stream::keep_buffers() { SSL_clear_mode(owned_->ssl(), SSL_MODE_RELEASE_BUFFERS); }
+
 void Stream::shutdown() {
   if (!established_ || error_) return;
   ERR_clear_error();

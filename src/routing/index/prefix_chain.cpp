@@ -31,6 +31,9 @@ void PrefixChain::append(std::string_view bytes) {
     add_block(partial_.data());
     partial_.clear();
   }
+  if (blocks_.empty()) {  // a prompt, of which all is known
+    blocks_.reserve(std::min(bytes.size() / block_bytes_, max_blocks_));
+  }
   while (bytes.size() >= block_bytes_ && blocks_.size() < max_blocks_) {
     add_block(bytes.data());
     bytes.remove_prefix(block_bytes_);
