@@ -94,10 +94,10 @@ fuzz: ## every fuzz target for FUZZ_SECONDS
 bench-controller: build kube-binaries ## the controller on a real API server; SERVICES=100
 	@BATON=$(abspath build/baton) tests/e2e/kube/in_namespace $$(tools/test-python) bench/controller/burst.py $(or $(SERVICES),100)
 
-bench-epp: ## the endpoint picker over ext_proc beside an echo; PEER_EPP names another to run beside
+bench-epp: ## the endpoint picker beside an echo; PEER_EPP, BATON, BATON_TRACE name what else is run (tools/bench-epp)
 	@tools/install-deps build test
 	@cmake --preset bench >/dev/null
-	@cmake --build build/bench -j $(JOBS) --target epp_bench
+	@cmake --build build/bench -j $(JOBS) --target epp_bench pick_bench scrape_bench routing_bench
 	@tools/bench-epp
 
 bench-engine: ## the engine beside llama.cpp, same weights and prompts; NODE_LLAMA names the folder of node-llama-cpp
