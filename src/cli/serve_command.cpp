@@ -73,7 +73,7 @@ struct Options {
   std::uint16_t port = 8080;
   std::string certificate, key;
   double request_timeout = 600;
-  bool proof_headers = true;
+  bool proof_headers = true, page = true;
   std::string traces_endpoint;
   bool tls = false;
 };
@@ -85,6 +85,7 @@ Result<gateway::Config> gateway_config(const Options& options) {
       std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(options.request_timeout));
   config.proof_headers =
       options.proof_headers ? gateway::ProofHeaders::kOn : gateway::ProofHeaders::kOff;
+  config.page = options.page ? gateway::Page::kOn : gateway::Page::kOff;
   config.stand_in = options.node.stand_in;
   if (!options.api_key_file.empty()) {
     BATON_TRY_ASSIGN(const auto text, read_text_file(options.api_key_file));
@@ -252,10 +253,13 @@ class Serve {
     if (auto text = status_file(header_, view_, stats); text != status_) {
       status_ = std::move(text);
       write_file(status_path(), status_);
+      stack.show(status_);
     }
     if (is_terminal_) redraw(stats);
     if (!first) return;
     announced_ = true;
+    if (options_.page)
+      say(fmt::format("look at it: {}/ui", header_.url.substr(0, header_.url.rfind('/'))));
     const auto line = fmt::format("ready {}", header_.url);
     if (is_terminal_ && ::isatty(STDOUT_FILENO) == 1) return say(line);
     fmt::print("{}\n", line);
@@ -362,6 +366,8 @@ int run_serve(int argc, char** argv) {
   app.add_flag(
       "--proof-headers,!--no-proof-headers", options.proof_headers,
       "tell in x-baton-... and Server-Timing headers how each answer was made (default: on)");
+  app.add_flag("--ui,!--no-ui", options.page,
+               "serve a page at /ui: pods, requests and why they went where, a chat (default: on)");
   add_tracing_flag(app, options.traces_endpoint);
   app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
       ->capture_default_str()

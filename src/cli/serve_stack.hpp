@@ -34,6 +34,7 @@ class ServeStack {
   const http::Endpoint& listening_at() const { return bound_; }
   bool gateway_ready() const { return gateway_->ready(); }
   gateway::Stats stats() const { return gateway_->stats(); }
+  void show(std::string stack) { gateway_->show(std::move(stack)); }
 
   // Requests may finish until `drained`, pods must be down at `down`. Blocks.
   void stop(Deadline drained, Deadline down);

@@ -45,6 +45,8 @@ std::optional<openai::Api> api_of(std::string_view path) {
   return std::nullopt;
 }
 
+bool is_page(std::string_view path) { return path == "/ui" || path.starts_with("/ui/"); }
+
 std::uint64_t number(const http::Headers& headers, std::string_view name) {
   const auto text = headers.get(name).value_or("");
   std::uint64_t value = 0;
@@ -76,7 +78,9 @@ struct Front::Work {
   Deadline deadline;
   std::string request_id;
   observe::Span span;
+  CardKeeper card;
 
+  bool whole = false;  // the answer went out to its end
   std::string body = {};
   std::shared_ptr<ServicePool> pool = {};
   std::optional<index::PrefixChain> chain = {};
@@ -155,6 +159,9 @@ Task<void> Front::dispatch(http::Exchange& exchange, int& status) {
     if (place.path == "/health") co_return co_await reply(exchange, {200, {}}, "");
     const auto text = deps_.registry.expose();
     co_await reply(exchange, {200, {{"content-type", "text/plain; version=0.0.4"}}}, text);
+  } else if (config_.page == Page::kOn && is_page(place.path)) {
+    if (!get) co_return co_await only("GET");
+    co_await show_page(exchange, place.path, status);
   } else if (!may(exchange)) {
     co_await refuse(exchange, {401, "the API key is missing or wrong"}, status);
   } else if (place.path == "/v1/models" || place.path.starts_with("/v1/models/")) {
@@ -233,17 +240,20 @@ std::string Front::unknown_model(std::string_view model) const {
 Task<void> Front::infer(http::Exchange& exchange, openai::Api api, Place place, int& status) {
   const Probe::InFlight in_flight(deps_.probe);  // pages that others look at are no work
   const auto given = exchange.head().headers.get(kRequestId);
+  const auto id = given && !given->empty() ? std::string(*given) : uuid4(deps_.random);
   Work work{
       .exchange = exchange,
       .api = api,
       .place = std::move(place),
       .status = status,
       .deadline = {exchange.arrived() + config_.request_timeout},
-      .request_id = given && !given->empty() ? std::string(*given) : uuid4(deps_.random),
+      .request_id = id,
       .span = http::start_span(deps_.tracer, "gateway.request", exchange.head().headers,
                                exchange.arrived()),
+      .card = open_card(exchange, id),
   };
   co_await answer(work);
+  if (work.whole || status / 100 != 2) work.card.finish(status);
   work.span.set("http.response.status_code", status);
   if (status >= 500) work.span.fail(http::reason(status));
 }
@@ -301,6 +311,11 @@ Task<bool> Front::read(Work& work) {
     work.pool = it->second;
   }
   work.prompt_bytes = prompt->text.size();
+  if (work.card) {
+    const auto& service = work.pool->service();
+    work.card->service = service.ns + "/" + service.name;
+    work.card->model = prompt->model;
+  }
   work.span.set("gen_ai.request.model", prompt->model);
   work.chain = work.pool->chain(prompt->model);
   if (work.chain) work.chain->append(prompt->text);
@@ -320,9 +335,12 @@ Task<bool> Front::pick_again(Work& work, schedule::Endpoint refused) {
 Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
   auto span = work.span.child("gateway.request_orchestration");
   const auto started = deps_.clock.now();
+  std::unique_ptr<schedule::Record> record;
+  if (work.card) record = std::make_unique<schedule::Record>();
   auto picked = work.pool->pick({.chain = work.chain ? &*work.chain : nullptr,
                                  .prompt_bytes = work.prompt_bytes,
-                                 .refused = refused},
+                                 .refused = refused,
+                                 .record = record.get()},
                                 started, ties_);
   if (!picked) {
     span.fail(picked.error().message());
@@ -335,6 +353,12 @@ Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
     co_return false;
   }
   work.picked = *std::move(picked);
+  if (work.card) {
+    record->id = work.request_id;
+    record->at = deps_.clock.wall();
+    work.card->picked(work.picked.route);
+    work.card->record = std::move(record);
+  }
   if (span) {
     const auto& route = work.picked.route;
     span.set("baton.decode", describe(route.decode));
@@ -403,12 +427,14 @@ Task<void> Front::relay(Work& work, http::Response response) {
   work.picked.prefill.release();
   deps_.probe.first_byte(deps_.clock.now() - exchange.arrived());
   count(work.picked, response.head());
+  if (work.card) work.card->answered(response.head(), deps_.clock.now());
   auto head = incoming_head(response.head(), route, config_.proof_headers);
   if (!config_.stand_in.empty()) head.headers.set("x-baton-stand-in", config_.stand_in);
   if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
   std::optional<pick::Learner> learner;
   const auto learn = [&](pick::Learner::Learned news) {
     work.picked.decode_tally->tokens += news.tokens;
+    if (work.card) work.card->tokens += news.tokens;
     if (news.blocks.empty()) return;
     const auto chain = work.chain->blocks();
     work.pool->remember(route.decode, chain, chain.size() - news.blocks.size());
@@ -429,6 +455,7 @@ Task<void> Front::relay(Work& work, http::Response response) {
     const auto piece = co_await response.read_some(work.deadline);
     if (!piece) {
       deps_.probe.broken();
+      work.card.finish(502);
       co_return;  // without finish(): the client sees the break
     }
     if (piece->empty()) break;
@@ -439,7 +466,7 @@ Task<void> Front::relay(Work& work, http::Response response) {
   }
   if (learner) learn(learner->finish());
   const auto finished = co_await exchange.finish();
-  if (!finished) co_return;
+  work.whole = finished.has_value();
 }
 
 }  // namespace baton::gateway

@@ -17,6 +17,7 @@
 #include "formats/openai/prompt_text.hpp"
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
+#include "routing/gateway/board.hpp"
 #include "routing/gateway/gateway.hpp"
 #include "routing/gateway/heads.hpp"
 #include "routing/gateway/probe.hpp"
@@ -45,6 +46,9 @@ class Front {
   using Services = std::map<std::pair<std::string, std::string>, std::shared_ptr<ServicePool>>;
   void serve(const Services& services);
 
+  // What the page shows of services and pods: JSON text.
+  void show(std::string stack) { stack_ = std::move(stack); }
+
   std::uint64_t requests() const { return requests_; }
   std::uint64_t failures() const { return failures_; }
 
@@ -67,6 +71,9 @@ class Front {
   Task<bool> pick_again(Work& work, schedule::Endpoint refused);
   Task<std::optional<http::Response>> send(Work& work);
   Task<void> relay(Work& work, http::Response response);
+  Task<void> show_page(http::Exchange& exchange, std::string_view path, int& status);
+  std::string page_state() const;
+  CardKeeper open_card(const http::Exchange& exchange, const std::string& request_id);
   Task<void> list_models(http::Exchange& exchange, std::string_view path, int& status);
 
   // Answers an error of the gateway's own making.
@@ -87,6 +94,8 @@ class Front {
   Services services_;
   std::map<std::string, std::shared_ptr<ServicePool>, std::less<>> models_;
   std::set<std::pair<std::string, std::string>> contested_;  // model and service already told of
+  Board board_;
+  std::string stack_ = R"({"ready":true,"pods":[]})";
   std::uint64_t requests_ = 0, failures_ = 0;
 };
 

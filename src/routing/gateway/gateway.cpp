@@ -133,6 +133,12 @@ Stats Gateway::stats() const {
   return impl_->stats;
 }
 
+void Gateway::show(std::string stack) {
+  impl_->deps.loop.post([self = impl_.get(), given = std::move(stack)]() mutable {
+    self->front.show(std::move(given));
+  });
+}
+
 void Gateway::Impl::apply(const watch::Topology& topology) {
   Front::Services next;
   for (const auto& service : topology.services) apply(service, next);

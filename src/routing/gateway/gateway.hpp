@@ -25,6 +25,7 @@ struct Topology;
 namespace baton::gateway {
 
 enum class ProofHeaders : bool { kOff, kOn };
+enum class Page : bool { kOff, kOn };
 
 struct Config {
   http::Endpoint listen = {"127.0.0.1", 8080};
@@ -36,7 +37,8 @@ struct Config {
   std::shared_ptr<const tls::ClientContext> dial_tls = {};   // of pods, also to scrape; null: plain
   // What sidecars want routes signed with; else the key of each service (watch::Service).
   std::optional<ticket::KeyFile> ticket_key = {};
-  std::string stand_in;  // the model that replaces every other; told in x-baton-stand-in
+  Page page = Page::kOff;  // /ui: what runs here, for a person to look at
+  std::string stand_in;    // the model that replaces every other; told in x-baton-stand-in
 };
 
 struct PodStats {
@@ -83,6 +85,8 @@ class Gateway {
   // The picker of this service (namespace, name) has its endpoint snapshot.
   bool picker_synced(std::string_view ns, std::string_view service) const;
   Stats stats() const;
+  // What /ui shows of services and pods: JSON text.
+  void show(std::string stack);
 
  private:
   struct Impl;

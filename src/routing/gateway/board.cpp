@@ -1,0 +1,135 @@
+#include "routing/gateway/board.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "routing/pick/learner.hpp"
+
+namespace baton::gateway {
+namespace {
+
+using text::json::Array;
+using text::json::Object;
+using text::json::Value;
+
+constexpr std::size_t kMaxTiming = 300;  // bytes of Server-Timing that are kept
+
+std::uint64_t number(const http::Headers& headers, std::string_view name) {
+  const auto text = headers.get(name).value_or("");
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace
+
+std::string_view name(Card::Stage stage) {
+  switch (stage) {
+    case Card::Stage::kPicking:
+      return "picking";
+    case Card::Stage::kPrefill:
+      return "prefill";
+    case Card::Stage::kDecode:
+      return "decode";
+    case Card::Stage::kAnswering:
+      return "answering";
+    case Card::Stage::kDone:
+      return "done";
+    case Card::Stage::kFailed:
+      return "failed";
+    case Card::Stage::kLeft:
+      return "left";
+  }
+  return "";
+}
+
+void Card::picked(const pick::Route& route) {
+  decode = route.decode.name;
+  prefill = route.prefill ? route.prefill->name : "";
+  no_prefill = schedule::name(route.no_prefill);
+  stage = route.prefill ? Stage::kPrefill : Stage::kDecode;
+}
+
+void Card::answered(const http::ResponseHead& head, Mono now) {
+  const auto& told = head.headers;
+  status = head.status;
+  first_byte = now - arrived;
+  stage = Stage::kAnswering;
+  prompt = number(told, "x-baton-prompt-tokens");
+  remote = number(told, "x-baton-remote-tokens");
+  cached = number(told, "x-baton-cached-tokens");
+  computed = number(told, "x-baton-computed-tokens");
+  kv_bytes = number(told, "x-baton-kv-bytes");
+  for (const auto line : told.get_all("server-timing")) {
+    if (timing.size() + line.size() > kMaxTiming) break;
+    timing.append(timing.empty() ? "" : ", ").append(line);
+  }
+  if (!prefill.empty() && !pick::used_prefill(told.get("x-baton-prefill"))) {
+    no_prefill = told.get("x-baton-prefill").value_or("");
+  }
+}
+
+Value to_json(const Card& card, Mono now) {
+  const auto ms = [](Nanos time) { return millis(time); };
+  return Object{{"id", card.id},
+                {"service", card.service},
+                {"model", card.model},
+                {"stage", name(card.stage)},
+                {"decode", card.decode},
+                {"prefill", card.prefill},
+                {"noPrefill", card.no_prefill},
+                {"promptTokens", card.prompt},
+                {"remoteTokens", card.remote},
+                {"cachedTokens", card.cached},
+                {"computedTokens", card.computed},
+                {"kvBytes", card.kv_bytes},
+                {"timing", card.timing},
+                {"tokens", card.tokens},
+                {"firstByteMs", ms(card.first_byte)},
+                {"totalMs", ms(card.is_over() ? card.total : now - card.arrived)},
+                {"status", card.status},
+                {"explained", card.record != nullptr}};
+}
+
+std::shared_ptr<Card> Board::open(std::string id, Wall at, Mono arrived) {
+  auto card = std::make_shared<Card>();
+  card->id = std::move(id);
+  card->at = at;
+  card->arrived = arrived;
+  if (cards_.size() == kMost) {
+    // Those on their way stay as long as there are others.
+    const auto over = std::ranges::find_if(cards_, [](const auto& c) { return c->is_over(); });
+    cards_.erase(over == cards_.end() ? cards_.begin() : over);
+  }
+  cards_.push_back(card);
+  return card;
+}
+
+const Card* Board::find(std::string_view id) const {
+  const auto found = std::find_if(cards_.rbegin(), cards_.rend(),
+                                  [&](const auto& card) { return card->id == id; });
+  return found == cards_.rend() ? nullptr : found->get();
+}
+
+Value Board::to_json(Mono now) const {
+  Array out;
+  for (auto card = cards_.rbegin(); card != cards_.rend(); ++card) {
+    out.push_back(gateway::to_json(**card, now));
+  }
+  return out;
+}
+
+CardKeeper::~CardKeeper() {
+  if (!card_ || card_->is_over()) return;
+  card_->stage = Card::Stage::kLeft;
+  card_->total = clock_->now() - card_->arrived;
+}
+
+void CardKeeper::finish(int status) {
+  if (!card_) return;
+  card_->status = status;
+  card_->stage = status / 100 == 2 ? Card::Stage::kDone : Card::Stage::kFailed;
+  card_->total = clock_->now() - card_->arrived;
+}
+
+}  // namespace baton::gateway

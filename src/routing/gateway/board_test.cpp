@@ -1,0 +1,82 @@
+#include "routing/gateway/board.hpp"
+
+#include <gtest/gtest.h>
+
+namespace baton::gateway {
+namespace {
+
+class BoardTest : public ::testing::Test {
+ protected:
+  CardKeeper open(std::string id) {
+    return {board_.open(std::move(id), clock_.wall(), clock_.now()), clock_};
+  }
+  std::string stage(std::string_view id) const {
+    const Card* card = board_.find(id);
+    return card == nullptr ? "gone" : std::string(name(card->stage));
+  }
+
+  ManualClock clock_;
+  Board board_;
+};
+
+TEST_F(BoardTest, ACardMovesWithItsRequestAndKeepsWhatTheAnswerTold) {
+  auto keeper = open("r");
+  EXPECT_EQ(stage("r"), "picking");
+  pick::Route route;
+  route.decode.name = "d0";
+  route.prefill.emplace().name = "p0";
+  keeper->picked(route);
+  EXPECT_EQ(stage("r"), "prefill");
+
+  clock_.advance(std::chrono::milliseconds(7));
+  keeper->answered({200,
+                    {{"x-baton-prefill", "p0 1.2.3.4:8000"},
+                     {"x-baton-prompt-tokens", "30"},
+                     {"x-baton-remote-tokens", "29"},
+                     {"x-baton-computed-tokens", "1"},
+                     {"x-baton-kv-bytes", "512"},
+                     {"server-timing", "prefill;dur=3"},
+                     {"server-timing", "transfer;dur=1"}}},
+                   clock_.now());
+  EXPECT_EQ(stage("r"), "answering");
+  clock_.advance(std::chrono::milliseconds(3));
+  keeper.finish(200);
+
+  const auto json = to_json(*board_.find("r"), clock_.now());
+  EXPECT_EQ(json.string_at({"stage"}), "done");
+  EXPECT_EQ(json.find("remoteTokens")->if_uint(), 29u);
+  EXPECT_EQ(json.string_at({"timing"}), "prefill;dur=3, transfer;dur=1");
+  EXPECT_EQ(json.find("firstByteMs")->if_double(), 7.0);
+  EXPECT_EQ(json.find("totalMs")->if_double(), 10.0);
+}
+
+TEST_F(BoardTest, ARequestThatIsNotFinishedWasLeftAndOneWithAnErrorFailed) {
+  {
+    const auto keeper = open("left");
+  }
+  auto failed = open("failed");
+  failed.finish(503);
+  EXPECT_EQ(stage("left"), "left");
+  EXPECT_EQ(stage("failed"), "failed");
+}
+
+TEST_F(BoardTest, KeepsTheLastAndThoseOnTheirWay) {
+  auto live = open("live");
+  for (std::size_t i = 0; i < 3 * Board::kMost; ++i) open("r" + std::to_string(i)).finish(200);
+  EXPECT_EQ(stage("live"), "picking");
+  EXPECT_EQ(stage("r0"), "gone");
+  EXPECT_EQ(stage("r299"), "done");
+  EXPECT_EQ(board_.to_json(clock_.now()).if_array()->size(), Board::kMost);
+  EXPECT_EQ(board_.to_json(clock_.now()).if_array()->front().string_at({"id"}), "r299");
+}
+
+TEST_F(BoardTest, HoldsNoMoreThanItsBoundWhenNobodyEnds) {
+  std::vector<CardKeeper> live;
+  for (std::size_t i = 0; i < Board::kMost + 5; ++i) live.push_back(open(std::to_string(i)));
+  EXPECT_EQ(board_.to_json(clock_.now()).if_array()->size(), Board::kMost);
+  EXPECT_EQ(stage("0"), "gone");
+  live.front().finish(200);  // its card outlives the board's place
+}
+
+}  // namespace
+}  // namespace baton::gateway

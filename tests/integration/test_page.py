@@ -1,0 +1,127 @@
+"""The page at /ui in a browser, as a person uses it: watch, chat, ask why."""
+import os
+import signal
+
+import pytest
+
+from browser import CHROMIUM, Browser
+from stack import FIRST_TURN, Stack, get, wait_until
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: tools/install-deps test brings it")
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with Stack() as running:
+        wait_until(lambda: len(running.ready_pods("prefill")) == 1 and len(running.ready_pods("decode")) == 2, "all pods")
+        yield running
+
+
+@pytest.fixture
+def page(stack):
+    with Browser(stack.base + "/ui") as browser:
+        browser.sees("document.querySelectorAll('.pod').length === 3")
+        yield browser
+        assert not browser.troubles
+        assert all(url.startswith((stack.base, "data:")) for url in browser.resources)  # nothing from outside
+
+
+def text(page, selector):
+    return page.js(f"document.querySelector('{selector}')?.innerText || ''")
+
+
+def test_pods_are_shown_by_role_with_their_state(page, stack):
+    assert page.js("[...document.querySelectorAll('.lane h3')].map(h => h.innerText)") == ["Prefill", "Decode"]
+    assert {p["name"] for p in stack.pods()} == set(page.js("[...document.querySelectorAll('.pod')].map(p => p.dataset.pod)"))
+    page.sees("[...document.querySelectorAll('.pod')].every(p => p.innerText.includes('Ready'))")
+    assert "ready" in text(page, "#summary")
+
+
+def test_a_request_is_seen_on_its_way_and_where_its_prompt_came_from(page, stack):
+    prefill = stack.pods("prefill")[0]
+    pid = stack.pid(prefill)
+    os.kill(pid, signal.SIGSTOP)  # the request stays in its prefill
+    try:
+        page.tab_to("#message")
+        page.type(FIRST_TURN[0]["content"] + " about a lighthouse")
+        page.press("Enter")
+        page.sees("document.querySelector('#requests tr .now')?.innerText.startsWith('prefill')")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    page.sees("document.querySelector('#requests tr .way')?.innerText.includes('done')")
+    assert "KV" in text(page, "#requests tr .way")
+    bar = page.js("document.querySelector('#requests tr .bar').getAttribute('aria-label')")
+    assert " moved" in bar and " 0 moved" not in bar
+    assert int(page.js("document.querySelectorAll('#requests tr rect').length")) == 3
+
+
+def test_a_conversation_has_turns_and_can_be_begun_anew_by_keyboard(page):
+    page.tab_to("#message")
+    for turn in (1, 2):
+        page.type("Write a story about a fox")
+        page.press("Enter")
+        page.sees(f"document.querySelectorAll('#log .assistant').length === {turn} && document.querySelector('#stop').disabled"
+                  f" && document.querySelectorAll('#log .assistant')[{turn - 1}].innerText.length > 20")
+    page.tab_to("#fresh")
+    page.press("Enter")
+    assert text(page, "#log") == ""
+
+
+def test_escape_stops_an_answer(page, stack):
+    held = [stack.pid(p) for p in stack.pods("decode")]
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        page.tab_to("#message")
+        page.type("Write a story about an owl")
+        page.press("Enter")
+        page.sees("!document.querySelector('#stop').disabled")
+        page.press("Escape")
+        page.sees("document.querySelector('#log').innerText.includes('[stopped]')")
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+    page.sees("document.querySelector('#requests tr .way')?.innerText.includes('left')")
+
+
+def test_why_this_pod_is_opened_read_and_closed_by_keyboard(page, stack):
+    stack.chat(FIRST_TURN, {"x-request-id": "why-me-1"})
+    page.sees("document.querySelector('#requests tr[data-id=why-me-1] button')")
+
+    page.tab_to("#requests tr[data-id=why-me-1] button")
+    page.press("Enter")
+
+    page.sees("document.querySelector('#why').open")
+    told = text(page, "#why-text")
+    assert "Decode pod: " in told and "(picked)" in told and "blocks held" in told
+    assert all(p["name"] in told for p in stack.pods("decode"))
+    assert page.js("document.activeElement.id") == "close"
+    page.press("Escape")
+    page.sees("!document.querySelector('#why').open")
+
+
+def test_light_and_dark_are_the_systems_choice_and_both_can_be_read(page):
+    def colours():
+        return page.js("""(() => { const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]
+            .map(c => c.match(/\\d+/g).map(Number).reduce((a, b) => a + b)); })()""")
+
+    light = colours()
+    page.prefer("dark")
+    dark = colours()
+    assert light[0] > light[1] + 400 and dark[1] > dark[0] + 400
+
+
+def test_a_gateway_with_keys_asks_for_one(tmp_path):
+    (tmp_path / "keys").write_text("sesame\n")
+    with Stack("--api-key-file", str(tmp_path / "keys")) as stack, Browser(stack.base + "/ui") as page:
+        page.sees("!document.querySelector('#key-form').hidden")
+        page.tab_to("#key")
+        page.type("sesame")
+        page.press("Enter")
+        page.sees("document.querySelector('#key-form').hidden && document.querySelectorAll('.pod').length === 3")
+
+
+def test_no_page_when_it_is_not_wanted():
+    with Stack("--no-ui") as stack:
+        with pytest.raises(Exception, match="404"):
+            get(stack.base + "/ui")
