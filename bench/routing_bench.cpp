@@ -4,6 +4,9 @@
 //
 //   routing_bench [--trace FILE] [--picker FILE] [--json FILE]
 //
+// The seed's configuration also runs with its scorer's discountCommonPrefix, with room for as much
+// as a pod holds, and with both.
+//
 // Without --trace the environment's BATON_TRACE names the trace (conversation_trace.jsonl,
 // FAST'25); --picker is another EndpointPickerConfig to run beside the seed's.
 //
@@ -342,6 +345,18 @@ class Run {
   std::vector<double> waits_;
 };
 
+// What a pod holds, in blocks of 64 bytes: the configuration's 31,250 are half of it.
+constexpr std::string_view kCapacity = "lruCapacityPerServer: 64000";
+
+// The seed's configuration with parameters for its prefix-cache-scorer.
+std::string seed_with(std::string_view parameters) {
+  constexpr std::string_view kScorer = "{type: prefix-cache-scorer}";
+  std::string config(pick::testing::kSeedPd);
+  config.replace(config.find(kScorer), kScorer.size(),
+                 fmt::format("{{type: prefix-cache-scorer, parameters: {{{}}}}}", parameters));
+  return config;
+}
+
 struct Named {
   std::string name;
   std::unique_ptr<Policy> policy;
@@ -362,6 +377,11 @@ int run(const std::string& trace, const std::string& picker, const std::string& 
   policies.push_back({"2x prefix + load", std::make_unique<Scored>(1)});
   const auto plain = policies.size();
   policies.push_back({"baton, seed", std::make_unique<Picker>(pick::testing::kSeedPd)});
+  policies.push_back(
+      {"discount", std::make_unique<Picker>(seed_with("discountCommonPrefix: true"))});
+  policies.push_back({"its capacity", std::make_unique<Picker>(seed_with(kCapacity))});
+  policies.push_back({"both", std::make_unique<Picker>(seed_with("discountCommonPrefix: true, " +
+                                                                 std::string(kCapacity)))});
   if (!picker.empty()) policies.push_back({picker, std::make_unique<Picker>(read_file(picker))});
   fmt::print("{} requests on {} pods\n{:<18} {:>9} {:>9} {:>14} {:>18} {:>12} {:>11}\n",
              asks->size(), kPods, "", "hits", "of best", "load max/mean", "requests max/mean",
