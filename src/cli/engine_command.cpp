@@ -11,6 +11,7 @@
 #include "base/core/log.hpp"
 #include "cli/command.hpp"
 #include "cli/engine_options.hpp"
+#include "cli/free_memory.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/tracing.hpp"
 #include "engine/runtime/fingerprint.hpp"
@@ -86,6 +87,24 @@ runtime::EngineConfig engine_config(const EngineOptions& o, const model::Model& 
   return c;
 }
 
+// Of the folder's safetensors files.
+std::uint64_t weight_bytes(const fs::path& folder) {
+  std::uint64_t out = 0;
+  std::error_code ignored;
+  for (const auto& file : fs::directory_iterator(folder, ignored)) {
+    const auto size = file.path().extension() == ".safetensors" ? file.file_size(ignored) : 0;
+    if (!ignored) out += size;
+  }
+  return out;
+}
+
+Status fits_in_memory(const runtime::EngineConfig& config, const model::Model& model) {
+  const auto tokens = config.blocks * config.block_size;
+  return fits(model.kv_shape().layers * model.kv_shape().row_bytes() * tokens, free_memory(),
+              fmt::format("a KV cache of {} tokens", tokens),
+              "give a smaller --max-model-len (or --num-gpu-blocks-override)");
+}
+
 void tell_without_effect(const std::vector<std::string>& flags) {
   if (flags.empty()) return;
   std::string all;
@@ -105,6 +124,9 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
   BATON_TRY_ASSIGN(const fs::path folder, find_model(o.model));
   BATON_TRY_ASSIGN(serve::ServedModel served,
                    serve::load_served_model(folder, o.generation_config, o.chat_template));
+  BATON_TRY(fits(weight_bytes(folder), free_memory(),
+                 fmt::format("the weights in {}", folder.string()),
+                 "stop something, or take a smaller model"));
   const std::size_t threads = o.threads > 0 ? o.threads : cpus();
   BATON_TRY_ASSIGN(
       std::unique_ptr<model::Model> model,
@@ -112,6 +134,7 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
           folder,
           {.threads = threads, .isa = {}, .kv_type = o.kv_type, .quantization = o.quantization}));
   runtime::EngineConfig config = engine_config(o, *model);
+  BATON_TRY(fits_in_memory(config, *model));
   if (config.transfer) {
     BATON_TRY_ASSIGN(config.model_fingerprint, runtime::fingerprint_model(folder, o.quantization));
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/model/finite.hpp"
 #include "engine/model/safetensors.hpp"
 
 namespace baton::model {
@@ -141,7 +142,13 @@ class Loader {
                                  tensor->file, fmt::join(tensor->info.shape, ", "),
                                  fmt::join(shape, ", ")));
     }
-    used_.insert(name);
+    if (used_.insert(name).second) {
+      if (const auto bad = first_non_number(tensor->data, *dtype)) {
+        return invalid(
+            fmt::format("tensor '{}' in {}: element {} is no number: the file is damaged", name,
+                        tensor->file, *bad));
+      }
+    }
     return std::pair(tensor, *dtype);
   }
 
