@@ -68,7 +68,7 @@ class Stack:
             command += ["-f", str(file)]
         self.process = subprocess.Popen(
             command + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "BATON_MODELS_DIR": str(MODELS), **(env or {})})
+            env={**os.environ, "BATON_MODELS_DIR": str(MODELS), "HF_HUB_OFFLINE": "1", **(env or {})})
         self.stderr = []
         self.stdout = []
         self._readers = [threading.Thread(target=self._collect, args=(pipe, lines), daemon=True)

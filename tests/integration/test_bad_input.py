@@ -24,7 +24,7 @@ def stack():
 
 def baton(*arguments, seconds=20):
     return subprocess.run([BATON, *map(str, arguments)], capture_output=True, text=True, timeout=seconds,
-                          env={**os.environ, "BATON_MODELS_DIR": str(MODELS)})
+                          env={**os.environ, "BATON_MODELS_DIR": str(MODELS), "HF_HUB_OFFLINE": "1"})
 
 
 def serve(tmp_path, text, *more):
@@ -111,7 +111,7 @@ def test_a_broken_model_folder_says_what_is_broken(tmp_path):
     ({"model": "nope", "messages": [{"role": "user", "content": "x"}]}, 404, ["nope", "storyteller"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "temperature": -1}, 400, ["temperature"]),
     ({"model": "storyteller", "messages": []}, 400, ["conversation"]),
-    ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "logit_bias": {"1": 5}}, 400, ["logit_bias"]),
+    ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "logit_bias": {"99999": 5}}, 400, ["logit_bias"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "word " * 9000}]}, 400, ["4096"]),
     ({"model": "storyteller", "messages": [{"role": "user", "content": "x"}], "max_tokens": 100000}, 400, ["4096"]),
 ])

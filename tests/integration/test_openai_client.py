@@ -72,6 +72,39 @@ def test_a_prompt_may_be_token_ids(client):
     assert complete(client, prompt=["Once upon a time"]).choices[0].text == complete(client).choices[0].text
 
 
+def test_several_choices_and_prompts(client):
+    warm = {"temperature": 1.2, "seed": 3, "max_tokens": 20}
+    answer = chat(client, n=3, **warm)
+    assert [c.index for c in answer.choices] == [0, 1, 2]
+    assert len({c.message.content for c in answer.choices}) > 1
+    streamed = {0: "", 1: "", 2: ""}
+    for chunk in chat(client, n=3, stream=True, **warm):
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.delta.content or ""
+    assert streamed == {c.index: c.message.content for c in answer.choices}
+    both = complete(client, prompt=["Once upon a time", "The fox"])
+    assert both.choices[0].text == complete(client).choices[0].text and both.choices[1].index == 1
+
+
+def test_penalties_and_biases_change_the_answer(client):
+    plain = chat(client, max_tokens=60).choices[0].message.content
+    for members in ({"presence_penalty": 2}, {"frequency_penalty": 2}, {"extra_body": {"repetition_penalty": 2}},
+                    {"extra_body": {"bad_words": ["robot", " robot"]}}):
+        changed = chat(client, max_tokens=60, **members).choices[0].message.content
+        assert changed != plain, members
+    assert "robot" in plain and "robot" not in changed
+
+
+def test_responses_whole_and_streamed(client):
+    wanted = {"model": "storyteller", "instructions": "Tell stories.", "input": "Write a story about a robot", "temperature": 0,
+              "max_output_tokens": 24}
+    whole = client.responses.create(**wanted)
+    assert whole.status == "incomplete" and whole.usage.output_tokens == 24
+    events = list(client.responses.create(**wanted, stream=True))
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == whole.output_text
+    assert events[-1].response.output_text == whole.output_text
+
+
 def test_chat_logprobs(client):
     content = chat(client, logprobs=True, top_logprobs=3, max_tokens=5).choices[0].logprobs.content
 
@@ -144,11 +177,11 @@ def test_min_tokens_and_ignore_eos(client):
     ({"messages": []}, openai.BadRequestError, "message"),
     ({"messages": "hello"}, openai.BadRequestError, "messages"),
     ({"messages": [{"content": "x"}]}, openai.BadRequestError, "role"),
-    ({"n": 2, "temperature": 1}, openai.BadRequestError, "n"),
+    ({"n": 2, "temperature": 0}, openai.BadRequestError, "n must be 1 when using greedy sampling"),
     ({"n": 0}, openai.BadRequestError, "n"),
     ({"stop": [""]}, openai.BadRequestError, "stop"),
-    ({"logit_bias": {"5": 1}}, openai.BadRequestError, "logit_bias"),
-    ({"presence_penalty": 1}, openai.BadRequestError, "presence_penalty"),
+    ({"logit_bias": {"99999": 1}}, openai.BadRequestError, "logit_bias"),
+    ({"presence_penalty": 3}, openai.BadRequestError, "presence_penalty"),
     ({"top_logprobs": 2}, openai.BadRequestError, "logprobs"),
     ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format"),
     ({"stream_options": {"include_usage": True}}, openai.BadRequestError, "stream"),

@@ -76,7 +76,7 @@ std::optional<ErrorBody> check_length(const ServedModel& model, std::size_t prom
   return std::nullopt;
 }
 
-// As vLLM makes tokens of a word: alone, and behind a space when that is another token.
+// A word may begin an answer, or come behind a space.
 Decoded<std::vector<std::vector<TokenId>>> bad_word_tokens(const ServedModel& model,
                                                            const std::vector<std::string>& words) {
   std::vector<std::vector<TokenId>> out;
@@ -87,8 +87,7 @@ Decoded<std::vector<std::vector<TokenId>>> bad_word_tokens(const ServedModel& mo
     auto spaced = encoded(model, " " + plain, false);
     if (!spaced) return std::unexpected(std::move(spaced).error());
     if (!alone->empty()) out.push_back(*alone);
-    if (!spaced->empty() && spaced->size() == alone->size() && spaced->front() != alone->front())
-      out.push_back(*std::move(spaced));
+    if (!spaced->empty() && *spaced != *alone) out.push_back(*std::move(spaced));
   }
   return out;
 }
