@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "net/hub/pull.hpp"
 #include "net/hub/settings.hpp"
 
 namespace baton::hub {
@@ -172,6 +173,33 @@ TEST_F(HubCache, TheEnvironmentSaysWhereItIs) {
   EXPECT_EQ(to_string(read().endpoint), "http://127.0.0.1:9/mirror");
   set["HF_ENDPOINT"] = "mirror";
   EXPECT_FALSE(read_settings([&](const char* name) { return set[name]; }));
+}
+
+class Silent final : public Listener {
+ public:
+  void expect(std::uint64_t) override {}
+  void have(std::uint64_t) override {}
+  void say(std::string_view line) override { said += line; }
+  std::string said;
+};
+
+TEST_F(HubCache, AnotherProcessThatBringsNothingIsGivenUpAfterTenMinutes) {
+  auto held = *FileLock::try_lock(folder_.pull_lock(), FileLock::Kind::kExclusive);
+  held->note("4711 0 100");
+  ManualClock clock;
+  const Mono start = clock.now();
+  Silent listener;
+  Settings settings;
+  settings.cache = cache_;
+  Patience patience({.sleep = [&](Nanos time) { clock.advance(time); }});
+
+  const auto pulled = pull(id_, Want::kAny, settings, std::move(patience), listener, clock);
+
+  ASSERT_FALSE(pulled);
+  EXPECT_EQ(pulled.error().code(), Code::kTimeout);
+  EXPECT_THAT(pulled.error().message(), HasSubstr("brings nothing: 4711 0 100"));
+  EXPECT_THAT(listener.said, HasSubstr("process 4711 downloads it; waiting"));
+  EXPECT_GE(clock.now() - start, kStuck);
 }
 
 }  // namespace
