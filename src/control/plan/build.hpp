@@ -18,6 +18,7 @@ struct Build {
   std::optional<std::string> picker_text;
   std::string name, ns;
   Plan& out;
+  std::string revision = {};  // kv_revision(), before any pod is made
 
   const Value& spec() const;
   const Settings& settings() const { return observed.settings; }

@@ -52,7 +52,7 @@ Value pod_metadata(const Build& build, const Workload& workload, Value labels) {
       if (key != kModelRouting) metadata[map][key] = value;
     }
   }
-  metadata["labels"][kRevision] = kv_revision(build);
+  metadata["labels"][kRevision] = build.revision;
   return metadata;
 }
 

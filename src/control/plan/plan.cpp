@@ -47,6 +47,7 @@ void wish_for_ca_bundle(Build& build) {
 
 // In the order in which upstream reconciles them.
 Status add_children(Build& build, Stage& stage) {
+  build.revision = kv_revision(build);
   wish_for_ca_bundle(build);
   if (build.settings().enable_tls) build.out.wishes.push_back(tls_secret(build));
   stage = Stage::kMultiNode;

@@ -31,7 +31,17 @@ def plan_of(manifest: str) -> set:
     done = subprocess.run([os.environ["BATON"], "plan", "-f", EXAMPLES / manifest, "-f", "-", "-o", "json"], input=json.dumps(SETTINGS),
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return {(item["kind"], item["metadata"]["name"]) for item in json.loads(done.stdout)["items"]}
+    items = json.loads(done.stdout)["items"]
+    return {(item["kind"], item["metadata"]["name"]) for item in items} | set(keys_in(items))
+
+
+def keys_in(part):
+    """Secrets of a service's own that its pods mount: made as they are needed, their content is in no plan."""
+    for member in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from keys_in(member)
+    name = part.get("secretName", "") if isinstance(part, dict) else ""
+    if "-kserve-" in name:
+        yield "Secret", name
 
 
 def objects_of(manifest: str) -> list:
