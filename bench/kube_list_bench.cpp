@@ -92,16 +92,22 @@ const Pages& pages() {
   return kPages;
 }
 
+// What cannot be sent shows in what the client reads.
+void expect(const Status& sent) {
+  if (!sent) fmt::print(stderr, "server: {}\n", sent.error().message());
+}
+
 Task<void> answer(http::Exchange& exchange) {
   const std::string target = exchange.head().target;
   http::ResponseHead head{200, {{"Content-Type", "application/json"}}};
   if (target == "/api/v1") {
-    co_await exchange.respond(
+    const Status sent = co_await exchange.respond(
         head, R"({"resources":[{"name":"pods","namespaced":true,"kind":"Pod","verbs":["list"]}]})");
-    co_return;
+    co_return expect(sent);
   }
   if (target.find("watch=true") != std::string::npos) {  // nothing ever happens
-    co_await exchange.start(head);
+    const Status begun = co_await exchange.start(head);
+    expect(begun);
     co_await async::sleep_until(Mono::max());
     co_return;
   }
@@ -109,7 +115,8 @@ Task<void> answer(http::Exchange& exchange) {
   const std::size_t page = from == std::string::npos
                                ? 0
                                : std::stoul(target.substr(from + std::string("continue=").size()));
-  co_await exchange.respond(head, pages().pages[page]);
+  const Status sent = co_await exchange.respond(head, pages().pages[page]);
+  expect(sent);
 }
 
 Task<double> server_micros() { co_return micros_of(CLOCK_THREAD_CPUTIME_ID); }

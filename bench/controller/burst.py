@@ -25,8 +25,10 @@ WORKERS = 16
 NAMESPACES = 10
 SPEC = {
     "model": {"uri": "hf://org/model", "name": "m"}, "replicas": 1, "prefill": {"replicas": 1},
-    "router": {"scheduler": {}, "route": {}, "gateway": {}},
+    "router": {"scheduler": {}, "route": {}, "gateway": {}}, "baseRefs": [{"name": "shared"}],
 }
+SHARED = {"apiVersion": "serving.kserve.io/v1alpha2", "kind": "LLMInferenceServiceConfig", "metadata": {"name": "shared", "namespace": "kserve"},
+          "spec": {"annotations": {"example.org/round": "1"}}}
 
 
 class Api:
@@ -107,6 +109,7 @@ def measure(plane, count):
     for i in range(NAMESPACES):
         plane.kubectl("create", "namespace", f"b{i}")
         plane.kubectl("create", "namespace", f"f{i}")
+    plane.apply(SHARED)
     plane.part("kube-controller-manager").stop()
     controller.settle(600)
     idle = memory(controller)
@@ -157,6 +160,21 @@ def measure(plane, count):
         plane.kubectl("label", "llmisvc", "--all", "-n", f"b{i}", "touched=yes", seconds=600)
     controller.settle(600)
     after = cpu_of(controller.figures())
+    no_op_writes = controller.writes() - before
+
+    # One configuration that all refer to changes: every engine Deployment gets its annotation.
+    fan_out, began = controller.requests(), time.monotonic()
+    plane.patch("llminferenceserviceconfig", "shared", "kserve", {"spec": {"annotations": {"example.org/round": "2"}}})
+
+    def reached():
+        engines = plane.get("deployment", "-A", "-l", "kserve.io/component=workload")["items"]
+        return all(one["spec"]["template"]["metadata"].get("annotations", {}).get("example.org/round") == "2" for one in engines)
+
+    wait_until(reached, "the change in every Deployment", 3600, step=0.5)
+    fanned_out = time.monotonic() - began
+    controller.settle(600)
+    fan_out = controller.requests() - fan_out
+
     result = {
         "services": count,
         "load_average": round(load, 1),
@@ -171,7 +189,9 @@ def measure(plane, count):
         "writes_per_service": round(writes / count, 2),
         "no_op_passes": int(after[1] - at[1]),
         "no_op_cpu_ms": round(1000 * (after[0] - at[0]) / max(1, after[1] - at[1]), 3),
-        "no_op_writes": controller.writes() - before,
+        "no_op_writes": no_op_writes,
+        "fan_out_seconds": round(fanned_out, 2),
+        "fan_out_requests": dict(fan_out),
         "memory_idle_mb": round(idle, 1),
         "memory_mb": round(full, 1),
         "cached_objects": int(objects),

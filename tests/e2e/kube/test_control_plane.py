@@ -1,6 +1,8 @@
 """The equipment itself: what the other tests take for granted about their control plane."""
+import fcntl
 import json
 
+import binaries
 import pytest
 from part import NotReady, Part, wait_until
 
@@ -57,3 +59,11 @@ def test_a_part_that_cannot_start_tells_the_end_of_its_log(plane, tmp_path):
 
     with pytest.raises(NotReady, match="(?s)another ended with .*unknown flag: --no-such-flag"):
         part.start()
+
+
+def test_a_run_that_waits_for_another_ones_build_gives_up_and_says_whose(tmp_path):
+    place = tmp_path / "kube-x"
+    with binaries.lock_of(place) as held, binaries.lock_of(place) as lock:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(binaries.BuildError, match=f"another run has been building them .* see {place}.log"):
+            binaries.wait_for_lock(lock, place, seconds=0.1)

@@ -27,7 +27,13 @@ class One:
             kind, name = item["kind"].lower(), item["metadata"]["name"]
             verb = "replace" if self.plane.exists(kind, name, self.place) else "create"
             self.plane.kubectl(verb, "-n", self.place, "-f", "-", input=json.dumps(item))
+        # At rest may also be who has not heard of it yet.
+        wait_until(self._all_observed, "the controller's look at every service", 60, step=0.1)
         self.controller.settle()
+
+    def _all_observed(self) -> bool:
+        services = self.plane.get("llmisvc", "-n", self.place)["items"]
+        return all(one.get("status", {}).get("observedGeneration") == one["metadata"]["generation"] for one in services)
 
     def made(self, *kinds) -> set:
         found = {key[-2:] for key in children(self.plane, self.place)}
@@ -44,7 +50,10 @@ class One:
         self.controller.settle()
 
     def annotate(self, *words, name="s"):
+        passes = lambda: self.controller.figures()["baton_controller_reconcile_seconds_count"]  # noqa: E731
+        before = passes()
         self.plane.kubectl("annotate", "llmisvc", name, "-n", self.place, *words)
+        wait_until(lambda: passes() > before, "a pass after the annotation", 60, step=0.1)
         self.controller.settle()
 
 
