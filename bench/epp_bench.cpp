@@ -200,7 +200,8 @@ int run(const Options& options) {
       {"peer", load_peer}};
   std::erase_if(arms, [&](const Arm& arm) {
     return (!options.only.empty() && arm.name != options.only) ||
-           (arm.name == "peer" && options.peer == 0) || (arm.name == "body" && options.per_chunk);
+           (arm.name == "peer" && options.peer == 0) ||
+           (arm.name == "body" && (options.per_chunk || options.shape.rate > 0));
   });
   for (int i = 0; i < options.runs; ++i) {
     for (auto& arm : arms) arm.figures.push_back(measure(arm, options));

@@ -51,8 +51,9 @@ std::string chat(std::size_t bytes, std::uint64_t number) {
       prompt(bytes, number));
 }
 
-// Reads until the request's body has come back; an empty text: it is right.
-Task<std::string> check_request(grpc::ClientStream& call, std::string_view body, Load& load) {
+// Reads until the request's body has come back; an empty text: it is right. Whether there is a
+// prefill pod goes into `split`.
+Task<std::string> check_request(grpc::ClientStream& call, std::string_view body, bool& split) {
   std::string back;
   bool headers = false;
   for (;;) {
@@ -63,7 +64,7 @@ Task<std::string> check_request(grpc::ClientStream& call, std::string_view body,
     if (answer.kind == Answer::Kind::kImmediate) co_return answer.text;
     if (answer.kind == Answer::Kind::kRequestHeaders) {
       headers = answer.header(epp::kDestination).has_value();
-      if (answer.header("x-prefiller-host-port")) ++load.split;
+      split = answer.header("x-prefiller-host-port").has_value();
     }
     if (answer.streamed) back += *answer.streamed;
     if (answer.end_of_stream) break;
@@ -118,7 +119,8 @@ Task<std::string> one(grpc::Client& client, const LoadShape& shape, Load& load) 
   if (!call) co_return std::string(call.error().message());
   auto& stream = **call;
   (void)co_await write_request(stream, body, number);
-  auto wrong = co_await check_request(stream, body, load);
+  bool split = false;
+  auto wrong = co_await check_request(stream, body, split);
   if (!wrong.empty()) co_return wrong;
   (void)co_await stream.write(answer_head());
   auto first = co_await stream.read();
@@ -134,6 +136,7 @@ Task<std::string> one(grpc::Client& client, const LoadShape& shape, Load& load) 
   }
   stream.finish_writing();
   (void)co_await stream.read();
+  if (split) ++load.split;
   co_return "";
 }
 
