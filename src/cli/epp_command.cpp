@@ -26,6 +26,7 @@
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
 #include "cli/tracing.hpp"
+#include "net/kube/access_review.hpp"
 #include "net/kube/leader_election.hpp"
 #include "net/tls/certificate.hpp"
 #include "net/tls/reload.hpp"
@@ -40,6 +41,7 @@ namespace {
 
 constexpr std::size_t kMostThreads = 8;
 constexpr Nanos kLastStreams = std::chrono::minutes(5);  // from taking no more to cutting off
+constexpr Nanos kReview = std::chrono::seconds(5);       // of who reads metrics
 constexpr auto kValidity = std::chrono::hours(24 * 365 * 10);
 
 std::optional<std::string> from_environment(const char* name) {
@@ -138,6 +140,21 @@ Result<std::shared_ptr<tls::ServerContext>> certificate_of(const EppOptions& opt
   return tls::ServerContext::open(std::move(config), clock);
 }
 
+// That of the metrics port; null without TLS.
+Result<std::shared_ptr<tls::ServerContext>> metrics_certificate_of(const EppOptions& options,
+                                                                   const Clock& clock) {
+  if (options.metrics_cert_dir.empty()) return std::shared_ptr<tls::ServerContext>();
+  tls::ServerContext::Config config;
+  config.certificate = tls::Source::of_file(options.metrics_cert_dir + "/tls.crt");
+  config.key = tls::Source::of_file(options.metrics_cert_dir + "/tls.key");
+  if (!options.metrics_client_ca.empty()) {
+    config.client_authority = tls::Source::of_file(options.metrics_client_ca);
+  }
+  auto opened = tls::ServerContext::open(std::move(config), clock);
+  if (!opened) return std::move(opened).error().with("--metrics-cert-dir");
+  return opened;
+}
+
 Result<epp::Server::Config> server_config(const EppOptions& options, const Clock& clock,
                                           std::shared_ptr<const tls::ServerContext> certificate) {
   epp::Server::Config out;
@@ -147,6 +164,7 @@ Result<epp::Server::Config> server_config(const EppOptions& options, const Clock
   out.metrics.port = options.metrics_port;
   out.tls = std::move(certificate);
   out.health_on_ext_proc = options.health_checking;
+  out.stream_metrics = options.stream_metrics;
   out.elects_leader = options.leader_election;
   out.message_bytes = options.message_bytes;
   out.scrape_interval = options.refresh_metrics;
@@ -175,7 +193,6 @@ std::string identity_of(const EppOptions& options) {
 
 // Where endpoints come from, and who leads. Members end in reverse order.
 struct Discovery {
-  std::unique_ptr<kube::Cluster> cluster;
   std::unique_ptr<kube::LeaderElection> election;
   std::unique_ptr<watch::PoolWatch> pool;
   std::unique_ptr<watch::RulesWatch> rules;
@@ -192,26 +209,31 @@ Status discover_file(const schedule::FileDiscovery& source, const Clock& clock, 
   return {};
 }
 
-Status discover_cluster(const EppOptions& options, const Clock& clock, Random& random,
-                        epp::Server& server, Discovery& out) {
+Result<std::unique_ptr<kube::Cluster>> open_cluster_of(const EppOptions& options,
+                                                       const Clock& clock, Random& random) {
   ClusterOptions where;
   where.kubeconfig = options.kubeconfig;
   BATON_TRY_ASSIGN(const auto access, access_of(where));
-  BATON_TRY_ASSIGN(out.cluster, open_cluster(access, clock, random));
+  BATON_TRY_ASSIGN(std::unique_ptr<kube::Cluster> opened, open_cluster(access, clock, random));
+  return opened;
+}
+
+Status discover_cluster(const EppOptions& options, const Clock& clock, Random& random,
+                        kube::Cluster& cluster, epp::Server& server, Discovery& out) {
   if (options.leader_election) {
     kube::Lease::Config lease;
     lease.ns = options.pool_namespace;
     lease.name = fmt::format("epp-{}-{}.llm-d.ai", options.pool_namespace, identity_of(options));
-    lease.identity = options.pod_name.empty() ? uuid4(random) : options.pod_name;
+    lease.identity = fmt::format("{}_{}", options.pod_name, uuid4(random));
     BATON_TRY_ASSIGN(out.election,
                      kube::LeaderElection::start(
-                         lease, *out.cluster, clock, random,
+                         lease, cluster, clock, random,
                          {.on_started = [&server] { server.lead(true); },
                           .on_stopped = [&server](const std::string&) { server.lead(false); }}));
   }
   using Objects = std::vector<kube::Object>;
   out.rules = std::make_unique<watch::RulesWatch>(
-      *out.cluster, clock, options.pool_namespace,
+      cluster, clock, options.pool_namespace,
       [&server](const Objects& objects) { server.set_objectives(objects); },
       [&server](const Objects& objects) { server.set_rewrites(objects); });
   const watch::PoolWatch::Wanted wanted{.ns = options.pool_namespace,
@@ -219,7 +241,7 @@ Status discover_cluster(const EppOptions& options, const Clock& clock, Random& r
                                         .group = options.pool_group,
                                         .selected = options.selected};
   out.pool = std::make_unique<watch::PoolWatch>(
-      *out.cluster, clock, wanted, [&server](std::optional<std::vector<schedule::Endpoint>> e) {
+      cluster, clock, wanted, [&server](std::optional<std::vector<schedule::Endpoint>> e) {
         if (e) {
           server.update(*e);
         } else {
@@ -233,10 +255,11 @@ Status discover_cluster(const EppOptions& options, const Clock& clock, Random& r
 Status serve(const EppOptions& options, const Configuration& configuration,
              const StopSignal& stop) {
   const bool in_cluster = !configuration.parsed.discovery;
-  if (in_cluster && options.metrics_auth) {
-    return unsupported(
-        "--metrics-endpoint-auth=true: who asks for metrics is not checked; give "
-        "--metrics-endpoint-auth=false and let a network policy decide");
+  const bool reviews = in_cluster && options.metrics_auth;
+  if (!options.metrics_cert_dir.empty() && options.metrics_client_ca.empty() && !reviews) {
+    return invalid(
+        "--metrics-cert-dir: nobody would be asked who they are; give --metrics-client-ca-file, or "
+        "in a cluster --metrics-endpoint-auth");
   }
   if (!in_cluster && options.leader_election) {
     return invalid("--ha-enable-leader-election needs a cluster, endpoints come from a file");
@@ -250,6 +273,23 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   std::unique_ptr<tls::Reloader> reloader;
   if (certificate && options.cert_reload && !options.cert_path.empty()) {
     BATON_TRY_ASSIGN(reloader, tls::Reloader::start(certificate, clock));
+  }
+  BATON_TRY_ASSIGN(const auto metrics_certificate, metrics_certificate_of(options, clock));
+  std::unique_ptr<tls::Reloader> metrics_reloader;
+  if (metrics_certificate) {
+    BATON_TRY_ASSIGN(metrics_reloader, tls::Reloader::start(metrics_certificate, clock));
+  }
+  std::unique_ptr<kube::Cluster> cluster;
+  std::unique_ptr<kube::AccessReview> access;
+  if (in_cluster) {
+    BATON_TRY_ASSIGN(cluster, open_cluster_of(options, clock, random));
+    access = std::make_unique<kube::AccessReview>(*cluster, clock);
+  }
+  epp::Review review;
+  if (reviews) {
+    review = [&](std::string_view token, std::string_view verb, std::string_view path) {
+      return access->ask(token, verb, path, Deadline::in(clock, kReview));
+    };
   }
   std::unique_ptr<otlp::Tracing> tracing;
   if (options.tracing) {
@@ -269,18 +309,20 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   picker.picker = configuration.text;
   picker.picker_source = configuration.source;
   BATON_TRY_ASSIGN(auto config, server_config(options, clock, certificate));
+  config.metrics_tls = metrics_certificate;
   epp::Server server({.loops = pointers,
                       .clock = clock,
                       .registry = registry,
                       .seed = random.next(),
-                      .tracer = tracer_of(tracing)},
+                      .tracer = tracer_of(tracing),
+                      .review = review},
                      std::move(config), picker);
   for (auto* loop : pointers) loop->start();
   BATON_TRY_ASSIGN(const auto bound, server.start());
   {
     Discovery discovery;
     const auto found =
-        in_cluster ? discover_cluster(options, clock, random, server, discovery)
+        in_cluster ? discover_cluster(options, clock, random, *cluster, server, discovery)
                    : discover_file(*configuration.parsed.discovery, clock, server, discovery);
     if (!found) return found.error();
     fmt::print("ready ext_proc {} health {} metrics {}\n", http::to_string(bound.ext_proc),
@@ -288,6 +330,7 @@ Status serve(const EppOptions& options, const Configuration& configuration,
     std::fflush(stdout);
     log::info("picker drains", {{"signal", stop.wait()}});
     server.drain();
+    discovery.election.reset();  // another picker may lead at once
     // The proxies that look at the health port go elsewhere meanwhile; a second signal ends it.
     if (in_cluster) (void)stop.wait_for(options.drain_timeout, -1);
   }

@@ -55,7 +55,10 @@ constexpr std::array kFlags = {
     Flag{"ha-enable-leader-election", Kind::kBool, "false", "only the holder of a Lease is ready"},
     Flag{"drain-timeout", Kind::kText, "30s", "time from NOT_SERVING to taking no new streams"},
     Flag{"metrics-endpoint-auth", Kind::kBool, "true",
-         "must be false in a cluster: who asks for metrics is not checked"},
+         "in a cluster, the API server says who may read metrics"},
+    Flag{"metrics-cert-dir", Kind::kText, "", "folder of tls.crt and tls.key of the metrics port"},
+    Flag{"metrics-client-ca-file", Kind::kText, "", "metrics only for certificates of these"},
+    Flag{"enable-grpc-stream-metrics", Kind::kBool, "false", "count ext_proc streams as calls"},
     Flag{"tracing", Kind::kBool, "true", "send spans as the OTEL_... variables say"},
     Flag{"v", Kind::kText, "2", "verbosity: 2 info, 4 debug"},
     Flag{"zap-log-level", Kind::kText, "", "debug, info, warn, error; beats --v"},
@@ -84,12 +87,6 @@ constexpr std::string_view kMoved =
 constexpr std::array kOffOnly = {
     OffOnly{"grpc-max-send-msg-size", Kind::kText, "",
             "answers are cut into pieces of 62,000 bytes"},
-    OffOnly{"enable-pprof", Kind::kBool, "false", kNoStack},
-    OffOnly{"metrics-cert-dir", Kind::kText, "", "metrics are served in the clear"},
-    OffOnly{"metrics-client-ca-file", Kind::kText, "", "metrics are served in the clear"},
-    OffOnly{"enable-grpc-stream-metrics", Kind::kBool, "false",
-            "streams are always counted, as baton_epp_streams"},
-    OffOnly{"allow-experimental-plugins", Kind::kBool, "false", "every plugin here is stable"},
     OffOnly{"zap-devel", Kind::kBool, "false", "use --zap-log-level and --zap-encoder"},
     OffOnly{"zap-stacktrace-level", Kind::kText, "", kNoStack},
     OffOnly{"zap-time-encoding", Kind::kText, "rfc3339", "log times are RFC 3339"},
@@ -98,6 +95,15 @@ constexpr std::array kOffOnly = {
     OffOnly{"kv-cache-usage-percentage-metric", Kind::kText, "", kMoved},
     OffOnly{"lora-info-metric", Kind::kText, "", kMoved},
     OffOnly{"cache-info-metric", Kind::kText, "", kMoved},
+};
+
+// Booleans that permit what is not here: accepted, with a warning when they are true.
+struct Pointless {
+  std::string_view name, why;
+};
+constexpr std::array kPointless = {
+    Pointless{"allow-experimental-plugins", "every plugin here is stable"},
+    Pointless{"enable-pprof", kNoStack},
 };
 
 // "--poolName=x" -> "pool-name", as the flags are listed.
@@ -120,6 +126,9 @@ std::optional<Kind> kind_of(std::string_view name) {
   }
   for (const auto& flag : kOffOnly) {
     if (flag.name == name) return flag.kind;
+  }
+  for (const auto& flag : kPointless) {
+    if (flag.name == name) return Kind::kBool;
   }
   return std::nullopt;
 }
@@ -175,7 +184,7 @@ class Reader {
   };
   Found look_up(std::string_view name) const;
   std::string get(std::string_view name) const { return look_up(name).value; }
-  Status check_off() const;
+  Status check_off();
   Status flag(std::string_view name, bool& into) const;
   Status port(std::string_view name, std::uint16_t& into) const;
   Status duration(std::string_view name, Nanos& into) const;
@@ -203,7 +212,14 @@ Reader::Found Reader::look_up(std::string_view name) const {
   return {std::string(flag.fallback), "default"};
 }
 
-Status Reader::check_off() const {
+Status Reader::check_off() {
+  for (const auto& each : kPointless) {
+    const auto it = given_.find(each.name);
+    if (it == given_.end()) continue;
+    const auto on = to_bool(it->second);
+    if (!on) return invalid(fmt::format("--{}={}: true or false", each.name, it->second));
+    if (*on) out_.warnings.push_back(fmt::format("--{} has no effect: {}", each.name, each.why));
+  }
   for (const auto& each : kOffOnly) {
     const auto it = given_.find(each.name);
     if (it == given_.end()) continue;
@@ -247,6 +263,7 @@ Status Reader::read_bools() {
   BATON_TRY(flag("ha-enable-leader-election", out_.leader_election));
   BATON_TRY(flag("emit-endpoint-scores", out_.emit_scores));
   BATON_TRY(flag("metrics-endpoint-auth", out_.metrics_auth));
+  BATON_TRY(flag("enable-grpc-stream-metrics", out_.stream_metrics));
   BATON_TRY(flag("tracing", out_.tracing));
   BATON_TRY(flag("print-effective-config", out_.print_effective_config));
   bool no_subsets = false;
@@ -288,6 +305,7 @@ Status Reader::read_pool() {
   if (const auto pod = environment_("BATON_POD_IP"); pod && !pod->empty()) out_.host = *pod;
   out_.pool_name = get("pool-name");
   out_.pool_group = get("pool-group");
+  out_.pod_name = environment_("POD_NAME").value_or("");
   out_.pool_namespace = get("pool-namespace");
   if (out_.pool_namespace.empty()) out_.pool_namespace = "default";
   const bool selects = !get("endpoint-selector").empty();
@@ -353,7 +371,6 @@ Status Reader::read_selector() {
   }
   if (target.ports.size() > 8) return invalid("--endpoint-target-ports: at most 8");
   out_.selected = std::move(target);
-  out_.pod_name = environment_("POD_NAME").value_or("");
   return {};
 }
 
@@ -374,6 +391,11 @@ Status Reader::read_tls() {
     const auto comma = std::min(suites.find(',', at), suites.size());
     out_.cipher_suites.push_back(suites.substr(at, comma - at));
     at = comma + 1;
+  }
+  out_.metrics_cert_dir = get("metrics-cert-dir");
+  out_.metrics_client_ca = get("metrics-client-ca-file");
+  if (!out_.metrics_client_ca.empty() && out_.metrics_cert_dir.empty()) {
+    return invalid("--metrics-client-ca-file goes with --metrics-cert-dir");
   }
   if (out_.cert_reload && out_.cert_path.empty()) {
     out_.warnings.emplace_back("--enable-cert-reload has no effect without --cert-path");
@@ -460,10 +482,7 @@ void print_help() {
                each.fallback.empty() ? "" : fmt::format(" [{}]", each.fallback),
                each.variable == nullptr ? "" : fmt::format(" (env {})", each.variable));
   }
-  fmt::print(
-      "\nExample: baton epp --pool-name pool --config-file picker.yaml "
-      "--metrics-endpoint-auth=false"
-      "\n");
+  fmt::print("\nExample: baton epp --pool-name pool --config-file picker.yaml\n");
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ struct EppOptions {
   tls::Version tls_min_version = tls::Version::kTls12;
   std::vector<std::string> cipher_suites;
   bool health_checking = false;
+  bool stream_metrics = false;
   bool leader_election = false;
   std::string pod_name;
   bool subset_hints = true;
@@ -40,8 +41,10 @@ struct EppOptions {
   Nanos refresh_gauges = std::chrono::seconds(5);
   Nanos staleness = std::chrono::seconds(2);
   Nanos drain_timeout = std::chrono::seconds(30);
-  bool metrics_auth = true;
-  std::size_t threads = 0;  // 0: by the machine
+  bool metrics_auth = true;       // in a cluster
+  std::string metrics_cert_dir;   // of tls.crt and tls.key; "": in the clear
+  std::string metrics_client_ca;  // who may read metrics shows a certificate of these
+  std::size_t threads = 0;        // 0: by the machine
   std::string kubeconfig;
   bool tracing = true;  // when the OTEL_… variables say where to
   log::Level log_level = log::Level::kInfo;

@@ -122,7 +122,10 @@ TEST(EppOptions, TlsNamesAreChecked) {
 TEST(EppOptions, WhatIsNotOfferedIsRefusedWithAReason) {
   EXPECT_THAT(problem({"--tracing=maybe"}), HasSubstr("true or false"));
   EXPECT_EQ(problem({"--tracing", "--enable-pprof=false", "--zap-devel=false"}), "");
-  EXPECT_THAT(problem({"--metrics-cert-dir=/x"}), HasSubstr("in the clear"));
+  EXPECT_THAT(problem({"--enable-pprof=maybe"}), HasSubstr("true or false"));
+  EXPECT_THAT(parsed({"--pool-name=p", "--allow-experimental-plugins"}).warnings,
+              ElementsAre(HasSubstr("every plugin here is stable")));
+  EXPECT_THAT(problem({"--metrics-client-ca-file=/x"}), HasSubstr("--metrics-cert-dir"));
   EXPECT_THAT(problem({"--lora-info-metric=x"}), HasSubstr("data layer"));
   EXPECT_THAT(problem({"--endpoint-selectr=a"}), HasSubstr("endpoint-selector"));
   EXPECT_THAT(problem({"word"}), HasSubstr("'word' is no flag"));

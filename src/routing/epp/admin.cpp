@@ -56,13 +56,48 @@ Answer answer_to(const http::Exchange& exchange, const observe::Registry& regist
   return decisions(path, recorder);
 }
 
+Answer refusal(const kube::AccessReview::Answer& reviewed) {
+  using kube::AccessReview;
+  switch (reviewed.verdict) {
+    case AccessReview::Verdict::kUnknown:
+      return plain(401, "Unauthorized: " + reviewed.why + "\n");
+    case AccessReview::Verdict::kDenied:
+      return plain(403, "Forbidden: " + reviewed.why + "\n");
+    default:
+      return plain(500, "Authentication failed: the API server did not say\n");
+  }
+}
+
 }  // namespace
 
-Task<void> answer_admin(http::Exchange& exchange, const observe::Registry& registry,
-                        const Recorder& recorder) {
-  const auto answer = answer_to(exchange, registry, recorder);
+Admin::Admin(const observe::Registry& registry, const Recorder& recorder, Review review)
+    : registry_(registry), recorder_(recorder), review_(std::move(review)) {
+  if (review_) reviewers_.emplace(async::CpuPool::Config{.threads = 1, .queue = kMostReviews});
+}
+
+Task<kube::AccessReview::Answer> Admin::review(const http::RequestHead& head) {
+  const std::string token(kube::bearer_token(head.headers.get("authorization").value_or("")));
+  const std::string path(head.path());
+  std::string verb = head.method;
+  for (char& c : verb) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  auto answer = co_await reviewers_->run([&] { return review_(token, verb, path); });
+  if (answer) co_return *std::move(answer);
+  co_return kube::AccessReview::Answer{.why = answer.error().message()};
+}
+
+Task<void> Admin::answer(http::Exchange& exchange) {
+  using kube::AccessReview;
+  auto reviewed = AccessReview::Answer{AccessReview::Verdict::kAllowed, ""};
+  if (review_) reviewed = co_await review(exchange.head());
+  if (reviewed.verdict != AccessReview::Verdict::kAllowed) {
+    log::warn("metrics are not told", {{"peer", exchange.peer()}, {"why", reviewed.why}});
+  }
+  const auto answer = reviewed.verdict == AccessReview::Verdict::kAllowed
+                          ? answer_to(exchange, registry_, recorder_)
+                          : refusal(reviewed);
   http::ResponseHead head{answer.status, {{"content-type", std::string(answer.type)}}};
   if (answer.status == 405) head.headers.set("allow", "GET");
+  if (answer.status == 401) head.headers.set("www-authenticate", "Bearer");
   const auto sent = co_await exchange.respond(std::move(head), answer.body);
   if (!sent) log::debug("an admin answer could not be sent", {{"why", sent.error().message()}});
 }

@@ -1,17 +1,44 @@
 #pragma once
-// The picker's admin port: metrics for everybody, decisions for who asks from this machine.
+// The picker's admin port: metrics for everybody, or for whom a review lets through; decisions for
+// who asks from this machine.
+
+#include <functional>
+#include <optional>
+#include <string_view>
 
 #include "base/async/asio.hpp"
+#include "base/async/cpu_pool.hpp"
 #include "base/observe/metrics.hpp"
 #include "net/http/server.hpp"
+#include "net/kube/access_review.hpp"
 #include "routing/epp/recorder.hpp"
 
 namespace baton::epp {
 
+// Whether who holds the token may do that with the path. Blocks; called on a thread of its own.
+using Review = std::function<kube::AccessReview::Answer(
+    std::string_view token, std::string_view verb, std::string_view path)>;
+
 //   GET /metrics               Prometheus text
 //   GET /debug/decisions       {"requests": [ids, newest first]}; loopback only, else 403
 //   GET /debug/decisions/<id>  the newest decision about that request; 404
-Task<void> answer_admin(http::Exchange& exchange, const observe::Registry& registry,
-                        const Recorder& recorder);
+// With a review, all of them need a bearer token: 401, 403; 500 when nobody says.
+// Confined to its loop.
+class Admin {
+ public:
+  Admin(const observe::Registry& registry, const Recorder& recorder, Review review);
+
+  Task<void> answer(http::Exchange& exchange);
+
+ private:
+  static constexpr std::size_t kMostReviews = 64;  // waiting for the API server
+
+  Task<kube::AccessReview::Answer> review(const http::RequestHead& head);
+
+  const observe::Registry& registry_;
+  const Recorder& recorder_;
+  const Review review_;
+  std::optional<async::CpuPool> reviewers_;
+};
 
 }  // namespace baton::epp

@@ -18,6 +18,7 @@
 #include "routing/epp/ext_proc.hpp"
 #include "routing/epp/gate.hpp"
 #include "routing/epp/pool_gauges.hpp"
+#include "routing/epp/stream_metrics.hpp"
 
 namespace baton::epp {
 namespace {
@@ -39,6 +40,12 @@ Task<Status> write_all(grpc::ServerStream& stream, std::vector<Reply>& replies) 
   }
   replies.clear();
   co_return Status();
+}
+
+http::Server::Config metrics_config(const Server::Config& config) {
+  http::Server::Config out;
+  out.tls = config.metrics_tls;
+  return out;
 }
 
 // What serves one stream.
@@ -100,15 +107,15 @@ struct Server::Impl {
         client(deps.clock, http::Client::Config{}),
         ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
         health({deps.loops.front()}, deps.clock, {}),
-        metrics_server(*deps.loops.front(), deps.clock, {},
-                       [this](http::Exchange& exchange) {
-                         return answer_admin(exchange, deps.registry, recorder);
-                       }),
+        admin(deps.registry, recorder, deps.review),
+        metrics_server(*deps.loops.front(), deps.clock, metrics_config(config),
+                       [this](http::Exchange& exchange) { return admin.answer(exchange); }),
         tasks(deps.loops.front()->executor()) {
     for (std::size_t i = 0; i < deps.loops.size(); ++i) {
       desks.emplace_back(Desk::Deps{pool, metrics, deps.clock, rules, gate, recorder, deps.tracer},
                          config.desk, deps.seed + i);
     }
+    if (config.stream_metrics) stream_metrics.emplace(deps.registry, deps.clock);
     ext_proc.handle(std::string(kProcess),
                     [this](grpc::ServerStream& stream) { return serve(stream); });
     const grpc::HealthSource source{
@@ -138,7 +145,12 @@ struct Server::Impl {
       ++desk;
     }
     BATON_ASSERT(desk != desks.end());
-    co_return co_await process(stream, {*desk, gate, cpu.get()});
+    const Parts parts{*desk, gate, cpu.get()};
+    if (!stream_metrics) co_return co_await process(stream, parts);
+    StreamMetrics::Open open(*stream_metrics);
+    auto status = co_await process(stream, parts);
+    open.ended(status.code);
+    co_return status;
   }
 
   void scrape(const schedule::Endpoint& endpoint) {
@@ -171,11 +183,13 @@ struct Server::Impl {
   Rules rules;
   Gate gate;
   Recorder recorder;  // goes before the pool, whose scheduler its records name
+  std::optional<StreamMetrics> stream_metrics;
   PoolGauges gauges;
   std::list<Desk> desks;  // by loop
   http::Client client;
   grpc::Server ext_proc;
   grpc::Server health;
+  Admin admin;
   http::Server metrics_server;
   std::atomic<bool> draining = false;
   std::atomic<bool> leader = false;

@@ -12,6 +12,7 @@
 #include "base/text/json.hpp"
 #include "net/http/message.hpp"
 #include "net/tls/context.hpp"
+#include "routing/epp/admin.hpp"
 #include "routing/epp/desk.hpp"
 #include "routing/watch/scraper.hpp"
 
@@ -25,8 +26,10 @@ class Server {
     http::Endpoint health = {"0.0.0.0", 9003};
     http::Endpoint metrics = {"0.0.0.0", 9090};
     std::shared_ptr<const tls::ServerContext> tls = nullptr;  // of ext_proc; null: in the clear
+    std::shared_ptr<const tls::ServerContext> metrics_tls = nullptr;
     bool health_on_ext_proc = false;
     bool elects_leader = false;
+    bool stream_metrics = false;
     std::size_t message_bytes = std::size_t{64} << 20;
     Nanos scrape_interval = watch::kScrapeInterval;
     Nanos gauge_interval = std::chrono::seconds(5);          // of the pool's averages
@@ -44,6 +47,7 @@ class Server {
     observe::Registry& registry;
     std::uint64_t seed = 1;
     observe::Tracer* tracer = nullptr;  // null: traces pass through untouched
+    Review review = nullptr;            // who may read metrics; null: everybody
   };
   // `picker` names the pool and its EndpointPickerConfig.
   Server(Deps deps, Config config, const watch::Service& picker);

@@ -71,6 +71,24 @@ Task<Result<std::string>> get(http::Client& client, const http::Endpoint& at,
   co_return *std::move(body);
 }
 
+// The answer's status; -1 when there is none.
+Task<int> status_of(http::Client& client, const http::Endpoint& at, http::RequestHead head) {
+  auto answer = co_await client.send(at, std::move(head), {}, soon());
+  co_return answer ? answer->head().status : -1;
+}
+
+// A whole stream of a GET; what the metrics say while it is open.
+Task<std::string> while_open(grpc::Client& client, const observe::Registry& registry) {
+  auto call = co_await client.open(kProcess, soon());
+  if (!call) co_return "";
+  (void)co_await (*call)->write(testing::headers(Side::kRequest, {{":path", "/v1/models"}}, true));
+  (void)co_await (*call)->read();
+  auto text = registry.expose();
+  (*call)->finish_writing();
+  (void)co_await (*call)->read();
+  co_return text;
+}
+
 class EppServerTest : public ::testing::Test {
  protected:
   EppServerTest() {
@@ -86,8 +104,9 @@ class EppServerTest : public ::testing::Test {
   void start() {
     for (auto* loop : {&loop_, &one_, &two_}) loop->start();
     server_ = std::make_unique<Server>(
-        Server::Deps{.loops = {&one_, &two_}, .clock = kClock, .registry = registry_}, config_,
-        service_);
+        Server::Deps{
+            .loops = {&one_, &two_}, .clock = kClock, .registry = registry_, .review = review_},
+        config_, service_);
     const auto bound = server_->start();
     ASSERT_TRUE(bound) << bound.error().message();
     bound_ = *bound;
@@ -120,6 +139,7 @@ class EppServerTest : public ::testing::Test {
   async::Loop loop_{"client"}, one_{"one"}, two_{"two"};
   observe::Registry registry_;
   Server::Config config_;
+  Review review_;
   watch::Service service_ = pool();
   std::unique_ptr<Server> server_;
   Server::Bound bound_;
@@ -159,6 +179,76 @@ TEST_F(EppServerTest, PromptsBecomeTokensWhereEnginesTellWhatTheyHold) {
   EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_untokenized_prompts_total 0\n"));
   ask(R"({"model":"m","prompt":["two","prompts"]})");  // by its bytes
   EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_untokenized_prompts_total 1\n"));
+}
+
+TEST_F(EppServerTest, AReviewSaysWhoMayReadMetrics) {  // epp:C013
+  using kube::AccessReview;
+  using Verdict = AccessReview::Verdict;
+  review_ = [](std::string_view token, std::string_view verb, std::string_view path) {
+    EXPECT_EQ(verb, "get");
+    if (token == "scraper" && path == "/metrics")
+      return AccessReview::Answer{Verdict::kAllowed, ""};
+    if (token == "scraper") return AccessReview::Answer{Verdict::kDenied, "not that"};
+    if (token == "down") return AccessReview::Answer{Verdict::kFailed, "no server"};
+    return AccessReview::Answer{Verdict::kUnknown, "nobody's"};
+  };
+  start();
+  http::Client http(kClock, http::Client::Config{});
+  const auto status = [&](const std::string& path, const std::string& authorization) {
+    http::RequestHead head;
+    head.target = path;
+    if (!authorization.empty()) head.headers.add("authorization", authorization);
+    return async::blocking_run(loop_, status_of(http, bound_.metrics, head));
+  };
+  EXPECT_EQ(status("/metrics", ""), 401);
+  EXPECT_EQ(status("/metrics", "Basic scraper"), 401);
+  EXPECT_EQ(status("/metrics", "Bearer nobody"), 401);
+  EXPECT_EQ(status("/metrics", "Bearer scraper"), 200);
+  EXPECT_EQ(status("/debug/decisions", "Bearer scraper"), 403);
+  EXPECT_EQ(status("/metrics", "Bearer down"), 500);
+}
+
+TEST_F(EppServerTest, MetricsAreToldToClientsWithACertificateOnly) {  // epp:C013
+  auto with = credentials_.server();
+  with.client_authority = credentials_.client().authority;
+  config_.metrics_tls = tls::testing::open_server(with, kClock);
+  start();
+  const auto status = [&](tls::ClientContext::Config own) {
+    http::Client::Config config;
+    config.tls = tls::testing::open_client(std::move(own), kClock);
+    http::Client http(kClock, config);
+    http::RequestHead head;
+    head.target = "/metrics";
+    return async::blocking_run(loop_, status_of(http, bound_.metrics, head));
+  };
+  EXPECT_EQ(status(credentials_.client()), -1);
+  auto known = credentials_.client();
+  known.certificate = credentials_.server().certificate;
+  known.key = credentials_.server().key;
+  EXPECT_EQ(status(known), 200);
+}
+
+TEST_F(EppServerTest, StreamsAreCountedAsCallsWhereThatIsAskedFor) {  // epp:C019
+  config_.stream_metrics = config_.health_on_ext_proc = true;
+  start();
+  server_->update(one_endpoint());
+  auto& proxy = client(bound_.ext_proc, true);
+  EXPECT_EQ(health(proxy, ""), 1);  // no stream of ext_proc
+  const auto shows = [&](std::string_view line) {
+    const auto limit = soon();
+    while (kClock.now() < limit.at) {
+      if (registry_.expose().find("\nllm_d_epp_extproc_" + std::string(line) + "\n") !=
+          std::string::npos) {
+        return true;
+      }
+    }
+    return false;
+  };
+  EXPECT_THAT(async::blocking_run(loop_, while_open(proxy, registry_)),
+              HasSubstr("\nllm_d_epp_extproc_streams_inflight 1\n"));
+  EXPECT_TRUE(shows("streams_total{code=\"OK\"} 1"));
+  EXPECT_TRUE(shows("stream_duration_seconds_count 1"));
+  EXPECT_TRUE(shows("streams_inflight 0"));
 }
 
 TEST_F(EppServerTest, PlacesRequestsOnEachOfItsLoops) {
