@@ -74,12 +74,13 @@ constexpr std::array kFlags = {
     Flag{"config", Kind::kText, "", "the configuration to replay under; else --config-file"},
 };
 
-// Accepted only with a value that asks for nothing.
+// Accepted only with a value that asks for nothing; those that only permit things, with a warning.
 struct OffOnly {
   std::string_view name;
   Kind kind;
   std::string_view off;
   std::string_view why;
+  bool permits = false;
 };
 constexpr std::string_view kNoStack = "there are no Go profiles or stack traces to configure";
 constexpr std::string_view kMoved =
@@ -87,6 +88,9 @@ constexpr std::string_view kMoved =
 constexpr std::array kOffOnly = {
     OffOnly{"grpc-max-send-msg-size", Kind::kText, "",
             "answers are cut into pieces of 62,000 bytes"},
+    OffOnly{"allow-experimental-plugins", Kind::kBool, "false", "every plugin here is stable",
+            true},
+    OffOnly{"enable-pprof", Kind::kBool, "false", kNoStack, true},
     OffOnly{"zap-devel", Kind::kBool, "false", "use --zap-log-level and --zap-encoder"},
     OffOnly{"zap-stacktrace-level", Kind::kText, "", kNoStack},
     OffOnly{"zap-time-encoding", Kind::kText, "rfc3339", "log times are RFC 3339"},
@@ -95,15 +99,6 @@ constexpr std::array kOffOnly = {
     OffOnly{"kv-cache-usage-percentage-metric", Kind::kText, "", kMoved},
     OffOnly{"lora-info-metric", Kind::kText, "", kMoved},
     OffOnly{"cache-info-metric", Kind::kText, "", kMoved},
-};
-
-// Booleans that permit what is not here: accepted, with a warning when they are true.
-struct Pointless {
-  std::string_view name, why;
-};
-constexpr std::array kPointless = {
-    Pointless{"allow-experimental-plugins", "every plugin here is stable"},
-    Pointless{"enable-pprof", kNoStack},
 };
 
 // "--poolName=x" -> "pool-name", as the flags are listed.
@@ -126,9 +121,6 @@ std::optional<Kind> kind_of(std::string_view name) {
   }
   for (const auto& flag : kOffOnly) {
     if (flag.name == name) return flag.kind;
-  }
-  for (const auto& flag : kPointless) {
-    if (flag.name == name) return Kind::kBool;
   }
   return std::nullopt;
 }
@@ -213,20 +205,18 @@ Reader::Found Reader::look_up(std::string_view name) const {
 }
 
 Status Reader::check_off() {
-  for (const auto& each : kPointless) {
-    const auto it = given_.find(each.name);
-    if (it == given_.end()) continue;
-    const auto on = to_bool(it->second);
-    if (!on) return invalid(fmt::format("--{}={}: true or false", each.name, it->second));
-    if (*on) out_.warnings.push_back(fmt::format("--{} has no effect: {}", each.name, each.why));
-  }
   for (const auto& each : kOffOnly) {
     const auto it = given_.find(each.name);
     if (it == given_.end()) continue;
     const auto& value = it->second;
-    const bool off = each.kind == Kind::kBool ? to_bool(value) == std::optional(false)
-                                              : value.empty() || value == each.off;
-    if (!off) return unsupported(fmt::format("--{}={}: {}", each.name, value, each.why));
+    const auto on = to_bool(value);
+    const bool off =
+        each.kind == Kind::kBool ? on == std::optional(false) : value.empty() || value == each.off;
+    if (off) continue;
+    auto text = fmt::format("--{}={}: {}", each.name, value, each.why);
+    if (each.permits && !on) return invalid(fmt::format("--{}: true or false", each.name));
+    if (!each.permits) return unsupported(std::move(text));
+    out_.warnings.push_back(std::move(text));
   }
   return {};
 }
@@ -306,6 +296,7 @@ Status Reader::read_pool() {
   out_.pool_name = get("pool-name");
   out_.pool_group = get("pool-group");
   out_.pod_name = environment_("POD_NAME").value_or("");
+  out_.kubeconfig = get("kubeconfig");
   out_.pool_namespace = get("pool-namespace");
   if (out_.pool_namespace.empty()) out_.pool_namespace = "default";
   const bool selects = !get("endpoint-selector").empty();

@@ -64,6 +64,7 @@ TEST(EppOptions, ListensOnThePodsAddressWhereThereIsOne) {
 
 TEST(EppOptions, TheNamespaceIsTheFlagsTheEnvironmentsOrDefault) {
   EXPECT_EQ(parsed({"--pool-name=p"}).pool_namespace, "default");
+  EXPECT_EQ(parsed({"--pool-name=p", "--kubeconfig=/k"}).kubeconfig, "/k");
   EXPECT_EQ(parsed({"--pool-name=p"}, "env").pool_namespace, "env");
   EXPECT_EQ(parsed({"--pool-name=p", "--pool-namespace=flag"}, "env").pool_namespace, "flag");
 }

@@ -65,8 +65,7 @@ Histogram::Snapshot Histogram::snapshot() const {
   return out;
 }
 
-Registry::Series& Registry::series(std::string_view name, std::string_view help, Kind kind,
-                                   Labels labels) {
+Registry::Family& Registry::family(std::string_view name, std::string_view help, Kind kind) {
   auto family = std::find_if(families_.begin(), families_.end(),
                              [&](const Family& f) { return f.name == name; });
   if (family == families_.end()) {
@@ -74,12 +73,31 @@ Registry::Series& Registry::series(std::string_view name, std::string_view help,
         families_.insert(families_.end(), Family{std::string(name), std::string(help), kind, {}});
   }
   BATON_ASSERT(family->kind == kind);
-  for (Series& existing : family->series) {
+  return *family;
+}
+
+Registry::Series& Registry::series(std::string_view name, std::string_view help, Kind kind,
+                                   Labels labels) {
+  Family& in = family(name, help, kind);
+  for (Series& existing : in.series) {
     if (existing.labels == labels) return existing;
   }
   Series fresh;
   fresh.labels = std::move(labels);
-  return family->series.emplace_back(std::move(fresh));
+  return in.series.emplace_back(std::move(fresh));
+}
+
+void Registry::set_gauges(std::string_view name, std::string_view help,
+                          const std::vector<Sample>& samples) {
+  const std::lock_guard lock(mutex_);
+  Family& in = family(name, help, Kind::kGauge);
+  in.series.clear();
+  for (const Sample& sample : samples) {
+    Series& fresh = in.series.emplace_back();
+    fresh.labels = sample.labels;
+    fresh.gauge = std::make_unique<Gauge>();
+    fresh.gauge->set(sample.value);
+  }
 }
 
 Counter& Registry::counter(std::string_view name, std::string_view help, Labels labels) {

@@ -66,6 +66,12 @@ class Registry {
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
                        Labels labels = {});
+  // The series of a family whose labels come and go: those that are not given end.
+  struct Sample {
+    Labels labels;
+    double value = 0;
+  };
+  void set_gauges(std::string_view name, std::string_view help, const std::vector<Sample>& samples);
   // Read when the exposition is written; must be callable from any thread.
   void gauge_callback(std::string_view name, std::string_view help, Labels labels,
                       std::function<double()> read);
@@ -87,6 +93,7 @@ class Registry {
     Kind kind;
     std::deque<Series> series;
   };
+  Family& family(std::string_view name, std::string_view help, Kind kind);
   Series& series(std::string_view name, std::string_view help, Kind kind, Labels labels);
 
   mutable std::mutex mutex_;  // guards families_

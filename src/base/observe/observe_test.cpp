@@ -36,6 +36,14 @@ TEST(Metrics, TheSameNameAndLabelsAreTheSameInstrument) {
   EXPECT_EQ(registry.counter("a_total", "A.", {{"k", "v"}}).value(), 2);
 }
 
+TEST(Metrics, SeriesThatAreNotGivenAgainEnd) {
+  Registry registry;
+  registry.set_gauges("queue", "waiting", {{{{"pod", "a"}}, 1}, {{{"pod", "b"}}, 2}});
+  registry.set_gauges("queue", "waiting", {{{{"pod", "b"}}, 3}});
+  EXPECT_EQ(registry.expose(),
+            "# HELP queue waiting\n# TYPE queue gauge\nqueue{pod=\"b\"} 3\n");
+}
+
 TEST(Exposition, ReadsSamplesAndPassesOverTheRest) {
   ExpositionReader reader(
       "# HELP x y\nx 1\n\nbroken\ny{a=\"}\\\"\",b=\"2\"} 3.5 1700000000\nz{a=\"1\" 2\nw +Inf\n");

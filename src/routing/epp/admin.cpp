@@ -70,8 +70,12 @@ Answer refusal(const kube::AccessReview::Answer& reviewed) {
 
 }  // namespace
 
-Admin::Admin(const observe::Registry& registry, const Recorder& recorder, Review review)
-    : registry_(registry), recorder_(recorder), review_(std::move(review)) {
+Admin::Admin(const observe::Registry& registry, const Recorder& recorder, Review review,
+             std::function<void()> refresh)
+    : registry_(registry),
+      recorder_(recorder),
+      review_(std::move(review)),
+      refresh_(std::move(refresh)) {
   if (review_) reviewers_.emplace(async::CpuPool::Config{.threads = 1, .queue = kMostReviews});
 }
 
@@ -89,12 +93,12 @@ Task<void> Admin::answer(http::Exchange& exchange) {
   using kube::AccessReview;
   auto reviewed = AccessReview::Answer{AccessReview::Verdict::kAllowed, ""};
   if (review_) reviewed = co_await review(exchange.head());
-  if (reviewed.verdict != AccessReview::Verdict::kAllowed) {
+  const bool allowed = reviewed.verdict == AccessReview::Verdict::kAllowed;
+  if (!allowed) {
     log::warn("metrics are not told", {{"peer", exchange.peer()}, {"why", reviewed.why}});
   }
-  const auto answer = reviewed.verdict == AccessReview::Verdict::kAllowed
-                          ? answer_to(exchange, registry_, recorder_)
-                          : refusal(reviewed);
+  if (allowed && exchange.head().path() == "/metrics") refresh_();
+  const auto answer = allowed ? answer_to(exchange, registry_, recorder_) : refusal(reviewed);
   http::ResponseHead head{answer.status, {{"content-type", std::string(answer.type)}}};
   if (answer.status == 405) head.headers.set("allow", "GET");
   if (answer.status == 401) head.headers.set("www-authenticate", "Bearer");

@@ -26,7 +26,9 @@ using Review = std::function<kube::AccessReview::Answer(
 // Confined to its loop.
 class Admin {
  public:
-  Admin(const observe::Registry& registry, const Recorder& recorder, Review review);
+  // `refresh` brings what is shown of the moment up to date, before metrics are told.
+  Admin(const observe::Registry& registry, const Recorder& recorder, Review review,
+        std::function<void()> refresh);
 
   Task<void> answer(http::Exchange& exchange);
 
@@ -38,6 +40,7 @@ class Admin {
   const observe::Registry& registry_;
   const Recorder& recorder_;
   const Review review_;
+  const std::function<void()> refresh_;
   std::optional<async::CpuPool> reviewers_;
 };
 

@@ -58,4 +58,20 @@ void PoolGauges::show(const schedule::Snapshot& snapshot, Mono now, Nanos stale_
   }
 }
 
+void PoolGauges::show_endpoints(const schedule::Snapshot& snapshot) {
+  constexpr std::string_view kHelp = "requests that wait at an endpoint";
+  using Samples = std::vector<observe::Registry::Sample>;
+  const auto samples = [&](const char* label) {
+    Samples out;
+    for (std::size_t i = 0; i < snapshot.size(); ++i) {
+      out.push_back({.labels = {{"name", pool_}, {label, (*snapshot.endpoints)[i].id()}},
+                     .value = static_cast<double>(snapshot.loads[i].waiting)});
+    }
+    return out;
+  };
+  registry_.set_gauges("llm_d_epp_per_endpoint_queue_size", kHelp,
+                       samples("model_server_endpoint"));
+  registry_.set_gauges("inference_pool_per_pod_queue_size", kHelp, samples("model_server_pod"));
+}
+
 }  // namespace baton::epp

@@ -19,6 +19,9 @@ class PoolGauges {
   // rounded to two decimals; with none, only the number of ready ones (0) changes.
   void show(const schedule::Snapshot& snapshot, Mono now, Nanos stale_after);
 
+  // The queue of each endpoint; those that left are gone.
+  void show_endpoints(const schedule::Snapshot& snapshot);
+
  private:
   struct Kind {
     observe::Gauge *average, *old_average, *deviation;

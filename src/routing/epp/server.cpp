@@ -107,7 +107,8 @@ struct Server::Impl {
         client(deps.clock, http::Client::Config{}),
         ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
         health({deps.loops.front()}, deps.clock, {}),
-        admin(deps.registry, recorder, deps.review),
+        admin(deps.registry, recorder, deps.review,
+              [this] { gauges.show_endpoints(pool.snapshot()); }),
         metrics_server(*deps.loops.front(), deps.clock, metrics_config(config),
                        [this](http::Exchange& exchange) { return admin.answer(exchange); }),
         tasks(deps.loops.front()->executor()) {

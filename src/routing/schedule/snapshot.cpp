@@ -4,6 +4,8 @@
 
 namespace baton::schedule {
 
+std::string Endpoint::id() const { return rank ? name + "-rank-" + std::to_string(*rank) : name; }
+
 std::string_view Endpoint::role() const {
   const auto it = labels.find(std::string(kRoleLabel));
   return it == labels.end() ? std::string_view() : std::string_view(it->second);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,7 +31,9 @@ struct Endpoint {
   std::uint16_t port = 0;
   std::map<std::string, std::string> labels;
   Slot slot = 0;
+  std::optional<std::uint16_t> rank = {};  // of the port among its pool's; nullopt: has no pool
 
+  std::string id() const;                              // "pod-rank-0", or its name without a rank
   std::string_view role() const;                       // of kRoleLabel; "" without
   std::string_view label(std::string_view key) const;  // "" without
   friend bool operator==(const Endpoint&, const Endpoint&) = default;

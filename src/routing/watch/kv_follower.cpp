@@ -190,12 +190,7 @@ void KvFollower::Impl::take_endpoints(const std::vector<Endpoint>& endpoints) {
   for (const auto& endpoint : endpoints) {
     const auto known = [&](const Engine& engine) { return same(endpoint, engine.endpoint); };
     if (std::ranges::any_of(engines, known)) continue;
-    // Ranks of one pod are its ports in ascending order.
-    const auto rank = std::ranges::count_if(endpoints, [&](const Endpoint& other) {
-      return other.host == endpoint.host && other.name == endpoint.name &&
-             other.port < endpoint.port;
-    });
-    engines.emplace_back(*this, endpoint, static_cast<std::uint16_t>(rank));
+    engines.emplace_back(*this, endpoint, endpoint.rank.value_or(0));
   }
   meters.followed.set(static_cast<double>(engines.size()));
 }

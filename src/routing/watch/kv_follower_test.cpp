@@ -124,6 +124,7 @@ TEST(KvFollower, TheRankOfAPortOffsetsTheEventsPorts) {  // epp:K018
   rig.follower.update({endpoint(0, "127.0.0.1", 8001), endpoint(1, "127.0.0.1", 8002)});
   auto ranks = std::vector{endpoint(0, "127.0.0.1", 8001), endpoint(1, "127.0.0.1", 8002)};
   ranks[1].name = ranks[0].name;
+  ranks[0].rank = 0, ranks[1].rank = 1;
   rig.follower.update(ranks);
   ASSERT_TRUE(eventually(
       [&] { return second->stats().subscribers == 1 && first->stats().subscribers == 1; }));

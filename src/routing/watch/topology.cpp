@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <span>
 #include <tuple>
 
@@ -186,6 +187,29 @@ std::optional<Target> target_of(const Objects& objects, const Object& service) {
   return target_of_service(*core);
 }
 
+// Those that a pod's annotation leaves of its pool's; nullopt without it. What is no port names
+// none.
+std::optional<std::vector<std::uint16_t>> active_ports(const kube::Object& pod) {
+  const kube::Object* found = nullptr;
+  for (const auto* key : {"llm-d.ai/active-ports", "inference.networking.k8s.io/active-ports"}) {
+    if (found == nullptr) found = pod.find_path({"metadata", "annotations", key});
+  }
+  if (found == nullptr || found->if_string() == nullptr) return std::nullopt;
+  std::vector<std::uint16_t> out;
+  std::string_view text = *found->if_string();
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(','), text.size());
+    auto word = text.substr(0, comma);
+    text.remove_prefix(std::min(text.size(), comma + 1));
+    while (word.starts_with(' ')) word.remove_prefix(1);
+    std::uint16_t port = 0;
+    if (std::from_chars(word.data(), word.data() + word.size(), port).ec == std::errc()) {
+      out.push_back(port);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 // InferencePool v1: selector.matchLabels, targetPorts[].number. The alpha: a flat selector and
@@ -216,8 +240,12 @@ std::vector<schedule::Endpoint> endpoints_of(const Target& target, std::string_v
         !kube::matches(target.selector, pod) || !kube::condition_is(pod, "Ready", "True")) {
       continue;
     }
-    for (const auto port : target.ports) {
+    const auto active = active_ports(pod);
+    for (std::uint16_t rank = 0; rank < target.ports.size(); ++rank) {
+      const auto port = target.ports[rank];
+      if (active && std::ranges::find(*active, port) == active->end()) continue;
       schedule::Endpoint endpoint;
+      endpoint.rank = rank;
       endpoint.ns = ns;
       endpoint.name = kube::name_of(pod);
       endpoint.host = ip;

@@ -65,6 +65,25 @@ TEST(Topology, LeavesOutPodsThatCannotAnswer) {
   EXPECT_TRUE(topology_of(objects).services[0].endpoints.empty());
 }
 
+TEST(Topology, APodsAnnotationLeavesSomeOfItsPoolsPorts) {  // epp:L003
+  const Target target{{{"app.kubernetes.io/name", "a"}}, {8000, 8001, 8002}};
+  const auto ranks = [&](const char* annotation, const char* key = "llm-d.ai/active-ports") {
+    auto pod = testing::pod("a", "d0", "decode", "10.0.0.1");
+    if (annotation != nullptr) pod["metadata"]["annotations"][key] = annotation;
+    std::string out;
+    for (const auto& endpoint : endpoints_of(target, "llm", {pod})) {
+      EXPECT_EQ(endpoint.port, 8000 + *endpoint.rank);
+      out += endpoint.id() + " ";
+    }
+    return out;
+  };
+  EXPECT_EQ(ranks(nullptr), "d0-rank-0 d0-rank-1 d0-rank-2 ");
+  EXPECT_EQ(ranks("8002, 8000"), "d0-rank-0 d0-rank-2 ");
+  EXPECT_EQ(ranks("8001", "inference.networking.k8s.io/active-ports"), "d0-rank-1 ");
+  EXPECT_EQ(ranks(""), "");
+  EXPECT_EQ(ranks("none"), "");
+}
+
 TEST(Topology, ServesAServiceWithoutRouterThroughItsWorkloadService) {
   Objects objects;
   objects.services = {testing::service("plain", "m", "{}")};
