@@ -17,7 +17,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     baton::observe::label(sample->labels, "engine");
   }
   if (samples + reader.malformed() > size) std::abort();
-  const auto scraped = baton::watch::read_metrics(text);
+  for (const auto& engine : baton::schedule::built_in_engines()) {
+    (void)baton::watch::read_metrics(text, engine);
+  }
+  const auto scraped =
+      baton::watch::read_metrics(text, baton::schedule::built_in_engines().front());
   if (scraped.waiting && !(*scraped.waiting >= 0)) std::abort();
   return 0;
 }

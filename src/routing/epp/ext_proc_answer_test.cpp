@@ -36,6 +36,24 @@ TEST_F(ExtProcTest, AnAnswerInJsonPassesWholeAndUnchanged) {  // epp:X046
   EXPECT_EQ(metric(series("request_duration_seconds_count")), 1);
 }
 
+TEST_F(ExtProcTest, CachedTokensAreReadInTheSpellingOfEachApi) {  // epp:X057
+  serve(kThree);
+  double sum = 0;
+  for (const auto* usage :
+       {R"({"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":3}}})",
+        R"({"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":4}}})",
+        R"({"usage":{"input_tokens":9,"cache_read_input_tokens":5}})"}) {
+    begin();
+    ask(kCompletion);
+    send(testing::headers(Side::kResponse, {{":status", "200"}}));
+    send(testing::body(Side::kResponse, usage, true));
+    const auto now = metric(series("request_cached_tokens_sum"));
+    EXPECT_GT(now, sum) << usage;
+    sum = now;
+  }
+  EXPECT_EQ(sum, 3 + 4 + 5);
+}
+
 TEST_F(ExtProcTest, AnAnswerThatIsNoJsonPassesUnchanged) {  // epp:X047
   serve(kThree);
   ask(kCompletion);

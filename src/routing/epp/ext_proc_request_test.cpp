@@ -299,6 +299,85 @@ TEST_F(ExtProcTest, APromptThatNoDecodePodHoldsIsPrefilledElsewhereAndTheNextTur
       1);
 }
 
+TEST_F(ExtProcTest, APrefixIsHeldByThePodThatAnsweredByItsModelAndSalt) {  // epp:K001 epp:K002
+  serve(kThree);
+  const std::string prompt(4000, 'x');
+  const auto body = [&](std::string_view model, std::string_view more = "",
+                        std::string_view rest = "") {
+    return R"({"model":")" + std::string(model) + R"(","prompt":")" + prompt + std::string(more) +
+           R"(")" + std::string(rest) + "}";
+  };
+  // Routed only where some of it is cached; "" when nowhere.
+  const auto cached_at = [&](const std::string& bytes) {
+    begin();
+    auto fields = head();
+    fields.emplace_back("prefer", "if-available");
+    const auto answers = ask(bytes, fields);
+    return answers[0].status == 412 ? std::string() : destination(answers);
+  };
+  EXPECT_EQ(cached_at(body("m")), "");
+  begin();
+  const auto home = destination(ask(body("m")));
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  send(testing::body(Side::kResponse, "{}", true));
+  picker_->load({{"a", "", 0, 0}, {"b", "", 0, 0}, {"c", "", 0, 0}});
+
+  EXPECT_EQ(cached_at(body("m")), home);
+  EXPECT_EQ(cached_at(body("m", " and on it goes")), home);
+  EXPECT_EQ(cached_at(body("other")), "");
+  EXPECT_EQ(cached_at(body("m", "", R"(,"cache_salt":"mine")")), "");
+}
+
+TEST_F(ExtProcTest, DecisionsAreCountedByTheirStagesAndOutcome) {  // epp:D013 epp:S035
+  const auto stages = [&](std::string_view model, std::string_view type) {
+    return metric(R"(llm_d_epp_disagg_decision_total{plugin_name="pd-profile-handler",)"
+                  R"(plugin_type="pd-profile-handler",model_name=")" +
+                  std::string(model) + R"(",decision_type=")" + std::string(type) + R"("})");
+  };
+  serve(kSplit, kSeedPd);
+  ask(R"({"model":"m","prompt":"short"})");
+  EXPECT_EQ(stages("m", "decode-only"), 1);
+  begin();
+  ask(R"({"model":"m","prompt":")" + std::string(4000, 'x') + R"("})");
+  EXPECT_EQ(stages("m", "prefill-decode"), 1);
+  begin();
+  ask("anything", head("/v1/audio/speech"));  // read by nobody: no model
+  EXPECT_EQ(stages("unknown", "decode-only"), 1);
+
+  const auto attempts = [&](std::string_view status, std::string_view endpoint, std::string_view ns,
+                            std::string_view port) {
+    return metric(R"(llm_d_epp_scheduler_attempts_total{status=")" + std::string(status) +
+                  R"(",target_model_name="m",endpoint_name=")" + std::string(endpoint) +
+                  R"(",namespace=")" + std::string(ns) + R"(",port=")" + std::string(port) +
+                  R"("})");
+  };
+  EXPECT_EQ(attempts("success", "d", "llm", "8000"), 2);
+  serve({}, kSeedPd);
+  EXPECT_EQ(ask(kCompletion)[0].status, 503);
+  EXPECT_EQ(attempts("failure", "", "", ""), 1);
+}
+
+TEST_F(ExtProcTest, WhatIsThePickersToSayIsNotEchoed) {  // epp:X025
+  serve(kThree);
+  auto fields = head();
+  for (const auto* name :
+       {"x-llm-d-inference-objective", "x-gateway-inference-objective",
+        "x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite",
+        "x-llm-d-inference-fairness-id", "x-llm-d-slo-ttft-ms", "x-llm-d-slo-tpot-ms",
+        "x-gateway-destination-endpoint-served", "x-gateway-destination-endpoint-subset",
+        "x-llm-d-request-dropped-reason"}) {
+    fields.emplace_back(name, "1");
+  }
+  fields.emplace_back("content-length", "7");
+  const auto answers = ask(kCompletion, fields);
+  std::vector<std::string> set;
+  for (const auto& [name, value] : answers[0].set) set.push_back(name);
+  EXPECT_THAT(set,
+              ::testing::UnorderedElementsAre("x-gateway-destination-endpoint", "content-length"));
+  EXPECT_EQ(answers[0].header("content-length"),
+            std::to_string(text_of(answers, Kind::kRequestBody).size()));
+}
+
 TEST_F(ExtProcTest, RoutingThatAClientSentIsTakenOutAndCounted) {
   serve(kThree);
   auto fields = head();

@@ -35,6 +35,10 @@ Bounds powers_of_two() {
   return out;
 }
 
+const Labels kSource = {{"source_type", "metrics-data-source"}};
+const Labels kExtractor = {{"source_type", "metrics-data-source"},
+                           {"extractor_type", "core-metrics-extractor"}};
+
 std::string current(std::string_view name) { return fmt::format("llm_d_epp_{}", name); }
 
 }  // namespace
@@ -53,6 +57,11 @@ Metrics::Metrics(observe::Registry& registry, Handler handler)
       scheduling_(histogram("scheduler_e2e_duration_seconds", "time to choose endpoints",
                             kScheduling, {}, "inference_extension_scheduler_e2e_duration_seconds",
                             {})),
+      poll_errors_(counter("datalayer_poll_errors_total", "scrapes without an answer", kSource,
+                           "llm_d_inference_scheduler_datalayer_poll_errors_total", kSource)),
+      extract_errors_(
+          counter("datalayer_extract_errors_total", "scrapes that lack metrics", kExtractor,
+                  "llm_d_inference_scheduler_datalayer_extract_errors_total", kExtractor)),
       request_processing_(registry.histogram(current("request_processing_duration_seconds"),
                                              "from a request's headers to its body being handled",
                                              kRequestWork)),

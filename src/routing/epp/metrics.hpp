@@ -79,6 +79,13 @@ class Metrics {
   void rewritten(std::string_view by, std::string_view model, std::string_view target);
   void request_processed(Nanos took) { request_processing_.observe(seconds(took)); }
   void response_processed(Nanos took) { response_processing_.observe(seconds(took)); }
+  // A scrape without an answer, and one that lacks metrics.
+  void poll_failed() {
+    poll_errors_.each([](observe::Counter& c) { c.add(); });
+  }
+  void extract_failed() {
+    extract_errors_.each([](observe::Counter& c) { c.add(); });
+  }
   void headers_removed(std::size_t count) { removed_headers_.add(static_cast<double>(count)); }
   void transfer_params_removed() { removed_params_.add(); }
   void client_gone() { gone_.add(); }
@@ -94,6 +101,7 @@ class Metrics {
   observe::Registry& registry_;
   const Handler handler_;
   Spread scheduling_;
+  Counts poll_errors_, extract_errors_;
   observe::Histogram &request_processing_, &response_processing_;
   observe::Counter &removed_headers_, &removed_params_, &gone_;
   observe::Gauge& streams_;

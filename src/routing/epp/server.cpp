@@ -12,9 +12,9 @@
 #include "base/core/log.hpp"
 #include "net/grpc/health.hpp"
 #include "net/grpc/server.hpp"
-#include "net/http/client.hpp"
 #include "net/http/server.hpp"
 #include "routing/epp/admin.hpp"
+#include "routing/epp/engine_scrapes.hpp"
 #include "routing/epp/ext_proc.hpp"
 #include "routing/epp/gate.hpp"
 #include "routing/epp/pool_gauges.hpp"
@@ -104,7 +104,6 @@ struct Server::Impl {
         gate(pool, deps.clock, deps.registry, picker.name),
         recorder(deps.registry, config.records),
         gauges(deps.registry, picker.name),
-        client(deps.clock, http::Client::Config{}),
         ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
         health({deps.loops.front()}, deps.clock, {}),
         admin(deps.registry, recorder, deps.review,
@@ -155,13 +154,12 @@ struct Server::Impl {
   }
 
   void scrape(const schedule::Endpoint& endpoint) {
+    if (scrapes == nullptr) return;
     const auto wanted = [this, endpoint] { return pool.holds(endpoint); };
     const auto loaded = [this, endpoint](const watch::Scraped& scraped) {
       pool.loaded(endpoint, scraped, deps.clock.now());
     };
-    const http::Endpoint at{endpoint.host, endpoint.port};
-    tasks.spawn(
-        watch::scrape_while({client, deps.clock, config.scrape_interval}, at, {wanted, loaded}));
+    tasks.spawn(scrapes->follow(endpoint, {.wanted = wanted, .on_scraped = loaded}));
   }
   Task<void> show_pool() {
     for (;;) {
@@ -186,8 +184,8 @@ struct Server::Impl {
   Recorder recorder;  // goes before the pool, whose scheduler its records name
   std::optional<StreamMetrics> stream_metrics;
   PoolGauges gauges;
-  std::list<Desk> desks;  // by loop
-  http::Client client;
+  std::list<Desk> desks;                   // by loop
+  std::unique_ptr<EngineScrapes> scrapes;  // null: the configuration asks for none
   grpc::Server ext_proc;
   grpc::Server health;
   Admin admin;
@@ -208,6 +206,11 @@ Result<Server::Bound> Server::start() {
   if (const auto& broken = self.pool.broken()) return *broken;
   if (!self.config.record_file.empty()) {
     BATON_TRY(self.recorder.write_to(self.config.record_file));
+  }
+  if (self.pool.setup().scrapes) {
+    BATON_TRY_ASSIGN(self.scrapes,
+                     EngineScrapes::open(self.pool.setup(), self.config.scrape_interval,
+                                         {self.deps.clock, self.metrics}));
   }
   if (const auto& wanted = self.pool.setup().precise) {
     BATON_TRY_ASSIGN(self.precise,

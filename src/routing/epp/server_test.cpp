@@ -1,150 +1,19 @@
-// The picker on its ports, with a proxy's client.
+// The picker on its ports: requests, health, shutdown.
 
-#include "routing/epp/server.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <functional>
-#include <optional>
-#include <thread>
-
-#include "base/async/blocking.hpp"
-#include "net/grpc/client.hpp"
-#include "net/grpc/health.hpp"
-#include "net/http/client.hpp"
-#include "net/tls/testing/credentials.hpp"
-#include "routing/epp/testing/envoy.hpp"
+#include "routing/epp/testing/server_fixture.hpp"
 
 namespace baton::epp {
 namespace {
 
 using testing::Answer;
+using testing::EppServerTest;
+using testing::get;
 using ::testing::HasSubstr;
-
-const SystemClock kClock;
-constexpr const char* kProcess = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
-Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
-
-watch::Service pool() {
-  watch::Service made;
-  made.ns = "llm";
-  made.name = "pool";
-  return made;
-}
-
-std::vector<schedule::Endpoint> one_endpoint() {
-  schedule::Endpoint e;
-  e.ns = "llm";
-  e.name = "a";
-  e.host = "127.0.0.1";
-  e.port = 9;  // nobody scrapes it with success
-  return {e};
-}
-
-Task<Result<std::vector<Answer>>> talk(grpc::Client& client, std::vector<std::string> messages,
-                                       std::size_t answers) {
-  auto call = co_await client.open(kProcess, soon());
-  if (!call) co_return call.error();
-  for (const auto& message : messages) {
-    BATON_CO_TRY(co_await (*call)->write(message));
-  }
-  std::vector<Answer> out;
-  while (out.size() < answers) {
-    auto answer = co_await (*call)->read();
-    if (!answer) co_return answer.error();
-    if (!*answer) break;
-    out.push_back(testing::read_answer(**answer));
-  }
-  (*call)->finish_writing();
-  co_return out;
-}
-
-Task<Result<std::string>> get(http::Client& client, const http::Endpoint& at,
-                              std::string_view path) {
-  http::RequestHead head;
-  head.target = path;
-  auto answer = co_await client.send(at, head, {}, soon());
-  if (!answer) co_return answer.error().error;
-  auto body = co_await answer->read_all(1 << 20, soon());
-  if (!body) co_return body.error().error;
-  co_return *std::move(body);
-}
-
-// The answer's status; -1 when there is none.
-Task<int> status_of(http::Client& client, const http::Endpoint& at, http::RequestHead head) {
-  auto answer = co_await client.send(at, std::move(head), {}, soon());
-  co_return answer ? answer->head().status : -1;
-}
-
-// A whole stream of a GET; what the metrics say while it is open.
-Task<std::string> while_open(grpc::Client& client, const observe::Registry& registry) {
-  auto call = co_await client.open(kProcess, soon());
-  if (!call) co_return "";
-  (void)co_await (*call)->write(testing::headers(Side::kRequest, {{":path", "/v1/models"}}, true));
-  (void)co_await (*call)->read();
-  auto text = registry.expose();
-  (*call)->finish_writing();
-  (void)co_await (*call)->read();
-  co_return text;
-}
-
-class EppServerTest : public ::testing::Test {
- protected:
-  EppServerTest() {
-    auto with = credentials_.server();
-    with.alpn = {tls::kHttp2};
-    config_.ext_proc = config_.health = config_.metrics = {"127.0.0.1", 0};
-    config_.tls = tls::testing::open_server(with, kClock);
-  }
-  ~EppServerTest() override {
-    for (auto& client : clients_) async::blocking_run(loop_, client->stop());
-    if (server_) server_->stop({kClock.now()});
-  }
-  void start() {
-    for (auto* loop : {&loop_, &one_, &two_}) loop->start();
-    server_ = std::make_unique<Server>(
-        Server::Deps{
-            .loops = {&one_, &two_}, .clock = kClock, .registry = registry_, .review = review_},
-        config_, service_);
-    const auto bound = server_->start();
-    ASSERT_TRUE(bound) << bound.error().message();
-    bound_ = *bound;
-  }
-  grpc::Client& client(const http::Endpoint& at, bool secure) {
-    grpc::Client::Config config;
-    if (secure) {
-      auto with = credentials_.client();
-      with.alpn = {tls::kHttp2};
-      config.tls = tls::testing::open_client(with, kClock);
-    }
-    return *clients_.emplace_back(
-        std::make_unique<grpc::Client>(loop_.executor(), kClock, at, config));
-  }
-  // As a number; -1 when the call fails.
-  int health(grpc::Client& of, std::string_view service) {
-    std::string request;
-    if (!service.empty()) proto::Writer(request).bytes(1, service);
-    const auto answer =
-        async::blocking_run(loop_, of.unary("/grpc.health.v1.Health/Check", request, soon()));
-    if (!answer) return -1;
-    int status = 0;
-    testing::detail::each(*answer, [&](const proto::Field& field) {
-      if (field.number == 1) status = static_cast<int>(field.number_value);
-    });
-    return status;
-  }
-
-  tls::testing::Credentials credentials_ = tls::testing::Credentials::make("epp", kClock);
-  async::Loop loop_{"client"}, one_{"one"}, two_{"two"};
-  observe::Registry registry_;
-  Server::Config config_;
-  Review review_;
-  watch::Service service_ = pool();
-  std::unique_ptr<Server> server_;
-  Server::Bound bound_;
-  std::vector<std::unique_ptr<grpc::Client>> clients_;
-};
+using testing::kClock;
+using testing::kProcess;
+using testing::one_endpoint;
+using testing::soon;
+using testing::talk;
 
 constexpr std::string_view kPrecise = R"(
 apiVersion: llm-d.ai/v1alpha1
@@ -179,76 +48,6 @@ TEST_F(EppServerTest, PromptsBecomeTokensWhereEnginesTellWhatTheyHold) {
   EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_untokenized_prompts_total 0\n"));
   ask(R"({"model":"m","prompt":["two","prompts"]})");  // by its bytes
   EXPECT_THAT(registry_.expose(), HasSubstr("\nbaton_epp_untokenized_prompts_total 1\n"));
-}
-
-TEST_F(EppServerTest, AReviewSaysWhoMayReadMetrics) {  // epp:C013
-  using kube::AccessReview;
-  using Verdict = AccessReview::Verdict;
-  review_ = [](std::string_view token, std::string_view verb, std::string_view path) {
-    EXPECT_EQ(verb, "get");
-    if (token == "scraper" && path == "/metrics")
-      return AccessReview::Answer{Verdict::kAllowed, ""};
-    if (token == "scraper") return AccessReview::Answer{Verdict::kDenied, "not that"};
-    if (token == "down") return AccessReview::Answer{Verdict::kFailed, "no server"};
-    return AccessReview::Answer{Verdict::kUnknown, "nobody's"};
-  };
-  start();
-  http::Client http(kClock, http::Client::Config{});
-  const auto status = [&](const std::string& path, const std::string& authorization) {
-    http::RequestHead head;
-    head.target = path;
-    if (!authorization.empty()) head.headers.add("authorization", authorization);
-    return async::blocking_run(loop_, status_of(http, bound_.metrics, head));
-  };
-  EXPECT_EQ(status("/metrics", ""), 401);
-  EXPECT_EQ(status("/metrics", "Basic scraper"), 401);
-  EXPECT_EQ(status("/metrics", "Bearer nobody"), 401);
-  EXPECT_EQ(status("/metrics", "Bearer scraper"), 200);
-  EXPECT_EQ(status("/debug/decisions", "Bearer scraper"), 403);
-  EXPECT_EQ(status("/metrics", "Bearer down"), 500);
-}
-
-TEST_F(EppServerTest, MetricsAreToldToClientsWithACertificateOnly) {  // epp:C013
-  auto with = credentials_.server();
-  with.client_authority = credentials_.client().authority;
-  config_.metrics_tls = tls::testing::open_server(with, kClock);
-  start();
-  const auto status = [&](tls::ClientContext::Config own) {
-    http::Client::Config config;
-    config.tls = tls::testing::open_client(std::move(own), kClock);
-    http::Client http(kClock, config);
-    http::RequestHead head;
-    head.target = "/metrics";
-    return async::blocking_run(loop_, status_of(http, bound_.metrics, head));
-  };
-  EXPECT_EQ(status(credentials_.client()), -1);
-  auto known = credentials_.client();
-  known.certificate = credentials_.server().certificate;
-  known.key = credentials_.server().key;
-  EXPECT_EQ(status(known), 200);
-}
-
-TEST_F(EppServerTest, StreamsAreCountedAsCallsWhereThatIsAskedFor) {  // epp:C019
-  config_.stream_metrics = config_.health_on_ext_proc = true;
-  start();
-  server_->update(one_endpoint());
-  auto& proxy = client(bound_.ext_proc, true);
-  EXPECT_EQ(health(proxy, ""), 1);  // no stream of ext_proc
-  const auto shows = [&](std::string_view line) {
-    const auto limit = soon();
-    while (kClock.now() < limit.at) {
-      if (registry_.expose().find("\nllm_d_epp_extproc_" + std::string(line) + "\n") !=
-          std::string::npos) {
-        return true;
-      }
-    }
-    return false;
-  };
-  EXPECT_THAT(async::blocking_run(loop_, while_open(proxy, registry_)),
-              HasSubstr("\nllm_d_epp_extproc_streams_inflight 1\n"));
-  EXPECT_TRUE(shows("streams_total{code=\"OK\"} 1"));
-  EXPECT_TRUE(shows("stream_duration_seconds_count 1"));
-  EXPECT_TRUE(shows("streams_inflight 0"));
 }
 
 TEST_F(EppServerTest, PlacesRequestsOnEachOfItsLoops) {
@@ -408,7 +207,7 @@ TEST_F(EppServerTest, ShowsItsMetrics) {
 }
 
 TEST_F(EppServerTest, DoesNotStartWithAWrongConfiguration) {
-  auto service = pool();
+  auto service = testing::pool();
   service.picker = "kind: Nothing";
   Server server({.loops = {&one_}, .clock = kClock, .registry = registry_}, config_, service);
   const auto bound = server.start();

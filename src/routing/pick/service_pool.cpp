@@ -20,13 +20,13 @@ Status check_offered(const schedule::Setup& setup, ServicePool::Owner owner) {
   const auto parses = [&](Parser parser) {
     return std::ranges::find(setup.parsers, parser) != setup.parsers.end();
   };
+  if (owner == ServicePool::Owner::kPicker) return {};
   BATON_TRY(refuse(!setup.scrapes, "/dataLayer/injectDefaults: engines' metrics are always read"));
   BATON_TRY(refuse(setup.metrics != schedule::MetricsSource{},
-                   "/plugins: metrics-data-source takes no parameters yet"));
+                   "/plugins: only baton epp gives metrics-data-source parameters"));
   BATON_TRY(
       refuse(!setup.extractor.engine_configs.is_null() || setup.extractor.default_engine != "vllm",
-             "/plugins: core-metrics-extractor reads the names of vllm only"));
-  if (owner == ServicePool::Owner::kPicker) return {};
+             "/plugins: only baton epp reads the metrics of other engines than vllm"));
   BATON_TRY(
       refuse(setup.precise.has_value(), "/plugins: only baton epp follows engines' KV events"));
   BATON_TRY(refuse(setup.flow.has_value(),

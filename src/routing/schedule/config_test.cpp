@@ -1,5 +1,6 @@
 #include "routing/schedule/config.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -175,6 +176,7 @@ TEST(PickerConfig, LoadsBothApiVersionsStrictly) {
 }
 
 TEST(PickerConfig, ReadsEveryFormOfAGate) {
+  // epp:C003
   EXPECT_FALSE(setup("").flow);
   EXPECT_TRUE(setup("featureGates: [flowControl]").flow);
   EXPECT_TRUE(setup("featureGates: [flowControl=true]").flow);
@@ -235,6 +237,7 @@ TEST(PickerConfig, FillsInHandlerPickerWeightAndParsers) {
 }
 
 TEST(PickerConfig, CreatesMissingProducersOnce) {
+  // epp:C007
   const auto text =
       describe(setup("plugins: [{type: prefix-cache-scorer}, {type: no-hit-lru-scorer}]"));
   const auto first = text.find("\"approx-prefix-cache-producer\"  # created: needed by");
@@ -277,6 +280,18 @@ TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
   EXPECT_THAT(problem("plugins: [{type: approx-prefix-cache-producer, parameters: "
                       "{autoTune: false, blockSizeTokens: 0}}]"),
               HasSubstr("must be above 0"));
+}
+
+TEST(PickerConfig, WithoutAConfigurationThreeScorersDecide) {
+  // epp:C002 with the data layer below
+  const auto config = default_picker_config();
+  std::string weights;
+  for (const auto& ref : config.profiles[0].plugins) {
+    weights += fmt::format("{}={} ", ref.plugin, ref.weight);
+  }
+  EXPECT_THAT(weights,
+              HasSubstr("queue-scorer=2 kv-cache-utilization-scorer=2 prefix-cache-scorer=3"));
+  EXPECT_TRUE(Scheduler::make(config)->setup().scrapes);
 }
 
 TEST(PickerConfig, WiresTheDataLayer) {

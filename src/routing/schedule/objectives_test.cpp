@@ -48,7 +48,7 @@ TEST(Objectives, GiveRequestsTheirPriority) {
   EXPECT_TRUE(objectives.priorities().empty());
 }
 
-TEST(ModelRewrites, ExactBeatsGenericThenTheOldestObjectThenTheFirstRule) {
+TEST(ModelRewrites, ExactBeatsGenericThenTheOldestObjectThenTheFirstRule) {  // epp:L005
   ModelRewrites rewrites(kPool);
   SeededRandom random(1);
   EXPECT_EQ(model(rewrites, "a", random), "-");
@@ -71,7 +71,7 @@ TEST(ModelRewrites, ExactBeatsGenericThenTheOldestObjectThenTheFirstRule) {
   EXPECT_EQ(model(rewrites, "b", random), "-");
 }
 
-TEST(ModelRewrites, SpreadByWeight) {
+TEST(ModelRewrites, SpreadByWeight) {  // epp:L005
   SeededRandom random(1);
   const auto share = [&](std::string_view targets) {
     ModelRewrites rewrites(kPool);

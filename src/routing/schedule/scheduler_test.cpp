@@ -122,6 +122,20 @@ TEST(Scheduler, SumsWeightedScoresS001) {
             R"("scores":{"queue-scorer":1.0,"kv-cache-utilization-scorer":0.5}}],"picked":"b"}])");
 }
 
+TEST(Scheduler, ScoresCountFromZeroToOne) {  // epp:S001 with the sum above
+  const auto picker = scheduler(
+      "plugins: [{type: kv-cache-utilization-scorer}]\nschedulingProfiles: [{name: default, "
+      "plugins: [{pluginRef: kv-cache-utilization-scorer, weight: 3}]}]\n");
+  const auto snapshot =
+      testing::snapshot({{"a", "", load(0, 0, 1.5F, kNow)}, {"b", "", load(0, 0, -0.5F, kNow)}});
+  SeededRandom random(1);
+
+  const auto decision = picker.schedule({}, snapshot, kNow, random);
+
+  ASSERT_TRUE(decision);
+  EXPECT_THAT(decision->runs[0].totals, ::testing::ElementsAre(0.0F, 3.0F));
+}
+
 TEST(Scheduler, FiltersInOrderAndStopsWhenDrained) {
   // epp:S002
   const auto picker = scheduler(

@@ -45,35 +45,68 @@ void add(std::optional<float>& sum, double value) {
   sum = sum.value_or(0) + static_cast<float>(value);
 }
 
+bool tells(const schedule::MetricSpec& spec, const observe::Sample& sample) {
+  if (spec.family != sample.name) return false;
+  return std::ranges::all_of(spec.labels, [&](const auto& wanted) {
+    return observe::label(sample.labels, wanted.first) == wanted.second;
+  });
+}
+
+std::optional<std::uint32_t> number(double value) {
+  if (value > static_cast<double>(UINT32_MAX)) return std::nullopt;
+  return static_cast<std::uint32_t>(value);
+}
+
+std::size_t count_missing(const Scraped& out, const schedule::EngineMetrics& engine) {
+  const auto lacks = [](const schedule::MetricSpec& spec, bool told) {
+    return !spec.empty() && !told ? std::size_t{1} : 0;
+  };
+  return lacks(engine.waiting, out.waiting.has_value()) +
+         lacks(engine.running, out.running.has_value()) +
+         lacks(engine.kv_usage, out.kv_usage.has_value());
+}
+
 }  // namespace
 
-Scraped read_metrics(std::string_view exposition) {
+Scraped read_metrics(std::string_view exposition, const schedule::EngineMetrics& engine) {
   Scraped out;
   double adapters_at = 0;
   observe::ExpositionReader reader(exposition);
   while (const auto sample = reader.next()) {
     // Most lines are histogram buckets of other families.
-    if (!sample->name.starts_with("vllm:")) continue;
-    const auto name = sample->name.substr(5);
-    const bool countable = std::isfinite(sample->value) && sample->value >= 0;
-    if (name == "cache_config_info") {
-      out.block_size = number_label(sample->labels, "block_size");
-      out.blocks = number_label(sample->labels, "num_gpu_blocks");
-    } else if (!countable) {
-      continue;
-    } else if (name == "lora_requests_info") {
+    if (!sample->name.starts_with(engine.prefix)) continue;
+    if (tells(engine.cache_info, *sample)) {
+      out.block_size = number_label(sample->labels, engine.block_size_label);
+      out.blocks = number_label(sample->labels, engine.blocks_label);
+    }
+    if (!std::isfinite(sample->value) || sample->value < 0) continue;
+    if (tells(engine.waiting, *sample)) {
+      add(out.waiting, sample->value);
+    } else if (tells(engine.running, *sample)) {
+      add(out.running, sample->value);
+    } else if (tells(engine.kv_usage, *sample)) {
+      out.kv_usage = std::max(out.kv_usage.value_or(0), static_cast<float>(sample->value));
+    } else if (tells(engine.adapters, *sample)) {
       if (out.adapters != nullptr && sample->value <= adapters_at) continue;
       adapters_at = sample->value;
       out.adapters = adapters(sample->labels);
-    } else if (name == "num_requests_waiting") {
-      add(out.waiting, sample->value);
-    } else if (name == "num_requests_running") {
-      add(out.running, sample->value);
-    } else if (name == "kv_cache_usage_perc") {
-      out.kv_usage = std::max(out.kv_usage.value_or(0), static_cast<float>(sample->value));
+    } else if (tells(engine.block_size, *sample)) {
+      out.block_size = number(sample->value);
+    } else if (tells(engine.blocks, *sample)) {
+      out.blocks = number(sample->value);
     }
   }
+  out.missing = count_missing(out, engine);
   return out;
+}
+
+const schedule::EngineMetrics& engine_named(std::span<const schedule::EngineMetrics> engines,
+                                            std::string_view name, std::string_view otherwise) {
+  const auto find = [&](std::string_view wanted) {
+    return std::ranges::find(engines, wanted, &schedule::EngineMetrics::name);
+  };
+  const auto found = find(name);
+  return found == engines.end() ? *find(otherwise) : *found;
 }
 
 }  // namespace baton::watch

@@ -2,6 +2,7 @@
 // Fetches the metrics of one endpoint again and again.
 
 #include <functional>
+#include <string>
 
 #include "base/async/asio.hpp"
 #include "base/core/clock.hpp"
@@ -18,13 +19,20 @@ struct ScrapeDeps {
   http::Client& client;
   const Clock& clock;
   Nanos interval = kScrapeInterval;
+  std::string path = "/metrics";
+  const schedule::EngineMetrics* engine = nullptr;  // outlives the task; null: vLLM's
 };
 
 // Called on the loop.
 struct ScrapeSink {
   std::function<bool()> wanted;                    // asked before each scrape; false ends it
   std::function<void(const Scraped&)> on_scraped;  // after each one that told something
+  std::function<void()> on_failed = nullptr;       // after each one that got no answer
 };
+
+// A whole number of ticks, at least one: how often a source that asks for `wanted` is read. 0:
+// every tick.
+Nanos rounded_interval(Nanos tick, Nanos wanted);
 
 // What fails is tried again at the next tick (the load goes stale meanwhile).
 Task<void> scrape_while(ScrapeDeps deps, http::Endpoint endpoint, ScrapeSink sink);

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,9 @@ class Picker:
     def _metrics(self):
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
             return get(f"http://127.0.0.1:{self.metrics_port}/metrics")
+
+    def knows(self, *names):
+        return all(f'model_server_endpoint="{name}"' in self._metrics() for name in names)
 
     def metric(self, name, **labels):
         return metric(self._metrics(), name, **labels) or 0
@@ -230,9 +234,14 @@ class EchoPod:
         pod = self
         pod.requests = pod.failing = 0
         pod.stopping = threading.Event()
+        pod.sockets = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                pod.sockets.append(self.request)
 
             def do_GET(self):
                 if self.path == "/metrics":
@@ -296,6 +305,13 @@ class EchoPod:
 
     def endpoint(self, name, role=None):
         return endpoint(name, self.port, role)
+
+    def die(self):
+        """As a killed process: nothing listens any more, its connections are cut."""
+        self.__exit__()
+        for one in self.sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self):
         return self

@@ -106,7 +106,7 @@ def lease(plane, namespace):
     return plane.get("leases", f"epp-{namespace}-{NAME}.llm-d.ai", "-n", namespace)["spec"].get("holderIdentity", "")
 
 
-def test_one_of_several_leads_and_another_takes_over(plane, namespace, tmp_path):  # epp:C015 epp:C014
+def test_one_of_several_leads_and_another_takes_over(plane, namespace, tmp_path):  # epp:C015
     plane.apply(pool(namespace))
     pod(plane, namespace, "a", "127.0.0.1")
     pickers = [Picker(plane, tmp_path, namespace, f"p{i}", "--ha-enable-leader-election") for i in range(3)]

@@ -1,7 +1,9 @@
 // Where endpoints and their load come from (picker reference 4.8).
 
+#include <algorithm>
 #include <array>
 
+#include "routing/schedule/engine_metrics.hpp"
 #include "routing/schedule/plugins/plugins.hpp"
 
 namespace baton::schedule {
@@ -34,24 +36,17 @@ Plugin make_core_metrics_extractor(Fields& parameters) {
   MetricsExtractor extractor;
   extractor.engine_label = parameters.text("engineLabelKey", extractor.engine_label);
   extractor.default_engine = parameters.text("defaultEngine", extractor.default_engine);
-  const auto& engines = parameters.array("engineConfigs");
-  std::vector<std::string_view> names;
-  for (const auto& engine : engines) {
-    const auto name = engine.string_at({"name"});
-    if (name.empty()) parameters.fail("engineConfigs", "an engine needs a name");
-    if (name == "default") parameters.fail("engineConfigs", "the name 'default' is reserved");
-    for (const auto other : names) {
-      if (other == name) parameters.fail("engineConfigs", "an engine is there twice");
-    }
-    names.push_back(name);
+  const auto& configs = parameters.array("engineConfigs");
+  if (!configs.empty()) extractor.engine_configs = configs;
+  const auto engines =
+      engines_of(extractor.engine_configs,
+                 text::json::pointer(parameters.pointer(), "engineConfigs"), parameters.settings());
+  if (!engines) {
+    parameters.fail("engineConfigs", engines.error().message());
+  } else if (std::ranges::find(*engines, extractor.default_engine, &EngineMetrics::name) ==
+             engines->end()) {
+    parameters.fail("defaultEngine", "there is no such engine");
   }
-  if (!engines.empty()) extractor.engine_configs = engines;
-  for (const std::string_view builtin : {"vllm", "sglang", "trtllm-serve", "triton-tensorrt-llm"}) {
-    names.push_back(builtin);
-  }
-  bool known = false;
-  for (const auto name : names) known = known || name == extractor.default_engine;
-  if (!known) parameters.fail("defaultEngine", "there is no such engine");
   Plugin plugin;
   plugin.service = std::move(extractor);
   return plugin;

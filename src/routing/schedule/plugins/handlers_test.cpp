@@ -92,6 +92,20 @@ TEST(DisaggHandler, RunsTheStagesThatItsDecidersAskFor) {
   EXPECT_EQ(none.run().stages(), "decode-only");
 }
 
+TEST(DisaggHandler, WithoutADecodeEndpointNothingElseIsAsked) {  // epp:D002
+  const auto text = disagg("{deciders: {prefill: always-disagg-pd-decider}}");
+  Fixture f(make(text), {{"p", "prefill", {}}, {"e", "encode", {}}});
+  Decision decision;
+  EXPECT_FALSE(f.scheduler.schedule(f.request, f.snapshot, kNow, f.random, decision));
+  for (const auto& run : decision.runs) EXPECT_EQ(run.profile, "decode");
+
+  Fixture both(make(text), kPool);
+  const auto whole = both.run();  // decode, then prefill, then no more
+  ASSERT_EQ(whole.runs.size(), 2U);
+  EXPECT_EQ(whole.runs[0].profile, "decode");
+  EXPECT_EQ(whole.runs[1].profile, "prefill");
+}
+
 TEST(DisaggHandler, PrefillFirstTakesNoPrefillDecider) {
   // epp:D008
   Fixture f(make(disagg("{stageOrder: prefill-first}")), kPool);

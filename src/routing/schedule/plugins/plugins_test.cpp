@@ -166,7 +166,7 @@ TEST(TokenLoadScorer, CountsWhatIsInFlightAndWhatThisRequestAdds) {
   EXPECT_THAT(f.score("token-load-scorer", thousand), ElementsAre(1, 1, 1));
 }
 
-TEST(PrefixCacheScorer, MayWeighTheMatchedLength) {
+TEST(PrefixCacheScorer, MayWeighTheMatchedLength) {  // epp:S011
   Fixture f({{"a"}, {"b"}});
   const std::array<std::uint32_t, 2> matched = {2, 4};
   f.request.matched = matched;
@@ -426,7 +426,7 @@ TEST(LoadScorers, GiveNothingToAStaleEndpoint) {
   EXPECT_THAT(f.score("kv-cache-utilization-scorer"), ElementsAre(0, FloatEq(0.1F), 0));
 }
 
-TEST(PrefixCacheScorer, IsTheMatchedShareS011) {
+TEST(PrefixCacheScorer, IsTheMatchedShare) {  // epp:S011
   Fixture f({{"a"}, {"b"}, {"c"}});
   const std::array<std::uint32_t, 3> matched = {0, 2, 4};
   f.request.matched = matched;
