@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-e2e check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd soak chart clean help
+.PHONY: build demo test test-e2e check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,6 +99,12 @@ bench-epp: ## the endpoint picker beside an echo; PEER_EPP, BATON, BATON_TRACE n
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench -j $(JOBS) --target epp_bench pick_bench scrape_bench routing_bench
 	@tools/bench-epp
+
+bench-sidecar: ## the sidecar's CPU beside HAProxy and nginx; PEER_SIDECAR names another sidecar; RUNS, ONLY
+	@tools/install-deps build test bench
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench -j $(JOBS) --target proxy_bench
+	@tools/bench-sidecar
 
 bench-engine: ## the engine beside llama.cpp, same weights and prompts; NODE_LLAMA names the folder of node-llama-cpp
 	@tools/install-deps build test

@@ -17,6 +17,9 @@ struct Load {
   bool prefilled = true;  // what the answer's usage must say
   std::size_t connections = 16;
   std::size_t requests = 1000;
+  // Whether an answer may be written otherwise as long as it says the same: a relay that parses
+  // bodies writes their members in another order.
+  bool by_value = false;
   std::string prefiller = {};  // host:port in x-prefiller-host-port, as a picker names it; "": none
   double rate = 0;  // requests a second of all connections together; 0: one after the other
 };

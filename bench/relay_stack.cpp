@@ -153,12 +153,14 @@ double Listening::rss_mib() const {
   return kib / 1024;
 }
 
-Engines::Engines(const Clock& clock)
+Engines::Engines(const Clock& clock, std::shared_ptr<const tls::ServerContext> tls)
     : clock_(clock),
       prefill_loop_("prefill"),
       decode_loop_("decode"),
-      prefill_server_(prefill_loop_, clock, {}, [this](http::Exchange& e) { return prefill(e); }),
-      decode_server_(decode_loop_, clock, {}, [this](http::Exchange& e) { return decode(e); }) {
+      prefill_server_(prefill_loop_, clock, {{}, "engine", tls},
+                      [this](http::Exchange& e) { return prefill(e); }),
+      decode_server_(decode_loop_, clock, {{}, "engine", tls},
+                     [this](http::Exchange& e) { return decode(e); }) {
   auto p = prefill_server_.listen({"127.0.0.1", 0});
   auto d = decode_server_.listen({"127.0.0.1", 0});
   if (!p || !d) give_up("the engines cannot listen");
@@ -197,7 +199,9 @@ Task<void> Engines::decode(http::Exchange& exchange) {
   std::string_view all = body ? std::string_view(*body) : "";
   if (added(all, "remote_engine_id")) ++handed_over_;
   if (added(all, R"("stream":true)")) {
+    most_streams_ = std::max(most_streams_.load(), ++streams_);
     co_await stream(exchange);
+    --streams_;
     co_return;
   }
   static const std::string answer = expected_answer(false, false);

@@ -34,7 +34,8 @@ class Listening {
 // A prefill and a decode engine that answer at once, or tokens at a pace. Each on its own thread.
 class Engines {
  public:
-  explicit Engines(const Clock& clock);
+  // `tls`: what both serve with; null: plain.
+  explicit Engines(const Clock& clock, std::shared_ptr<const tls::ServerContext> tls = nullptr);
   ~Engines();
 
   std::uint16_t prefill_port() const { return prefill_port_; }
@@ -49,6 +50,8 @@ class Engines {
     std::uint64_t wrong = 0;  // not as a sidecar sends them
   };
   Seen take_seen();
+  // The most streams that were open at once since the last call.
+  std::size_t take_most_streams() { return most_streams_.exchange(0); }
 
  private:
   Task<void> prefill(http::Exchange& exchange);
@@ -58,6 +61,8 @@ class Engines {
   const Clock& clock_;
   std::atomic<Nanos> gap_ = Nanos{0};
   std::atomic<std::uint64_t> prefilled_ = 0, handed_over_ = 0, wrong_ = 0;
+  std::size_t streams_ = 0;  // the decode loop's
+  std::atomic<std::size_t> most_streams_ = 0;
   async::Loop prefill_loop_, decode_loop_;
   http::Server prefill_server_, decode_server_;
   std::uint16_t prefill_port_ = 0, decode_port_ = 0;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/core/memory.hpp"
 #include "cli/command.hpp"
 #include "cli/sidecar_options.hpp"
 #include "cli/stop_signal.hpp"
@@ -210,6 +211,7 @@ int run_sidecar(int argc, char** argv) {
   for (const std::string& flag : o.without_effect) {
     log::info("accepted without effect", {{"flag", flag}});
   }
+  keep_freed_memory();
   StopSignal stop;
   Status served = serve(o, stop);
   return served ? 0 : fail("sidecar", served.error());

@@ -1,5 +1,7 @@
 #include "formats/openai/member_scan.hpp"
 
+#include <bit>
+#include <cstring>
 #include <optional>
 
 namespace baton::openai {
@@ -11,6 +13,29 @@ std::optional<std::uint32_t> hex(char c) {
   if (c >= 'a' && c <= 'f') return static_cast<std::uint32_t>(c - 'a' + 10);
   if (c >= 'A' && c <= 'F') return static_cast<std::uint32_t>(c - 'A' + 10);
   return std::nullopt;
+}
+
+// Bytes before the first quote or backslash; all when there is none.
+std::size_t text_prefix(std::string_view text) {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  const auto zeros = [](std::uint64_t word) { return (word - kOnes) & ~word; };
+  std::size_t at = 0;
+  for (; at + 8 <= text.size(); at += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + at, sizeof word);
+    // The lowest flag is exact: a borrow only sets flags above a true one.
+    const std::uint64_t flags =
+        (zeros(word ^ ('"' * kOnes)) | zeros(word ^ ('\\' * kOnes))) & (0x80 * kOnes);
+    if (flags != 0) return at + static_cast<std::size_t>(std::countr_zero(flags)) / 8;
+  }
+  while (at < text.size() && text[at] != '"' && text[at] != '\\') ++at;
+  return at;
+}
+
+// Whether the name, or \u00 and with it any of its letters, begins at the front.
+bool begins(std::string_view text, std::string_view name) {
+  return text.starts_with(name) || text.starts_with("\\u00");
 }
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -33,18 +58,12 @@ void MemberScan::end_string() {
 std::size_t MemberScan::skip_string(std::string_view piece, std::size_t at) {
   while (at < piece.size() && text_ != Text::kNone) {
     if (text_ == Text::kPlain && !reading_key_) {
-      // The common case, long text: to the next quote, and to the first backslash before it.
-      const std::size_t quote = piece.find('"', at);
-      const std::string_view run = piece.substr(at, quote - at);
-      const std::size_t escape = run.find('\\');
-      if (escape != std::string_view::npos) {
-        at += escape + 1;
-        text_ = Text::kEscape;
-      } else if (quote == std::string_view::npos) {
-        return piece.size();
-      } else {
-        at = quote + 1;
+      at += text_prefix(piece.substr(at));  // the common case, long text
+      if (at == piece.size()) return at;
+      if (piece[at++] == '"') {
         end_string();
+      } else {
+        text_ = Text::kEscape;
       }
       continue;
     }
@@ -80,6 +99,28 @@ std::size_t MemberScan::skip_string(std::string_view piece, std::size_t at) {
     }
   }
   return at;
+}
+
+bool may_name(std::string_view body, std::string_view name) {
+  constexpr std::size_t kBlock = 64;
+  std::size_t at = 0;
+  for (; at + kBlock < body.size(); at += kBlock) {
+    const char* block = body.data() + at;
+    const auto is = [&](std::size_t i, char c) -> unsigned char { return block[i] == c ? 1 : 0; };
+    unsigned char pairs = 0;
+    for (std::size_t i = 0; i < kBlock; ++i) {  // without a branch, so that it becomes vector code
+      pairs |= is(i, name[0]) & is(i + 1, name[1]);
+      pairs |= is(i, '\\') & is(i + 1, 'u');
+    }
+    if (pairs == 0) continue;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      if (begins(body.substr(at + i), name)) return true;
+    }
+  }
+  for (; at < body.size(); ++at) {
+    if (begins(body.substr(at), name)) return true;
+  }
+  return false;
 }
 
 bool MemberScan::feed(std::string_view piece) {

@@ -9,6 +9,11 @@
 
 namespace baton::openai {
 
+// Whether a whole body can have a member of that name: its bytes are there, or an escape that
+// spells one of them. Looks at bytes only, and many at once: most bodies need no MemberScan.
+// Contract: as of MemberScan, and at least two bytes.
+bool may_name(std::string_view body, std::string_view name);
+
 // Confined to its owner.
 class MemberScan {
  public:

@@ -43,6 +43,37 @@ TEST(MemberScan, PassesOverTheNameElsewhere) {
   }
 }
 
+TEST(MayName, SeesTheNameAndEscapesThatCanSpellItWhereverTheyStand) {
+  for (std::string_view part : {std::string_view(R"("kv_transfer_params":1)"),
+                                std::string_view(R"("\u006bv_transfer_params":1)"),
+                                std::string_view(R"("kv\u005Ftransfer_params":1)")}) {
+    for (std::size_t before = 0; before < 200; ++before) {
+      for (std::size_t after : {std::size_t{0}, std::size_t{1}, std::size_t{100}}) {
+        const std::string body =
+            "{" + std::string(before, ' ') + std::string(part) + std::string(after, ' ') + "}";
+        ASSERT_TRUE(found_in(body, body.size()));
+        EXPECT_TRUE(may_name(body, kName)) << body;
+      }
+    }
+  }
+  const std::string others =
+      R"({"prompt":"kv_transfer_param, kv cache \u4e2d\u6587 \n \"u00\" \\","k":)";
+  for (std::size_t before = 0; before < 100; ++before) {
+    EXPECT_FALSE(may_name(others + std::string(before, ' ') + "1}", kName));
+  }
+  EXPECT_FALSE(may_name("", kName));
+  EXPECT_FALSE(may_name("k", kName));
+}
+
+// Time is in proportion to the text, escapes or not.
+TEST(MemberScan, PassesALongTextOfEscapesInOneGo) {
+  std::string body = R"({"prompt":")";
+  for (int i = 0; i < 1'000'000; ++i) body += "\\n";
+  const std::string with = body + R"(","kv_transfer_params":1})";
+  EXPECT_TRUE(found_in(with, with.size()));
+  EXPECT_FALSE(found_in(body + "\"}", body.size() + 2));
+}
+
 // Whatever the bytes are: where the strict index takes them, both agree.
 TEST(MemberScan, AgreesWithTheIndexOfABody) {
   SeededRandom random(7);
@@ -70,7 +101,9 @@ TEST(MemberScan, AgreesWithTheIndexOfABody) {
     auto index = BodyIndex::scan(body);
     if (!index) continue;
     ++valid;
-    EXPECT_EQ(found_in(body, 1 + random.below(5)), index->find(kName).has_value()) << body;
+    const bool has = index->find(kName).has_value();
+    EXPECT_EQ(found_in(body, 1 + random.below(5)), has) << body;
+    EXPECT_TRUE(!has || may_name(body, kName)) << body;
   }
   EXPECT_GT(valid, 500);
 }

@@ -149,7 +149,7 @@ Task<void> Proxy::refuse_targets(Call& call, std::string first) {
 // A body that goes on as it is names no KV: only routers do. False: it does, and that was answered.
 Task<bool> Proxy::without_params(Call& call) {
   openai::MemberScan scan(kTransferParams);
-  if (!scan.feed(call.body)) co_return true;
+  if (!openai::may_name(call.body, kTransferParams) || !scan.feed(call.body)) co_return true;
   deps_.probe.refused("params");
   co_await respond_error(
       call.exchange, 400,

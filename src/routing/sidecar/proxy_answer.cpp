@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text/json.hpp"
+#include "routing/pick/learner.hpp"
 #include "routing/sidecar/proxy.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
@@ -76,14 +77,25 @@ Task<void> Proxy::stream(Call& call) {
     co_await stream_chunks(call, std::move(head));
     co_return;
   }
+  std::optional<pick::Learner> learner;
+  Passing learns;
+  if (good && call.choice) {
+    learner.emplace(call.choice->api, pick::answer_form(head.headers.get("content-type")),
+                    call.choice->chain ? &*call.choice->chain : nullptr);
+    learns = [&](std::string_view piece) {
+      self_->learn(*call.choice, learner->feed(piece).blocks);
+    };
+  }
+  const Passing* passing = learner ? &learns : nullptr;
   Relayed relayed = Relayed::kWhole;
   if (good && connector_->order() == Order::kSerial && !call.prefillers.empty() &&
       !call.transaction.fell_back()) {
     relayed = co_await relay_with_usage(call.exchange, std::move(head), *call.answer, call.deadline,
-                                        call.handover.cached_tokens);
+                                        call.handover.cached_tokens, passing);
   } else {
-    relayed = co_await relay(call.exchange, std::move(head), *call.answer, call.deadline);
+    relayed = co_await relay(call.exchange, std::move(head), *call.answer, call.deadline, passing);
   }
+  if (learner) self_->learn(*call.choice, learner->finish().blocks);
   if (relayed == Relayed::kWhole) call.transaction.on_sent();
   if (relayed == Relayed::kEngineBroke) call.transaction.on_broken();
 }

@@ -28,13 +28,15 @@ bool has_type(const http::ResponseHead& head, std::string_view type) {
 
 // Reads the rest, changes it, answers in one write.
 Task<Relayed> relay_whole(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                          Deadline deadline, std::optional<std::int64_t> cached_tokens) {
+                          Deadline deadline, std::optional<std::int64_t> cached_tokens,
+                          const Passing* passing) {
   auto body = co_await answer.read_all(kMaxAnswer, deadline);
   if (!body) {
     co_await respond_error(exchange, body.error().kind == http::Failure::Kind::kTimeout ? 504 : 502,
                            body.error().error.message(), "decode");
     co_return Relayed::kEngineBroke;
   }
+  if (passing != nullptr) (*passing)(*body);
   std::optional<std::string> fixed;
   if (cached_tokens) fixed = with_cached_tokens(*body, *cached_tokens);
   Status sent = co_await exchange.respond(std::move(head), fixed ? *fixed : *body);
@@ -44,11 +46,12 @@ Task<Relayed> relay_whole(http::Exchange& exchange, http::ResponseHead head, htt
 }  // namespace
 
 Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                    Deadline deadline) {
+                    Deadline deadline, const Passing* passing) {
   auto length = content_length(head);
   bool to_head = exchange.head().method == "HEAD";
   if (length && *length <= kOneWrite && !to_head) {
-    Relayed whole = co_await relay_whole(exchange, std::move(head), answer, deadline, std::nullopt);
+    Relayed whole =
+        co_await relay_whole(exchange, std::move(head), answer, deadline, std::nullopt, passing);
     co_return whole;
   }
   Status sent = co_await exchange.start(std::move(head));
@@ -56,6 +59,7 @@ Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Res
     auto piece = co_await answer.read_some(deadline);
     if (!piece) co_return Relayed::kEngineBroke;
     if (piece->empty()) break;
+    if (passing != nullptr) (*passing)(*piece);
     sent = co_await exchange.write(*piece);
   }
   if (sent) sent = co_await exchange.finish();
@@ -78,14 +82,14 @@ Task<Relayed> relay_after(http::Exchange& exchange, http::ResponseHead head, std
 
 Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
                                http::Response& answer, Deadline deadline,
-                               std::int64_t cached_tokens) {
+                               std::int64_t cached_tokens, const Passing* passing) {
   if (has_type(head, "application/json")) {
     Relayed whole =
-        co_await relay_whole(exchange, std::move(head), answer, deadline, cached_tokens);
+        co_await relay_whole(exchange, std::move(head), answer, deadline, cached_tokens, passing);
     co_return whole;
   }
   if (!has_type(head, "text/event-stream")) {
-    Relayed whole = co_await relay(exchange, std::move(head), answer, deadline);
+    Relayed whole = co_await relay(exchange, std::move(head), answer, deadline, passing);
     co_return whole;
   }
   head.headers.remove("Content-Length");
@@ -95,6 +99,7 @@ Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head
     auto piece = co_await answer.read_some(deadline);
     if (!piece) co_return Relayed::kEngineBroke;
     if (piece->empty()) break;
+    if (passing != nullptr) (*passing)(*piece);
     auto lines = fix.feed(*piece);
     if (!lines) co_return Relayed::kEngineBroke;
     sent = co_await exchange.write(*lines);

@@ -2,6 +2,7 @@
 // An engine's answer on its way to the client. Internal to the folder.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 
@@ -14,14 +15,18 @@ inline constexpr std::size_t kMaxAnswer = 64 << 20;  // of an answer that is rea
 
 enum class Relayed : std::uint8_t { kWhole, kEngineBroke, kClientGone };
 
+// Sees each piece of a body before the client gets it.
+using Passing = std::function<void(std::string_view piece)>;
+
 // Sends the answer on as it arrives, head first. Short answers of known length go out in one
 // write. An engine that breaks off breaks the client's connection too, without a clean end.
+// `passing` (null: nobody looks) must live until then.
 Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                    Deadline deadline);
+                    Deadline deadline, const Passing* passing = nullptr);
 // The same with the number of cached prompt tokens put right.
 Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
                                http::Response& answer, Deadline deadline,
-                               std::int64_t cached_tokens);
+                               std::int64_t cached_tokens, const Passing* passing = nullptr);
 
 // The same when `begun` of the body was read already; the rest is sent as it arrives.
 Task<Relayed> relay_after(http::Exchange& exchange, http::ResponseHead head, std::string_view begun,

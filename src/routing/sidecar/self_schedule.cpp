@@ -80,7 +80,7 @@ std::optional<SelfSchedule::Choice> SelfSchedule::choose(std::string& body, open
   if (seen_ == nullptr) return std::nullopt;
   auto prompt = reader_.read(body, api);
   if (!prompt) return std::nullopt;
-  Choice out;
+  Choice out{.api = api, .prefiller = {}, .chain = {}, .picked = {}};
   out.chain = pool_->chain(prompt->model);
   if (out.chain) out.chain->append(prompt->text);
   auto picked =
@@ -102,6 +102,12 @@ void SelfSchedule::learn(const Choice& choice, bool prefilled) {
   const auto& route = choice.picked.route;
   const bool both = prefilled && route.prefill.has_value();
   pool_->remember(route.decode, choice.chain->blocks(), 0, both ? &*route.prefill : nullptr);
+}
+
+void SelfSchedule::learn(const Choice& choice, std::span<const std::uint64_t> blocks) {
+  if (!choice.chain || blocks.empty()) return;
+  const auto chain = choice.chain->blocks();
+  pool_->remember(choice.picked.route.decode, chain, chain.size() - blocks.size());
 }
 
 }  // namespace baton::sidecar

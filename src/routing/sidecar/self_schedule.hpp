@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ class SelfSchedule {
 
   // Of one request, held while it runs: the places on its engines.
   struct Choice {
+    openai::Api api;
     std::optional<http::Endpoint> prefiller;  // nullopt: the decode engine alone
     std::optional<index::PrefixChain> chain;
     pick::ServicePool::Picked picked;
@@ -58,6 +60,8 @@ class SelfSchedule {
   std::optional<Choice> choose(std::string& body, openai::Api api, Mono now, Random& random);
   // The prompt was computed: its engines hold it now. `prefilled`: by the prefiller, too.
   void learn(const Choice& choice, bool prefilled);
+  // Its answer has made these blocks of the chain whole, the last ones of it.
+  void learn(const Choice& choice, std::span<const std::uint64_t> blocks);
 
  private:
   void follow();

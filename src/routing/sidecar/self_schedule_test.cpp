@@ -77,6 +77,33 @@ TEST_F(SidecarSchedules, ANewConversationIsPrefilledWithoutAPicker) {
   EXPECT_THAT(header(again, "x-baton-prefill"), HasSubstr("none; reason=below-threshold"));
   EXPECT_EQ(prefill_.calls(), 1U);
 
+  // The next turn of a conversation: what the engine has said is no news to it.
+  const std::string said(400, 'y');
+  const std::string one = R"({"role":"user","content":")" + std::string(400, 'x') + R"("})";
+  const std::string two = R"({"role":"assistant","content":")" + said + R"("})";
+  const auto turns = [](const std::string& messages) {
+    return R"({"model":"m","messages":[)" + messages + "]}";
+  };
+  for (const bool streams : {false, true}) {
+    SCOPED_TRACE(streams);
+    const std::string first_of_all =
+        R"({"role":"system","content":")" + std::string(200, streams ? 's' : 'w') + R"("},)";
+    Answer says{.body = R"({"choices":[{"index":0,"message":)" + two + "}]}"};
+    if (streams) {
+      says.headers = {{"Content-Type", "text/event-stream"}};
+      says.body = R"(data: {"choices":[{"index":0,"delta":{"content":")" + said +
+                  "\"}}]}\n\ndata: [DONE]\n\n";
+    }
+    decode_.replace({says});
+    http::RequestHead chat{"POST", "/v1/chat/completions", {}};
+    Got opening = get(chat, turns(first_of_all + one));
+    EXPECT_EQ(header(opening, "x-baton-prefill"), http::to_string(prefill_.endpoint()));
+    Got next =
+        get(chat, turns(first_of_all + one + "," + two + R"(,{"role":"user","content":"on"})"));
+    EXPECT_THAT(header(next, "x-baton-prefill"), HasSubstr("none; reason=below-threshold"));
+  }
+  decode_.replace({decoded()});
+
   // Who is not the picker does not route.
   http::RequestHead named = plain;
   named.headers.add("x-prefiller-host-port", http::to_string(other_.endpoint()));
