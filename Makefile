@@ -97,7 +97,7 @@ bench-controller: build kube-binaries ## the controller on a real API server; SE
 bench-epp: ## the endpoint picker beside an echo; PEER_EPP, BATON, BATON_TRACE name what else is run (tools/bench-epp)
 	@tools/install-deps build test
 	@cmake --preset bench >/dev/null
-	@cmake --build build/bench -j $(JOBS) --target epp_bench pick_bench scrape_bench routing_bench
+	@cmake --build build/bench -j $(JOBS) --target epp_bench pick_bench scrape_bench routing_bench kv_events_bench tokenize_bench
 	@tools/bench-epp
 
 bench-sidecar: ## the sidecar's CPU beside HAProxy and nginx; PEER_SIDECAR names another sidecar; RUNS, ONLY
