@@ -71,7 +71,8 @@ void Card::answered(const http::ResponseHead& head, Mono now) {
 
 Value to_json(const Card& card, Mono now) {
   const auto ms = [](Nanos time) { return millis(time); };
-  return Object{{"id", card.id},
+  return Object{{"serial", card.serial},
+                {"id", card.id},
                 {"service", card.service},
                 {"model", card.model},
                 {"stage", name(card.stage)},
@@ -91,9 +92,10 @@ Value to_json(const Card& card, Mono now) {
                 {"explained", card.record != nullptr}};
 }
 
-std::shared_ptr<Card> Board::open(std::string id, Wall at, Mono arrived) {
+std::shared_ptr<Card> Board::open(std::string_view id, Wall at, Mono arrived) {
   auto card = std::make_shared<Card>();
-  card->id = std::move(id);
+  card->serial = next_serial_++;
+  card->id = id.substr(0, kMaxText);
   card->at = at;
   card->arrived = arrived;
   if (cards_.size() == kMost) {
@@ -105,10 +107,10 @@ std::shared_ptr<Card> Board::open(std::string id, Wall at, Mono arrived) {
   return card;
 }
 
-const Card* Board::find(std::string_view id) const {
-  const auto found = std::find_if(cards_.rbegin(), cards_.rend(),
-                                  [&](const auto& card) { return card->id == id; });
-  return found == cards_.rend() ? nullptr : found->get();
+const Card* Board::find(std::uint64_t serial) const {
+  const auto found =
+      std::ranges::find_if(cards_, [&](const auto& card) { return card->serial == serial; });
+  return found == cards_.end() ? nullptr : found->get();
 }
 
 Value Board::to_json(Mono now) const {

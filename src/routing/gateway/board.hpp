@@ -29,6 +29,7 @@ struct Card {
     kFailed,
     kLeft,
   };
+  std::uint64_t serial = 0;  // of the card; unique
   std::string id, service, model;
   Stage stage = Stage::kPicking;
   Wall at;
@@ -56,15 +57,17 @@ text::json::Value to_json(const Card& card, Mono now);
 class Board {
  public:
   static constexpr std::size_t kMost = 100;
+  static constexpr std::size_t kMaxText = 128;  // bytes of what a client named: the rest is cut
 
-  std::shared_ptr<Card> open(std::string id, Wall at, Mono arrived);
-  // The newest of that id; null when it is gone.
-  const Card* find(std::string_view id) const;
+  std::shared_ptr<Card> open(std::string_view id, Wall at, Mono arrived);
+  // Null when it is gone.
+  const Card* find(std::uint64_t serial) const;
   // Newest first.
   text::json::Value to_json(Mono now) const;
 
  private:
   std::deque<std::shared_ptr<Card>> cards_;  // oldest first
+  std::uint64_t next_serial_ = 1;
 };
 
 // Ends a card with its request, however that ends.

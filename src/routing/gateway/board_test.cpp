@@ -7,12 +7,18 @@ namespace {
 
 class BoardTest : public ::testing::Test {
  protected:
-  CardKeeper open(std::string id) {
-    return {board_.open(std::move(id), clock_.wall(), clock_.now()), clock_};
+  CardKeeper open(std::string id) { return {board_.open(id, clock_.wall(), clock_.now()), clock_}; }
+  // The newest card of that id, as the page gets it.
+  text::json::Value shown(std::string_view id) const {
+    const auto all = board_.to_json(clock_.now());
+    for (const auto& card : *all.if_array()) {
+      if (card.string_at({"id"}) == id) return card;
+    }
+    return {};
   }
   std::string stage(std::string_view id) const {
-    const Card* card = board_.find(id);
-    return card == nullptr ? "gone" : std::string(name(card->stage));
+    const auto card = shown(id);
+    return card.is_null() ? "gone" : std::string(card.string_at({"stage"}));
   }
 
   ManualClock clock_;
@@ -42,7 +48,9 @@ TEST_F(BoardTest, ACardMovesWithItsRequestAndKeepsWhatTheAnswerTold) {
   clock_.advance(std::chrono::milliseconds(3));
   keeper.finish(200);
 
-  const auto json = to_json(*board_.find("r"), clock_.now());
+  const auto json = shown("r");
+  EXPECT_EQ(board_.find(*json.find("serial")->if_uint())->id, "r");
+  EXPECT_EQ(board_.find(77), nullptr);
   EXPECT_EQ(json.string_at({"stage"}), "done");
   EXPECT_EQ(json.find("remoteTokens")->if_uint(), 29u);
   EXPECT_EQ(json.string_at({"timing"}), "prefill;dur=3, transfer;dur=1");
@@ -68,6 +76,11 @@ TEST_F(BoardTest, KeepsTheLastAndThoseOnTheirWay) {
   EXPECT_EQ(stage("r299"), "done");
   EXPECT_EQ(board_.to_json(clock_.now()).if_array()->size(), Board::kMost);
   EXPECT_EQ(board_.to_json(clock_.now()).if_array()->front().string_at({"id"}), "r299");
+}
+
+TEST_F(BoardTest, CutsWhatAClientNamed) {
+  open(std::string(5000, 'x')).finish(200);
+  EXPECT_EQ(stage(std::string(Board::kMaxText, 'x')), "done");
 }
 
 TEST_F(BoardTest, HoldsNoMoreThanItsBoundWhenNobodyEnds) {

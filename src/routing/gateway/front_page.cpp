@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "base/text/json.hpp"
 #include "routing/gateway/front.hpp"
 #include "routing/gateway/page.hpp"
@@ -69,14 +71,18 @@ Task<void> Front::show_page(http::Exchange& exchange, std::string_view path, int
   if (path == "/state") {
     answer = page_state();
   } else if (path.starts_with(kRequests)) {
-    const Card* card = board_.find(path.substr(kRequests.size()));
+    path.remove_prefix(kRequests.size());
+    std::uint64_t serial = 0;
+    const auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), serial);
+    const bool is_number = error == std::errc() && end == path.data() + path.size();
+    const Card* card = is_number ? board_.find(serial) : nullptr;
     if (card != nullptr && card->record) {
       answer = text::json::dump(Object{{"request", to_json(*card, deps_.clock.now())},
                                        {"record", schedule::to_json(*card->record)}});
     }
   }
   if (answer.empty()) {
-    co_await refuse(exchange, {404, "the page asks for /ui/state and /ui/requests/ID"}, status);
+    co_await refuse(exchange, {404, "the page asks for /ui/state and /ui/requests/NUMBER"}, status);
     co_return;
   }
   const auto sent = co_await exchange.respond(page_head("application/json"), answer);

@@ -147,11 +147,14 @@ TEST(Gateway, ShowsItsRequestsAndWhyTheyWentWhere) {
   const auto& request = state->find("requests")->if_array()->front();
   EXPECT_EQ(request.string_at({"id"}), "r1");
   EXPECT_EQ(request.string_at({"stage"}), "done");
-  const auto why = text::json::parse(stack.send("GET", "/ui/requests/r1", "").body);
+  const auto why = text::json::parse(stack.send("GET", "/ui/requests/1", "").body);
   ASSERT_TRUE(why);
   EXPECT_EQ(why->string_at({"record", "decision", "primary"}), request.string_at({"decode"}));
   EXPECT_EQ(why->find_path({"record", "endpoints"})->if_array()->size(), 2U);
-  EXPECT_EQ(stack.send("GET", "/ui/requests/r2", "").head.status, 404);
+  for (const char* path : {"/ui/requests/2", "/ui/requests/r1", "/ui/requests/", "/ui/../ui/state",
+                           "/ui/requests/99999999999999999999", "/ui/nothing"}) {
+    EXPECT_EQ(stack.send("GET", path, "").head.status, 404) << path;
+  }
   EXPECT_EQ(stack.send("POST", "/ui", "").head.status, 405);
   const auto page = stack.send("GET", "/ui", "");
   EXPECT_THAT(page.body, HasSubstr("<title>Baton</title>"));

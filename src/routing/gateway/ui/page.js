@@ -123,6 +123,7 @@ function promptBar(request) {
 
 function requestRow(request) {
   const row = document.createElement("tr");
+  row.dataset.serial = request.serial;
   row.dataset.id = request.id;
   row.append(element("td", request.id.slice(0, 8)), way(request), promptBar(request),
     element("td", bytes(request.kvBytes)), element("td", String(request.tokens || "")),
@@ -131,7 +132,7 @@ function requestRow(request) {
   if (request.explained) {
     const button = element("button", "Why this pod");
     button.type = "button";
-    button.addEventListener("click", () => explain(request.id));
+    button.addEventListener("click", () => explain(request.serial));
     cell.append(button);
   }
   row.append(cell);
@@ -140,10 +141,10 @@ function requestRow(request) {
 
 function showRequests(requests) {
   const body = $("requests");
-  const known = new Map([...body.children].map((row) => [row.dataset.id, row]));
+  const known = new Map([...body.children].map((row) => [row.dataset.serial, row]));
   const rows = requests.map((request) => {
     const text = JSON.stringify(request);
-    const old = known.get(request.id);
+    const old = known.get(String(request.serial));
     if (old && old.dataset.state === text) return old;
     const row = requestRow(request);
     row.dataset.state = text;
@@ -187,10 +188,10 @@ const NO_PREFILL = {
   "no-prefill-pods": "No prefill pod: none is there.",
 };
 
-async function explain(id) {
+async function explain(serial) {
   const text = $("why-text");
   try {
-    const { request, record } = await getJson("/ui/requests/" + encodeURIComponent(id));
+    const { request, record } = await getJson("/ui/requests/" + serial);
     const picked = request.prefill ? `${request.prefill} computes the prompt, ${request.decode} answers.` : `${request.decode} answers.`;
     text.replaceChildren(element("p", `Request ${request.id}, model ${request.model || "?"}: ${picked}`));
     if (request.noPrefill) text.append(element("p", NO_PREFILL[request.noPrefill] || request.noPrefill));
