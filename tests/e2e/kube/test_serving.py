@@ -91,6 +91,8 @@ def test_a_seed_manifest_serves_scales_changes_and_leaves_nothing(serving):
     line = plane.kubectl("get", "llmisvc", "-n", namespace, "--no-headers").split()
     url = service["status"]["url"]
     assert line[:3] == [name, url, "True"], line
+    # Ready is what `baton node` writes in the gateway's name; the gateway may learn of the service a moment later.
+    wait_until(lambda: serving.chat("llama2-7b", "hi", url=f"{url}/v1")[0] == 200, "the service known to the gateway", step=0.1)
     status, headers, body = serving.chat("llama2-7b", PROMPT, url=f"{url}/v1")
     assert status == 200, body
     assert body["choices"][0]["message"]["content"]
