@@ -241,9 +241,10 @@ Status discover_cluster(const EppOptions& options, const Clock& clock, Random& r
                                         .group = options.pool_group,
                                         .selected = options.selected};
   out.pool = std::make_unique<watch::PoolWatch>(
-      cluster, clock, wanted, [&server](std::optional<std::vector<schedule::Endpoint>> e) {
-        if (e) {
-          server.update(*e);
+      cluster, clock, wanted, [&server](const std::optional<watch::PoolWatch::Pool>& pool) {
+        if (pool) {
+          server.speak(pool->app_protocol);
+          server.update(pool->endpoints);
         } else {
           log::warn("the InferencePool is not there (yet): requests get a 503", {});
           server.clear();

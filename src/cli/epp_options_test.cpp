@@ -112,7 +112,7 @@ TEST(EppOptions, PortsSizesAndIntervalsAreChecked) {  // epp:C011
   EXPECT_THAT(bare_problem({}), HasSubstr("--pool-name or --endpoint-selector is needed"));
 }
 
-TEST(EppOptions, TlsNamesAreChecked) {
+TEST(EppOptions, TlsNamesAreChecked) {  // epp:C012
   EXPECT_EQ(parsed({"--pool-name=p", "--tls-min-version=VersionTLS13"}).tls_min_version,
             tls::Version::kTls13);
   EXPECT_THAT(problem({"--tls-min-version=SSL3"}), HasSubstr("VersionTLS12"));

@@ -233,19 +233,8 @@ struct PromptReader::Impl {
     }
   }
 
-  void take_limit(std::string_view key, dom::element value, Api api, PromptText& out) {
-    std::int64_t most = 0;
-    dom::element inner;
-    if ((key == "max_tokens" && (is_chat(api) || api == Api::kCompletion) && !out.most_output) ||
-        (key == "max_completion_tokens" && api == Api::kChat) ||
-        (key == "max_output_tokens" && api == Api::kResponses)) {
-      if (value.get(most) == simdjson::SUCCESS) out.most_output = most;
-    } else if (key == "sampling_params" && (api == Api::kGenerate || api == Api::kSglang)) {
-      if (value[api == Api::kGenerate ? "max_tokens" : "max_new_tokens"].get(most) ==
-          simdjson::SUCCESS) {
-        out.most_output = most;
-      }
-    } else if (key == "features" && api == Api::kGenerate) {
+  void take_extra(std::string_view key, dom::element value, Api api, PromptText& out) {
+    if (key == "features" && api == Api::kGenerate) {
       out.multimodal = !value.is_null();
     } else if (key == "extra_key" && api == Api::kSglang) {
       std::string_view salt;
@@ -275,7 +264,7 @@ struct PromptReader::Impl {
     } else {
       if (api == Api::kChat && !has_its_type(key, value)) out.valid = false;
       take_front(key, value, api, out);
-      take_limit(key, value, api, out);
+      take_extra(key, value, api, out);
     }
   }
 

@@ -38,10 +38,9 @@ struct PromptText {
   std::string model;      // "" when absent
   bool stream = false;
   std::int64_t n = 1;
-  std::size_t tokens = 0;                        // of a prompt that came as token ids; 0: text
-  std::string cache_salt;                        // prompts of different salts share nothing
-  bool multimodal = false;                       // has images, sound or video
-  std::optional<std::int64_t> most_output = {};  // tokens that the client allows, when it says so
+  std::size_t tokens = 0;   // of a prompt that came as token ids; 0: text
+  std::string cache_salt;   // prompts of different salts share nothing
+  bool multimodal = false;  // has images, sound or video
   bool valid = true;  // what the API demands is there, and members that it types have their type
   bool has_transfer_params = false;  // a member kv_transfer_params, in any spelling of the key
 };

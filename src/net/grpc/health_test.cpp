@@ -81,7 +81,7 @@ TEST_F(HealthTest, WatchesForChanges) {
   EXPECT_EQ(async::blocking_run(loop_, watched(client_.get(), &serving_)), "\x08\x01\x08\x02");
 }
 
-TEST(PickerHealth, FollowsTheNamesOfTheReference) {
+TEST(PickerHealth, FollowsTheNamesOfTheReference) {  // epp:C014
   struct Row {
     std::string_view service;
     PickerState state;

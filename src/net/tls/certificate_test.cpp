@@ -121,7 +121,7 @@ TEST(CertificatePair, WithAnEncryptedKeyIsRefusedWithoutAskingForThePassword) {
             "the private key is encrypted; only keys without a password are read");
 }
 
-TEST(Context, NamesTheFileAndWhatIsWrongWithIt) {
+TEST(Context, NamesTheFileAndWhatIsWrongWithIt) {  // epp:C012
   const auto one = must(make_self_signed(spec_of("one", kClock)));
   const auto message = [&](Source certificate, std::vector<std::string> suites = {}) {
     auto opened = ServerContext::open({.certificate = std::move(certificate),

@@ -257,7 +257,7 @@ class PairFiles {
   std::filesystem::path folder_;
 };
 
-TEST_F(StreamTest, NewHandshakesTakeTheNewCertificateAndOldConnectionsStay) {
+TEST_F(StreamTest, NewHandshakesTakeTheNewCertificateAndOldConnectionsStay) {  // epp:C012
   const Credentials next = Credentials::make("next", kClock);
   const PairFiles files;
   files.write(mine_.pair);
@@ -280,7 +280,7 @@ TEST_F(StreamTest, NewHandshakesTakeTheNewCertificateAndOldConnectionsStay) {
   EXPECT_EQ(Pair::receive(*before.client), "still here");
 }
 
-TEST_F(StreamTest, KeepsTheOldCertificateWhenTheNewOneIsBroken) {
+TEST_F(StreamTest, KeepsTheOldCertificateWhenTheNewOneIsBroken) {  // epp:C012
   const PairFiles files;
   files.write(mine_.pair);
   const auto server = open_server({.certificate = Source::of_file(files.file("tls.crt")),

@@ -57,6 +57,26 @@ class Admission : public ExtProcTest {
   }
 };
 
+TEST_F(Admission, AHeaderSaysWhoseRequestItIs) {  // epp:X045
+  serve(kThree);
+  const auto total = [&](std::string_view who) {
+    return metric(
+        "llm_d_epp_request_total{model_name=\"m\",target_model_name=\"m\",fairness_id=\"" +
+        std::string(who) + "\",priority=\"0\"}");
+  };
+  ask(kCompletion);
+  EXPECT_EQ(total("default-flow"), 1);
+  for (const auto* name : {"x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id"}) {
+    begin();
+    auto fields = head();
+    fields.emplace_back(name, "tenant");
+    ask(kCompletion, fields);
+    EXPECT_EQ(stream_->admission().fairness_id, "tenant") << name;
+  }
+  EXPECT_EQ(total("tenant"), 2);
+  EXPECT_EQ(total("default-flow"), 1);
+}
+
 TEST_F(Admission, WithoutQueuesOnlyPrioritiesBelowZeroAreShedWhenThePoolIsFull) {  // epp:F001
   serve(kFull);
   with_objectives();

@@ -51,6 +51,7 @@ void ExtProc::inspect(std::string_view piece) {
   response_bytes_ += piece.size();
   if (!first_piece_) {
     first_piece_ = now;
+    if (placed_) placed_->picked.decode.release_tokens();  // the prompt is computed
   } else if (event_stream_ && placed_) {
     observe_in(placed_->series->stream_gap, seconds(now - *last_piece_));
   }

@@ -64,6 +64,20 @@ TEST_F(ExtProcTest, AnAnswerThatIsNoJsonPassesUnchanged) {  // epp:X047
   EXPECT_EQ(metric(series("request_duration_seconds_count")), 1);
 }
 
+TEST_F(ExtProcTest, AGrpcAnswerPassesWhateverItsFramesAre) {  // epp:X056
+  serve(kThree);
+  for (const auto& bytes : {std::string("\x01\0\0\0\x02zz", 7), std::string("\0\xff", 2)}) {
+    begin();
+    ask(kCompletion);
+    send(testing::headers(Side::kResponse,
+                          {{":status", "200"}, {"content-type", "application/grpc"}}));
+    auto answers = send(testing::body(Side::kResponse, bytes, false));
+    for (auto& more : send(testing::trailers(Side::kResponse))) answers.push_back(more);
+    EXPECT_EQ(text_of(answers, Kind::kResponseBody), bytes);
+    EXPECT_EQ(answers.back().kind, Kind::kResponseTrailers);
+  }
+}
+
 TEST_F(ExtProcTest, AnEmptyLastPieceEndsAnAnswerOnce) {  // epp:X048
   serve(kThree);
   ask(kCompletion);
@@ -162,6 +176,43 @@ TEST_F(ExtProcTest, AClientThatLeavesMidStreamEndsTheRequestOnce) {  // epp:X060
   EXPECT_EQ(metric("baton_epp_client_gone_total"), 1);
   EXPECT_EQ(snapshot.reserved(1), 0);
   EXPECT_EQ(metric(series("request_duration_seconds_count")), 0);
+}
+
+TEST_F(ExtProcTest, WhatIsInFlightEndsInStepsAndNeverBelowZero) {  // epp:K009
+  const std::string asks = R"({"model":"m","prompt":")" + std::string(400, 'x') + R"("})";
+  serve({{"d", "10.0.0.1"}});
+  const auto snapshot = picker_->pool.snapshot();
+  ask(asks);
+  EXPECT_EQ(snapshot.reserved(0), 1);
+  EXPECT_EQ(snapshot.tokens(0), 100);
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  send(testing::body(Side::kResponse, "{", false));
+  EXPECT_EQ(snapshot.reserved(0), 1);
+  EXPECT_EQ(snapshot.tokens(0), 0) << "the prompt is computed";
+  send(testing::body(Side::kResponse, "}", true));
+  EXPECT_EQ(snapshot.reserved(0), 0);
+  begin();
+  ask(R"({"model":"m","prompt":")" + std::string(400, 'x') + std::string(200, 'y') + R"("})");
+  EXPECT_LT(snapshot.tokens(0), 100) << "what the pod holds is not computed again";
+  stream_.reset();  // without an answer
+  EXPECT_EQ(snapshot.reserved(0), 0);
+  EXPECT_EQ(snapshot.tokens(0), 0);
+
+  begin();
+  ask(asks);
+  picker_->pool.update({});
+  picker_->serve({{"d", "10.0.0.1"}});
+  stream_.reset();  // of a pod that has come again
+  EXPECT_GE(picker_->pool.snapshot().reserved(0), 0);
+
+  serve(testing::kSplit, pick::testing::kSeedPd);
+  ask(asks);
+  const auto pair = picker_->pool.snapshot();
+  EXPECT_EQ(pair.reserved(0) + pair.reserved(1), 2);
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  send(testing::body(Side::kResponse, "{", false));
+  EXPECT_EQ(pair.reserved(0), 1);
+  EXPECT_EQ(pair.reserved(1), 0) << "prefill is over";
 }
 
 TEST_F(ExtProcTest, ResponseSizesAreSums) {  // epp:X066

@@ -280,6 +280,7 @@ TEST_F(ExtProcTest, AFilterThatLeavesNobodyGivesA429) {  // epp:X039
 }
 
 TEST_F(ExtProcTest, APromptThatNoDecodePodHoldsIsPrefilledElsewhereAndTheNextTurnIsNot) {
+  // epp:X031
   serve(kSplit, kSeedPd);
   const std::string prompt(400, 'x');
   const auto body = R"({"model":"m","prompt":")" + prompt + R"("})";

@@ -52,7 +52,18 @@ constexpr std::array kPaths = {
 };
 constexpr std::string_view kSglangPath = "/generate";
 
+// gRPC needs HTTP/2; everything else goes over both.
+constexpr std::string_view kHttp2 = "kubernetes.io/h2c";
+constexpr std::string_view kHttp = "http";
+
 }  // namespace
+
+bool speak(std::span<const Parser> parsers, std::string_view app_protocol) {
+  if (app_protocol.empty() || app_protocol == kHttp2) return true;
+  return app_protocol == kHttp && std::ranges::none_of(parsers, [](Parser parser) {
+           return parser == Parser::kVllmGrpc || parser == Parser::kVertexAi;
+         });
+}
 
 std::string_view bare_path(std::string_view path) {
   path = path.substr(0, path.find('?'));

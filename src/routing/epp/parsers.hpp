@@ -33,6 +33,9 @@ std::string_view bare_path(std::string_view path);
 // SGLang's. kInvalid: nobody reads it.
 Result<Claim> claim(std::span<const schedule::Parser> parsers, std::string_view path);
 
+// Whether each of them reads requests to engines of that InferencePool appProtocol; "" fits all.
+bool speak(std::span<const schedule::Parser> parsers, std::string_view app_protocol);
+
 // 400's text for a body that lacks what the API demands (7.2).
 std::string_view demand(openai::Api api);
 

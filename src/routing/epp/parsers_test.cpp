@@ -105,6 +105,17 @@ TEST(Parsers, ReadTokenIdsOfVllmsGrpc) {
   EXPECT_FALSE(vllm_grpc_prompt("\x12\xff"));
 }
 
+TEST(Parsers, OfGrpcNeedAPoolOfHttp2) {  // epp:C014
+  constexpr std::array kMixed = {Parser::kOpenai, Parser::kVllmGrpc};
+  EXPECT_TRUE(speak(kUsual, "http"));
+  EXPECT_TRUE(speak(kUsual, "kubernetes.io/h2c"));
+  EXPECT_FALSE(speak(kMixed, "http"));
+  EXPECT_FALSE(speak(std::array{Parser::kVertexAi}, "http"));
+  EXPECT_TRUE(speak(kMixed, "kubernetes.io/h2c"));
+  EXPECT_TRUE(speak(kMixed, ""));
+  EXPECT_FALSE(speak(kUsual, "kubernetes.io/ws"));
+}
+
 class ParserTest : public ExtProcTest {
  protected:
   void with(std::string_view parser) {

@@ -17,6 +17,7 @@
 #include "routing/epp/engine_scrapes.hpp"
 #include "routing/epp/ext_proc.hpp"
 #include "routing/epp/gate.hpp"
+#include "routing/epp/parsers.hpp"
 #include "routing/epp/pool_gauges.hpp"
 #include "routing/epp/stream_metrics.hpp"
 
@@ -127,7 +128,7 @@ struct Server::Impl {
 
   grpc::PickerState state() const {
     return {.pool_synced = pool.synced(),
-            .protocol_fits = true,
+            .protocol_fits = protocol_fits,
             .plugins_ready = !pool.broken(),
             .draining = draining,
             .elects_leader = config.elects_leader,
@@ -190,6 +191,7 @@ struct Server::Impl {
   grpc::Server health;
   Admin admin;
   http::Server metrics_server;
+  std::atomic<bool> protocol_fits = true;
   std::atomic<bool> draining = false;
   std::atomic<bool> leader = false;
   bool started = false;
@@ -244,6 +246,16 @@ void Server::update(const std::vector<schedule::Endpoint>& endpoints) {
   self.deps.loops.front()->post([&self, added = change.added] {
     for (const auto& endpoint : added) self.scrape(endpoint);
   });
+}
+
+void Server::speak(std::string_view app_protocol) {
+  const bool fits = epp::speak(impl_->pool.setup().parsers, app_protocol);
+  if (impl_->protocol_fits.exchange(fits) && !fits) {
+    log::error(
+        "not ready: a parser of requestHandler does not speak the pool's appProtocol; gRPC "
+        "parsers need kubernetes.io/h2c",
+        {{"app_protocol", app_protocol}});
+  }
 }
 
 void Server::clear() { impl_->pool.clear(); }

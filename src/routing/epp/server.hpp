@@ -60,6 +60,8 @@ class Server {
   Result<Bound> start();
 
   void update(const std::vector<schedule::Endpoint>& endpoints);
+  // The pool's appProtocol; "": none is said. Not ready while a parser does not speak it.
+  void speak(std::string_view app_protocol);
   void clear();  // the pool is gone
   // Every InferenceObjective, every InferenceModelRewrite of the namespace as they are now.
   void set_objectives(const std::vector<text::json::Value>& objects);

@@ -174,6 +174,20 @@ TEST_F(EppServerTest, IsHealthyOnceItKnowsItsEndpointsAndUntilItDrains) {
   for (const auto name : names) EXPECT_EQ(health(checks, name), 2) << name;
 }
 
+TEST_F(EppServerTest, IsNotReadyWhenAParserDoesNotSpeakThePoolsProtocol) {  // epp:C014
+  service_.picker =
+      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: queue-scorer}, "
+      "{type: openai-parser}, {type: vllmgrpc-parser}]\nrequestHandler: {parsers: [{pluginRef: "
+      "openai-parser}, {pluginRef: vllmgrpc-parser}]}\n";
+  start();
+  auto& checks = client(bound_.health, false);
+  server_->speak("http");
+  server_->update(one_endpoint());
+  for (const auto* name : {"", "readiness", "liveness"}) EXPECT_EQ(health(checks, name), 2) << name;
+  server_->speak("kubernetes.io/h2c");
+  EXPECT_EQ(health(checks, "readiness"), 1);
+}
+
 TEST_F(EppServerTest, OnlyALeaderIsReadyWhenThereAreLeaders) {
   config_.elects_leader = true;
   start();

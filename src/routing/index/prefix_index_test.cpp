@@ -73,7 +73,7 @@ TEST(PrefixIndex, AHoleInTheMiddleEndsTheMatch) {
   EXPECT_EQ(match(index, all.blocks())[1], 1);
 }
 
-TEST(PrefixIndex, ForgetsBlocksWhenAPodLeaves) {
+TEST(PrefixIndex, ForgetsBlocksWhenAPodLeaves) {  // epp:K003
   PrefixIndex index({});
   const auto all = chain(std::string(640, 'a'));
   index.record(0, all.blocks());
@@ -85,7 +85,7 @@ TEST(PrefixIndex, ForgetsBlocksWhenAPodLeaves) {
   EXPECT_EQ(index.held(0), 0);
 }
 
-TEST(PrefixIndex, ForgetsTheEndOfTheOldestChainFirst) {
+TEST(PrefixIndex, ForgetsTheEndOfTheOldestChainFirst) {  // epp:K003
   PrefixIndex index({.slots = 8, .lru_capacity = 5});
   const auto old = chain(std::string(64 * 4, 'o'));
   const auto fresh = chain(std::string(64 * 3, 'f'));
@@ -257,8 +257,9 @@ TEST(PrefixIndex, BlocksThatAreUsedAgainOutliveThoseThatAreNot) {
   EXPECT_EQ(index.held(0), 100);
 }
 
-// A reader that meets a cell while it moves may miss it (block_table.hpp): seldom, and not for good.
-TEST(PrefixIndex, ReadersRunBesideTheWriter) {
+// A reader that meets a cell while it moves may miss it (block_table.hpp): seldom, and not for
+// good.
+TEST(PrefixIndex, ReadersRunBesideTheWriter) {  // epp:K003
   PrefixIndex index({.slots = 64, .lru_capacity = 2000});
   const auto stable = chain(std::string(64 * 100, 's'));
   index.record(63, stable.blocks());

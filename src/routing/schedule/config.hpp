@@ -64,8 +64,7 @@ struct PickerConfig {
   std::vector<PluginSpec> plugins;
   std::vector<ProfileSpec> profiles;  // empty: to be defaulted
 
-  bool flow_control = false;  // feature gates
-  bool populate_non_leader = true;
+  bool flow_control = false;     // feature gates
   std::optional<FlowSpec> flow;  // the section, whatever the gate says
   PluginRef detector;
   std::vector<PluginRef> parsers;  // empty: to be defaulted

@@ -181,8 +181,9 @@ TEST(PickerConfig, ReadsEveryFormOfAGate) {
   EXPECT_TRUE(setup("featureGates: [flowControl]").flow);
   EXPECT_TRUE(setup("featureGates: [flowControl=true]").flow);
   EXPECT_FALSE(setup("featureGates: [flowControl=false]").flow);
-  EXPECT_TRUE(setup("").populate_non_leader);
-  EXPECT_FALSE(setup("featureGates: [haPopulateNonLeaderDatastore=false]").populate_non_leader);
+  EXPECT_EQ(problem("featureGates: [haPopulateNonLeaderDatastore]"), "");
+  EXPECT_THAT(problem("featureGates: [haPopulateNonLeaderDatastore=false]"),
+              HasSubstr("a picker that waits to lead follows the cluster all the same; remove it"));
   EXPECT_THAT(problem("featureGates: [flowControll]"), HasSubstr("did you mean 'flowControl'?"));
   EXPECT_THAT(problem("featureGates: [flowControl=yes]"),
               HasSubstr("neither flowControl=true nor flowControl=false"));
@@ -372,6 +373,81 @@ flowControl:
                     "flowControl: {saturationDetector: {pluginRef: utilization-detector}}")
                   .warnings,
               ::testing::IsEmpty());
+}
+
+TEST(PickerConfig, AnAdmittersParametersAreAboveZero) {  // epp:F019
+  for (const auto* bad :
+       {"k: 0", "power: -1", "queueDepthThreshold: 0", "kvCacheUtilThreshold: x"}) {
+    EXPECT_THAT(problem("plugins: [{type: probabilistic-admitter, parameters: {" +
+                        std::string(bad) + "}}]"),
+                HasSubstr("plugin 'probabilistic-admitter': /plugins/0/parameters/"))
+        << bad;
+  }
+}
+
+TEST(PickerConfig, EveryErrorNamesWhereItIs) {
+  // epp:C006
+  struct Wrong {
+    std::string_view text, said;
+  };
+  constexpr std::string_view kQueue = "plugins: [{type: queue-scorer}]\n";
+  const Wrong wrong[] = {
+      {"plugins: [{name: a}]", "/plugins/0/type: a plugin needs a type"},
+      {"plugins: [{type: nobody}]", "/plugins/0/type: unknown plugin type 'nobody'"},
+      {"plugins: [{type: queue-scorer}, {type: queue-scorer}]",
+       "the name 'queue-scorer' is used twice"},
+      {"plugins: [{type: token-load-scorer, parameters: {x: 1}}]",
+       "plugin 'token-load-scorer': /plugins/0/parameters/x: unknown field"},
+      {"plugins: [{type: max-score-picker, parameters: {maxNumOfEndpoints: x}}]",
+       "plugin 'max-score-picker': /plugins/0/parameters/maxNumOfEndpoints: expected"},
+      {"schedulingProfiles: [{plugins: []}]", "/schedulingProfiles/0/name: a profile needs a name"},
+      {"schedulingProfiles: [{name: a}, {name: a}]", "the profile 'a' is there twice"},
+      {"schedulingProfiles: [{name: a, plugins: [{weight: 1}]}]",
+       "/schedulingProfiles/0/plugins/0/pluginRef: a plugin reference is missing"},
+      {"schedulingProfiles: [{name: a, plugins: [{pluginRef: b}]}]", "no plugin is named 'b'"},
+      {"dataLayer: {sources: [{pluginRef: b}]}",
+       "/dataLayer/sources/0/pluginRef: no plugin is named 'b'"},
+      {"dataLayer: {sources: [{pluginRef: queue-scorer}]}", "/dataLayer/sources/0/pluginRef: "},
+      {"requestHandler: {parsers: [{pluginRef: b}]}",
+       "/requestHandler/parsers/0/pluginRef: no plugin is named 'b'"},
+      {"requestHandler: {parsers: [{pluginRef: queue-scorer}]}", "'queue-scorer' is no parser"},
+      {"flowControl: {saturationDetector: {pluginRef: b}}",
+       "/flowControl/saturationDetector/pluginRef: no plugin is named 'b'"},
+      {"flowControl: {saturationDetector: {pluginRef: queue-scorer}}", "'queue-scorer' is no"},
+      {"plugins: [{type: single-profile-handler}, {type: data-parallel-profile-handler}]",
+       "more than one profile handler"},
+      {"plugins: [{type: openai-parser}]\n"
+       "schedulingProfiles: [{name: a, plugins: [{pluginRef: openai-parser}]}]",
+       "/schedulingProfiles/0/plugins/0: 'openai-parser' is no filter, scorer or picker"},
+      {"flowControl: {maxRequests: -1}", "/flowControl/maxRequests: -1 is negative"},
+  };
+  for (const auto& [text, said] : wrong) {
+    const bool lists = text.starts_with("plugins:");
+    EXPECT_THAT(problem((lists ? "" : std::string(kQueue)) + std::string(text)), HasSubstr(said))
+        << text;
+  }
+}
+
+TEST(PickerConfig, AReferenceMayStandBeforeWhatItNamesButNotNameItsOwner) {
+  // epp:C008
+  const auto with = [](std::string_view decider) {
+    return problem(
+        "plugins: [{type: disagg-profile-handler, parameters: {deciders: {prefill: " +
+        std::string(decider) +
+        "}}}, {name: late, type: prefix-based-pd-decider, parameters: {nonCachedTokens: 9}}]\n"
+        "schedulingProfiles: [{name: decode}, {name: prefill}]");
+  };
+  EXPECT_EQ(with("late"), "");
+  EXPECT_THAT(with("disagg-profile-handler"),
+              HasSubstr("no decider is named 'disagg-profile-handler'"));
+}
+
+TEST(PickerConfig, TokensToComeAreNotCounted) {
+  const auto told =
+      describe(setup("plugins: [{type: inflight-load-producer, parameters: {outputRatio: 2, "
+                     "maxEstimatedOutputTokens: 7}}]"));
+  EXPECT_THAT(told, HasSubstr("no effect: /plugins/0/parameters/outputRatio: only prompts"));
+  EXPECT_THAT(told, HasSubstr("no effect: /plugins/0/parameters/maxEstimatedOutputTokens: only"));
 }
 
 TEST(PickerConfig, SaysWhereEveryValueComesFrom) {

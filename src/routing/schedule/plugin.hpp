@@ -210,18 +210,10 @@ struct ProbabilisticAdmitter {
   double queue_depth = 5, kv_usage = 0.8, power = 5, k = 300;
 };
 
-// In-flight accounting.
-struct InFlight {
-  bool output_tokens = false;
-  double output_ratio = 1.5;
-  std::int64_t max_output_tokens = 0;  // 0: no cap
-};
-
 // What a plugin is apart from scheduling: settings for whoever serves.
-using Service =
-    std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor, EndpointNotifications,
-                 FileDiscovery, Detector, Ordering, Fairness, UsageLimit, ProbabilisticAdmitter,
-                 InFlight, PreciseParameters, LocalTokenizer>;
+using Service = std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor,
+                             EndpointNotifications, FileDiscovery, Detector, Ordering, Fairness,
+                             UsageLimit, ProbabilisticAdmitter, PreciseParameters, LocalTokenizer>;
 
 // A plugin is one or several of these.
 struct Plugin {

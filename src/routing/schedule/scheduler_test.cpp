@@ -99,6 +99,41 @@ TEST(Scheduler, CopesWithEveryShapeOfPoolD007) {
   EXPECT_FALSE(run({}));
 }
 
+TEST(Scheduler, TheOnlyProfileIsTheWholeDecision) {
+  // epp:D001 with two profiles in config_test
+  const auto picker = scheduler("plugins: [{type: single-profile-handler}, {type: decode-filter}]");
+  SeededRandom random(1);
+  const Request request{.prompt_bytes = 500, .matched = {}};
+  const auto good = picker.schedule(request, testing::snapshot(kPool), kNow, random);
+  ASSERT_TRUE(good);
+  EXPECT_NE(good->primary, 0);
+  EXPECT_EQ(good->runs.size(), 1);
+  const auto none = picker.schedule(request, testing::snapshot({{"p", "prefill"}}), kNow, random);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code(), Code::kUnavailable);
+}
+
+TEST(Scheduler, APluginOfTwoKindsIsNamedOnceAndUsedAsBoth) {
+  // epp:S003 with two pickers in config_test
+  const auto pod = [](std::string_view name, std::string range) {
+    return Pod{std::string(name),
+               "",
+               load(0, 0, 0, kNow),
+               {{"llm-d.ai/context-length-range", std::move(range)}}};
+  };
+  const auto picker = scheduler(
+      "plugins: [{type: context-length-aware, parameters: {enableFiltering: true}}]\n"
+      "schedulingProfiles: [{name: a, plugins: [{pluginRef: context-length-aware, weight: 2}]}]");
+  const auto snapshot =
+      testing::snapshot({pod("short", "0-10"), pod("wide", "0-9000"), pod("tight", "900-1100")});
+  SeededRandom random(1);
+  const auto decided =
+      picker.schedule({.matched = {}, .prompt_tokens = 1000}, snapshot, kNow, random);
+  ASSERT_TRUE(decided);
+  EXPECT_THAT(decided->runs[0].candidates, ::testing::ElementsAre(1, 2)) << "as a filter";
+  EXPECT_EQ(decided->primary, 2) << "as a scorer";
+}
+
 TEST(Scheduler, SumsWeightedScoresS001) {
   const auto picker = scheduler(
       "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}]\n"

@@ -125,7 +125,11 @@ void read_gates(Fields& root, PickerConfig& config) {
     if (name == kGates[0]) {
       config.flow_control = said == "true";
     } else if (name == kGates[1]) {
-      config.populate_non_leader = said == "true";
+      if (said == "false") {
+        root.fail("featureGates", fmt::format("{}: a picker that waits to lead follows the cluster "
+                                              "all the same; remove it",
+                                              *gate));
+      }
     } else {
       return root.fail("featureGates",
                        fmt::format("unknown gate '{}'{}", name, did_you_mean(name, kGates)));
@@ -141,7 +145,7 @@ void read_gates(Fields& root, PickerConfig& config) {
                                .unused = ""});
   };
   note(kGates[0], config.flow_control);
-  note(kGates[1], config.populate_non_leader);
+  note(kGates[1], true);
 }
 
 void read_data_layer(Fields& root, PickerConfig& config) {

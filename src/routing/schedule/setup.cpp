@@ -214,7 +214,6 @@ Result<Setup> make_setup(const PickerConfig& config, const std::vector<Plugin>& 
   Setup setup;
   setup.warnings = config.warnings;
   setup.effective = config.settings;
-  setup.populate_non_leader = config.populate_non_leader;
   BATON_TRY(set_parsers(config, named, setup));
   BATON_TRY(set_data_layer(config, named, setup));
   if (config.detector.empty()) {

@@ -39,10 +39,9 @@ struct Setup {
   std::optional<FlowConfig> flow;  // the feature gate is on
   std::vector<ProbabilisticAdmitter> admitters;
   std::optional<PreciseParameters> precise;  // engines' KV events are followed
-  bool populate_non_leader = true;
-  bool encodes = false;        // decisions may have an encode stage
-  bool data_parallel = false;  // decisions may have a primary port
-  std::size_t candidates = 1;  // that decisions may list for a stage
+  bool encodes = false;                      // decisions may have an encode stage
+  bool data_parallel = false;                // decisions may have a primary port
+  std::size_t candidates = 1;                // that decisions may list for a stage
 
   std::vector<std::string> warnings;  // one line each, with the JSON pointer
   std::vector<Setting> effective;     // every value, in the order it was read

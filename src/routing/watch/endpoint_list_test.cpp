@@ -30,7 +30,7 @@ std::string problem(std::string_view entry) {
   return read ? "" : std::string(read.error().message());
 }
 
-TEST(EndpointList, ReadsWhatLlmdReads) {
+TEST(EndpointList, ReadsWhatLlmdReads) {  // epp:L013
   const auto read = load_endpoint_list(
       "endpoints:\n- {name: d, address: 127.0.1.1, port: \"8001\", labels: {llm-d.ai/role: "
       "decode}}\n"
@@ -43,7 +43,19 @@ TEST(EndpointList, ReadsWhatLlmdReads) {
   EXPECT_EQ(read->at(1).host, "::1");
 }
 
-TEST(EndpointList, SaysWhichEntryIsWrong) {
+TEST(EndpointList, SaysWhichEntryIsWrong) {  // epp:L013
+  for (const auto* bad : {"::g", "1.2.3", "1.2.3.256", "", "[::1]"}) {
+    EXPECT_THAT(problem("{name: a, address: '" + std::string(bad) + "', port: '1'}"),
+                HasSubstr("/endpoints/0/address: expected an IP address"))
+        << bad;
+  }
+  for (const auto* bad : {"65536", "-1", "x", "80x", "''"}) {
+    EXPECT_THAT(problem("{name: a, address: 1.2.3.4, port: " + std::string(bad) + "}"),
+                HasSubstr("/endpoints/0/port: expected"))
+        << bad;
+  }
+  EXPECT_THAT(load_endpoint_list(std::string(kMaxEndpointList + 1, ' '), "f").error().message(),
+              HasSubstr("at most 1 MiB"));
   EXPECT_THAT(problem("{name: a, address: host, port: '1'}"),
               HasSubstr("f: /endpoints/0/address: expected an IP address, found 'host'"));
   EXPECT_THAT(problem("{name: a, address: 1.2.3.4, port: '0'}"), HasSubstr("/endpoints/0/port"));
@@ -72,7 +84,8 @@ constexpr std::string_view kOne = "endpoints: [{name: a, address: 1.2.3.4, port:
 constexpr std::string_view kTwo =
     "endpoints: [{name: a, address: 1.2.3.4, port: '1'}, {name: b, address: 1.2.3.5, port: '1'}]";
 
-TEST(EndpointListWatch, FollowsAFileThatIsReplacedAndKeepsWhatItHasWhenTheFileIsWrong) {
+TEST(EndpointListWatch,
+     FollowsAFileThatIsReplacedAndKeepsWhatItHasWhenTheFileIsWrong) {  // epp:L013
   const EndpointFile file;
   file.write(kOne);
   std::atomic<std::size_t> count = 0;
@@ -88,15 +101,22 @@ TEST(EndpointListWatch, FollowsAFileThatIsReplacedAndKeepsWhatItHasWhenTheFileIs
   file.write(kTwo);
   EXPECT_TRUE(eventually([&] { return count == 2; }));
   EXPECT_GE(told, 2);
+  file.write(kOne);
+  EXPECT_TRUE(eventually([&] { return count == 1; }));
 }
 
-TEST(EndpointListWatch, RefusesToStartOnAWrongFile) {
+TEST(EndpointListWatch, RefusesToStartOnAFileThatIsWrongOrMissing) {
   const EndpointFile file;
   file.write("endpoints: [{}]");
   const auto watch = EndpointListWatch::start(file.path(), EndpointListWatch::Again::kNo, kClock,
                                               [](const std::vector<schedule::Endpoint>&) {});
   ASSERT_FALSE(watch);
   EXPECT_THAT(watch.error().message(), HasSubstr(file.path()));
+  const auto missing =
+      EndpointListWatch::start("/nowhere/endpoints", EndpointListWatch::Again::kNo, kClock,
+                               [](const std::vector<schedule::Endpoint>&) {});
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message(), HasSubstr("cannot read /nowhere/endpoints"));
 }
 
 }  // namespace

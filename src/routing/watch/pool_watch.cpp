@@ -75,7 +75,7 @@ void PoolWatch::listed() {
 }
 
 void PoolWatch::build() {
-  std::optional<std::vector<schedule::Endpoint>> last;
+  std::optional<Pool> last;
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return (dirty_ && pods_listed_) || stopping_; });
@@ -86,8 +86,8 @@ void PoolWatch::build() {
     std::vector<kube::Object> pods;
     for (const auto& [name, pod] : pods_) pods.push_back(pod);
     lock.unlock();
-    std::optional<std::vector<schedule::Endpoint>> next;
-    if (target) next = endpoints_of(*target, wanted_.ns, pods);
+    std::optional<Pool> next;
+    if (target) next = {endpoints_of(*target, wanted_.ns, pods), target->app_protocol};
     if (next != last) {
       last = next;
       on_change_(std::move(next));

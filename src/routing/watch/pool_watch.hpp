@@ -26,8 +26,13 @@ class PoolWatch {
     std::string group = "inference.networking.k8s.io";  // or inference.networking.x-k8s.io
     std::optional<Target> selected = {};
   };
+  struct Pool {
+    std::vector<schedule::Endpoint> endpoints;
+    std::string app_protocol;  // "": none is said
+    bool operator==(const Pool&) const = default;
+  };
   // On the builder's thread, only when something differs. nullopt: there is no such pool (yet).
-  using OnChange = std::function<void(std::optional<std::vector<schedule::Endpoint>>)>;
+  using OnChange = std::function<void(std::optional<Pool>)>;
   PoolWatch(kube::Cluster& cluster, const Clock& clock, Wanted wanted, OnChange on_change);
   ~PoolWatch();
 

@@ -8,7 +8,7 @@
 namespace baton::watch {
 namespace {
 
-using Endpoints = std::optional<std::vector<schedule::Endpoint>>;
+using Pool = std::optional<PoolWatch::Pool>;
 
 const SystemClock kClock;
 Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
@@ -16,13 +16,13 @@ Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
 // The last that a watch told.
 class Told {
  public:
-  void operator()(Endpoints endpoints) {
+  void operator()(Pool pool) {
     const std::lock_guard lock(mutex_);
-    last_ = std::move(endpoints);
+    last_ = std::move(pool);
     told_ = true;
     changed_.notify_all();
   }
-  bool becomes(const std::function<bool(const Endpoints&)>& wanted) {
+  bool becomes(const std::function<bool(const Pool&)>& wanted) {
     std::unique_lock lock(mutex_);
     return changed_.wait_until(lock, soon().at, [&] { return told_ && wanted(last_); });
   }
@@ -30,7 +30,7 @@ class Told {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  Endpoints last_;
+  Pool last_;
   bool told_ = false;
 };
 
@@ -58,18 +58,32 @@ TEST(PoolWatch, TellsThePodsOfOnePoolAndForgetsThemWithIt) {
   kube::MemoryCluster cluster(kClock, random);
   Told told;
   const PoolWatch watch(cluster, kClock, {.ns = "llm", .pool = "a"},
-                        [&](Endpoints e) { told(std::move(e)); });
+                        [&](Pool pool) { told(std::move(pool)); });
   create(cluster, free_pool("b"));
   create(cluster, testing::pod("b", "other", "decode", "10.0.0.9"));
   create(cluster, free_pool("a"));
   create(cluster, testing::pod("a", "d0", "decode", "10.0.0.1"));
   create(cluster, testing::pod("a", "late", "decode", "10.0.0.2", "False"));
-  EXPECT_TRUE(told.becomes([](const Endpoints& e) {
-    return e && e->size() == 1 && e->front().name == "d0" && e->front().port == 8000;
+  EXPECT_TRUE(told.becomes([](const Pool& pool) {
+    return pool && pool->endpoints.size() == 1 && pool->endpoints[0].name == "d0" &&
+           pool->endpoints[0].port == 8000;
   }));
   ASSERT_TRUE(cluster.remove({{"inference.networking.k8s.io", "v1", "InferencePool"}, "llm", "a"},
                              {}, soon()));
-  EXPECT_TRUE(told.becomes([](const Endpoints& e) { return !e; }));
+  EXPECT_TRUE(told.becomes([](const Pool& pool) { return !pool; }));
+}
+
+TEST(PoolWatch, TellsThePoolsProtocol) {  // epp:C014
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(kClock, random);
+  Told told;
+  const PoolWatch watch(cluster, kClock, {.ns = "llm", .pool = "a"},
+                        [&](Pool pool) { told(std::move(pool)); });
+  auto pool = free_pool("a");
+  pool["spec"]["appProtocol"] = "kubernetes.io/h2c";
+  create(cluster, pool);
+  EXPECT_TRUE(told.becomes(
+      [](const Pool& now) { return now && now->app_protocol == "kubernetes.io/h2c"; }));
 }
 
 TEST(PoolWatch, TellsThePodsOfASelectorWithoutAPool) {
@@ -79,9 +93,9 @@ TEST(PoolWatch, TellsThePodsOfASelectorWithoutAPool) {
   const PoolWatch watch(
       cluster, kClock,
       {.ns = "llm", .pool = "", .selected = Target{{{"app.kubernetes.io/name", "a"}}, {1, 2}}},
-      [&](Endpoints e) { told(std::move(e)); });
+      [&](Pool pool) { told(std::move(pool)); });
   create(cluster, testing::pod("a", "d0", "decode", "10.0.0.1"));
-  EXPECT_TRUE(told.becomes([](const Endpoints& e) { return e && e->size() == 2; }));
+  EXPECT_TRUE(told.becomes([](const Pool& pool) { return pool && pool->endpoints.size() == 2; }));
 }
 
 }  // namespace

@@ -227,6 +227,7 @@ Target target_of_pool(const Object& pool) {
   } else {
     add_port(target, pool.find_path({"spec", "targetPortNumber"}));
   }
+  target.app_protocol = pool.string_at({"spec", "appProtocol"});
   return target;
 }
 

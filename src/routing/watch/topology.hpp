@@ -48,6 +48,7 @@ inline constexpr std::string_view kRoutingKeyLabel = "baton.dev/routing-key";
 struct Target {
   kube::LabelSelector selector;
   std::vector<std::uint16_t> ports;
+  std::string app_protocol = {};  // of an InferencePool; "" when it says none
 };
 Target target_of_pool(const kube::Object& pool);
 // The ready ones, one endpoint a port, sorted. An empty selector selects nothing.

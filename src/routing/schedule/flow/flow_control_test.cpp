@@ -357,6 +357,7 @@ TEST(Admission, ShedsOnlyBelowZero) {
 }
 
 TEST(Admission, TheProbabilisticAdmitterShedsAsThePoolFills) {
+  // epp:F019 with its parameters in config_test
   const ProbabilisticAdmitter admitter;
   SeededRandom random(1);
   const auto share = [&](float waiting, std::int32_t priority, Mono updated = kNow) {

@@ -62,19 +62,16 @@ Plugin make_token_producer(Fields& parameters) {
 }
 
 Plugin make_inflight_load_producer(Fields& parameters) {
-  InFlight in_flight;
-  in_flight.output_tokens = parameters.boolean("addEstimatedOutputTokens", false);
-  in_flight.output_ratio = parameters.number("outputRatio", 1.5, 0, 1e6);
-  in_flight.max_output_tokens = std::max<std::int64_t>(
-      0, parameters.integer("maxEstimatedOutputTokens", 0, INT32_MIN, INT32_MAX));
-  if (in_flight.output_tokens) {
+  if (parameters.boolean("addEstimatedOutputTokens", false)) {
     parameters.later("addEstimatedOutputTokens",
                      "only prompts are counted; tokens to come are not offered");
+  }
+  for (const std::string_view key : {"outputRatio", "maxEstimatedOutputTokens"}) {
+    parameters.unused(key, "only prompts are counted; tokens to come are not offered");
   }
   parameters.unused("syncCrossReplicaState", "replicas do not share their counts");
   Plugin plugin;
   plugin.produces = Data::kInFlight;
-  plugin.service = in_flight;
   if (parameters.has("prefixMatchInfoProducerName")) {
     plugin.needs.push_back({.data = Data::kPrefixMatch,
                             .producer = parameters.text("prefixMatchInfoProducerName", ""),
