@@ -4,8 +4,8 @@
 //
 //   routing_bench [--trace FILE] [--picker FILE] [--json FILE]
 //
-// The seed's configuration also runs with its scorer's discountCommonPrefix, with room for as much
-// as a pod holds, and with both.
+// The pods tell how much their caches hold. The seed's configuration also runs with its scorer's
+// discountCommonPrefix, with a capacity of its own that is half of that, and with both.
 //
 // Without --trace the environment's BATON_TRACE names the trace (conversation_trace.jsonl,
 // FAST'25); --picker is another EndpointPickerConfig to run beside the seed's.
@@ -44,6 +44,7 @@ using cli::Ask;
 
 constexpr std::size_t kPods = 16;
 constexpr std::size_t kPodBlocks = 2000;
+constexpr std::uint32_t kBlockTokens = 512;
 constexpr Nanos kPromptToken = std::chrono::microseconds(200);
 constexpr Nanos kOutputToken = Millis(30);
 constexpr Nanos kScrape = Millis(50);
@@ -184,8 +185,8 @@ class Picker final : public Policy {
                    {.waiting = waiting,
                     .running = static_cast<float>(pod.inside) - waiting,
                     .kv_usage = {},
-                    .block_size = {},
-                    .blocks = {}},
+                    .block_size = kBlockTokens,
+                    .blocks = kPodBlocks},
                    now);
     }
   }
@@ -345,8 +346,8 @@ class Run {
   std::vector<double> waits_;
 };
 
-// What a pod holds, in blocks of 64 bytes: the configuration's 31,250 are half of it.
-constexpr std::string_view kCapacity = "lruCapacityPerServer: 64000";
+// A capacity of its own, the default of the reference: half of what a pod holds.
+constexpr std::string_view kCapacity = "lruCapacityPerServer: 31250";
 
 // The seed's configuration with parameters for its prefix-cache-scorer.
 std::string seed_with(std::string_view parameters) {
@@ -379,7 +380,7 @@ int run(const std::string& trace, const std::string& picker, const std::string& 
   policies.push_back({"baton, seed", std::make_unique<Picker>(pick::testing::kSeedPd)});
   policies.push_back(
       {"discount", std::make_unique<Picker>(seed_with("discountCommonPrefix: true"))});
-  policies.push_back({"its capacity", std::make_unique<Picker>(seed_with(kCapacity))});
+  policies.push_back({"fixed capacity", std::make_unique<Picker>(seed_with(kCapacity))});
   policies.push_back({"both", std::make_unique<Picker>(seed_with("discountCommonPrefix: true, " +
                                                                  std::string(kCapacity)))});
   if (!picker.empty()) policies.push_back({picker, std::make_unique<Picker>(read_file(picker))});

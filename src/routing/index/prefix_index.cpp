@@ -19,12 +19,13 @@ std::uint64_t key_of(std::uint64_t hash) { return hash == 0 ? 1 : hash; }
 }  // namespace
 
 PrefixIndex::PrefixIndex(Config config)
-    : lru_capacity_(config.lru_capacity),
+    : lru_capacity_(static_cast<std::uint32_t>(config.lru_capacity)),
       odd_weight_(config.odd_weight),
       table_(grace_),
       slots_(config.slots) {
   BATON_ASSERT(config.slots > 0 && config.slots <= kMaxSlots && config.lru_capacity > 0 &&
-               config.odd_weight > 0);
+               config.lru_capacity <= UINT32_MAX && config.odd_weight > 0);
+  for (auto& slot : slots_) slot.capacity = lru_capacity_;
 }
 
 void PrefixIndex::match(std::span<const std::uint64_t> blocks, Matches& into) const {
@@ -53,11 +54,13 @@ void PrefixIndex::match(std::span<const std::uint64_t> blocks,
 }
 
 void PrefixIndex::record(std::span<const Slot> slots, std::span<const std::uint64_t> blocks) {
+  std::size_t room = 0;
   for (const auto slot : slots) {
     BATON_ASSERT(slot < slots_.size());
+    room = std::max<std::size_t>(room, slots_[slot].capacity);
     used_slots_ = std::max<std::size_t>(used_slots_, slot + 1);
   }
-  blocks = blocks.first(std::min(blocks.size(), lru_capacity_));
+  blocks = blocks.first(std::min(blocks.size(), room));
   // From the end, so that the head of the chain is the last to be forgotten.
   std::array<BlockTable::Place, kAhead> places;
   const auto count = blocks.size();
@@ -134,10 +137,10 @@ void PrefixIndex::evict(Slot slot) {
   auto& state = slots_[slot];
   std::array<std::uint64_t, kBatch> leaving;
   std::array<BlockTable::Place, kBatch> places;
-  while (state.held > lru_capacity_ && state.recency.size() > 0) {
-    const auto count =
-        std::min<std::size_t>({kBatch, (state.held - lru_capacity_ + odd_weight_ - 1) / odd_weight_,
-                               state.recency.size()});
+  while (state.held > state.capacity && state.recency.size() > 0) {
+    const auto count = std::min<std::size_t>(
+        {kBatch, (state.held - state.capacity + odd_weight_ - 1) / odd_weight_,
+         state.recency.size()});
     for (std::size_t i = 0; i < count; ++i) {
       leaving[i] = state.recency.pop();
       places[i] = table_.locate(leaving[i]);
@@ -199,7 +202,14 @@ void PrefixIndex::forget(Slot slot) {
   BATON_ASSERT(slot < slots_.size());
   auto& state = slots_[slot];
   while (state.recency.size() > 0) drop(state.recency.pop(), slot);
-  state = {};
+  state = {.recency = {}, .held = 0, .capacity = lru_capacity_};
+  grace_.advance();
+}
+
+void PrefixIndex::set_capacity(Slot slot, std::size_t blocks) {
+  BATON_ASSERT(slot < slots_.size() && blocks > 0 && blocks <= UINT32_MAX);
+  slots_[slot].capacity = static_cast<std::uint32_t>(blocks);
+  evict(slot);
   grace_.advance();
 }
 

@@ -26,7 +26,7 @@ class PrefixIndex {
  public:
   struct Config {
     std::size_t slots = 256;           // endpoints, at most kMaxSlots
-    std::size_t lru_capacity = 31250;  // blocks remembered per slot
+    std::size_t lru_capacity = 31250;  // blocks remembered per slot, unless set_capacity says
     std::uint32_t odd_weight = 1;      // blocks that a hash with its lowest bit set stands for
   };
   explicit PrefixIndex(Config config);
@@ -37,14 +37,20 @@ class PrefixIndex {
   // `matched` are written.
   void match(std::span<const std::uint64_t> blocks, std::span<std::uint32_t> matched) const;
 
-  // Writer only. Each of the slots now holds these blocks (the first lru_capacity of them).
+  // Writer only. Each of the slots now holds these blocks (as many of the first as it has room
+  // for).
   void record(std::span<const Slot> slots, std::span<const std::uint64_t> blocks);
   void record(Slot slot, std::span<const std::uint64_t> blocks) {
     record(std::span(&slot, 1), blocks);
   }
   // Writer only. The slot no longer holds these blocks, as far as it did.
   void remove(Slot slot, std::span<const std::uint64_t> blocks);
-  // Writer only. The endpoint left: its slot holds nothing.
+  // Writer only. From now on the slot remembers so many blocks, > 0, until forget(); what is over
+  // leaves at once.
+  void set_capacity(Slot slot, std::size_t blocks);
+  // Writer only. Blocks.
+  std::size_t capacity(Slot slot) const { return slots_[slot].capacity; }
+  // Writer only. The endpoint left: its slot holds nothing and has the capacity of the others.
   void forget(Slot slot);
   // Writer only. Blocks.
   std::size_t held(Slot slot) const { return slots_[slot].held; }
@@ -52,7 +58,8 @@ class PrefixIndex {
  private:
   struct PerSlot {
     Recency recency;
-    std::uint32_t held = 0;  // blocks
+    std::uint32_t held = 0;      // blocks
+    std::uint32_t capacity = 0;  // blocks
   };
 
   void touch(BlockTable::Cell& cell, std::uint64_t hash, Slot slot);
@@ -66,7 +73,7 @@ class PrefixIndex {
   template <class F>
   void filter_queue(Slot slot, F&& keeps);
 
-  std::size_t lru_capacity_;
+  std::uint32_t lru_capacity_;
   std::uint32_t odd_weight_;
   Grace grace_;
   BlockTable table_;

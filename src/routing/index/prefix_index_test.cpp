@@ -97,6 +97,45 @@ TEST(PrefixIndex, ForgetsTheEndOfTheOldestChainFirst) {  // epp:K003
   EXPECT_EQ(index.held(0), 5);
 }
 
+TEST(PrefixIndex, ASlotWithMoreRoomKeepsMore) {
+  PrefixIndex index({.slots = 8, .lru_capacity = 5});
+  index.set_capacity(1, 9);
+  index.set_capacity(2, 3);
+  const auto all = chain(std::string(64 * 12, 'o'));
+  const std::vector<Slot> slots = {0, 1, 2};
+  index.record(slots, all.blocks());
+
+  EXPECT_EQ(match(index, all.blocks()), (std::vector<std::uint32_t>{5, 9, 3, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(index.held(1), 9);
+  EXPECT_EQ(index.held(2), 3);
+}
+
+TEST(PrefixIndex, ASlotThatLosesRoomForgetsTheOldestAtOnce) {
+  PrefixIndex index({.slots = 8, .lru_capacity = 5});
+  const auto old = chain(std::string(64 * 4, 'o'));
+  const auto fresh = chain(std::string(64 * 3, 'f'));
+  index.set_capacity(0, 7);
+  index.record(0, old.blocks());
+  index.record(0, fresh.blocks());
+  EXPECT_EQ(index.held(0), 7);
+
+  index.set_capacity(0, 4);
+
+  EXPECT_EQ(index.held(0), 4);
+  EXPECT_EQ(match(index, fresh.blocks())[0], 3);
+  EXPECT_EQ(match(index, old.blocks())[0], 1);
+}
+
+TEST(PrefixIndex, TheNextPodInASlotHasTheRoomOfTheOthers) {
+  PrefixIndex index({.slots = 8, .lru_capacity = 5});
+  index.set_capacity(0, 9);
+  index.forget(0);
+  const auto all = chain(std::string(64 * 12, 'o'));
+  index.record(0, all.blocks());
+
+  EXPECT_EQ(index.held(0), 5);
+}
+
 TEST(PrefixIndex, AChainLongerThanTheLruLeavesNothingStale) {
   PrefixIndex index({.slots = 8, .lru_capacity = 5});
   const auto lengthy = chain(std::string(64 * 9, 'o'));

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/text/json.hpp"
 #include "formats/openai/answer_text.hpp"
@@ -71,6 +74,15 @@ void answered(ServicePool& pool, Asked& asked, Api api, std::string_view answer)
   asked.chain.append(openai::answer_mark(api));
   asked.chain.append(answer);
   pool.remember(route.decode, asked.chain.blocks());
+}
+
+// The seed's configuration with parameters for its scorer.
+std::string seed_with(std::string_view parameters) {
+  std::string config(testing::kSeedPd);
+  constexpr std::string_view kScorer = "{type: prefix-cache-scorer}";
+  return config.replace(
+      config.find(kScorer), kScorer.size(),
+      "{type: prefix-cache-scorer, parameters: {" + std::string(parameters) + "}}");
 }
 
 TEST(Conversation, TurnTwoIsDecodeOnlyForEveryLengthOfMessageAndAnswer) {
@@ -160,10 +172,7 @@ TEST(Conversation, LongPromptsThatPartWaysAreCountedInEightBlocks) {
 
 TEST(Conversation, APodRemembersAsManyBlocksAsItIsSaidTo) {
   auto limited = service();
-  limited.picker = std::string(testing::kSeedPd);
-  const std::string scorer = "{type: prefix-cache-scorer}";
-  limited.picker->replace(limited.picker->find(scorer), scorer.size(),
-                          "{type: prefix-cache-scorer, parameters: {lruCapacityPerServer: 2000}}");
+  limited.picker = seed_with("lruCapacityPerServer: 2000");
   limited.endpoints = {testing::endpoint("d0", "decode"), testing::endpoint("p0", "prefill")};
   ServicePool pool(limited);
   ASSERT_FALSE(pool.broken()) << pool.broken()->message();
@@ -180,6 +189,81 @@ TEST(Conversation, APodRemembersAsManyBlocksAsItIsSaidTo) {
   }
   EXPECT_LT(ask(pool, body("a"), Api::kCompletion, random).picked.matched, 1000);
   EXPECT_EQ(ask(pool, body("e"), Api::kCompletion, random).picked.matched, 1500);
+}
+
+// The seed's configuration on a pair whose engines tell their caches' sizes.
+class Remembering {
+ public:
+  explicit Remembering(std::string_view config = testing::kSeedPd) {
+    auto made = testing::service(config);
+    made.endpoints = {testing::endpoint("d0", "decode"), testing::endpoint("p0", "prefill")};
+    pool_.emplace(made);
+    pool_->update(made);
+  }
+  void tell(std::optional<std::uint32_t> block_size, std::optional<std::uint32_t> blocks) {
+    for (const auto& endpoint : pool_->endpoints()) {
+      pool_->loaded(
+          endpoint,
+          {.waiting = 0, .running = {}, .kv_usage = {}, .block_size = block_size, .blocks = blocks},
+          ManualClock().now());
+    }
+  }
+  // Blocks of 64 bytes of a prompt that are known again after so many others of 500 blocks.
+  std::uint32_t known_after(int others) {
+    const auto first = prompt();
+    send(first);
+    for (int i = 0; i < others; ++i) send(prompt());
+    return ask(*pool_, first, Api::kCompletion, random_).picked.matched;
+  }
+
+ private:
+  std::string prompt() {
+    return R"({"model":"m","prompt":")" + words(500 * 64, std::to_string(++prompts_) + "-") +
+           R"("})";
+  }
+  void send(const std::string& body) {
+    auto asked = ask(*pool_, body, Api::kCompletion, random_);
+    answered(*pool_, asked, Api::kCompletion, "");
+  }
+
+  std::optional<ServicePool> pool_;
+  SeededRandom random_{7};
+  int prompts_ = 0;
+};
+
+TEST(Conversation, AsMuchIsRememberedAsThePodSaysThatItsCacheHolds) {
+  Remembering pods;
+  EXPECT_EQ(pods.known_after(40), 500);  // 20,500 of 31,250
+  EXPECT_EQ(pods.known_after(80), 0);
+
+  pods.tell(32, 32'000);  // 64,000 blocks of 16 tokens
+  EXPECT_EQ(pods.known_after(80), 500);
+  pods.tell({}, {});  // a page without the size changes nothing
+  EXPECT_EQ(pods.known_after(80), 500);
+  pods.tell(16, 0);
+  EXPECT_EQ(pods.known_after(80), 500);
+  EXPECT_EQ(pods.known_after(160), 0);
+
+  pods.tell(16, 4'000);  // restarted, with less
+  EXPECT_EQ(pods.known_after(3), 500);
+  EXPECT_EQ(pods.known_after(20), 0);
+}
+
+TEST(Conversation, AConfiguredCapacityStandsWhateverThePodSays) {
+  Remembering pods(seed_with("lruCapacityPerServer: 2000"));
+  pods.tell(16, 64'000);
+  EXPECT_EQ(pods.known_after(2), 500);
+  EXPECT_EQ(pods.known_after(20), 0);
+
+  Remembering other_parameters(seed_with("hashBlockSize: 64"));
+  other_parameters.tell(16, 64'000);
+  EXPECT_EQ(other_parameters.known_after(80), 500);
+}
+
+TEST(Conversation, WhatIsRememberedOfAPodHasABoundWhateverItSays) {
+  Remembering pods;
+  pods.tell(UINT32_MAX, UINT32_MAX);
+  EXPECT_EQ(pods.known_after(600), 0);  // 300,500 blocks
 }
 
 TEST(Conversation, ACompletionIsContinuedWithoutAMark) {

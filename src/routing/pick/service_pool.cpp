@@ -66,6 +66,19 @@ Result<schedule::Scheduler> make_scheduler(const watch::Service& service,
 // Longest matches whose blocks behind the last landmark are looked at.
 constexpr std::size_t kRefined = 8;
 
+constexpr std::size_t kBytesPerToken = 4;  // of the estimate
+
+// Blocks of `block_bytes` of prompt that a KV cache holds, at four bytes a token as everywhere
+// where text stands for tokens. 0: the engine does not tell its cache's size.
+std::size_t remembered_of(const watch::Scraped& scraped, std::size_t block_bytes) {
+  const std::uint64_t tokens =
+      std::uint64_t{scraped.blocks.value_or(0)} * scraped.block_size.value_or(0);
+  if (tokens == 0) return 0;
+  const auto most = kMostRemembered * block_bytes / kBytesPerToken;  // tokens
+  return std::max<std::size_t>(
+      1, std::min<std::uint64_t>(tokens, most) * kBytesPerToken / block_bytes);
+}
+
 schedule::Endpoint without_labels(const schedule::Endpoint& from) {
   schedule::Endpoint out;
   out.ns = from.ns;
@@ -268,7 +281,15 @@ void ServicePool::remember(const schedule::Endpoint& endpoint, std::span<const s
 
 void ServicePool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,
                          Mono now) {
-  if (holds(endpoint)) pool_.loaded(endpoint.slot, scraped, now);
+  if (!holds(endpoint)) return;
+  pool_.loaded(endpoint.slot, scraped, now);
+  size_index(endpoint.slot, scraped);
+}
+
+void ServicePool::size_index(schedule::Slot slot, const watch::Scraped& scraped) {
+  if (!index_ || !scheduler_->prefix()->engine_capacity) return;
+  const auto blocks = remembered_of(scraped, scheduler_->prefix()->block_bytes);
+  if (blocks > 0 && blocks != index_->capacity(slot)) index_->set_capacity(slot, blocks);
 }
 
 std::shared_ptr<PodTally> ServicePool::tally(const schedule::Endpoint& endpoint) {

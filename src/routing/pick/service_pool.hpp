@@ -39,6 +39,10 @@ struct PodTally {
   double tokens_per_second = 0;
 };
 
+// Blocks remembered of one pod, however large it says that its cache is: some 10 MB, and with
+// blocks of 64 bytes the KV of 4 M tokens.
+inline constexpr std::size_t kMostRemembered = std::size_t{1} << 18;
+
 // Confined to one thread, or guarded by its owner. Shared (std::shared_ptr): a request may outlive
 // its service.
 class ServicePool {
@@ -99,7 +103,8 @@ class ServicePool {
   void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
                 std::size_t first = 0, const schedule::Endpoint* other = nullptr);
 
-  // Scrapes.
+  // Scrapes. How much of a pod is remembered follows the KV cache that it tells of, unless the
+  // configuration says how much: the cache's tokens at four bytes each, at most kMostRemembered.
   bool holds(const schedule::Endpoint& endpoint) const;
   void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
 
@@ -109,6 +114,7 @@ class ServicePool {
 
  private:
   void match(std::span<const std::uint64_t> chain);
+  void size_index(schedule::Slot slot, const watch::Scraped& scraped);
   void match_precisely(const KeyedPrompt& prompt, schedule::Request& request);
   void routed_precisely(const KeyedPrompt& prompt, Picked& picked);
 

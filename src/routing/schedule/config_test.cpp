@@ -275,6 +275,10 @@ TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
   EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 0}").max_blocks, 2048);
   EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 10}").max_blocks, 0);
   EXPECT_GT(blocks("{maxPrefixTokensToMatch: 0, maxPrefixBlocksToMatch: 0}").max_blocks, 1 << 29);
+  EXPECT_TRUE(blocks("{}").engine_capacity);
+  EXPECT_FALSE(blocks("{autoTune: false}").engine_capacity);
+  EXPECT_EQ(blocks("{autoTune: false}").lru_capacity, 31250);
+  EXPECT_FALSE(blocks("{lruCapacityPerServer: 31250}").engine_capacity);
   EXPECT_THAT(problem("plugins: [{type: approx-prefix-cache-producer, parameters: "
                       "{maxPrefixTokensToMatch: -1}}]"),
               HasSubstr("-1 is outside"));

@@ -109,7 +109,8 @@ struct PrefixParameters {
   // As many as one endpoint remembers (2 MB of prompt). The October 2025 picker stops at 256: every
   // conversation past 16 KiB then goes through prefill on each turn.
   std::size_t max_blocks = 31250;
-  std::size_t lru_capacity = 31250;  // hashes per endpoint
+  std::size_t lru_capacity = 31250;  // blocks per endpoint
+  bool engine_capacity = true;       // as many as the engine's cache holds, once it tells
   friend bool operator==(const PrefixParameters&, const PrefixParameters&) = default;
 };
 

@@ -74,6 +74,7 @@ Plugin make_prefix_cache_scorer(Fields& parameters) {
     prefix.block_bytes = size("hashBlockSize", prefix.block_bytes, kMaxHashBlockBytes);
     prefix.max_blocks = size("maxPrefixBlocksToMatch", prefix.max_blocks, 1 << 20);
     prefix.lru_capacity = size("lruCapacityPerServer", prefix.lru_capacity, 1 << 24);
+    prefix.engine_capacity = !parameters.has("lruCapacityPerServer");
   }
   for (const std::string_view key :
        {"autoTune", "blockSize", "blockSizeTokens", "maxPrefixTokensToMatch"}) {

@@ -27,6 +27,7 @@ Plugin make_approx_prefix_cache_producer(Fields& parameters) {
   PrefixParameters prefix;
   prefix.block_bytes = static_cast<std::size_t>(tokens * kBytesPerToken);
   prefix.lru_capacity = static_cast<std::size_t>(lru);
+  prefix.engine_capacity = tuned && !parameters.has("lruCapacityPerServer");
   const auto limit = cap > 0 ? cap / tokens : blocks;
   const bool unlimited = cap == 0 && blocks == 0;
   prefix.max_blocks = static_cast<std::size_t>(unlimited ? kMost : limit);
