@@ -37,6 +37,12 @@ kube::ObjectKey pod_key(const std::string& key) {
   return {kPod, key.substr(0, slash), key.substr(slash + 1)};
 }
 
+// This node is the default scheduler, too; a pod that names another is that one's.
+bool is_ours_to_bind(const kube::Object& pod) {
+  const auto scheduler = pod.string_at({"spec", "schedulerName"});
+  return scheduler.empty() || scheduler == "default-scheduler";
+}
+
 // Those that its containers declare; else the ones that pods of an engine have.
 std::vector<std::uint16_t> ports_of(const kube::Object& pod) {
   std::set<std::uint16_t> out;
@@ -183,6 +189,7 @@ void NodeAgent::sync(const std::string& key) {
   if (phase == "Succeeded" || phase == "Failed" || (!node.empty() && node != config_.node_name)) {
     return;
   }
+  if (node.empty() && !is_ours_to_bind(*pod)) return;
   admit(key, *pod);
 }
 

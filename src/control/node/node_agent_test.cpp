@@ -192,6 +192,18 @@ TEST_P(NodeAgentTest, RunsADecodePodWithInitializerSidecarAndEngine) {
   EXPECT_EQ(text, "value");
 }
 
+TEST_P(NodeAgentTest, LeavesAPodToTheSchedulerThatItNames) {
+  start();
+  auto other = parse(kDecodePod);
+  other["metadata"]["name"] = "other";
+  other["spec"]["schedulerName"] = "another";
+  ASSERT_TRUE(cluster_.create(other, kube::DryRun::kNo, soon()));
+  create(kDecodePod);
+  await("decode", is_ready);
+
+  EXPECT_EQ(cluster_.get(key("other"), soon())->string_at({"spec", "nodeName"}), "");
+}
+
 TEST_P(NodeAgentTest, StopsAPodAndLeavesNothingRunning) {
   start();
   create(kDecodePod);

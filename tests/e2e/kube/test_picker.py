@@ -59,9 +59,9 @@ def pool(namespace, ports=(8000,), labels=None):
 
 
 def pod(plane, namespace, name, address, ready="True", annotations=None, labels=None):
-    """A pod as a kubelet would report it; nothing runs."""
+    """A pod as a kubelet would report it; nothing runs, and no node may take it."""
     plane.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "labels": labels or {"app": "engine"}, "annotations": annotations or {}},
-                 "spec": {"containers": [{"name": "main", "image": "none"}]}})  # fmt: skip
+                 "spec": {"schedulerName": "nobody", "containers": [{"name": "main", "image": "none"}]}})  # fmt: skip
     status(plane, namespace, name, address, ready)
 
 
