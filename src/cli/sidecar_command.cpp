@@ -120,8 +120,8 @@ Result<Scheduling> find_prefill_pods(const SidecarOptions& o, const Clock& clock
       watch::PoolWatch::Wanted{.ns = o.schedule_pool->ns,
                                .pool = o.schedule_pool->name,
                                .group = o.schedule_pool->group},
-      [into](std::optional<std::vector<schedule::Endpoint>> endpoints) {
-        into->publish(endpoints ? *std::move(endpoints) : std::vector<schedule::Endpoint>());
+      [into](std::optional<watch::PoolWatch::Pool> pool) {
+        into->publish(pool ? std::move(pool->endpoints) : std::vector<schedule::Endpoint>());
       });
   return out;
 }
