@@ -1,5 +1,5 @@
-// Writes a model folder with random weights, for `bench/serving/compare`: the layers of SmolLM2-135M
-// (30 of 576, 9 heads on 3) with a vocabulary for the storyteller's tokenizer.
+// Writes a model folder with random weights, for `bench/serving/compare`: the layers of
+// SmolLM2-135M (30 of 576, 9 heads on 3) with a vocabulary for the storyteller's tokenizer.
 //
 //   random_model FOLDER TOKENIZER_FOLDER
 

@@ -91,8 +91,9 @@ int run_models(int argc, char** argv) {
   app.add_option("-o,--output", output, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  app.footer("Environment: HF_HUB_CACHE, HF_HOME. `baton pull` gets models, `baton rm` removes.\n"
-             "Example: baton models -o json");
+  app.footer(
+      "Environment: HF_HUB_CACHE, HF_HOME. `baton pull` gets models, `baton rm` removes.\n"
+      "Example: baton models -o json");
   int exit = 0;
   if (!parse(app, argc, argv, exit)) return exit;
   const auto cache = cache_folder();

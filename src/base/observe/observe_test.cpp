@@ -40,8 +40,7 @@ TEST(Metrics, SeriesThatAreNotGivenAgainEnd) {
   Registry registry;
   registry.set_gauges("queue", "waiting", {{{{"pod", "a"}}, 1}, {{{"pod", "b"}}, 2}});
   registry.set_gauges("queue", "waiting", {{{{"pod", "b"}}, 3}});
-  EXPECT_EQ(registry.expose(),
-            "# HELP queue waiting\n# TYPE queue gauge\nqueue{pod=\"b\"} 3\n");
+  EXPECT_EQ(registry.expose(), "# HELP queue waiting\n# TYPE queue gauge\nqueue{pod=\"b\"} 3\n");
 }
 
 TEST(Exposition, ReadsSamplesAndPassesOverTheRest) {

@@ -19,8 +19,8 @@ std::vector<std::string> spec_model_names(const Value& service);
 
 std::string_view group_of(const Value& service);
 
-// Whether a peer can be sent traffic: RouterReady, or but for its own route, which gateways have yet
-// to accept; and a ready replica of each workload it has.
+// Whether a peer can be sent traffic: RouterReady, or but for its own route, which gateways have
+// yet to accept; and a ready replica of each workload it has.
 bool is_routable(const Value& service);
 
 // The service with a status as if it ran, when it has none: for plans of files, where no cluster

@@ -60,8 +60,7 @@ AccessReview::Answer AccessReview::ask(std::string_view token, std::string_view 
   const auto text = fmt::format("{}\n{}\n{}", verb, path, token);
   Key key{};
   unsigned int size = 0;
-  BATON_ASSERT(
-      EVP_Digest(text.data(), text.size(), key.data(), &size, EVP_sha256(), nullptr) == 1);
+  BATON_ASSERT(EVP_Digest(text.data(), text.size(), key.data(), &size, EVP_sha256(), nullptr) == 1);
   {
     const std::lock_guard lock(mutex_);
     const auto found = answers_.find(key);

@@ -19,7 +19,8 @@ constexpr std::string_view kDecisionsHelp = "Picks by the stages they take.";
 
 Probe::Probe(observe::Registry& registry)
     : registry_(registry),
-      in_flight_(registry.gauge("baton_gateway_requests_in_flight", "Inference requests being answered.")),
+      in_flight_(
+          registry.gauge("baton_gateway_requests_in_flight", "Inference requests being answered.")),
       duration_(registry.histogram("baton_gateway_request_duration_seconds",
                                    "From the arrival of the head to the end of the answer.",
                                    duration_bounds())),

@@ -54,7 +54,8 @@ Result<std::optional<Nanos>> client_limit(const http::Headers& headers, Nanos lo
 // to X-Forwarded-For. `peer` is "ip:port".
 http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer);
 
-// Whether one prefill serves the whole request: one prompt without scores of its tokens, one choice.
+// Whether one prefill serves the whole request: one prompt without scores of its tokens, one
+// choice.
 bool single(const openai::BodyIndex& body);
 
 }  // namespace baton::sidecar
