@@ -268,6 +268,10 @@ class EnvoyGateway:
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         return answer.status, answer.headers, json.loads(said) if is_json else said
 
-    def wait_served(self, path: str, body: dict, headers: dict | None = None, seconds: float = 30):
-        """Until a POST there is answered with 200: routes and endpoints reach Envoy a moment after they are."""
-        return wait_until(lambda: (got := self.ask("POST", path, body, headers))[0] == 200 and got, f"{path} served", seconds, step=0.2)
+    def wait_served(self, path: str, body: dict, headers: dict | None = None, seconds: float = 30, saying: str = ""):
+        """Until a POST there is answered with 200, and with the header `saying`: routes and endpoints reach Envoy a moment after they are,
+        and until then it sends what is for a pod it does not know to any of those it knows."""
+        def served():
+            got = self.ask("POST", path, body, headers)
+            return got[0] == 200 and (not saying or saying in got[1]) and got
+        return wait_until(served, f"{path} served", seconds, step=0.2)

@@ -178,7 +178,7 @@ def test_one_trace_spans_picker_sidecar_and_both_engines(here):  # llmisvc:J17
         here.put("traced", prefill={"replicas": 1}, tracing={"exporterEndpoint": collector.url, "sampler": "parentbased_always_on"})
         here.ready("traced")
         path = f"/{here.name}/traced/v1/chat/completions"
-        here.front.wait_served(path, chat("storyteller"))
+        here.front.wait_served(path, chat("storyteller"), saying="x-baton-prefill")  # a sidecar's
         trace = os.urandom(16).hex()
         status, headers, _ = here.front.ask("POST", path, chat("storyteller", STORY), {"traceparent": f"00-{trace}-{os.urandom(8).hex()}-01"})
         assert status == 200
@@ -211,7 +211,7 @@ def test_an_upgrade_under_load_and_a_picker_that_dies_cost_no_request(here):  # 
     engine = here.plane.get("deployment", f"{name}-kserve", "-n", here.name)["spec"]["template"]["spec"]["containers"][0]
     assert engine["lifecycle"]["preStop"] == {"exec": {"command": ["/bin/sleep", "15"]}}
     url = f"{here.front.url}/{here.name}/{name}/v1"
-    here.front.wait_served(f"/{here.name}/{name}/v1/chat/completions", chat("storyteller"))
+    here.front.wait_served(f"/{here.name}/{name}/v1/chat/completions", chat("storyteller"), saying="x-baton-prefill")
     before = {pod["metadata"]["name"] for pod in here.engines(name)}
     with Load(url, "storyteller", STORY) as load:
         # Every engine pod is replaced, on both sides.
