@@ -28,11 +28,12 @@ struct Flat {
 
   void id(std::int64_t id) { append_flat_id(out, static_cast<std::uint32_t>(id)); }
 
-  // {"type":"text","text":T} gives T, any other part its JSON.
+  // {"type":"text","text":T} gives T, any other part its JSON. What comes as embeddings needs no
+  // encoder.
   void part(dom::element part) {
     std::string_view text;
     std::string_view type;
-    if (part["type"].get(type) == simdjson::SUCCESS &&
+    if (part["type"].get(type) == simdjson::SUCCESS && !type.ends_with("_embeds") &&
         (type.starts_with("image") || type.starts_with("video") ||
          type.find("audio") != type.npos)) {
       prompt.multimodal = true;

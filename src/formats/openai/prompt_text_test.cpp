@@ -58,6 +58,21 @@ TEST(PromptText, OtherPartsAndToolsAreTakenAsWritten) {
       "[{\"a\":1}]\x1euser\x1f{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}");
 }
 
+TEST(PromptText, PicturesAndSoundAreToldButNotWhatIsEncodedAlready) {
+  const auto multimodal = [](std::string_view type) {
+    std::string body = R"({"messages":[{"role":"user","content":[{"type":")" + std::string(type) +
+                       R"(","x":1},{"type":"text","text":"b"}]}]})";
+    PromptReader reader;
+    return reader.read(body, Api::kChat)->multimodal;
+  };
+  for (const auto* type : {"image_url", "image", "video_url", "audio_url", "input_audio"}) {
+    EXPECT_TRUE(multimodal(type)) << type;
+  }
+  for (const auto* type : {"text", "image_embeds", "audio_embeds"}) {
+    EXPECT_FALSE(multimodal(type)) << type;
+  }
+}
+
 TEST(PromptText, ReadsModelStreamAndN) {
   PromptReader reader;
   std::string body = R"({"model":"m","stream":true,"n":3,"messages":[],"x":{"model":"no"}})";

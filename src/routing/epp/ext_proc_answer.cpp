@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/core/log.hpp"
 #include "base/text/json.hpp"
 #include "routing/epp/ext_proc.hpp"
 
@@ -32,6 +33,10 @@ void ExtProc::on_response_headers(const Message& message, Replies& replies) {
   event_stream_ = (placed_ && placed_->stream) ||
                   type.value_or("").find("text/event-stream") != std::string_view::npos;
   holding_ = placed_ && !event_stream_ && response_mode_ == BodyMode::kFullDuplex;
+  if (placed_ && placed_->api == openai::Api::kSglang) {
+    usage_ =
+        pick::UsageScan(event_stream_ ? pick::Report::kMetaInfoOfLast : pick::Report::kMetaInfo);
+  }
   if (placed_ && status.starts_with('2')) {
     desk_.answered(*placed_, pick::used_prefill(find(headers, "x-baton-prefill")));
     if (placed_->api == openai::Api::kChat || placed_->api == openai::Api::kCompletion) {
@@ -140,6 +145,11 @@ void ExtProc::finish(Whole whole) {
   if (usage.prompt && !model_error_) desk_.reported(*placed_, usage.cached);
   observe_in(series.response_bytes, static_cast<double>(response_bytes_));
   desk_.served(*placed_, usage.prompt.value_or(0), usage.completion.value_or(0));
+  if (whole == Whole::kYes && usage_.unread()) {
+    desk_.metrics().usage_unread();
+    log::warn("the tokens of an answer cannot be read, so they are not counted",
+              {{"request", request_id_}, {"path", path_}});
+  }
   if (whole == Whole::kNo || model_error_) return;
   const auto took = seconds(desk_.now() - received_);
   observe_in(series.duration, took);

@@ -73,6 +73,8 @@ Metrics::Metrics(observe::Registry& registry, Handler handler)
                                        "bodies out of which kv_transfer_params were taken")),
       gone_(registry.counter("baton_epp_client_gone_total",
                              "streams that ended before their answer did")),
+      unread_usage_(registry.counter("baton_epp_unread_usage_total",
+                                     "answers whose report of their tokens is no JSON")),
       streams_(registry.gauge("baton_epp_streams", "ext_proc streams that are open")) {
   registry.gauge(current("info"), "what is running", {{"commit", ""}, {"build_ref", "baton"}})
       .set(1);

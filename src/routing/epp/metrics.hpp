@@ -89,6 +89,7 @@ class Metrics {
   void headers_removed(std::size_t count) { removed_headers_.add(static_cast<double>(count)); }
   void transfer_params_removed() { removed_params_.add(); }
   void client_gone() { gone_.add(); }
+  void usage_unread() { unread_usage_.add(); }
   void streams(int change) { streams_.add(change); }
 
  private:
@@ -103,7 +104,7 @@ class Metrics {
   Spread scheduling_;
   Counts poll_errors_, extract_errors_;
   observe::Histogram &request_processing_, &response_processing_;
-  observe::Counter &removed_headers_, &removed_params_, &gone_;
+  observe::Counter &removed_headers_, &removed_params_, &gone_, &unread_usage_;
   observe::Gauge& streams_;
   std::mutex mutex_;  // guards the rest
   LabelValues models_, fairness_;

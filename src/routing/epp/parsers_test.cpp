@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
+#include "base/core/log.hpp"
 #include "net/grpc/inbox.hpp"
 #include "net/grpc/proto.hpp"
 #include "routing/epp/testing/ext_proc_fixture.hpp"
@@ -136,6 +139,12 @@ class ParserTest : public ExtProcTest {
     said_ = answers[0].text;
     return answers[0].status;
   }
+  // What passes to the client of an answer to it.
+  std::string answered(std::string_view type, std::string_view bytes) {
+    send(testing::headers(Side::kResponse,
+                          {{":status", "200"}, {"content-type", std::string(type)}}));
+    return text_of(send(testing::body(Side::kResponse, bytes, true)), Kind::kResponseBody);
+  }
   std::string said_;
 };
 
@@ -268,6 +277,65 @@ TEST_F(ParserTest, SglangsGenerateTakesOneFlatListOfIds) {  // epp:P014
   }
   EXPECT_EQ(status("/v1/regenerate", R"({"input_ids":[5]})"), 400);
   EXPECT_THAT(said_, HasSubstr("no parser registered"));
+}
+
+TEST_F(ParserTest, SglangsAnswersTellTheirTokensInMetaInfo) {  // epp:P015
+  with("sglanghttp-parser");
+  constexpr std::string_view kEvents = "text/event-stream";
+  const std::string part =
+      "data: {\"text\":\"a\",\"meta_info\":{\"prompt_tokens\":9,\"completion_tokens\":1,"
+      "\"finish_reason\":null}}\n\n";
+  const std::string last =
+      "data: {\"text\":\"ab\",\"meta_info\":{\"finish_reason\":{\"type\":\"stop\"},"
+      "\"prompt_tokens\":9,\"completion_tokens\":2,\"cached_tokens\":4}}\n\n";
+  struct Case {
+    std::string_view type;
+    std::string bytes;
+    double input, output, cached, cached_answers;  // more than before
+  };
+  for (
+      const auto& [type, bytes, input, output, cached, cached_answers] : std::vector<Case>{
+          {"application/json",
+           R"({"text":"x","meta_info":{"prompt_tokens":7,"completion_tokens":3,"cached_tokens":5}})",
+           7, 3, 5, 1},
+          {kEvents, part + last + "data: [DONE]\n\n", 9, 2, 4, 1},
+          {kEvents, part, 0, 0, 0, 0},  // ends before its last chunk
+          {"application/json",
+           R"({"meta_info":{"prompt_tokens":0,"completion_tokens":0,"cached_tokens":0}})", 0, 0, 0,
+           1},
+      }) {
+    ASSERT_EQ(status("/generate", R"({"input_ids":[5,6]})"), 0);
+    const auto counts = [&] {
+      return std::array{metric(series("request_input_tokens_sum", "", "")),
+                        metric(series("request_output_tokens_sum", "", "")),
+                        metric(series("request_cached_tokens_sum", "", "")),
+                        metric(series("request_cached_tokens_count", "", ""))};
+    };
+    const auto before = counts();
+    EXPECT_EQ(answered(type, bytes), bytes);
+    const auto after = counts();
+    EXPECT_EQ(after[0] - before[0], input) << bytes;
+    EXPECT_EQ(after[1] - before[1], output) << bytes;
+    EXPECT_EQ(after[2] - before[2], cached) << bytes;
+    EXPECT_EQ(after[3] - before[3], cached_answers) << bytes;
+  }
+  EXPECT_EQ(metric("baton_epp_unread_usage_total"), 0);
+}
+
+TEST_F(ParserTest, ABrokenReportIsLoggedAndPassesAsItIs) {  // epp:P015
+  with("sglanghttp-parser");
+  std::string logged;
+  log::redirect([&](std::string_view line) { logged += line; });
+  double count = 0;
+  for (const std::string_view bytes : {R"({"meta_info":)", R"({"meta_info":{"prompt_tokens":}})"}) {
+    ASSERT_EQ(status("/generate", R"({"input_ids":[5,6]})"), 0);
+    logged.clear();
+    EXPECT_EQ(answered("application/json", bytes), bytes);
+    EXPECT_THAT(logged, HasSubstr("the tokens of an answer cannot be read"));
+    EXPECT_EQ(metric("baton_epp_unread_usage_total"), ++count);
+  }
+  log::redirect(nullptr);
+  EXPECT_EQ(metric(series("request_input_tokens_count", "", "")), 0);
 }
 
 TEST_F(ParserTest, VllmsGrpcIsReadByFrame) {  // epp:P016

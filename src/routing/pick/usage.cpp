@@ -11,8 +11,6 @@ namespace {
 
 using text::json::Value;
 
-constexpr std::string_view kKey = "\"usage\"";
-
 // Behind the object that starts at `at`; npos when it is not all there.
 std::size_t object_end(std::string_view text, std::size_t at) {
   int depth = 0;
@@ -61,6 +59,9 @@ void take_first(std::optional<std::uint64_t>& into, std::initializer_list<const 
 
 }  // namespace
 
+UsageScan::UsageScan(Report report)
+    : report_(report), key_(report == Report::kUsage ? "\"usage\"" : "\"meta_info\"") {}
+
 void UsageScan::feed(std::string_view piece) {
   if (carry_.empty()) {
     const auto from = take(piece);
@@ -76,17 +77,17 @@ void UsageScan::feed(std::string_view piece) {
 std::size_t UsageScan::take(std::string_view text) {
   std::size_t at = 0;
   for (;;) {
-    const auto key = text.find(kKey, at);
+    const auto key = text.find(key_, at);
     if (key == std::string_view::npos) {
       // It may begin at the very end.
-      for (auto tail = std::max(at, text.size() - std::min(text.size(), kKey.size() - 1));
+      for (auto tail = std::max(at, text.size() - std::min(text.size(), key_.size() - 1));
            tail < text.size(); ++tail) {
-        if (kKey.starts_with(text.substr(tail))) return tail;
+        if (key_.starts_with(text.substr(tail))) return tail;
       }
       return text.size();
     }
-    const auto value = text.find_first_not_of(" \t\r\n:", key + kKey.size());
-    at = key + kKey.size();
+    const auto value = text.find_first_not_of(" \t\r\n:", key + key_.size());
+    at = key + key_.size();
     if (value == std::string_view::npos) return text.size() - key <= kMaxUsageBytes ? key : at;
     if (text[value] != '{') continue;
     const auto end = object_end(text, value);
@@ -101,13 +102,18 @@ std::size_t UsageScan::take(std::string_view text) {
 
 void UsageScan::read(std::string_view object) {
   const auto parsed = text::json::parse(object);
+  broken_ = broken_ || !parsed;
   if (!parsed) return;
   const auto& usage = *parsed;
+  if (report_ == Report::kMetaInfoOfLast) {
+    const auto* finished = usage.find("finish_reason");
+    if (finished == nullptr || finished->is_null()) return;
+  }
   take_first(usage_.prompt, {usage.find("prompt_tokens"), usage.find("input_tokens")});
   take_first(usage_.completion, {usage.find("completion_tokens"), usage.find("output_tokens")});
   take_first(usage_.cached, {usage.find_path({"prompt_tokens_details", "cached_tokens"}),
                              usage.find_path({"input_tokens_details", "cached_tokens"}),
-                             usage.find("cache_read_input_tokens")});
+                             usage.find("cache_read_input_tokens"), usage.find("cached_tokens")});
 }
 
 }  // namespace baton::pick

@@ -226,6 +226,19 @@ def call(port, method, path, body=None, headers=None, timeout=60):
         connection.close()
 
 
+def read_body(handler):
+    """Of a request to a server of http.server, which knows no chunks."""
+    if "content-length" in handler.headers:
+        return handler.rfile.read(int(handler.headers["content-length"]))
+    out = bytearray()
+    while size := int(handler.rfile.readline(), 16):
+        out += handler.rfile.read(size)
+        handler.rfile.readline()
+    while handler.rfile.readline().strip():
+        pass
+    return bytes(out)
+
+
 class EchoPod:
     """Answers with what it got, after `failing` 503s: headers, length and digest of the body. A stream where `x-stream` says how many events, one
     per `x-pause` seconds. /metrics as an engine's."""
@@ -250,7 +263,7 @@ class EchoPod:
 
             def do_POST(self):
                 pod.requests += 1
-                body = self.body()
+                body = read_body(self)
                 if pod.failing > 0:
                     pod.failing -= 1
                     return self.reply(b"{}", 503)
@@ -260,17 +273,6 @@ class EchoPod:
                 self.reply(json.dumps({"bytes": len(body), "sha": hashlib.sha256(body).hexdigest(), "text": small,
                                        "headers": {k.lower(): v for k, v in self.headers.items()},
                                        "usage": {"prompt_tokens": 3, "completion_tokens": 2}}).encode())
-
-            def body(self):
-                if "content-length" in self.headers:
-                    return self.rfile.read(int(self.headers["content-length"]))
-                out = bytearray()
-                while size := int(self.rfile.readline(), 16):
-                    out += self.rfile.read(size)
-                    self.rfile.readline()
-                while self.rfile.readline().strip():
-                    pass
-                return bytes(out)
 
             def reply(self, body, status=200):
                 self.send_response(status)

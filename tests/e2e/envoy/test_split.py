@@ -37,7 +37,7 @@ def test_a_long_new_prompt_is_prefilled_elsewhere_and_gives_the_same_text(split)
     assert picker.metric("llm_d_epp_request_input_tokens_count", model_name="storyteller") >= 1
 
 
-def test_the_prefill_engine_is_the_one_that_the_picker_names(split):
+def test_the_prefill_engine_is_the_one_that_the_picker_names(split):  # epp:D014
     pair, _, envoy = split
     before = pair.prefill.metric("vllm:request_success_total") or 0
     answer = chat(envoy, story("two"))
