@@ -47,14 +47,11 @@ Plugin make_token_producer(Fields& parameters) {
   auto estimate = parameters.object("estimate");
   parameters.take_error(estimate);
   for (const std::string_view key : {"vllm", "udsTokenizerConfig"}) {
-    if (local) {
-      parameters.unused(key,
-                        "tokens are made in this process, from the folder that modelName names");
-    } else {
-      parameters.later(key,
-                       "tokenizing through another server is not offered; let modelName be the "
-                       "model's folder, or use `estimate: {}`");
-    }
+    parameters.unused(key, local
+                               ? "tokens are made in this process, from the folder that modelName "
+                                 "names"
+                               : "no other server is asked: without a folder in modelName prompts "
+                                 "are compared by their bytes");
   }
   Plugin plugin;
   if (local) plugin.service = LocalTokenizer{name};
