@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "control/reconcile/config_pass.hpp"
 #include "control/reconcile/recorder.hpp"
 #include "control/reconcile/testing.hpp"
 
@@ -36,6 +37,15 @@ class CostTest : public ReconcileTest {
       EXPECT_TRUE(pass(reconciler));
     }
   }
+  void until(const std::function<bool()>& holds) {
+    const auto deadline = soon();
+    const auto from = cluster_.list({kService, "", {}}, soon())->version;
+    const auto watch = *cluster_.watch({kService, "", {}}, from, soon());
+    while (!holds()) {
+      ASSERT_FALSE(deadline.passed(clock_.now()));
+      (void)watch->next(deadline.earlier(Deadline::in(clock_, Millis(20))));
+    }
+  }
 };
 
 TEST_F(CostTest, ReportsThatFollowOneAnotherAreOneStatusMore) {
@@ -50,7 +60,9 @@ TEST_F(CostTest, ReportsThatFollowOneAnotherAreOneStatusMore) {
     const auto at = text.find(name);
     return at == std::string::npos ? -1 : std::stoi(text.substr(at + name.size()));
   };
-  const int others = depth();
+  // Due are the service and the configurations its status names: told a moment after they are seen.
+  const int others = 1 + static_cast<int>(configs_of(plan::Settings(), service()).size());
+  until([&] { return depth() == others; });
   report_one_by_one(patient, "False");
   EXPECT_EQ(troubled_.count["status"], 1) << "only details: they wait";
   EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing");
@@ -79,15 +91,6 @@ TEST_F(CostTest, WhatWaitsIsWrittenWhenItsTimeComes) {
   observe::Registry registry;
   const Reconciler working({troubled_, clock_, registry}, {Installation(), 1, Millis(300)});
   create_quickstart();
-  const auto deadline = soon();
-  const auto until = [&](const std::function<bool()>& holds) {
-    const auto from = cluster_.list({kService, "", {}}, soon())->version;
-    const auto watch = *cluster_.watch({kService, "", {}}, from, soon());
-    while (!holds()) {
-      ASSERT_FALSE(deadline.passed(clock_.now()));
-      (void)watch->next(deadline.earlier(Deadline::in(clock_, Millis(20))));
-    }
-  };
   until([&] { return reason(service(), "SchedulerWorkloadReady") == "Progressing"; });
   for (const auto* name : {"storyteller-kserve", "storyteller-kserve-prefill"}) {
     mark_available(name, "False");
