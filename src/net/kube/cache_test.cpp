@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "base/core/log.hpp"
 #include "base/text/yaml.hpp"
 #include "net/kube/digest.hpp"
 #include "net/kube/memory_cluster.hpp"
@@ -29,10 +30,13 @@ class WithoutWidgets final : public Cluster {
  public:
   explicit WithoutWidgets(MemoryCluster& inner) : inner_(inner) {}
   std::atomic<bool> broken = false;
+  std::atomic<int> lists = 0;
 
   Result<Object> get(const ObjectKey& k, Deadline d) override { return inner_.get(k, d); }
   Result<List> list(const Query& q, Deadline d) override {
     if (q.type.kind == "Widget") {
+      ++lists;
+      lists.notify_all();
       return broken ? unavailable("no answer") : not_found("no such kind");
     }
     return inner_.list(q, d);
@@ -189,6 +193,19 @@ TEST_F(CacheTest, NamesTheKindsThatDidNotArriveInTime) {
   ASSERT_FALSE(waited);
   EXPECT_THAT(waited.error().message(), HasSubstr("Widget"));
   EXPECT_FALSE(cache_.synced());
+}
+
+TEST_F(CacheTest, SaysOnceWhyAKindCannotBeListedHoweverOftenItIsTried) {
+  std::atomic<int> told = 0;
+  log::redirect([&](std::string_view line) {
+    if (line.find("list failed") != line.npos) ++told;
+  });
+  cluster_.broken = true;
+  cache_.follow({kWidget, {}, nullptr}, nullptr);
+  for (int seen = 0; seen < 2; seen = cluster_.lists) cluster_.lists.wait(seen);
+  cache_.stop();
+  log::redirect(nullptr);
+  EXPECT_EQ(told, 1);
 }
 
 TEST(Digest, LeavesOutWhatOnlyTheServerDecides) {

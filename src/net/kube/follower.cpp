@@ -47,14 +47,17 @@ Follower::~Follower() {
 }
 
 void Follower::run() {
-  bool told_absent = false;
+  std::string told;  // the trouble that stands in the log
   while (true) {
     const auto from = relist();
     const bool absent = !from && from.error().code() == Code::kNotFound;
-    if (!from && !(absent && told_absent)) {
-      log::warn("list failed", {{"kind", query_.type.kind}, {"error", from.error().message()}});
+    const auto trouble = from ? std::string() : std::string(from.error().message());
+    if (!from && trouble != told) {
+      log::warn("list failed, tried again until it works",
+                {{"kind", query_.type.kind}, {"error", trouble}});
     }
-    told_absent = absent;
+    if (from && !told.empty()) log::info("listed again", {{"kind", query_.type.kind}});
+    told = trouble;
     if (on_list_) on_list_(from);
     if (from) follow(*from);
     std::unique_lock lock(mutex_);
