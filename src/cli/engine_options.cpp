@@ -7,16 +7,15 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 #include "base/core/nearest.hpp"
-#include "base/text/json.hpp"
+#include "cli/kv_transfer_options.hpp"
 #include "cli/tracing.hpp"
 #include "cli/vllm_flags.hpp"
 
 namespace baton::cli {
 namespace {
-
-using text::json::Value;
 
 constexpr std::string_view kFooter =
     "Environment: BATON_POD_IP (default of --host), BATON_MODELS_DIR (where installed models are), "
@@ -46,16 +45,16 @@ std::optional<std::uint64_t> amount(std::string_view text) {
 // What CLI11 fills; then checked into EngineOptions.
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
-      dtype = "auto", quantization, transfer, kv_events, hash_algorithm = "sha256",
-      generation = "auto", chat_template, certificate, key, authority, traces_endpoint,
-      detailed_traces;
+      dtype = "auto", scheduling = "fcfs", quantization, transfer, kv_events,
+      hash_algorithm = "sha256", generation = "auto", chat_template, certificate, key, authority,
+      traces_endpoint, detailed_traces;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
   std::uint64_t seed = 0;
   double shutdown_timeout = 30;
   bool prefix_caching = true, chunked = true, details = false, id_headers = false,
-       force_usage = false, emulate = false, headless = false, refresh = false;
+       force_usage = false, track_load = false, emulate = false, headless = false, refresh = false;
   bool has_seed = false;
 };
 
@@ -78,6 +77,9 @@ void declare(CLI::App& app, Raw& raw) {
                  "Tokens of prompt and answer together; 4k, 4K. Default: the model's");
   app.add_option("--max-num-seqs", raw.max_seqs, "Requests in the batch. Default: 64");
   app.add_option("--max-num-batched-tokens", raw.max_batched, "Tokens of one step. Default: 512");
+  app.add_option("--scheduling-policy", raw.scheduling,
+                 "fcfs: in order of arrival; priority: by the requests' priority, lower first")
+      ->capture_default_str();
   app.add_option("--block-size", raw.block_size, "Tokens of a KV block")->capture_default_str();
   app.add_option("--kv-cache-memory,--kv-cache-memory-bytes", raw.kv_memory,
                  "Bytes of KV cache; 512M, 1G. Default: what the batch can fill, at most 512 MiB");
@@ -119,6 +121,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_flag("--enable-prompt-tokens-details", raw.details, "Report cached tokens in usage");
   app.add_flag("--enable-request-id-headers", raw.id_headers, "Answer with x-request-id");
   app.add_flag("--enable-force-include-usage", raw.force_usage, "Usage at the end of every stream");
+  app.add_flag("--enable-server-load-tracking", raw.track_load,
+               "GET /load tells how many requests are being answered");
   app.add_flag("--emulate-parallelism", raw.emulate, "Accept parallel sizes and serve alone");
   app.add_flag("--headless", raw.headless,
                "With --emulate-parallelism: wait beside the leader of a group, which serves alone");
@@ -223,99 +227,6 @@ class Sieve {
   std::vector<std::pair<std::string, std::string>> parallel_;
 };
 
-// An IP address: what "localhost" means to a socket.
-std::string literal(const std::string& host) { return host == "localhost" ? "127.0.0.1" : host; }
-
-Status read_extra(const Value& extra, runtime::TransferConfig& transfer, EngineOptions& out) {
-  static constexpr std::array<std::string_view, 6> kNoEffect = {"backends",
-                                                                "num_threads",
-                                                                "enforce_handshake_compat",
-                                                                "kv_recompute_threshold",
-                                                                "decoder_kv_blocks_ttl",
-                                                                "enable_cross_layers_blocks"};
-  if (!extra.is_object())
-    return invalid("--kv-transfer-config: kv_connector_extra_config must be an object");
-  for (const auto& [key, value] : *extra.if_object()) {
-    if (key == "kv_lease_duration") {
-      const auto lease = value.if_double();
-      if (!lease || !(*lease > 0 && *lease <= 86'400))
-        return invalid(
-            "--kv-transfer-config: kv_lease_duration must be over 0 and at most 86400 seconds");
-      transfer.lease = std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(*lease));
-    } else if (std::ranges::find(kNoEffect, key) != kNoEffect.end()) {
-      out.without_effect.push_back(fmt::format(
-          "kv_connector_extra_config.{}: it is about NIXL, and KV moves by our own protocol", key));
-    } else {
-      return invalid(fmt::format("--kv-transfer-config: no member kv_connector_extra_config.{}{}",
-                                 key, did_you_mean(key, kNoEffect)));
-    }
-  }
-  return {};
-}
-
-Status read_transfer(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
-  if (raw.transfer.empty()) return {};
-  BATON_TRY_ASSIGN(const Value config,
-                   text::json::parse(raw.transfer).with("--kv-transfer-config"));
-  runtime::TransferConfig transfer;
-  static constexpr std::array<std::string_view, 14> kMembers = {"kv_connector",
-                                                                "kv_role",
-                                                                "engine_id",
-                                                                "kv_load_failure_policy",
-                                                                "kv_connector_extra_config",
-                                                                "kv_buffer_device",
-                                                                "kv_buffer_size",
-                                                                "kv_rank",
-                                                                "kv_parallel_size",
-                                                                "kv_ip",
-                                                                "kv_port",
-                                                                "enable_permute_local_kv",
-                                                                "kv_connector_module_path",
-                                                                "ec_connector"};
-  if (!config.is_object()) return invalid("--kv-transfer-config: expected a JSON object");
-  for (const auto& [key, value] : *config.if_object()) {
-    if (std::ranges::find(kMembers, key) == kMembers.end())
-      return invalid(
-          fmt::format("--kv-transfer-config: no member '{}'{}", key, did_you_mean(key, kMembers)));
-    if (std::ranges::find(kMembers.begin() + 5, kMembers.begin() + 12, key) !=
-        kMembers.begin() + 12) {
-      out.without_effect.push_back(
-          fmt::format("--kv-transfer-config {}: KV moves by our own protocol", key));
-    }
-  }
-  const std::string_view connector = config.string_at({"kv_connector"});
-  if (connector != "NixlConnector" && connector != "NixlPullConnector") {
-    return unsupported(fmt::format(
-        "--kv-transfer-config: kv_connector '{}' is not supported, only NixlConnector", connector));
-  }
-  const std::string_view role = config.string_at({"kv_role"});
-  if (role != "kv_producer" && role != "kv_consumer" && role != "kv_both") {
-    return invalid(fmt::format(
-        "--kv-transfer-config: kv_role must be kv_producer, kv_consumer or kv_both, got '{}'",
-        role));
-  }
-  const std::string_view policy = config.string_at({"kv_load_failure_policy"});
-  if (!policy.empty() && policy != "recompute" && policy != "fail")
-    return invalid(fmt::format(
-        "--kv-transfer-config: kv_load_failure_policy must be recompute or fail, got '{}'",
-        policy));
-  transfer.on_failure =
-      policy == "fail" ? runtime::LoadFailure::kFail : runtime::LoadFailure::kRecompute;
-  transfer.engine_id = config.string_at({"engine_id"});
-  if (const Value* extra = config.find("kv_connector_extra_config")) {
-    BATON_TRY(read_extra(*extra, transfer, out));
-  }
-  const auto pod = environment("BATON_POD_IP");
-  transfer.host =
-      literal(environment("VLLM_NIXL_SIDE_CHANNEL_HOST").value_or(pod.value_or("127.0.0.1")));
-  const std::string port = environment("VLLM_NIXL_SIDE_CHANNEL_PORT").value_or("5600");
-  const auto [end, failed] = std::from_chars(port.data(), port.data() + port.size(), transfer.port);
-  if (failed != std::errc() || end != port.data() + port.size())
-    return invalid(fmt::format("VLLM_NIXL_SIDE_CHANNEL_PORT must be a port, got '{}'", port));
-  out.transfer = std::move(transfer);
-  return {};
-}
-
 Status read_events(const Raw& raw, const EngineEnvironment& environment, EngineOptions& out) {
   if (!raw.kv_events.empty()) {
     BATON_TRY_ASSIGN(out.kv_events,
@@ -411,7 +322,7 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
     out.served_names.push_back(out.model.starts_with("baton://") ? out.model.substr(8) : out.model);
   }
   out.service.listen = {
-      literal(raw.host.empty() ? environment("BATON_POD_IP").value_or("0.0.0.0") : raw.host),
+      ip_literal(raw.host.empty() ? environment("BATON_POD_IP").value_or("0.0.0.0") : raw.host),
       raw.port};
   if (raw.certificate.empty() && !raw.key.empty()) {
     return invalid("--ssl-keyfile needs --ssl-certfile");
@@ -432,6 +343,11 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
   out.service.prompt_tokens_details = raw.details;
   out.service.request_id_headers = raw.id_headers;
   out.service.force_usage = raw.force_usage;
+  out.service.track_load = raw.track_load;
+  if (raw.scheduling != "fcfs" && raw.scheduling != "priority")
+    return invalid(
+        fmt::format("--scheduling-policy must be fcfs or priority, got '{}'", raw.scheduling));
+  if (raw.scheduling == "priority") out.service.scheduling = serve::Scheduling::kPriority;
   if (raw.has_seed) out.service.seed = raw.seed;
   out.prefix_caching = raw.prefix_caching;
   out.chunked_prefill = raw.chunked;
@@ -449,7 +365,11 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
       std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(raw.shutdown_timeout));
   BATON_TRY(read_sizes(raw, environment, out));
   BATON_TRY(read_events(raw, environment, out));
-  return read_transfer(raw, environment, out);
+  BATON_TRY_ASSIGN(auto transfer, read_kv_transfer(raw.transfer, environment));
+  if (!transfer) return {};
+  out.transfer = std::move(transfer->config);
+  std::ranges::move(transfer->without_effect, std::back_inserter(out.without_effect));
+  return {};
 }
 
 }  // namespace

@@ -76,6 +76,14 @@ TEST(EngineOptions, TakesFlagsAsVllmWritesThem) {
               ElementsAre("a", "b", "c"));
 }
 
+TEST(EngineOptions, TakesASchedulingPolicy) {
+  EXPECT_EQ(options({"m"}).service.scheduling, serve::Scheduling::kArrival);
+  EXPECT_EQ(options({"m", "--scheduling-policy=priority"}).service.scheduling,
+            serve::Scheduling::kPriority);
+  EXPECT_THAT(error({"m", "--scheduling-policy", "lottery"}), HasSubstr("got 'lottery'"));
+  EXPECT_TRUE(options({"m", "--enable-server-load-tracking"}).service.track_load);
+}
+
 TEST(EngineOptions, BindsThePodsAddress) {
   const EngineOptions o = options(
       {"m", "--kv-transfer-config", R"({"kv_connector":"NixlConnector","kv_role":"kv_both"})"},

@@ -92,7 +92,6 @@ inline constexpr std::array kRefused = {
     Refused{"mm-processor-kwargs", kTextOnly},
     Refused{"runner", "models generate text only"},
     Refused{"task", "models generate text only"},
-    Refused{"scheduling-policy", "requests are served in order of arrival"},
     Refused{"structured-outputs-config", "answers are not held to a grammar"},
     Refused{"guided-decoding-backend", "answers are not held to a grammar"},
     Refused{"cpu-offload-gb", "there is no GPU to offload from"},

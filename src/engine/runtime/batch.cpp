@@ -203,7 +203,7 @@ void Batch::compute(const Plan& plan) {
   }
   logits_.clear();
   deps_.model.forward(slices, deps_.memory, logits_);
-  ++counters_.steps;
+  count_step(plan);
 
   const std::size_t vocab = deps_.model.config().vocab;
   std::span<const float> rest = logits_;
@@ -216,6 +216,16 @@ void Batch::compute(const Plan& plan) {
     scheduler_.computed(*sequence, tokens);
     if (last) draw(*sequence, rows_of_it.last(vocab));
   }
+}
+
+void Batch::count_step(const Plan& plan) {
+  std::size_t tokens = 0;
+  for (const Plan::Work& work : plan.work) tokens += work.tokens;
+  const auto* bound = std::ranges::lower_bound(kStepTokens, tokens);
+  Stats::Steps& alike = counters_.steps_of[static_cast<std::size_t>(bound - kStepTokens.begin())];
+  ++alike.count;
+  alike.tokens += tokens;
+  ++counters_.steps;
 }
 
 // Row i is of token `computed` + i and tells how likely the next one was.
@@ -266,6 +276,7 @@ void Batch::report_prompt(Sequence& sequence, Event& event) {
   counters_.prompt_tokens_cached += report.cached;
   counters_.prompt_tokens_remote += report.remote;
   counters_.prompt_tokens_computed += report.computed;
+  if (report.computed == 1 && report.prompt > 1) ++counters_.prompt_tokens_recomputed;
   event.prompt = report;
   event.prompt_logprobs = std::move(sequence.scores);
   sequence.reported = true;

@@ -55,6 +55,7 @@ class Batch {
   void start_admitted(const Plan& plan);
   void start_pull(Sequence& sequence);
   void compute(const Plan& plan);
+  void count_step(const Plan& plan);
   void score_prompt(Sequence& sequence, std::span<const float> logits);
   void draw(Sequence& sequence, std::span<const float> logits);
   void report_prompt(Sequence& sequence, Event& event);

@@ -22,10 +22,14 @@ BlockPool::BlockPool(std::size_t blocks, std::size_t block_size, std::uint64_t s
   }
 }
 
-void BlockPool::extend_names(std::span<const TokenId> tokens,
+kv::Digest BlockPool::root(std::string_view salt) const {
+  return salt.empty() ? kv::Digest{} : kv::digest(salt, secret_);
+}
+
+void BlockPool::extend_names(const kv::Digest& root, std::span<const TokenId> tokens,
                              std::vector<kv::Digest>& names) const {
   while ((names.size() + 1) * block_size_ <= tokens.size()) {
-    const kv::Digest parent = names.empty() ? kv::Digest{} : names.back();
+    const kv::Digest parent = names.empty() ? root : names.back();
     names.push_back(
         kv::chain(parent, tokens.subspan(names.size() * block_size_, block_size_), secret_));
   }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -39,8 +40,11 @@ class BlockPool {
   std::uint64_t evictions() const { return evictions_; }
   std::size_t refs(BlockIndex block) const { return at(block).refs; }
 
+  // What the names of prompts of one cache salt begin from.
+  kv::Digest root(std::string_view salt) const;
   // Names of the full blocks of `tokens`, appended to `names` from where it ends.
-  void extend_names(std::span<const TokenId> tokens, std::vector<kv::Digest>& names) const;
+  void extend_names(const kv::Digest& root, std::span<const TokenId> tokens,
+                    std::vector<kv::Digest>& names) const;
 
   // The longest cached prefix of `tokens` in whole blocks, at most `most` blocks. Compares token
   // ids, so equal names are not enough.

@@ -13,9 +13,9 @@ using Blocks = std::vector<BlockIndex>;
 using Tokens = std::vector<TokenId>;
 
 // A sequence that computed `tokens` and published its full blocks.
-Blocks hold(BlockPool& pool, const Tokens& tokens) {
+Blocks hold(BlockPool& pool, const Tokens& tokens, std::string_view salt = {}) {
   std::vector<kv::Digest> names;
-  pool.extend_names(tokens, names);
+  pool.extend_names(pool.root(salt), tokens, names);
   Blocks blocks = pool.match(tokens, names, names.size());
   pool.acquire(blocks);
   while (blocks.size() * pool.block_size() < tokens.size()) blocks.push_back(pool.allocate());
@@ -25,9 +25,9 @@ Blocks hold(BlockPool& pool, const Tokens& tokens) {
   return blocks;
 }
 
-std::size_t hit(const BlockPool& pool, const Tokens& tokens) {
+std::size_t hit(const BlockPool& pool, const Tokens& tokens, std::string_view salt = {}) {
   std::vector<kv::Digest> names;
-  pool.extend_names(tokens, names);
+  pool.extend_names(pool.root(salt), tokens, names);
   return pool.match(tokens, names, names.size()).size();
 }
 
@@ -43,12 +43,21 @@ TEST(BlockPool, FindsAPrefixWhileInUseAndAfterRelease) {
   EXPECT_EQ(pool.free(), 8U);
 }
 
+TEST(BlockPool, FindsAPrefixUnderItsOwnSaltOnly) {
+  BlockPool pool(8, 2, 1);
+  pool.release(hold(pool, {1, 2, 3, 4}, "mine"));
+
+  EXPECT_EQ(hit(pool, {1, 2, 3, 4}, "mine"), 2U);
+  EXPECT_EQ(hit(pool, {1, 2, 3, 4}, "yours"), 0U);
+  EXPECT_EQ(hit(pool, {1, 2, 3, 4}), 0U);
+}
+
 TEST(BlockPool, HonoursTheCapOnAHit) {
   BlockPool pool(8, 2, 1);
   const Tokens tokens{1, 2, 3, 4};
   pool.release(hold(pool, tokens));
   std::vector<kv::Digest> names;
-  pool.extend_names(tokens, names);
+  pool.extend_names({}, tokens, names);
 
   EXPECT_EQ(pool.match(tokens, names, 1).size(), 1U);
 }

@@ -12,8 +12,9 @@ void CacheLog::stored(Sequence& s, std::size_t index, std::size_t block_size) {
     return std::span<const TokenId>(s.tokens).subspan(i * block_size, block_size);
   };
   while (s.hashes.size() <= index) {
-    const auto& parent = s.hashes.empty() ? hash_.none() : s.hashes.back();
-    s.hashes.push_back(hash_.next(parent, block(s.hashes.size())));
+    const bool first = s.hashes.empty();
+    s.hashes.push_back(hash_.next(first ? hash_.none() : s.hashes.back(), block(s.hashes.size()),
+                                  first ? s.request.cache_salt : ""));
   }
   const auto own = VllmHash::number(s.hashes[index]);
   told_.insert_or_assign(s.names[index], own);
@@ -28,6 +29,11 @@ void CacheLog::stored(Sequence& s, std::size_t index, std::size_t block_size) {
     last = &std::get<kv::BlockStored>(events_.emplace_back(std::move(fresh)));
   }
   last->hashes.push_back(own);
+  if (index == 0 && !s.request.cache_salt.empty()) {
+    last->extra_keys = {{s.request.cache_salt}};
+  } else if (!last->extra_keys.empty()) {
+    last->extra_keys.emplace_back();
+  }
   const auto tokens = block(index);
   last->tokens.insert(last->tokens.end(), tokens.begin(), tokens.end());
 }

@@ -56,6 +56,20 @@ TEST(VllmHash, GivesTheNamesThatVllmGives) {
   EXPECT_EQ(VllmHash::number(hash.next(hash.none(), numbers(16))), 7536218907325174565ULL);
 }
 
+TEST(VllmHash, ASaltIsPartOfTheFirstBlocksName) {
+  const auto salted = [](HashForm form, std::string_view salt) {
+    const VllmHash hash(form, "0");
+    return hex(hash.next(hash.none(), numbers(16), salt));
+  };
+  EXPECT_EQ(salted(HashForm::kPickle, "salt"),
+            "c38a38700f0c2b0b08c0e1f21d62fdb19719d50555dcf0cdcc0cdd2dab39608a");
+  EXPECT_EQ(salted(HashForm::kCbor, "salt"),
+            "0222f5b704a8247ae4068ec648ea39b6a207f22cee65f086f86091a2d25fbd47");
+  // Over 255 bytes a text has another form (CPython 3.11).
+  EXPECT_EQ(salted(HashForm::kPickle, std::string(300, 'x')),
+            "3ab329de9e42c60fbef26774b7a1ba51d3d00c155b9183c5c8c7b5746317a244");
+}
+
 // The pickle of tuples of one to three numbers has forms of its own; of numbers, three widths.
 TEST(VllmHash, ShortBlocksAndWideNumbersArePickledAsPythonDoes) {
   const VllmHash hash(HashForm::kPickle, "0");
@@ -74,8 +88,10 @@ struct Rig {
       : pool(blocks, 4, 1, &log),
         scheduler({.max_seqs = 4, .max_tokens = 100, .prefix_caching = true}, pool, &log) {}
 
-  std::vector<kv::KvEvent> run(std::uint64_t serial, std::vector<TokenId> prompt) {
+  std::vector<kv::KvEvent> run(std::uint64_t serial, std::vector<TokenId> prompt,
+                               std::string salt = {}) {
     auto s = std::make_unique<Sequence>();
+    s->request.cache_salt = std::move(salt);
     s->serial = serial;
     s->request.id = fmt::format("r{}", serial);
     s->prompt = prompt.size();
@@ -109,6 +125,17 @@ TEST(CacheLog, ARunOfNewBlocksIsOneEventThatContinuesWhatWasThere) {
   EXPECT_EQ(stored(second[0]).hashes.size(), 2U);
 
   EXPECT_TRUE(rig.run(3, numbers(17)).empty());  // nothing new
+}
+
+TEST(CacheLog, TellsTheSaltOfAFirstBlock) {
+  Rig rig(16);
+  const auto plain = rig.run(1, numbers(9));
+  const auto salted = rig.run(2, numbers(9), "mine");
+
+  ASSERT_EQ(salted.size(), 1U);
+  EXPECT_TRUE(stored(plain[0]).extra_keys.empty());
+  EXPECT_EQ(stored(salted[0]).extra_keys, (std::vector<std::vector<std::string>>{{"mine"}, {}}));
+  EXPECT_NE(stored(salted[0]).hashes, stored(plain[0]).hashes);
 }
 
 TEST(CacheLog, ARemovalStandsBeforeTheBlockThatTakesItsPlace) {

@@ -7,6 +7,7 @@
 //                                v                            │
 //                           LeaseTable <── KvServer      KvPuller ──TCP/unix──> KvServer elsewhere
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,7 +35,9 @@ struct GenerateRequest {
   // do_remote_decode: compute the prompt, sample one token, keep the KV under a lease.
   // do_remote_prefill: take the prompt's KV from another engine.
   kv::TransferParams transfer;
-  Deadline deadline;  // past it the request ends with kTimeout
+  Deadline deadline;            // past it the request ends with kTimeout
+  std::int64_t priority = 0;    // lower goes first; equal ones in order of arrival
+  std::string cache_salt = {};  // cached KV is shared among requests of one salt only
 };
 
 enum class Finish : std::uint8_t { kStop, kLength, kAbort, kError };
@@ -125,6 +128,10 @@ struct EngineConfig {
   std::optional<KvEventsConfig> kv_events = {};
 };
 
+// Steps are counted by their tokens, up to: the buckets of vllm:iteration_tokens_total.
+inline constexpr std::array<std::uint32_t, 13> kStepTokens = {
+    1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
+
 struct Stats {
   std::size_t running = 0;
   std::size_t waiting = 0;         // includes waiting_remote
@@ -142,7 +149,12 @@ struct Stats {
   std::uint64_t prompt_tokens_cached = 0;
   std::uint64_t prompt_tokens_remote = 0;
   std::uint64_t generation_tokens = 0;
+  std::uint64_t prompt_tokens_recomputed = 0;  // last ones of prompts that were there otherwise
   std::uint64_t steps = 0;
+  struct Steps {
+    std::uint64_t count = 0, tokens = 0;
+  };
+  std::array<Steps, kStepTokens.size() + 1> steps_of{};  // up to each bound, then beyond
   std::uint64_t finished_stop = 0, finished_length = 0, finished_abort = 0, finished_error = 0;
   std::uint64_t rejected = 0;  // queue full
   KvEventSink::Counts kv_events;

@@ -8,8 +8,8 @@
 namespace baton::runtime {
 namespace {
 
-void insert_by_serial(auto& list, Sequence* sequence) {
-  list.insert(std::ranges::upper_bound(list, sequence->serial, {}, &Sequence::serial), sequence);
+void insert_by_rank(auto& list, Sequence* sequence) {
+  list.insert(std::ranges::upper_bound(list, sequence->rank(), {}, &Sequence::rank), sequence);
 }
 
 // Tokens of a step in which all of them have logits: [64, 150k] are 38 MB.
@@ -26,14 +26,15 @@ std::size_t chunk(const Sequence& sequence, std::size_t done, std::size_t budget
 struct Scheduler::Outlook {
   std::size_t free_blocks;
   std::size_t budget;                                   // tokens
-  std::vector<Sequence*> left;                          // running and not preempted, oldest first
+  std::vector<Sequence*> left;                          // running and not preempted, by rank
   std::unordered_map<BlockIndex, std::size_t> dropped;  // references given up by preemption
 };
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   sequence->state = Sequence::State::kWaiting;
-  if (limits_.prefix_caching) pool_.extend_names(sequence->tokens, sequence->names);
-  waiting_.push_back(sequence.get());
+  sequence->root = pool_.root(sequence->request.cache_salt);
+  if (limits_.prefix_caching) extend_names(*sequence);
+  insert_by_rank(waiting_, sequence.get());
   by_id_.emplace(sequence->request.id, sequence.get());
   sequences_.emplace(sequence->serial, std::move(sequence));
 }
@@ -69,7 +70,7 @@ void Scheduler::plan_decode(Plan& plan, Outlook& outlook) const {
     Sequence* const sequence = outlook.left[i];
     if (!sequence->decoding()) continue;
     const std::size_t more = blocks_for(sequence->tokens.size()) - sequence->blocks.size();
-    // The latest arrivals make room, the sequence itself when it is the latest.
+    // The last in rank make room, the sequence itself when it is the last.
     while (outlook.free_blocks < more && outlook.left.size() > i) {
       Sequence* const victim = outlook.left.back();
       outlook.left.pop_back();
@@ -138,7 +139,7 @@ void Scheduler::preempt(Sequence& sequence) {
   sequence.computed = 0;
   sequence.published = 0;
   sequence.state = Sequence::State::kWaiting;
-  insert_by_serial(waiting_, &sequence);
+  insert_by_rank(waiting_, &sequence);
 }
 
 void Scheduler::admit(const Plan::Admission& admission) {
@@ -154,7 +155,7 @@ void Scheduler::admit(const Plan::Admission& admission) {
     pulling_.push_back(&sequence);
   } else {
     sequence.state = Sequence::State::kRunning;
-    insert_by_serial(running_, &sequence);
+    insert_by_rank(running_, &sequence);
   }
 }
 
@@ -169,14 +170,14 @@ void Scheduler::pulled(Sequence& sequence, std::size_t tokens) {
   std::erase(pulling_, &sequence);
   sequence.state = Sequence::State::kRunning;
   sequence.wants_remote = false;
-  insert_by_serial(running_, &sequence);
+  insert_by_rank(running_, &sequence);
   computed(sequence, tokens);
 }
 
 void Scheduler::publish(Sequence& sequence) {
   if (!limits_.prefix_caching) return;
   const std::size_t size = pool_.block_size();
-  pool_.extend_names(sequence.tokens, sequence.names);
+  extend_names(sequence);
   for (; (sequence.published + 1) * size <= sequence.computed; ++sequence.published) {
     const auto at = sequence.published;
     const bool fresh = pool_.publish(sequence.blocks[at], sequence.names[at],

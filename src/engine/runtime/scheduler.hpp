@@ -2,10 +2,11 @@
 // Continuous batching: which requests compute how many tokens in the next step. `plan` only reads;
 // `apply` carries a plan out on the blocks. Knows nothing of the model, threads or clocks.
 //
-// A step serves running requests that decode, oldest first; then prompts in chunks, oldest first,
-// up to the token budget; then admits waiting requests in order of arrival. An admitted request
-// gets blocks for all its tokens at once, so only decoding can run out of blocks: then the latest
-// arrival gives all of its blocks back and waits to be computed again.
+// Requests rank by priority, lower first, then by arrival. A step serves running requests that
+// decode; then prompts in chunks, up to the token budget; then admits waiting requests: each in
+// order of rank. An admitted request gets blocks for all its tokens at once, so only decoding can
+// run out of blocks: then the last in rank gives all of its blocks back and waits to be computed
+// again.
 
 #include <cstdint>
 #include <deque>
@@ -86,6 +87,9 @@ class Scheduler {
   void preempt(Sequence& sequence);
   void admit(const Plan::Admission& admission);
   void publish(Sequence& sequence);
+  void extend_names(Sequence& sequence) const {
+    pool_.extend_names(sequence.root, sequence.tokens, sequence.names);
+  }
   std::unique_ptr<Sequence> take(Sequence& sequence);
 
   Limits limits_;
@@ -93,9 +97,9 @@ class Scheduler {
   CacheLog* log_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Sequence>> sequences_;  // by serial
   std::unordered_map<std::string_view, Sequence*> by_id_;  // keys live in the sequences
-  std::vector<Sequence*> running_;                         // by serial
+  std::vector<Sequence*> running_;                         // by rank
   std::vector<Sequence*> pulling_;
-  std::deque<Sequence*> waiting_;  // by serial
+  std::deque<Sequence*> waiting_;  // by rank
 };
 
 }  // namespace baton::runtime

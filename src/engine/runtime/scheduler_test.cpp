@@ -12,8 +12,9 @@ namespace baton::runtime {
 namespace {
 
 std::unique_ptr<Sequence> sequence(std::uint64_t serial, std::vector<TokenId> prompt,
-                                   std::size_t answer = 4) {
+                                   std::size_t answer = 4, std::int64_t priority = 0) {
   auto s = std::make_unique<Sequence>();
+  s->request.priority = priority;
   s->serial = serial;
   s->request.id = "r" + std::to_string(serial);
   s->prompt = prompt.size();
@@ -121,6 +122,51 @@ TEST(Scheduler, NobodyOvertakesTheFirstInLine) {
   EXPECT_TRUE(step(scheduler).admit.empty());
 }
 
+TEST(Scheduler, AdmitsByPriorityThenByArrival) {
+  BlockPool pool(16, 4, 1);
+  Scheduler scheduler({.max_seqs = 1, .max_tokens = 64, .prefix_caching = false}, pool);
+  scheduler.add(sequence(1, numbers(4), 1));
+  scheduler.add(sequence(2, numbers(4), 1, 5));
+  scheduler.add(sequence(3, numbers(4), 1, -1));
+  scheduler.add(sequence(4, numbers(4), 1, -1));
+
+  std::vector<std::uint64_t> order;
+  while (!scheduler.idle())
+    for (const auto& admission : step(scheduler).admit) order.push_back(admission.sequence->serial);
+
+  EXPECT_EQ(order, (std::vector<std::uint64_t>{3, 4, 1, 2}));
+}
+
+TEST(Scheduler, ComputesTheMoreUrgentPromptFirst) {
+  BlockPool pool(16, 4, 1);
+  Scheduler scheduler({.max_seqs = 4, .max_tokens = 6, .prefix_caching = false}, pool);
+  for (const std::uint64_t serial : {1, 2}) {
+    auto s = sequence(serial, numbers(20), 4, serial == 1 ? 0 : -1);
+    s->wants_remote = true;
+    scheduler.add(std::move(s));
+  }
+  step(scheduler);
+  for (Sequence* s : scheduler.all()) scheduler.pulled(*s, 0);  // in vain
+
+  const Plan plan = scheduler.plan();
+
+  ASSERT_EQ(plan.work.size(), 1U);
+  EXPECT_EQ(plan.work[0].sequence->serial, 2U);
+}
+
+TEST(Scheduler, PreemptsTheLeastUrgentThoughItCameFirst) {
+  BlockPool pool(4, 4, 1);
+  Scheduler scheduler({.max_seqs = 4, .max_tokens = 64, .prefix_caching = false}, pool);
+  scheduler.add(sequence(1, numbers(8), 8, 1));
+  scheduler.add(sequence(2, numbers(8, 50), 8));
+  step(scheduler);  // both prompts fill the pool
+
+  const Plan plan = step(scheduler);
+
+  ASSERT_EQ(plan.preempt.size(), 1U);
+  EXPECT_EQ(plan.preempt[0]->serial, 1U);
+}
+
 // One run of random arrivals, pulls, aborts and leases.
 void simulate(std::uint64_t seed) {
   SCOPED_TRACE(seed);
@@ -138,7 +184,7 @@ void simulate(std::uint64_t seed) {
     if (added < 60 && random.below(3) == 0) {
       auto s =
           sequence(++added, numbers(1 + random.below(20), static_cast<TokenId>(random.below(2))),
-                   1 + random.below(20));
+                   1 + random.below(20), static_cast<std::int64_t>(random.below(3)));
       s->wants_remote = random.below(4) == 0;
       scheduler.add(std::move(s));
     }

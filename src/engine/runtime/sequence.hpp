@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -34,6 +35,7 @@ struct Sequence {
 
   std::size_t computed = 0;             // tokens whose KV is in `blocks`
   std::vector<BlockIndex> blocks;       // covers all of `tokens` once admitted
+  kv::Digest root;                      // what its first block's name follows: its cache salt
   std::vector<kv::Digest> names;        // of the full blocks of `tokens`
   std::vector<VllmHash::Bytes> hashes;  // of the same, as far as events needed them
   std::size_t published = 0;            // blocks offered to the prefix cache
@@ -47,6 +49,8 @@ struct Sequence {
 
   // All of the prompt is computed here, in small pieces: each token's logits are wanted.
   bool scores_prompt() const { return request.sampling.prompt_logprobs && !reported; }
+  // Who goes first: in line, in the budget of a step, and last to give its blocks up.
+  std::pair<std::int64_t, std::uint64_t> rank() const { return {request.priority, serial}; }
   std::size_t drawn() const { return tokens.size() - prompt; }
   bool decoding() const { return computed + 1 == tokens.size() && drawn() > 0; }
 };

@@ -41,15 +41,27 @@ void pickle_int(std::string& out, TokenId id) {
   put(out, {0x4a, id & 0xff, id >> 8 & 0xff, id >> 16 & 0xff, id >> 24});
 }
 
+// A str and its place in the memo.
+void pickle_str(std::string& out, std::string_view text) {
+  const auto size = static_cast<unsigned>(text.size());
+  if (size <= 0xff) {
+    put(out, {0x8c, size});
+  } else {
+    put(out, {0x58, size & 0xff, size >> 8 & 0xff, size >> 16 & 0xff, size >> 24});
+  }
+  out += text;
+  put(out, {0x94});
+}
+
 std::string pickle_text(std::string_view text) {
   std::string body;
-  put(body, {0x8c, static_cast<unsigned>(text.size())});
-  body += text;
-  put(body, {0x94, 0x2e});
+  pickle_str(body, text);
+  put(body, {0x2e});
   return framed(body);
 }
 
-std::string pickle(const VllmHash::Bytes& parent, std::span<const TokenId> block) {
+std::string pickle(const VllmHash::Bytes& parent, std::span<const TokenId> block,
+                   std::string_view salt) {
   std::string body;
   put(body, {0x43, 0x20});
   body += view(parent);
@@ -58,7 +70,13 @@ std::string pickle(const VllmHash::Bytes& parent, std::span<const TokenId> block
   if (!is_short) put(body, {0x28});
   for (const TokenId id : block) pickle_int(body, id);
   put(body, {is_short ? 0x84U + static_cast<unsigned>(block.size()) : 0x74U, 0x94});
-  put(body, {0x4e, 0x87, 0x94, 0x2e});
+  if (salt.empty()) {
+    put(body, {0x4e});
+  } else {
+    pickle_str(body, salt);
+    put(body, {0x85, 0x94});
+  }
+  put(body, {0x87, 0x94, 0x2e});
   return framed(body);
 }
 
@@ -77,14 +95,20 @@ std::string cbor_text(std::string_view text) {
   return out.append(text);
 }
 
-std::string cbor(const VllmHash::Bytes& parent, std::span<const TokenId> block) {
+std::string cbor(const VllmHash::Bytes& parent, std::span<const TokenId> block,
+                 std::string_view salt) {
   std::string out;
   cbor_head(out, 4, 3);
   cbor_head(out, 2, parent.size());
   out += view(parent);
   cbor_head(out, 4, block.size());
   for (const TokenId id : block) cbor_head(out, 0, id);
-  put(out, {0xf6});
+  if (salt.empty()) {
+    put(out, {0xf6});
+  } else {
+    cbor_head(out, 4, 1);
+    out += cbor_text(salt);
+  }
   return out;
 }
 
@@ -95,8 +119,9 @@ VllmHash::VllmHash(HashForm form, std::string_view seed)
   BATON_ASSERT(seed.size() <= 0xff);
 }
 
-VllmHash::Bytes VllmHash::next(const Bytes& parent, std::span<const TokenId> block) const {
-  return sha256(form_ == HashForm::kCbor ? cbor(parent, block) : pickle(parent, block));
+VllmHash::Bytes VllmHash::next(const Bytes& parent, std::span<const TokenId> block,
+                               std::string_view salt) const {
+  return sha256(form_ == HashForm::kCbor ? cbor(parent, block, salt) : pickle(parent, block, salt));
 }
 
 std::uint64_t VllmHash::number(const Bytes& hash) {

@@ -69,7 +69,12 @@ Generation::Generation(const Surroundings& around, http::Exchange& exchange, Pre
   span_.set("gen_ai.request.top_p", asked.top_p);
 }
 
-Generation::~Generation() { end_span(); }
+Generation::~Generation() {
+  end_span();
+  if (!are_over() || error() != nullptr) return;
+  const auto longest = std::ranges::max_element(choices_, {}, &Choice::tokens);
+  around_.probe.longest_choice((*longest)->tokens());
+}
 
 Status Generation::submit(Wave wave) {
   for (std::size_t i = 0; i < choices_.size(); ++i) {
@@ -80,6 +85,8 @@ Status Generation::submit(Wave wave) {
     request.sampling = prepared_.params;
     if (request.sampling.seed) *request.sampling.seed += sample;
     if (sample > 0) request.sampling.prompt_logprobs.reset();
+    request.priority = prepared_.delivery.priority;
+    request.cache_salt = prepared_.delivery.cache_salt;
     request.transfer = prepared_.transfer;
     BATON_TRY(choices_[i]->submit(std::move(request)));
   }

@@ -37,8 +37,9 @@ observe::Counter& Probe::counter(std::string_view name, std::string_view help,
   more.insert(more.begin(), labels_.begin(), labels_.end());
   return registry_.counter(name, help, std::move(more));
 }
-observe::Gauge& Probe::gauge(std::string_view name, std::string_view help) {
-  return registry_.gauge(name, help, labels_);
+observe::Gauge& Probe::gauge(std::string_view name, std::string_view help, observe::Labels more) {
+  more.insert(more.begin(), labels_.begin(), labels_.end());
+  return registry_.gauge(name, help, std::move(more));
 }
 observe::Histogram& Probe::histogram(std::string_view name, std::string_view help, Bounds bounds) {
   return registry_.histogram(name, help, std::move(bounds), labels_);
@@ -63,6 +64,12 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
                                 "Prompt tokens asked of other engines.")),
       external_hits_(counter("vllm:external_prefix_cache_hits_total",
                              "Prompt tokens whose KV came from another engine.")),
+      waiting_room_(gauge("vllm:num_requests_waiting_by_reason",
+                          "Requests in the queue by what they wait for.",
+                          {{"reason", "capacity"}})),
+      waiting_deferred_(gauge("vllm:num_requests_waiting_by_reason",
+                              "Requests in the queue by what they wait for.",
+                              {{"reason", "deferred"}})),
       by_compute_(counter("vllm:prompt_tokens_by_source_total",
                           "Prompt tokens by how their KV came about.",
                           {{"source", "local_compute"}})),
@@ -74,6 +81,8 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
                            {{"source", "external_kv_transfer"}})),
       cached_(
           counter("vllm:prompt_tokens_cached_total", "Prompt tokens that were not computed here.")),
+      recomputed_(counter("vllm:prompt_tokens_recomputed_total",
+                          "Last prompt tokens computed though the prompt's KV was there.")),
       ended_stop_(counter("vllm:request_success_total", "Requests by how they ended.",
                           {{"finished_reason", "stop"}})),
       ended_length_(counter("vllm:request_success_total", "Requests by how they ended.",
@@ -104,6 +113,10 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
       computed_size_(histogram("vllm:request_prefill_kv_computed_tokens",
                                "Prompt tokens computed here, of a request.", token_bounds_)),
       asked_n_(histogram("vllm:request_params_n", "n of a request.", {1, 2, 5, 10, 20})),
+      longest_(histogram("vllm:request_max_num_generation_tokens",
+                         "Generated tokens of a request's longest choice.", token_bounds_)),
+      step_tokens_(histogram("vllm:iteration_tokens_total", "Tokens of a forward pass.",
+                             Bounds(runtime::kStepTokens.begin(), runtime::kStepTokens.end()))),
       blocks_pinned_(gauge("baton_kv_blocks_pinned", "KV blocks held back on behalf of leases.")),
       blocks_leased_(gauge("baton_kv_blocks_leased", "KV blocks in the lease table.")),
       leases_(gauge("baton_kv_leases", "Leases that are out.")),
@@ -139,6 +152,10 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
               {"num_gpu_blocks", fmt::format("{}", config.blocks)},
               {"sliding_window", "None"}})
       .set(1);
+  // There is no sleep mode.
+  for (const std::string state : {"awake", "weights_offloaded", "discard_all"})
+    gauge("vllm:engine_sleep_state", "1: the state the engine is in.", {{"sleep_state", state}})
+        .set(state == "awake" ? 1 : 0);
 }
 
 void Probe::first_token(Nanos since_arrival, const runtime::PromptReport& report) {
@@ -166,10 +183,23 @@ void Probe::finished(const Finished& f) {
   asked_n_.observe(static_cast<double>(f.n));
 }
 
+// As so many steps of their mean: buckets and sum are exact.
+void Probe::follow_steps(const runtime::Stats& s) {
+  for (std::size_t i = 0; i < s.steps_of.size(); ++i) {
+    const auto steps = s.steps_of[i].count - steps_told_[i].count;
+    const auto tokens = s.steps_of[i].tokens - steps_told_[i].tokens;
+    for (std::uint64_t n = 0; n < steps; ++n)
+      step_tokens_.observe(static_cast<double>(tokens) / static_cast<double>(steps));
+  }
+  steps_told_ = s.steps_of;
+}
+
 std::string Probe::expose(const runtime::Stats& s) {
   follow(running_, s.running);
   follow(waiting_, s.waiting);
   follow(waiting_remote_, s.waiting_remote);
+  follow(waiting_room_, s.waiting - s.waiting_remote);
+  follow(waiting_deferred_, s.waiting_remote);
   kv_usage_.set(s.kv_usage());
   follow(generation_tokens_, s.generation_tokens);
   follow(preemptions_, s.preemptions);
@@ -181,6 +211,8 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(by_cache_, s.prompt_tokens_cached);
   follow(by_transfer_, s.prompt_tokens_remote);
   follow(cached_, s.prompt_tokens_cached + s.prompt_tokens_remote);
+  follow(recomputed_, s.prompt_tokens_recomputed);
+  follow_steps(s);
   follow(blocks_pinned_, s.blocks_pinned);
   follow(blocks_leased_, s.blocks_leased);
   follow(leases_, s.leases);

@@ -77,6 +77,7 @@ struct Service::Impl {
   Task<void> health(Exchange& x);
   Task<void> version(Exchange& x);
   Task<void> metrics(Exchange& x);
+  Task<void> load(Exchange& x);
   Task<void> models(Exchange& x);
   Task<void> chat(Exchange& x) { return generate(x, openai::Endpoint::kChat); }
   Task<void> completions(Exchange& x) { return generate(x, openai::Endpoint::kCompletions); }
@@ -127,6 +128,7 @@ struct Service::Impl {
   Surroundings around;
   const observe::Registry* exporter;
   std::int64_t started;
+  std::size_t answering = 0;  // generation requests
   http::Server server;
   bool running = false;
 };
@@ -137,6 +139,7 @@ std::span<const Service::Impl::Route> Service::Impl::routes() {
       Route{"GET", "/ping", &Impl::health},
       Route{"POST", "/ping", &Impl::health},
       Route{"GET", "/version", &Impl::version},
+      Route{"GET", "/load", &Impl::load},
       Route{"GET", "/metrics", &Impl::metrics},
       Route{"GET", "/v1/models", &Impl::models},
       Route{"POST", "/v1/chat/completions", &Impl::chat},
@@ -198,6 +201,11 @@ Task<void> Service::Impl::health(Exchange& x) {
 Task<void> Service::Impl::version(Exchange& x) {
   return send(x, 200, "application/json",
               text::json::dump(Object{{"version", std::string(kVllmVersion)}}));
+}
+
+Task<void> Service::Impl::load(Exchange& x) {
+  return send(x, 200, "application/json",
+              text::json::dump(Object{{"server_load", config.track_load ? answering : 0}}));
 }
 
 Task<void> Service::Impl::metrics(Exchange& x) {
@@ -287,7 +295,20 @@ std::string_view id_prefix(openai::Endpoint endpoint) {
   return "";
 }
 
+// Counts itself while it lives.
+class Counted {
+ public:
+  explicit Counted(std::size_t& count) : count_(++count) {}
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::size_t& count_;
+};
+
 Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
+  const Counted counted(answering);
   const std::optional<std::string> text = co_await body(x, endpoint);
   if (!text) co_return;
   const std::tm now = local_time(clock.wall());
@@ -296,6 +317,18 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
   openai::Decoded<Prepared> prepared = co_await off_loop(text->size(), std::move(work));
   if (!prepared) {
     co_await refuse(x, std::move(prepared).error(), endpoint);
+    co_return;
+  }
+  if (const auto priority = prepared->delivery.priority;
+      priority != 0 && config.scheduling != Scheduling::kPriority) {
+    co_await refuse(
+        x,
+        {400, "BadRequestError",
+         fmt::format("Got priority {} but Priority scheduling is not enabled: start the "
+                     "engine with --scheduling-policy priority. (parameter=priority)",
+                     priority),
+         "priority"},
+        endpoint);
     co_return;
   }
   const std::string id = request_id(x, prepared->delivery.request_id);

@@ -21,6 +21,9 @@ namespace baton::serve {
 inline constexpr std::string_view kVllmVersion = "0.22.0";
 inline constexpr std::size_t kMaxBody = std::size_t{64} << 20;
 
+// By arrival: a request with a priority is refused, as vLLM does.
+enum class Scheduling : std::uint8_t { kArrival, kPriority };
+
 struct ServiceConfig {
   http::Endpoint listen;
   http::ServerLimits limits;
@@ -29,6 +32,8 @@ struct ServiceConfig {
   bool prompt_tokens_details = false;
   bool request_id_headers = false;
   bool force_usage = false;
+  Scheduling scheduling = Scheduling::kArrival;
+  bool track_load = false;            // /load tells how many requests are being answered; else 0
   std::optional<std::uint64_t> seed;  // of requests without one; absent: the engine draws them
   std::string kv_dtype = "auto";
   std::size_t cpu_threads = 1;  // for tokenizing long prompts

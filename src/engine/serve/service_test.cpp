@@ -5,12 +5,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/runtime/testing/rig.hpp"
 #include "engine/serve/testing/served.hpp"
 
 namespace baton::serve {
 namespace {
 
 using namespace testing;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
@@ -79,6 +85,93 @@ TEST(Service, RefusesABodyOverTheLimit) {
   const Reply reply = s.post("/v1/completions", std::string(2000, ' '));
   EXPECT_EQ(reply.status, 413);
   EXPECT_EQ(reply.json().string_at({"error", "type"}), "PayloadTooLargeError");
+}
+
+TEST(Service, TellsItsLoadWhenItIsAskedToCount) {
+  const auto permits = std::make_shared<runtime::testing::Permits>(0);
+  Served s([](ServiceConfig& c, runtime::EngineConfig&) { c.track_load = true; }, permits);
+  const auto load = [&] { return s.call("GET", "/load").body; };
+  EXPECT_EQ(load(), R"({"server_load":0})");
+
+  {
+    const std::jthread one([&] { EXPECT_EQ(s.complete(R"(,"max_tokens":1)").status, 200); });
+    EXPECT_TRUE(eventually([&] { return load() == R"({"server_load":1})"; }));
+    permits->release(runtime::testing::kAllThatIsLeft);
+  }
+
+  EXPECT_EQ(load(), R"({"server_load":0})");
+}
+
+TEST(Service, TellsNoLoadUnasked) {
+  const auto permits = std::make_shared<runtime::testing::Permits>(1);
+  Served s({}, permits);
+  const std::jthread one([&] { EXPECT_EQ(s.complete(R"(,"max_tokens":2)").status, 200); });
+  EXPECT_TRUE(eventually([&] { return s.stats().running == 1; }));
+
+  EXPECT_EQ(s.call("GET", "/load").body, R"({"server_load":0})");
+  permits->release(runtime::testing::kAllThatIsLeft);
+}
+
+TEST(Service, TakesAPriorityOnlyWhenItSchedulesByPriority) {
+  Served by_arrival;
+  const Reply refused = by_arrival.complete(R"(,"max_tokens":1,"priority":-2)");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json().string_at({"error", "param"}), "priority");
+  EXPECT_THAT(refused.error(),
+              StartsWith("Got priority -2 but Priority scheduling is not enabled"));
+  EXPECT_EQ(by_arrival.complete(R"(,"max_tokens":1,"priority":0)").status, 200);
+
+  Served by_priority(
+      [](ServiceConfig& c, runtime::EngineConfig&) { c.scheduling = Scheduling::kPriority; });
+  EXPECT_EQ(by_priority.complete(R"(,"max_tokens":1,"priority":-2)").status, 200);
+}
+
+// Of two that wait, the more urgent is answered first though it came later.
+TEST(Service, AnswersTheMoreUrgentFirst) {
+  const auto permits = std::make_shared<runtime::testing::Permits>(1);
+  Served s(
+      [](ServiceConfig& c, runtime::EngineConfig& e) {
+        c.scheduling = Scheduling::kPriority;
+        e.max_num_seqs = 1;
+      },
+      permits);
+  std::mutex mutex;  // guards order
+  std::vector<int> order;
+  const auto ask = [&](int priority) {
+    const auto reply = s.complete(R"(,"max_tokens":2,"priority":)" + std::to_string(priority));
+    EXPECT_EQ(reply.status, 200);
+    const std::scoped_lock lock(mutex);
+    order.push_back(priority);
+  };
+  const auto answered = [&] {
+    const std::scoped_lock lock(mutex);
+    return order.size();
+  };
+  {
+    std::vector<std::jthread> clients;
+    for (const int priority : {0, 5, -5}) {
+      clients.emplace_back(ask, priority);
+      EXPECT_TRUE(
+          eventually([&] { return s.stats().running + s.stats().waiting == clients.size(); }));
+    }
+    for (const std::size_t count : {1U, 2U, 3U}) {
+      permits->release(count == 1 ? 1 : 2);  // the tokens that it still lacks
+      EXPECT_TRUE(eventually([&] { return answered() == count; }));
+    }
+  }
+  EXPECT_THAT(order, ElementsAre(0, -5, 5));
+}
+
+TEST(Service, SharesCachedKvWithinASaltOnly) {
+  Served s;
+  const auto cached = [&](std::string_view salt) {
+    return s.complete(R"(,"max_tokens":1,"cache_salt":")" + std::string(salt) + '"')
+        .number("x-baton-cached-tokens");
+  };
+  EXPECT_EQ(cached("a"), 0u);
+  EXPECT_EQ(cached("b"), 0u);
+  EXPECT_EQ(cached("a"), 16u);
+  EXPECT_EQ(s.complete(R"(,"max_tokens":1)").number("x-baton-cached-tokens"), 0u);
 }
 
 TEST(Service, AnswersACompletionWithProof) {
@@ -260,6 +353,12 @@ TEST(Service, CountsUnderTheNamesOfVllm) {
         R"(vllm:generation_tokens_total{engine="0",model_name="tiny"} 4)",
         R"(vllm:request_success_total{engine="0",model_name="tiny",finished_reason="length"} 1)",
         R"(num_gpu_blocks="64")", R"(block_size="16")", "vllm:kv_cache_usage_perc",
+        R"(vllm:num_requests_waiting_by_reason{engine="0",model_name="tiny",reason="capacity"} 0)",
+        R"(vllm:engine_sleep_state{engine="0",model_name="tiny",sleep_state="awake"} 1)",
+        R"(vllm:prompt_tokens_recomputed_total{engine="0",model_name="tiny"} 0)",
+        R"(vllm:request_max_num_generation_tokens_sum{engine="0",model_name="tiny"} 4)",
+        R"(vllm:iteration_tokens_total_bucket{engine="0",model_name="tiny",le="1"} 3)",
+        R"(vllm:iteration_tokens_total_sum{engine="0",model_name="tiny"} 33)",
         "vllm:time_to_first_token_seconds_bucket", "baton_kv_blocks_pinned"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }

@@ -37,7 +37,7 @@ TEST(GenerateRequest, NamesWhatIsWrong) {
   EXPECT_EQ(param(R"({"token_ids":["a"]})"), "body.token_ids.0");
   EXPECT_EQ(param(R"({"token_ids":[1],"sampling_params":{"top_p":2}})"), "top_p");
   EXPECT_EQ(param(R"({"token_ids":[1],"sampling_params":[]})"), "body.sampling_params");
-  EXPECT_EQ(param(R"({"token_ids":[1],"cache_salt":"x"})"), "cache_salt");
+  EXPECT_EQ(param(R"({"token_ids":[1],"cache_salt":""})"), "cache_salt");
   EXPECT_EQ(param(R"({"token_ids":[1],"features":{"image":1}})"), "features");
   EXPECT_EQ(param(R"({"token_ids":[1],"stream":true,"sampling_params":{"prompt_logprobs":1}})"),
             "prompt_logprobs");

@@ -32,8 +32,7 @@ Decoded<GenerateRequest> decode_generate(std::string_view body) {
   out.token_ids = fields.ids("token_ids");
   if (!fields.failed() && out.token_ids.empty())
     fields.refuse("token_ids", "token_ids is an empty list. (parameter=token_ids)");
-  for (const std::string_view name : {"cache_salt", "features"}) refuse_said(fields, name);
-  if (fields.number("priority").value_or(0) != 0) refuse_said(fields, "priority");
+  refuse_said(fields, "features");
 
   const text::json::Object none;
   const auto* params = fields.object("sampling_params");

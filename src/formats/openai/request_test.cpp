@@ -86,6 +86,9 @@ TEST(ChatRequest, NamesTheParameterThatIsOutOfRange) {
            {R"("prompt_logprobs":21)", "prompt_logprobs"},
            {R"("prompt_logprobs":1,"stream":true)", "prompt_logprobs"},
            {R"("truncate_prompt_tokens":0)", "truncate_prompt_tokens"},
+           {R"("cache_salt":"")", "cache_salt"},
+           {R"("cache_salt":7)", "body.cache_salt"},
+           {R"("priority":"high")", "body.priority"},
            {R"("stop":[""])", "stop"},
            {R"("top_logprobs":3)", "top_logprobs"},
            {R"("logprobs":true,"top_logprobs":21)", "logprobs"},
@@ -102,8 +105,7 @@ TEST(ChatRequest, RefusesEachParameterThatWouldChangeTheAnswer) {
         R"("guided_regex":"a+")", R"("structured_outputs":{"regex":"a"})",
         R"("use_beam_search":true)", R"("echo":true)", R"("tool_choice":"required")",
         R"("tool_choice":"auto")", R"("tools":[{"type":"function"}])",
-        R"("chat_template":"{{ 1 }}")", R"("cache_salt":"a")", R"("best_of":2)", R"("priority":3)",
-        R"("detokenize":false)"}) {
+        R"("chat_template":"{{ 1 }}")", R"("best_of":2)", R"("detokenize":false)"}) {
     const ErrorBody e = error(chat(body));
     EXPECT_EQ(e.status, 400) << body;
     EXPECT_FALSE(e.param.empty()) << body;
@@ -139,10 +141,12 @@ TEST(ChatRequest, ReadsEveryMemberItServes) {
     "temperature":0.001,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-5,"stop":"END","stop_token_ids":[7,8],"ignore_eos":true,"min_tokens":2,
     "max_tokens":3,"max_completion_tokens":5,"logprobs":true,"top_logprobs":2,"include_stop_str_in_output":true,"skip_special_tokens":false,
     "return_tokens_as_token_ids":true,"request_id":"r1","chat_template_kwargs":{"enable_thinking":false},"tools":[{"type":"function"}],"tool_choice":"none",
-    "add_generation_prompt":false,"continue_final_message":true,"kv_transfer_params":{"do_remote_decode":true})"));
+    "add_generation_prompt":false,"continue_final_message":true,"kv_transfer_params":{"do_remote_decode":true},"priority":-3,"cache_salt":"mine")"));
   EXPECT_EQ(r.delivery.model, "m");
   EXPECT_TRUE(r.delivery.stream && r.delivery.include_usage && r.delivery.continuous_usage);
   EXPECT_EQ(r.delivery.request_id, "r1");
+  EXPECT_EQ(r.delivery.priority, -3);
+  EXPECT_EQ(r.delivery.cache_salt, "mine");
   EXPECT_TRUE(r.delivery.kv_transfer_params.is_object());
   EXPECT_EQ(r.sampling.temperature, 0.01);  // vLLM's floor for values that are not greedy
   EXPECT_EQ(r.sampling.top_k, 0);

@@ -33,8 +33,7 @@ void refuse_unless(Fields& fields, std::string_view name, double neutral) {
 // Members that change the answer: refused unless they say nothing.
 void refuse_what_we_lack(Fields& fields) {
   refuse_unless(fields, "length_penalty", 1);
-  refuse_unless(fields, "priority", 0);
-  static constexpr std::array<std::string_view, 15> kUnlessEmpty = {"structured_outputs",
+  static constexpr std::array<std::string_view, 14> kUnlessEmpty = {"structured_outputs",
                                                                     "guided_json",
                                                                     "guided_regex",
                                                                     "guided_choice",
@@ -43,7 +42,6 @@ void refuse_what_we_lack(Fields& fields) {
                                                                     "suffix",
                                                                     "features",
                                                                     "logits_processors",
-                                                                    "cache_salt",
                                                                     "prompt_embeds",
                                                                     "vllm_xargs",
                                                                     "mm_processor_kwargs",
@@ -186,6 +184,15 @@ std::vector<std::string> read_stop(Fields& fields) {
   return out;
 }
 
+void read_cache_salt(Fields& fields, Delivery& d) {
+  if (fields.find("cache_salt") == nullptr) return;
+  d.cache_salt = fields.string("cache_salt").value_or("");
+  if (d.cache_salt.empty() || d.cache_salt.size() > kMaxCacheSalt)
+    fields.refuse("cache_salt", fmt::format("Parameter 'cache_salt' must be a non-empty string of "
+                                            "at most {} bytes if provided. (parameter=cache_salt)",
+                                            kMaxCacheSalt));
+}
+
 }  // namespace
 
 Sampling read_sampling(Fields& fields) {
@@ -283,6 +290,8 @@ Delivery read_delivery(Fields& fields) {
     d.continuous_usage = inner.flag("continuous_usage_stats", false);
     if (inner.failed()) fields.refuse("stream_options", inner.error().message);
   }
+  d.priority = fields.integer("priority").value_or(0);
+  read_cache_salt(fields, d);
   if (fields.object("kv_transfer_params") != nullptr)
     d.kv_transfer_params = *fields.find("kv_transfer_params");
   return d;

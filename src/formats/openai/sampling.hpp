@@ -22,6 +22,7 @@ inline constexpr std::int64_t kMaxLogprobs = 20;
 inline constexpr std::int64_t kMaxChoices = 128;  // of one request, over all of its prompts
 inline constexpr std::size_t kMaxBadWords = 128;
 inline constexpr std::size_t kMaxBiases = 1024;
+inline constexpr std::size_t kMaxCacheSalt = 512;  // bytes
 
 // Absent members are for the model's generation_config, then the defaults of vLLM.
 struct Sampling {
@@ -51,13 +52,15 @@ struct Sampling {
   std::optional<std::int64_t> truncate_prompt;  // the prompt's last tokens; -1: what fits
 };
 
-// What a request says about its answer.
+// What a request says about its answer, and about its place among others.
 struct Delivery {
   std::optional<std::string> model;
   std::string request_id;  // empty: none given
   bool stream = false;
   bool include_usage = false;
   bool continuous_usage = false;
+  std::int64_t priority = 0;  // lower goes first
+  std::string cache_salt;     // prompts of different salts share no cached KV; empty: none
   text::json::Value kv_transfer_params;  // null: none
   text::json::Object repeated;           // members of the request that the answer repeats
 };

@@ -64,7 +64,9 @@ struct Reply {
 // A service and a client of it.
 class Served {
  public:
-  explicit Served(const std::function<void(ServiceConfig&, runtime::EngineConfig&)>& change = {}) {
+  // `permits`, one for each forward pass: null for as many as wanted.
+  explicit Served(const std::function<void(ServiceConfig&, runtime::EngineConfig&)>& change = {},
+                  std::shared_ptr<runtime::testing::Permits> permits = nullptr) {
     ServiceConfig service;
     service.listen = {"127.0.0.1", 0};
     runtime::EngineConfig engine;
@@ -76,7 +78,8 @@ class Served {
     engine.transfer = runtime::TransferConfig{};
     if (change) change(service, engine);
     auto made = runtime::Engine::create(
-        engine, {std::make_unique<runtime::testing::FakeModel>(), kClock, random_});
+        engine,
+        {std::make_unique<runtime::testing::FakeModel>(std::move(permits)), kClock, random_});
     EXPECT_TRUE(made) << made.error().message();
     ServedModel model;
     model.names = {"tiny", "alias"};
