@@ -1,0 +1,19 @@
+#pragma once
+// What the machine can do at most: no figure of an engine may be above it.
+
+#include <cstddef>
+
+#include "engine/tensor/isa.hpp"
+
+namespace baton::bench {
+
+struct Roofline {
+  double flops = 0;  // a second, of the instruction that bf16 (or else f32) products are made with
+  double bytes = 0;  // a second, read from memory
+};
+
+// The sum over threads that run together of what each does in a second of its own CPU time: other
+// work on the machine takes little from it, and the best of some rounds counts. Takes a second.
+Roofline measure_roofline(tensor::Isa isa, std::size_t threads);
+
+}  // namespace baton::bench
