@@ -315,7 +315,11 @@ void run(const Options& options) {
       tensor::name(options.isa), static_cast<double>(model->weight_bytes()) / 1e6, loading.wall,
       loading.cpu);
   if (!options.beside) check_results(folder, options, *model);
-  const bench::Roofline roof = bench::measure_roofline(options.isa, options.threads);
+  const bench::Roofline roof =
+      bench::measure_roofline(options.isa,
+                              options.quantization == Quantization::kNone ? bench::Products::kFloat
+                                                                          : bench::Products::k8Bit,
+                              options.threads);
   Report report({{"threads", options.threads},
                  {"isa", tensor::name(options.isa)},
                  {"quantization", options.quantization == Quantization::kNone ? "none" : "int8"},

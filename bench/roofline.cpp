@@ -85,6 +85,18 @@ class Stretch {
   }
 }
 
+[[gnu::target("avx512f,avx512vnni")]] void multiply_8bit(std::size_t /*thread*/) {
+  __m512i sums[kChains];
+  for (__m512i& sum : sums) sum = _mm512_setzero_si512();
+  const __m512i one = _mm512_set1_epi8(1);
+  for (std::size_t i = 0; i < kSteps; ++i) {
+    for (__m512i& sum : sums) {
+      sum = _mm512_dpbusd_epi32(sum, one, one);
+      __asm__ __volatile__("" : "+v"(sum));
+    }
+  }
+}
+
 [[gnu::target("avx2,fma")]] void multiply_f32(std::size_t /*thread*/) {
   __m256 sums[kChains];
   for (__m256& sum : sums) sum = _mm256_setzero_ps();
@@ -112,12 +124,13 @@ class Stretch {
 
 }  // namespace
 
-Roofline measure_roofline(tensor::Isa isa, std::size_t threads) {
+Roofline measure_roofline(tensor::Isa isa, Products products, std::size_t threads) {
   Roofline out;
 #if defined(__x86_64__)
   constexpr double kProducts = double{kSteps} * kChains * 2;  // each is two operations
   if (isa == tensor::Isa::kAvx512Bf16) {
-    out.flops = rate(threads, kProducts * 32, multiply_bf16);
+    out.flops = products == Products::k8Bit ? rate(threads, kProducts * 64, multiply_8bit)
+                                            : rate(threads, kProducts * 32, multiply_bf16);
   } else if (tensor::supported(tensor::Isa::kAvx2)) {
     out.flops = rate(threads, kProducts * 8, multiply_f32);
   }

@@ -8,12 +8,14 @@
 namespace baton::bench {
 
 struct Roofline {
-  double flops = 0;  // a second, of the instruction that bf16 (or else f32) products are made with
+  double flops = 0;  // a second, of the instruction that products are made with
   double bytes = 0;  // a second, read from memory
 };
 
+enum class Products : bool { kFloat, k8Bit };
+
 // The sum over threads that run together of what each does in a second of its own CPU time: other
 // work on the machine takes little from it, and the best of some rounds counts. Takes a second.
-Roofline measure_roofline(tensor::Isa isa, std::size_t threads);
+Roofline measure_roofline(tensor::Isa isa, Products products, std::size_t threads);
 
 }  // namespace baton::bench

@@ -92,7 +92,8 @@ void declare(CLI::App& app, Raw& raw) {
                  "Of the KV cache: auto, bfloat16, float32 (float16 is kept as float32)")
       ->capture_default_str();
   app.add_option("--quantization,-q", raw.quantization,
-                 "int8: round the weights to 8 bits at load time. Default: as they are stored");
+                 "int8: round the weights to 8 bits at load time, and with AVX-512 what they are "
+                 "multiplied with. Default: as they are stored");
   app.add_option("--seed", raw.seed, "Seeds requests without one. Default: different each time");
   app.add_option("--threads", raw.threads, "Of the forward pass. Default: the CPUs there are");
   app.add_option("--kv-transfer-config", raw.transfer,

@@ -107,7 +107,13 @@ void Transformer::normalize(const std::vector<float>& weight, const tensor::Matr
     kernels_.rms_norm(&x_[row * config_.hidden], weight.data(), config_.hidden, config_.rms_eps,
                       out.data());
     input_.put(row, 0, out.data(), config_.hidden);
+    input_.finish(row);
   });
+}
+
+void Transformer::finish(tensor::Activations& input) {
+  if (!input.needs_finish()) return;
+  pool_->run(input.rows(), [&](std::size_t row, std::size_t /*worker*/) { input.finish(row); });
 }
 
 void Transformer::project(const tensor::Matrix& matrix, const tensor::Activations& input,
@@ -136,6 +142,7 @@ void Transformer::attention_block(std::size_t layer, KvMemory& kv) {
   pool_->run(pass_.tiles.size(), [&](std::size_t tile, std::size_t worker) {
     attend(pass_.tiles[tile], layer, kv, worker);
   });
+  finish(mixed_);
   project(weights.output, mixed_, x_.data(), Store::kAdd);
   add_bias(weights.output_bias, x_.data());
 }
@@ -228,6 +235,7 @@ void Transformer::ffn_block(const LayerWeights& layer) {
       mixed_.put(row, panel * width, g, columns);
     }
   });
+  finish(mixed_);
   project(layer.down, mixed_, x_.data(), Store::kAdd);
   add_bias(layer.down_bias, x_.data());
 }
@@ -243,6 +251,7 @@ void Transformer::write_logits(std::vector<float>& logits) {
                       config_.hidden, config_.rms_eps, out.data());
     if (config_.logits_scale != 1) kernels_.scale(out.data(), out.size(), config_.logits_scale);
     input_.put(i, 0, out.data(), config_.hidden);
+    input_.finish(i);
   }
   const std::size_t before = logits.size();
   logits.resize(before + count * config_.vocab);

@@ -67,6 +67,7 @@ class Transformer final : public Model {
   void normalize_heads(const LayerWeights& layer, float* qk);
   void rotate_and_store(std::size_t layer, KvMemory& kv);
   void attend(const Tile& tile, std::size_t layer, const KvMemory& kv, std::size_t worker);
+  void finish(tensor::Activations& input);
   void project(const tensor::Matrix& matrix, const tensor::Activations& input, float* output,
                tensor::Store store);
   void add_bias(const std::vector<float>& bias, float* rows);

@@ -32,19 +32,50 @@ void widen(Dtype dtype, const std::byte* data, std::size_t n, float* out) {
 }
 
 void Activations::resize(Dtype weights, std::size_t rows, std::size_t width) {
-  bf16_ = (weights == Dtype::kBf16 || weights == Dtype::kI8) && kernels_->bf16_activations;
+  input_ = weights == Dtype::kBf16 ? kernels_->bf16_input
+           : weights == Dtype::kI8 ? kernels_->i8_input
+                                   : Input::kF32;
   rows_ = rows;
   width_ = width;
-  data_.resize(std::max(data_.size(), rows * width * element()));
+  data_.resize(std::max(data_.size(), rows * stride() * element()));
+  if (needs_finish()) exact_.resize(std::max(exact_.size(), rows * width));
+}
+
+std::size_t Activations::element() const {
+  switch (input_) {
+    case Input::kF32:
+      return sizeof(float);
+    case Input::kBf16:
+      return sizeof(std::uint16_t);
+    case Input::kI8Blocks:
+      return sizeof(I8Block);
+  }
+  BATON_ASSERT(false);
+}
+
+std::size_t Activations::stride() const {
+  return input_ == Input::kI8Blocks ? (width_ + kBlock - 1) / kBlock : width_;
 }
 
 void Activations::put(std::size_t row, std::size_t column, const float* values, std::size_t n) {
-  std::byte* to = data_.data() + (row * width_ + column) * element();
-  if (bf16_) {
-    kernels_->to_bf16(values, n, reinterpret_cast<std::uint16_t*>(to));
-  } else {
-    std::memcpy(to, values, n * sizeof(float));
+  const std::size_t at = row * width_ + column;
+  switch (input_) {
+    case Input::kF32:
+      std::copy_n(values, n, reinterpret_cast<float*>(data_.data()) + at);
+      return;
+    case Input::kBf16:
+      kernels_->to_bf16(values, n, reinterpret_cast<std::uint16_t*>(data_.data()) + at);
+      return;
+    case Input::kI8Blocks:
+      std::copy_n(values, n, exact_.data() + at);
+      return;
   }
+}
+
+void Activations::finish(std::size_t row) {
+  if (!needs_finish()) return;
+  std::byte* to = data_.data() + row * stride() * element();
+  kernels_->to_i8(exact_.data() + row * width_, width_, reinterpret_cast<I8Block*>(to));
 }
 
 Dtype common_type(std::span<const Source> parts) {
@@ -68,18 +99,26 @@ std::size_t Matrix::panels() const {
 }
 std::size_t Matrix::panel_bytes() const {
   const std::size_t scale = dtype_ == Dtype::kI8 ? sizeof(float) : 0;
-  return kernels_->panel_width * (inputs_ * bytes_per_element(dtype_) + scale);
+  const std::size_t depth = (inputs_ + unit() - 1) / unit() * unit();
+  return kernels_->panel_width * (depth * bytes_per_element(dtype_) + scale);
 }
 std::size_t Matrix::bytes() const { return panels() * panel_bytes(); }
 std::size_t Matrix::width_of(std::size_t panel) const {
   return std::min(kernels_->panel_width, outputs_ - panel * kernels_->panel_width);
 }
 
-std::size_t Matrix::unit() const { return dtype_ == Dtype::kBf16 || dtype_ == Dtype::kI8 ? 2 : 1; }
+bool Matrix::biased() const {
+  return dtype_ == Dtype::kI8 && kernels_->i8_input == Input::kI8Blocks;
+}
+std::size_t Matrix::unit() const {
+  if (biased()) return 4;
+  return dtype_ == Dtype::kBf16 || dtype_ == Dtype::kI8 ? 2 : 1;
+}
 
 float* Matrix::scales(std::size_t panel) const {
   if (dtype_ != Dtype::kI8) return nullptr;
-  return reinterpret_cast<float*>(data_ + panel * panel_bytes() + kernels_->panel_width * inputs_);
+  const std::size_t behind = (panel + 1) * panel_bytes() - kernels_->panel_width * sizeof(float);
+  return reinterpret_cast<float*>(data_ + behind);
 }
 
 std::byte* Matrix::at(std::size_t output, std::size_t input) const {
@@ -113,10 +152,11 @@ void Matrix::quantize_row(std::size_t output, Dtype from, const std::byte* row) 
   // What is not a number stays none.
   const float scale = finite ? largest / 127 : std::numeric_limits<float>::quiet_NaN();
   scales(output / kernels_->panel_width)[output % kernels_->panel_width] = scale;
-  if (!(scale > 0)) return;  // the arena is zero
+  const int bias = biased() ? 128 : 0;
   for (std::size_t k = 0; k < inputs_; ++k) {
-    const float number = std::nearbyint(element_at(from, row + k * size) / scale);
-    *at(output, k) = static_cast<std::byte>(static_cast<std::int8_t>(number));
+    const float number =
+        scale > 0 ? std::nearbyint(element_at(from, row + k * size) / scale) : 0.0F;
+    *at(output, k) = static_cast<std::byte>(static_cast<int>(number) + bias);
   }
 }
 
@@ -141,13 +181,10 @@ void Matrix::pack_row(std::size_t output, Dtype from, const std::byte* row) {
 
 void Matrix::multiply(std::size_t panel, const Activations& a, std::size_t first, std::size_t count,
                       float* c, std::size_t c_stride, Store store) const {
-  thread_local std::vector<std::uint16_t> wide;  // one panel of kI8 as bf16
-  if (dtype_ == Dtype::kI8) wide.resize(std::max(wide.size(), kernels_->panel_width * inputs_));
   const Gemm gemm{.a = a.row(first),
-                  .a_stride = a.width(),
+                  .a_stride = a.stride(),
                   .panel = data_ + panel * panel_bytes(),
                   .scales = scales(panel),
-                  .scratch = wide.data(),
                   .rows = count,
                   .depth = inputs_,
                   .columns = width_of(panel),
@@ -167,10 +204,16 @@ void Matrix::multiply(std::size_t panel, const Activations& a, std::size_t first
 }
 
 void Matrix::unpack_row(std::size_t output, float* out) const {
-  for (std::size_t k = 0; k < inputs_; ++k) out[k] = element_at(dtype_, at(output, k));
-  if (dtype_ != Dtype::kI8) return;
+  if (dtype_ != Dtype::kI8) {
+    for (std::size_t k = 0; k < inputs_; ++k) out[k] = element_at(dtype_, at(output, k));
+    return;
+  }
   const float scale = scales(output / kernels_->panel_width)[output % kernels_->panel_width];
-  for (std::size_t k = 0; k < inputs_; ++k) out[k] *= scale;
+  for (std::size_t k = 0; k < inputs_; ++k) {
+    // Plus 128, a byte is the same less its sign: the highest bit the other way round.
+    const std::byte number = *at(output, k) ^ (biased() ? std::byte{0x80} : std::byte{});
+    out[k] = element_at(dtype_, &number) * scale;
+  }
 }
 
 }  // namespace baton::tensor

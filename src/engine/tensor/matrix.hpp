@@ -19,7 +19,7 @@ struct Source {
   std::size_t columns = 0;
 };
 
-// [rows, width] in the type that the kernel of one weight type reads: f32, or bf16.
+// [rows, width] in the type that the kernel of one weight type reads: f32, bf16, or 8-bit blocks.
 class Activations {
  public:
   explicit Activations(const Kernels& kernels) : kernels_(&kernels) {}
@@ -28,19 +28,25 @@ class Activations {
   void resize(Dtype weights, std::size_t rows, std::size_t width);
   // Thread-safe for disjoint elements.
   void put(std::size_t row, std::size_t column, const float* values, std::size_t n);
+  // A whole row is needed to make blocks of it: each row is finished once, after all of it was put.
+  // Thread-safe for different rows.
+  bool needs_finish() const { return input_ == Input::kI8Blocks; }
+  void finish(std::size_t row);
 
-  const void* row(std::size_t row) const { return data_.data() + row * width_ * element(); }
+  const void* row(std::size_t row) const { return data_.data() + row * stride() * element(); }
+  std::size_t stride() const;  // elements of a row
   std::size_t rows() const { return rows_; }
   std::size_t width() const { return width_; }
 
  private:
-  std::size_t element() const { return bf16_ ? 2 : 4; }
+  std::size_t element() const;
 
   const Kernels* kernels_;
-  bool bf16_ = false;
+  Input input_ = Input::kF32;
   std::size_t rows_ = 0;
   std::size_t width_ = 0;
   std::vector<std::byte> data_;
+  std::vector<float> exact_;  // [rows, width]: what blocks are made of
 };
 
 // Immutable once packed. kI8 weights are whole numbers in [-127, 127] times a scale an output, the
@@ -74,6 +80,7 @@ class Matrix {
  private:
   void pack_row(std::size_t output, Dtype from, const std::byte* row);
   void quantize_row(std::size_t output, Dtype from, const std::byte* row);
+  bool biased() const;                     // weights plus 128
   float* scales(std::size_t panel) const;  // kI8: behind the panel's numbers
   std::size_t unit() const;                // consecutive inputs that lie side by side
   std::byte* at(std::size_t output, std::size_t input) const;

@@ -47,7 +47,10 @@ std::vector<float> multiply(const Kernels& k, const Source& weights, const std::
   Matrix matrix(k, arena, dtype, {&weights, 1});
   Activations input(k);
   input.resize(dtype, rows, weights.columns);
-  for (std::size_t r = 0; r < rows; ++r) input.put(r, 0, &a[r * weights.columns], weights.columns);
+  for (std::size_t r = 0; r < rows; ++r) {
+    input.put(r, 0, &a[r * weights.columns], weights.columns);
+    input.finish(r);
+  }
   std::vector<float> out(rows * weights.rows, 0.5F);
   for (std::size_t p = 0; p < matrix.panels(); ++p) {
     matrix.pack(p, {&weights, 1});
@@ -55,6 +58,22 @@ std::vector<float> multiply(const Kernels& k, const Source& weights, const std::
     matrix.multiply(p, input, 0, rows, &out[p * k.panel_width], weights.rows, Store::kAdd);
   }
   return out;
+}
+
+// `a` as the kernel of `dtype` reads it.
+void round_rows(const Kernels& k, Dtype dtype, std::size_t depth, std::vector<float>& a) {
+  if (dtype == Dtype::kBf16 && k.bf16_input == Input::kBf16) {
+    for (float& x : a) x = from_bf16(to_bf16(x));
+  }
+  if (dtype != Dtype::kI8 || k.i8_input != Input::kI8Blocks) return;
+  std::vector<I8Block> blocks((depth + kBlock - 1) / kBlock);
+  for (std::size_t row = 0; row < a.size(); row += depth) {
+    k.to_i8(&a[row], depth, blocks.data());
+    for (std::size_t i = 0; i < depth; ++i) {
+      const I8Block& block = blocks[i / kBlock];
+      a[row + i] = block.scale * static_cast<float>(block.numbers[i % kBlock]);
+    }
+  }
 }
 
 class Vector : public ::testing::TestWithParam<Isa> {
@@ -73,13 +92,11 @@ TEST_P(Vector, ProductsMatchTheScalarKernelOverRaggedShapes) {
   for (const Dtype dtype : kAll) {
     for (int round = 0; round < 40; ++round) {
       const std::size_t rows = 1 + random_.below(30);
-      const std::size_t depth = 2 * (1 + random_.below(90));
+      const std::size_t depth = 2 * (1 + random_.below(200));
       const std::size_t outputs = 1 + random_.below(100);
       const auto bytes = random_weights(random_, source_of(dtype), outputs * depth);
       std::vector<float> a = random_floats(random_, rows * depth);
-      if ((dtype == Dtype::kBf16 || dtype == Dtype::kI8) && kernels_.bf16_activations) {
-        for (float& x : a) x = from_bf16(to_bf16(x));
-      }
+      round_rows(kernels_, dtype, depth, a);
       const Source source{source_of(dtype), bytes.data(), outputs, depth};
 
       const auto expected = multiply(kScalarKernels, source, a, rows, dtype);
@@ -94,7 +111,7 @@ TEST_P(Vector, ProductsMatchTheScalarKernelOverRaggedShapes) {
 
 TEST_P(Vector, AProductDoesNotDependOnTheRowsBesideIt) {
   for (const Dtype dtype : kAll) {
-    constexpr std::size_t kDepth = 62, kOutputs = 45, kMany = 41;
+    constexpr std::size_t kDepth = 190, kOutputs = 45, kMany = 41;
     const auto bytes = random_weights(random_, source_of(dtype), kOutputs * kDepth);
     const auto a = random_floats(random_, kMany * kDepth);
     const Source source{source_of(dtype), bytes.data(), kOutputs, kDepth};
@@ -176,6 +193,45 @@ TEST_P(Vector, WholeNumbersAreWithinHalfAScaleOfTheirWeights) {
       } else {
         ASSERT_NEAR(row[k], weights[n * kDepth + k], largest / 127 / 2 * 1.001F);
       }
+    }
+  }
+}
+
+TEST_P(Vector, BlocksOfActivationsAreWithinHalfAScaleOfThem) {
+  if (kernels_.to_i8 == nullptr) GTEST_SKIP() << "it reads none";
+  constexpr std::size_t kCount = 2 * kBlock + 6;
+  auto x = random_floats(random_, kCount, 7);
+  std::fill_n(x.begin() + kBlock, kBlock, 0.0F);
+  x[3] = -7;  // the largest, and it is negative
+  std::array<I8Block, 3> blocks{};
+  kernels_.to_i8(x.data(), kCount, blocks.data());
+
+  EXPECT_EQ(blocks[0].numbers[3], -127);
+  EXPECT_EQ(blocks[1].scale, 0);
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    const std::size_t count = std::min(kBlock, kCount - b * kBlock);
+    EXPECT_EQ(blocks[b].fours, (count + 3) / 4);
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      const std::int8_t number = blocks[b].numbers[i];
+      sum += number;
+      const float exact = i < count ? x[b * kBlock + i] : 0;
+      ASSERT_NEAR(number * blocks[b].scale, exact, blocks[b].scale * 0.5001F);
+    }
+    EXPECT_EQ(blocks[b].bias, -128 * sum);
+  }
+}
+
+TEST_P(Vector, AnActivationThatIsNoNumberShowsInEveryProduct) {
+  constexpr std::size_t kDepth = 2 * kBlock, kOutputs = 5;
+  const auto weights = random_weights(random_, Dtype::kF32, kOutputs * kDepth);
+  const Source source{Dtype::kF32, weights.data(), kOutputs, kDepth};
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    auto a = random_floats(random_, kDepth);
+    a[kBlock + 9] = bad;
+    for (const float x : multiply(kernels_, source, a, 1, Dtype::kI8)) {
+      ASSERT_FALSE(std::isfinite(x));
     }
   }
 }

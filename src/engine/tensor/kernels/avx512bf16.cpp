@@ -1,4 +1,5 @@
-// AVX-512 with BF16: bf16 weights meet activations rounded to bf16, products summed in f32.
+// AVX-512 with BF16 and VNNI: bf16 weights meet activations rounded to bf16, 8-bit ones those in
+// 8-bit blocks.
 
 #include <immintrin.h>
 
@@ -102,55 +103,21 @@ struct PanelBf16 {
   }
 };
 
-// 32 whole numbers as bf16, which holds each of them exactly.
-inline __m512i widen_i8(const std::int8_t* w) {
-  const auto half = [](const std::int8_t* x) {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
-  };
-  return __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(half(w + kLanes), half(w)));
-}
-
-// As PanelBf16, widened on the way.
-struct PanelI8 {
-  using Weight = std::int8_t;
-  using Input = std::uint16_t;
-  static constexpr std::size_t kDepth = 2;
-  template <std::size_t kTile>
-  static void step(Vec (&sum)[kTile][kVectors], const Input* const (&a)[kTile], std::size_t k,
-                   const Weight* w) {
-    std::uint16_t wide[2 * kWidth];
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      _mm512_storeu_si512(wide + v * 2 * kLanes, widen_i8(w + v * 2 * kLanes));
-    }
-    PanelBf16::step(sum, a, k, wide);
-  }
-};
-
-// Few rows read the panel as it is; for more of them it is widened once. Both sum in one order.
-void gemm_i8(const Gemm& g) {
-  if (g.rows <= kRows) return gemm<PanelI8>(g);
-  const auto* w = static_cast<const std::int8_t*>(g.panel);
-  auto* wide = static_cast<std::uint16_t*>(g.scratch);
-  for (std::size_t i = 0; i < g.depth * kWidth; i += 2 * kLanes) {
-    _mm512_storeu_si512(wide + i, widen_i8(w + i));
-  }
-  Gemm widened = g;
-  widened.panel = wide;
-  gemm<PanelBf16>(widened);
-}
+#include "engine/tensor/kernels/vnni.inl"
 
 }  // namespace
 
 extern const Kernels kAvx512Bf16Kernels = {
     .isa = Isa::kAvx512Bf16,
     .panel_width = kWidth,
-    .bf16_activations = true,
+    .bf16_input = Input::kBf16,
+    .i8_input = Input::kI8Blocks,
     .gemm_f32 = gemm<PanelF32>,
     .gemm_f16 = gemm<PanelF16>,
     .gemm_bf16 = gemm<PanelBf16>,
-    .gemm_i8 = gemm_i8,
+    .gemm_i8 = gemm<PanelI8>,
     .to_bf16 = to_bf16,
+    .to_i8 = to_i8,
     .rms_norm = rms_norm,
     .silu_mul = silu_mul,
     .scale = scale,

@@ -13,7 +13,8 @@ bool supported(Isa isa) {
     case Isa::kAvx2:
       return __builtin_cpu_supports("x86-64-v3") != 0;
     case Isa::kAvx512Bf16:
-      return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0;
+      return __builtin_cpu_supports("x86-64-v4") != 0 &&
+             __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512vnni") != 0;
   }
   return false;
 #else

@@ -19,16 +19,31 @@ inline constexpr std::size_t kSpan = 64;
 
 enum class Store : bool { kSet, kAdd };
 
+// Inputs per block of 8-bit activations.
+inline constexpr std::size_t kBlock = 128;
+
+// Activations as whole numbers in [-127, 127] times the block's scale, its largest magnitude by
+// 127: rounded to nearest. A value that is no number makes the scale one, or an infinity.
+struct I8Block {
+  float scale;
+  std::int32_t bias;    // -128 times the sum of `numbers`: what weights + 128 make too much
+  std::uint32_t fours;  // of numbers that are in use: less than kBlock / 4 at the end of a row only
+  std::int8_t numbers[kBlock];  // zero past the row's end
+};
+
+// What a kernel reads A as.
+enum class Input : std::uint8_t { kF32, kBf16, kI8Blocks };
+
 // C = A * panel, or C += A * panel. A panel is `panel_width` columns of a packed matrix:
 //   f32, f16  [depth][panel_width]
-//   bf16, i8  [depth / 2][panel_width][2]   pairs of consecutive depth; depth is even
-// A is f32, or bf16 for bf16 and i8 panels where the table says so.
+//   bf16, i8  [depth / 2][panel_width][2]          pairs of consecutive depth; depth is even
+//   i8 where A is I8Block: [ceil(depth / 4)][panel_width][4], each plus 128
+// A is f32, or for bf16 and i8 panels what the table says.
 struct Gemm {
   const void* a = nullptr;
   std::size_t a_stride = 0;  // elements
   const void* panel = nullptr;
   const float* scales = nullptr;  // of i8 panels: what a column's sum is multiplied with
-  void* scratch = nullptr;        // of i8 panels: room for the panel as bf16
   std::size_t rows = 0;
   std::size_t depth = 0;
   std::size_t columns = 0;  // written; <= panel_width
@@ -52,7 +67,8 @@ struct SpanPack {
 struct Kernels {
   Isa isa;
   std::size_t panel_width;
-  bool bf16_activations;  // gemm_bf16 and gemm_i8 read A as bf16
+  Input bf16_input;  // what gemm_bf16 reads A as: not blocks
+  Input i8_input;
 
   void (*gemm_f32)(const Gemm&);
   void (*gemm_f16)(const Gemm&);
@@ -61,6 +77,8 @@ struct Kernels {
 
   // Rounds to nearest even.
   void (*to_bf16)(const float* in, std::size_t n, std::uint16_t* out);
+  // ceil(n / kBlock) blocks. Null where no kernel reads them.
+  void (*to_i8)(const float* in, std::size_t n, I8Block* out);
   // out = x / sqrt(mean(x^2) + eps) * weight
   void (*rms_norm)(const float* x, const float* weight, std::size_t n, float eps, float* out);
   // out = gate / (1 + exp(-gate)) * up. `out` may be `gate`.
