@@ -1,10 +1,12 @@
 """An engine for tests of routing, to run as a pod's container: names itself and tells what it was asked. Adapters are those of
-`--lora-modules`, as the planner writes them. `PUT /waiting/N` makes its metrics tell of N waiting requests."""
+`--lora-modules`, as the planner writes them. `PUT /waiting/N` makes its metrics tell of N waiting requests, `PUT /holding/1` has answers wait
+for `PUT /holding/0`."""
 
 import http.server
 import json
 import os
 import sys
+import threading
 
 adapters = []
 if "--lora-modules" in sys.argv:
@@ -13,6 +15,8 @@ if "--lora-modules" in sys.argv:
             break
         adapters.append(json.loads(word)["name"] if word.startswith("{") else word.split("=")[0])
 waiting = 0
+may_answer = threading.Event()
+may_answer.set()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -29,11 +33,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         global waiting
-        waiting = int(self.path.rsplit("/", 1)[1])
+        what, number = self.path.removeprefix("/").split("/")
+        if what == "waiting":
+            waiting = int(number)
+        elif number == "0":
+            may_answer.set()
+        else:
+            may_answer.clear()
         self.reply("{}")
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        may_answer.wait()
         self.reply(json.dumps({
             "pod": os.environ["POD_NAME"], "path": self.path, "model": body["model"], "adapters": adapters, "object": "chat.completion",
             "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],

@@ -94,11 +94,17 @@ class Translation:
             exact = path["type"] == "Exact"
             entry = {"match": self._match(path, headers)}
             if backends:
-                entry["route"] = {"weighted_clusters": {"clusters": backends}, "timeout": "0s", "retry_policy": {"retry_on": "connect-failure"},
+                entry["route"] = {"weighted_clusters": {"clusters": backends}, "timeout": self._timeout(rule), "retry_policy": {"retry_on": "connect-failure"},
                                   **self._rewrite(path, rule.get("filters", []))}  # fmt: skip
             else:
                 entry["direct_response"] = {"status": 500, "body": {"inline_string": "no backend with a weight"}}
             yield (not exact, -len(path["value"]), -len(headers), *age), entry
+
+    @staticmethod
+    def _timeout(rule: dict) -> str:
+        wanted = rule.get("timeouts", {}).get("request", "0s")
+        assert re.fullmatch(r"[0-9]+s", wanted), wanted
+        return wanted
 
     @staticmethod
     def _match(path: dict, headers: list) -> dict:

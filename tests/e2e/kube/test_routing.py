@@ -83,6 +83,15 @@ class Namespace:
         """Requests that the service's pickers have placed."""
         return sum(metric(metrics_of(pod, 9090), "llm_d_epp_request_total", **labels) or 0 for pod in self.pickers(service))
 
+    def wait_placed(self, service: str, path: str, body: dict, headers: dict | None = None, saying: str = ""):
+        """Until a request is answered and the picker has placed one for its model: while Envoy knows no picker, requests pass it by."""
+
+        def placed():
+            got = self.front.wait_served(path, body, headers, saying=saying)
+            return got if self.placed(service, target_model_name=body["model"]) > 0 else None
+
+        return wait_until(placed, f"a request that the picker of {service} placed", 60, step=0.2)
+
     def generated(self, service: str) -> float:
         """Requests that the service's engines have answered whole; prefill and decode each count."""
         return sum(metric(metrics_of(pod, 8000), "vllm:request_success_total") or 0 for pod in self.engines(service))
@@ -118,9 +127,8 @@ def test_a_model_and_its_adapter_are_found_by_header_and_all_models_by_the_catch
     path = "/v1/chat/completions"
     for model in ("base", "sql"):
         header = {HEADER: f"publishers/{here.name}/models/{model}"}
-        _, _, told = here.front.wait_served(path, chat(model), header)
+        _, _, told = here.wait_placed("adapted", path, chat(model), header)
         assert (told["pod"], told["path"], told["model"]) == (pod["metadata"]["name"], path, model)
-        wait_until(lambda: here.placed("adapted", target_model_name=model) > 0, f"{model} placed by the picker")  # noqa: B023
     status, _, _ = here.front.ask("POST", path, chat("other"), {HEADER: f"publishers/{here.name}/models/other"})
     assert status == 404
     assert here.front.ask("POST", path, chat("base"))[0] == 404  # no header, no service
@@ -132,6 +140,41 @@ def test_a_model_and_its_adapter_are_found_by_header_and_all_models_by_the_catch
         assert status == 200, told
         assert {"base", "sql"} <= {entry["id"] for entry in told["data"]}
     assert here.placed("adapted") == placed
+
+
+def tell(pod: dict, what: str):
+    """An echo engine."""
+    request = urllib.request.Request(f"http://{pod['status']['podIP']}:8000/{what}", method="PUT")
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def test_a_route_of_ones_own_behind_a_gateway_of_ones_own_leads_to_the_pool_with_its_timeouts(here):  # llmisvc:J14
+    here.plane.apply({**GATEWAY, "metadata": {"name": "own", "namespace": here.name}})
+    pool = {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "tales-inference-pool", "port": 8000}
+    cut = {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}
+    rules = [{"matches": [{"path": {"type": "PathPrefix", "value": f"/{name}"}}], "filters": [cut], "timeouts": {"request": limit}, "backendRefs": [pool]}
+             for name, limit in (("patient", "300s"), ("hasty", "1s"))]  # fmt: skip
+    here.put("tales", template=echo_template("storyteller"),
+             router={"gateway": {"refs": [{"name": "own"}]}, "route": {"http": {"spec": {"rules": rules}}}, "scheduler": {}})  # fmt: skip
+    service = here.ready("tales")
+    assert service["status"]["router"]["gateways"][0]["name"] == "own"
+    (pod,) = here.engines("tales")
+    path = "/v1/chat/completions"
+    _, _, told = here.wait_placed("tales", f"/patient{path}", chat("storyteller"))
+    assert (told["pod"], told["path"]) == (pod["metadata"]["name"], path)
+
+    tell(pod, "holding/1")
+    waits = []
+    client = threading.Thread(target=lambda: waits.append(here.front.ask("POST", f"/patient{path}", chat("storyteller"), seconds=300)))
+    client.start()
+    try:
+        assert here.front.ask("POST", f"/hasty{path}", chat("storyteller"))[0] == 504
+        assert waits == []
+    finally:
+        tell(pod, "holding/0")
+        client.join()
+    assert waits[0][0] == 200
+    assert here.front.ask("POST", f"/{here.name}/tales{path}", chat("storyteller"))[0] == 404  # no rule of ours beside them
 
 
 FLOW = {
@@ -146,15 +189,12 @@ def test_requests_wait_at_the_picker_while_every_pod_is_full(here):  # llmisvc:J
     here.put("full", template=echo_template("storyteller"), router={**ROUTED, "scheduler": {"config": {"inline": FLOW}}})
     here.ready("full")
     path = f"/{here.name}/full/v1/chat/completions"
-    here.front.wait_served(path, chat("storyteller"))
+    here.wait_placed("full", path, chat("storyteller"))
     (pod,) = here.engines("full")
     queue = lambda: sum(metric(metrics_of(one, 9090), "llm_d_epp_flow_control_queue_size") or 0 for one in here.pickers("full"))  # noqa: E731
     full = lambda: max(metric(metrics_of(one, 9090), "llm_d_epp_flow_control_pool_saturation", stage="effective") or 0 for one in here.pickers("full"))  # noqa: E731
 
-    def waiting(count):
-        request = urllib.request.Request(f"http://{pod['status']['podIP']}:8000/waiting/{count}", method="PUT")
-        urllib.request.urlopen(request, timeout=5).close()
-
+    waiting = lambda count: tell(pod, f"waiting/{count}")  # noqa: E731
     waiting(50)
     wait_until(lambda: full() >= 1, "the pool full", step=0.1)
     answers = []
@@ -178,7 +218,7 @@ def test_one_trace_spans_picker_sidecar_and_both_engines(here):  # llmisvc:J17
         here.put("traced", prefill={"replicas": 1}, tracing={"exporterEndpoint": collector.url, "sampler": "parentbased_always_on"})
         here.ready("traced")
         path = f"/{here.name}/traced/v1/chat/completions"
-        here.front.wait_served(path, chat("storyteller"), saying="x-baton-prefill")  # a sidecar's
+        here.wait_placed("traced", path, chat("storyteller"), saying="x-baton-prefill")  # a sidecar's
         trace = os.urandom(16).hex()
         status, headers, _ = here.front.ask("POST", path, chat("storyteller", STORY), {"traceparent": f"00-{trace}-{os.urandom(8).hex()}-01"})
         assert status == 200
@@ -204,6 +244,12 @@ def leader_of(here, service: str) -> dict:
     return found[0]
 
 
+def holder(here) -> str:
+    """The process that holds the picker's lease."""
+    (lease,) = here.plane.get("lease", "-n", here.name)["items"]
+    return lease["spec"].get("holderIdentity", "")
+
+
 def test_an_upgrade_under_load_and_a_picker_that_dies_cost_no_request(here):  # llmisvc:J15
     name = "steady"
     here.put(name, replicas=2, prefill={"replicas": 1}, router={**ROUTED, "scheduler": {"replicas": 2}})
@@ -211,7 +257,7 @@ def test_an_upgrade_under_load_and_a_picker_that_dies_cost_no_request(here):  # 
     engine = here.plane.get("deployment", f"{name}-kserve", "-n", here.name)["spec"]["template"]["spec"]["containers"][0]
     assert engine["lifecycle"]["preStop"] == {"exec": {"command": ["/bin/sleep", "15"]}}
     url = f"{here.front.url}/{here.name}/{name}/v1"
-    here.front.wait_served(f"/{here.name}/{name}/v1/chat/completions", chat("storyteller"), saying="x-baton-prefill")
+    here.wait_placed(name, f"/{here.name}/{name}/v1/chat/completions", chat("storyteller"), saying="x-baton-prefill")
     before = {pod["metadata"]["name"] for pod in here.engines(name)}
     with Load(url, "storyteller", STORY) as load:
         # Every engine pod is replaced, on both sides.
@@ -222,14 +268,15 @@ def test_an_upgrade_under_load_and_a_picker_that_dies_cost_no_request(here):  # 
         answers = load.answers
         wait_until(lambda: load.answers > answers + 10, "answers of the new pods", 60)
 
-        # The picker that leads dies: meanwhile the gateway chooses a pod itself, then the other picker leads.
-        leader = leader_of(here, name)
+        # The picker that leads dies: meanwhile the gateway chooses a pod itself, then the other picker leads, or the one that was started
+        # in its place.
+        leader, was = leader_of(here, name), holder(here)
         folder = here.stack.folder / "node" / "pods" / f"{here.name}_{leader['metadata']['name']}"
         (process,) = processes_of(folder)
         os.kill(process, signal.SIGKILL)
         placed = lambda: metric(metrics_of(leader_of(here, name), 9090), "llm_d_epp_request_total") or 0  # noqa: E731
-        wait_until(lambda: leader_of(here, name)["metadata"]["name"] != leader["metadata"]["name"], "another picker leads", 60, step=0.2)
-        wait_until(lambda: placed() > 10, "requests that the other picker placed", 60, step=0.2)
+        wait_until(lambda: holder(here) not in ("", was), "another picker leads", 60, step=0.2)
+        wait_until(lambda: placed() > 10, "requests that it placed", 60, step=0.2)
     assert load.failures == [] and load.answers > answers + 10
 
 
@@ -264,7 +311,7 @@ def test_a_canary_gets_traffic_by_weight_until_it_is_alone(here):  # llmisvc:J16
 
     here.put("stable", router=group(100))
     here.ready("stable")
-    here.front.wait_served(path, chat("storyteller"))
+    here.wait_placed("stable", path, chat("storyteller"))
     here.put("canary", router=group(0))
     shared(stable=100, canary=0)
     wait_until(lambda: share(10) == (10, 0), "all traffic on the stable one")
