@@ -6,8 +6,11 @@ import ssl
 import threading
 from urllib.parse import quote, urlencode
 
+from part import wait_until
+
 SECONDS = 60
 NO_ANSWER, NO_SUCH_TYPE = 0, -1  # beside HTTP's statuses
+TOO_MANY_REQUESTS = 429
 # Every group with its resources, in one answer.
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -30,6 +33,19 @@ class Api:
     # --- one request
 
     def request(self, method: str, path: str, body=None, kind: str = "application/json", accept: str = "application/json") -> dict:
+        """A server that has just started may ask to come again: as every client of Kubernetes, this one does."""
+
+        def answered():
+            try:
+                return self._request_once(method, path, body, kind, accept)
+            except Refused as answer:
+                if answer.status != TOO_MANY_REQUESTS:
+                    raise
+            return None
+
+        return wait_until(answered, f"an answer to {method} {path}", SECONDS, step=0.5)
+
+    def _request_once(self, method: str, path: str, body, kind: str, accept: str) -> dict:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": accept, "Content-Type": kind}
         text = None if body is None else json.dumps(body)
         for is_last in (False, True):
