@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -59,10 +60,12 @@ def metric(text, name, **labels):
 
 
 class Stack:
-    """One running `baton serve`."""
+    """One running `baton serve`; `claims`: what lies in volumes of claims, {claim/path: the folder to copy}."""
 
-    def __init__(self, *arguments, files=(ROOT / "examples/quickstart.yaml",), seconds=30, env=None):
+    def __init__(self, *arguments, files=(ROOT / "examples/quickstart.yaml",), seconds=30, env=None, claims=None):
         self.state = tempfile.TemporaryDirectory(prefix="baton-test-")
+        for claim, folder in (claims or {}).items():
+            shutil.copytree(folder, pathlib.Path(self.state.name) / "pvc" / claim)
         command = [BATON, "serve", "--port", "0", "--state-dir", self.state.name]
         for file in files:
             command += ["-f", str(file)]

@@ -204,6 +204,15 @@ class Running:
         self.file.close()
 
 
+def test_a_model_of_a_claim_is_served_split(tmp_path):  # llmisvc:J14
+    file = tmp_path / "m.yaml"
+    file.write_text(QUICKSTART.replace("uri: baton://storyteller", "uri: pvc://store/tales/storyteller"))
+    with Stack(files=[file], env={"BATON_MODELS_DIR": str(tmp_path)}, claims={"store/tales/storyteller": MODELS / "storyteller"}) as stack:
+        status, headers, text = stack.chat([{"role": "user", "content": "Write a story about a robot. " + "Take your time. " * 20}])
+        assert status == 200, text
+        assert int(headers["x-baton-remote-tokens"]) > 0
+
+
 def test_a_gpu_that_is_not_there_keeps_the_pod_pending_and_the_stand_in_helps(tmp_path):
     wanted = service("gpu", "g", more="  template:\n    containers:\n    - name: main\n"
                                       "      resources: {limits: {nvidia.com/gpu: '99'}}\n")

@@ -138,6 +138,7 @@ Status link_model(const std::string& folder, const std::string& model) {
   }
   if (error) return trouble();
   fs::remove_all(folder, error);
+  if (!error) fs::create_directories(fs::path(folder).parent_path(), error);
   if (error) return trouble();
   if (!has_links) {
     fs::create_directory_symlink(model, folder, error);

@@ -192,6 +192,25 @@ TEST_P(NodeAgentTest, RunsADecodePodWithInitializerSidecarAndEngine) {
   EXPECT_EQ(text, "value");
 }
 
+TEST_P(NodeAgentTest, LinksAModelAndItsAdaptersIntoOneVolume) {
+  start();
+  auto pod = parse(kDecodePod);
+  auto& initializer = (*pod["spec"]["initContainers"].if_array())[0];
+  initializer["args"] =
+      parse(R"(["baton://src","/mnt/models","baton://docs","/mnt/lora/a","baton://fuzz",
+        "/mnt/lora/b"])");
+  initializer["volumeMounts"] = parse(R"([{"name":"m","mountPath":"/mnt"}])");
+  (*pod["spec"]["containers"].if_array())[0]["volumeMounts"] =
+      parse(R"([{"name":"m","mountPath":"/mnt","readOnly":true}])");
+  create(text::json::dump(pod));
+  await("decode", is_ready);
+
+  const auto volume = state_ / "pods" / "ns_decode" / "volumes" / "m";
+  EXPECT_EQ(fs::read_symlink(volume / "models"), BATON_SOURCE_DIR "/src");
+  EXPECT_EQ(fs::read_symlink(volume / "lora/a"), BATON_SOURCE_DIR "/docs");
+  EXPECT_EQ(fs::read_symlink(volume / "lora/b"), BATON_SOURCE_DIR "/fuzz");
+}
+
 TEST_P(NodeAgentTest, LeavesAPodToTheSchedulerThatItNames) {
   start();
   auto other = parse(kDecodePod);

@@ -228,34 +228,41 @@ Result<Start> PodRunner::start_of(const kube::Object& spec,
     start.launcher = mount_launcher(deps_.config, mounts);
   }
   if (start.launch.program == Program::kStorageInitializer) {
-    if (start.launch.args.size() != 2) {
-      return invalid("storage initializer: expected two args, the model URI and its folder");
-    }
-    const auto folder = rewrite_paths(start.launch.args[1], mounts);
-    if (folder == start.launch.args[1]) {
-      return invalid(fmt::format("storage initializer: {} is no mount of it", folder));
-    }
-    BATON_TRY(initialize_storage(start, folder));
+    BATON_TRY(initialize_storage(start, mounts));
   }
   return start;
 }
 
-// A model that is here is linked; one that can be had is downloaded, by a process with a log of its
-// own, and linked then.
-Status PodRunner::initialize_storage(Start& start, const std::string& folder) {
+// A model that is here is linked, and so are its adapters; a model by itself that can be had is
+// downloaded, by a process with a log of its own, and linked then.
+Status PodRunner::initialize_storage(Start& start, const std::vector<Mount>& mounts) {
   const Config& config = deps_.config;
-  const std::string uri = start.launch.args[0];
-  if (auto use = mark_model_used(uri, config)) models_used_.push_back(*std::move(use));
-  auto pull = pull_command(uri, config, folder);
+  const auto& args = start.launch.args;
+  if (args.empty() || args.size() % 2 != 0) {
+    return invalid("storage initializer: expected pairs of args, a model URI and its folder");
+  }
+  std::vector<std::pair<std::string, std::string>> wanted;  // URI, folder
+  for (std::size_t i = 0; i < args.size(); i += 2) {
+    wanted.emplace_back(args[i], rewrite_paths(args[i + 1], mounts));
+    if (wanted.back().second == args[i + 1]) {
+      return invalid(fmt::format("storage initializer: {} is no mount of it", args[i + 1]));
+    }
+    if (auto use = mark_model_used(args[i], config)) models_used_.push_back(*std::move(use));
+  }
+  const auto& [uri, folder] = wanted.front();
+  auto pull = wanted.size() == 1 ? pull_command(uri, config, folder) : std::nullopt;
   if (pull && !find_model(uri, config)) {
     start.launcher.clear();
     start.launch.argv = *std::move(pull);
     BATON_TRY_ASSIGN(start.launch.env, pull_environment(start.launch.env, config));
     return {};
   }
-  start.in_process = [uri, folder, &config]() -> Status {
-    BATON_TRY_ASSIGN(const auto model, find_model(uri, config));
-    return link_model(folder, model);
+  start.in_process = [wanted, &config]() -> Status {
+    for (const auto& [one, at] : wanted) {
+      BATON_TRY_ASSIGN(const auto model, find_model(one, config));
+      BATON_TRY(link_model(at, model));
+    }
+    return {};
   };
   return {};
 }

@@ -53,7 +53,7 @@ class PodRunner {
       const std::map<std::string, std::string>& volumes);
   Result<Start> start_of(const kube::Object& spec,
                          const std::map<std::string, std::string>& volumes);
-  Status initialize_storage(Start& start, const std::string& folder);
+  Status initialize_storage(Start& start, const std::vector<Mount>& mounts);
   Result<std::vector<std::string>> probe_command(const kube::Object& spec,
                                                  const std::vector<std::string>& words,
                                                  const Environment& env,
