@@ -7,7 +7,7 @@
 namespace baton::cli {
 
 std::optional<local::GatewayAt> ServeStack::Hosted::serving_at() const {
-  return local::GatewayAt{stack_.bound_.host, stack_.bound_.port};
+  return local::GatewayAt{stack_.bound_.host, stack_.bound_.port, stack_.is_tls_};
 }
 
 bool ServeStack::Hosted::picker_synced(std::string_view ns, std::string_view service) const {
@@ -17,6 +17,7 @@ bool ServeStack::Hosted::picker_synced(std::string_view ns, std::string_view ser
 Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Options options) {
   std::unique_ptr<ServeStack> stack(new ServeStack(clock));
   const auto wanted = options.gateway.listen;
+  stack->is_tls_ = options.gateway.serve_tls != nullptr;
   BATON_TRY_ASSIGN(stack->tracing_,
                    start_tracing({.service = "baton-gateway", .endpoint = options.traces_endpoint},
                                  clock, stack->random_, stack->registry_));
@@ -43,7 +44,7 @@ Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Option
       reconcile::Reconciler::Deps{stack->cluster_, clock, stack->registry_},
       reconcile::Reconciler::Config{{.plan = options.settings, .url_scheme = ""},
                                     1,
-                                    Nanos(0),
+                                    {},
                                     {.send = reconcile::probe_by_http(clock, stack->random_)}});
   return stack;
 }

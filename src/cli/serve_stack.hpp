@@ -62,6 +62,7 @@ class ServeStack {
   async::Loop loop_{"gateway"};
   std::unique_ptr<gateway::Gateway> gateway_;
   http::Endpoint bound_;
+  bool is_tls_ = false;
   std::unique_ptr<node::NodeAgent> node_;
   std::unique_ptr<local::LocalControllers> local_;
   std::unique_ptr<reconcile::Reconciler> reconciler_;

@@ -11,13 +11,17 @@ import pytest
 
 from stack import ROOT, Stack, get, metric, post, wait_until
 
-EXAMPLE = ROOT / "examples/seed/example1-llama2-7b-disaggregated.yaml"
+EXAMPLE = (ROOT / "examples/seed/example1-llama2-7b-disaggregated.yaml").read_text()
+# It asks for a probe, too.
+PROBED = EXAMPLE.replace("  namespace: llm-serving\n", '  namespace: llm-serving\n  annotations: {baton.dev/probe: "true"}\n', 1)
 PROMPT = [{"role": "user", "content": "Write a story about a robot. " + "Take your time. " * 20}]
 
 
 @pytest.fixture(scope="module")
-def stack():
-    with Stack("--stand-in", "storyteller", "--tls", files=[EXAMPLE], seconds=100) as running:
+def stack(tmp_path_factory):
+    file = tmp_path_factory.mktemp("manifest") / "m.yaml"
+    file.write_text(PROBED)
+    with Stack("--stand-in", "storyteller", "--tls", files=[file], seconds=100) as running:
         # Certificates name pods once these have addresses; each part takes up the last one by itself.
         wait_until(lambda: all(verified(p["address"], port, trusted(running)) for p in running.pods() for port in ports_of(p)),
                    "every pod's certificate to name its address", 60, step=0.2)
@@ -91,6 +95,11 @@ def test_seed_example_1_moves_kv_with_tls_on_every_hop(stack):
     assert status == 200
     chunks = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: {")]
     assert "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks) == whole
+
+
+def test_a_probe_sees_kv_move_behind_a_certificate_that_nobody_signed(stack):
+    told = lambda: stack.status()["services"][0].get("kvTransfer", {})  # noqa: E731
+    wait_until(lambda: told().get("status") == "True", "a probe that passed", 60)
 
 
 def test_every_port_of_the_stack_speaks_tls_and_none_answers_in_the_clear(stack):

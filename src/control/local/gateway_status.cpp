@@ -88,8 +88,8 @@ kube::Object hosted_gateway(const GatewayRef& ref, const GatewayAt& at) {
   metadata["annotations"]["baton.dev/hosted-by"] = "gateway";
   gateway["spec"]["gatewayClassName"] = "baton";
   kube::Object listener;
-  listener["name"] = "http";
-  listener["protocol"] = "HTTP";
+  listener["name"] = at.is_tls ? "https" : "http";
+  listener["protocol"] = at.is_tls ? "HTTPS" : "HTTP";
   listener["port"] = at.port;
   gateway["spec"]["listeners"].push_back(std::move(listener));
   return gateway;

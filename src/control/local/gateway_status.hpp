@@ -13,6 +13,7 @@ namespace baton::local {
 struct GatewayAt {
   std::string host;
   std::uint16_t port = 0;
+  bool is_tls = false;
 };
 
 struct GatewayRef {

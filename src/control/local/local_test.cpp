@@ -97,6 +97,15 @@ TEST(DeploymentStatus, SaysWhatKeepsItFromBeingAvailable) {
   EXPECT_EQ(object.find_path({"status", "readyReplicas"})->if_int(), 1);
 }
 
+TEST(HostedGateway, ListensAsItSpeaks) {
+  const auto clear = hosted_gateway({"ns", "gw"}, {.host = "127.0.0.1", .port = 80});
+  EXPECT_EQ(*clear.find_path({"spec", "listeners"}),
+            parse(R"([{"name":"http","protocol":"HTTP","port":80}])"));
+  const auto tls = hosted_gateway({"ns", "gw"}, {.host = "127.0.0.1", .port = 443, .is_tls = true});
+  EXPECT_EQ(*tls.find_path({"spec", "listeners"}),
+            parse(R"([{"name":"https","protocol":"HTTPS","port":443}])"));
+}
+
 class FakeGateway final : public HostedGateway {
  public:
   std::optional<GatewayAt> serving_at() const override {
