@@ -35,7 +35,8 @@ namespace {
 constexpr int kArenas = 2;
 constexpr Nanos kDrain = std::chrono::seconds(5);
 constexpr Nanos kWebhookStart = std::chrono::seconds(60);
-constexpr Nanos kDetailPause = std::chrono::seconds(3);
+constexpr reconcile::DetailPause kDetailPause{.after_write = std::chrono::seconds(3),
+                                              .for_reports = std::chrono::seconds(60)};
 constexpr Nanos kLook = Millis(200);  // how often the main thread looks after the others
 // The KServe controller's: while both are installed, only one of them writes.
 constexpr const char* kLease = "llminferenceservice-kserve-controller-manager";

@@ -50,7 +50,8 @@ class CostTest : public ReconcileTest {
 
 TEST_F(CostTest, ReportsThatFollowOneAnotherAreOneStatusMore) {
   observe::Registry registry;
-  Reconciler patient({troubled_, clock_, registry}, {Installation(), 0, std::chrono::hours(1)});
+  Reconciler patient({troubled_, clock_, registry},
+                     {Installation(), 0, {.after_write = std::chrono::hours(1)}});
   create_quickstart();
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(pass(patient));
   EXPECT_EQ(troubled_.count["status"], 1);
@@ -87,9 +88,43 @@ TEST_F(CostTest, ReportsThatFollowOneAnotherAreOneStatusMore) {
   EXPECT_TRUE(kube::condition_is(service(), "Ready", "True"));
 }
 
+TEST_F(CostTest, WhatDeploymentsReportFirstIsToldAtOnceForAllOfThem) {
+  observe::Registry registry;
+  Reconciler patient({troubled_, clock_, registry},
+                     {Installation(), 0, {.for_reports = std::chrono::hours(1)}});
+  create_quickstart();
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(pass(patient));
+  mark_available("storyteller-kserve", "False");
+  mark_available("storyteller-kserve-prefill", "False");
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 1) << "the picker's is silent";
+
+  mark_available("storyteller-kserve-router-scheduler", "False");
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(troubled_.count["status"], 2);
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "MinimumReplicasUnavailable");
+  EXPECT_EQ(reason(service(), "SchedulerWorkloadReady"), "MinimumReplicasUnavailable");
+}
+
+TEST_F(CostTest, WhoIsSilentIsNotWaitedForForEver) {
+  observe::Registry registry;
+  Reconciler patient({troubled_, clock_, registry},
+                     {Installation(), 0, {.for_reports = Millis(200)}});
+  create_quickstart();
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(pass(patient));
+  mark_available("storyteller-kserve", "False");
+  const auto deadline = soon();
+  while (troubled_.count["status"] == 1) {
+    ASSERT_FALSE(deadline.passed(clock_.now()));
+    EXPECT_TRUE(pass(patient));
+  }
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "MinimumReplicasUnavailable");
+}
+
 TEST_F(CostTest, WhatWaitsIsWrittenWhenItsTimeComes) {
   observe::Registry registry;
-  const Reconciler working({troubled_, clock_, registry}, {Installation(), 1, Millis(300)});
+  const Reconciler working({troubled_, clock_, registry},
+                           {Installation(), 1, {.after_write = Millis(300)}});
   create_quickstart();
   until([&] { return reason(service(), "SchedulerWorkloadReady") == "Progressing"; });
   for (const auto* name : {"storyteller-kserve", "storyteller-kserve-prefill"}) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "control/reconcile/detail_pause.hpp"
 #include "net/kube/cache.hpp"
 
 namespace baton::reconcile {
@@ -20,9 +21,7 @@ struct Remembered {
   // What the last pass wrote, and since when the cache is waited for.
   std::vector<kube::Expectation> expectations;
   Mono written_at{};
-  // When the status was written last; a change of details waits a while after that (held).
-  std::optional<Mono> status_written_at;
-  bool held = false;
+  StatusTimes status;
   // The merged spec that the API server was asked about last, and its answer.
   std::uint64_t validated = 0;
   std::optional<Error> refusal;

@@ -121,7 +121,7 @@ class ProberTest : public ReconcileTest {
 
 TEST_F(ProberTest, AServiceTellsWhetherKvMovesAndWhereItFails) {
   observe::Registry registry;
-  const Reconciler working({cluster_, clock_, registry}, {Installation(), 2, Nanos(0), config()});
+  const Reconciler working({cluster_, clock_, registry}, {Installation(), 2, {}, config()});
   create_quickstart();
   annotate("true");
   await("Unknown NotReady");
@@ -154,7 +154,7 @@ TEST_F(ProberTest, AServiceTellsWhetherKvMovesAndWhereItFails) {
 TEST_F(ProberTest, NoServiceIsProbedThatDoesNotAskOrHasNoPrefill) {
   observe::Registry registry;
   {
-    const Reconciler working({cluster_, clock_, registry}, {Installation(), 2, Nanos(0), config()});
+    const Reconciler working({cluster_, clock_, registry}, {Installation(), 2, {}, config()});
     create_quickstart();
     await("the route", [&] { return !cluster_.list({kRoute, "", {}}, soon())->items.empty(); });
     bring_up();
@@ -173,7 +173,7 @@ TEST_F(ProberTest, NoServiceIsProbedThatDoesNotAskOrHasNoPrefill) {
 TEST_F(ProberTest, APassNeverWaitsForAProbe) {
   path_.hold(true);
   observe::Registry registry;
-  Reconciler passing({troubled_, clock_, registry}, {Installation(), 0, Nanos(0), config()});
+  Reconciler passing({troubled_, clock_, registry}, {Installation(), 0, {}, config()});
   create_quickstart();
   annotate("true");
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(pass(passing));

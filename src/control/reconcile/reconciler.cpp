@@ -125,7 +125,7 @@ Status Reconciler::reconcile(const std::string& key) {
   const auto slash = key.find('/');
   const auto service = cache_.get({kService, key.substr(0, slash), key.substr(slash + 1)});
   if (!service) {
-    if (memory_.of(key).held) --held_;
+    if (memory_.of(key).status.held_since) --held_;
     memory_.forget(key);
     if (prober_) prober_->forget(key);
     return {};
@@ -146,10 +146,10 @@ Status Reconciler::reconcile(const std::string& key) {
       .detail_pause = config_.detail_pause,
   };
   auto& memory = memory_.of(key);
-  const bool held = memory.held;
+  const bool held = memory.status.held_since.has_value();
   ServicePass pass(deps, config_.installation, memory, deadline);
   const auto done = pass.run(service);
-  held_ += static_cast<int>(memory.held) - static_cast<int>(held);
+  held_ += static_cast<int>(memory.status.held_since.has_value()) - static_cast<int>(held);
   metrics_->seconds.observe(seconds(deps_.clock.now() - started));
   metrics_->cpu.add(cpu_seconds() - cpu);
   (done ? metrics_->passes : metrics_->errors).add();

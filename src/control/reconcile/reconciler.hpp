@@ -34,9 +34,7 @@ class Reconciler {
   struct Config {
     Installation installation;
     int workers = 1;  // 0: none, somebody else calls reconcile()
-    // A status that tells only more of what it told (is_detail) waits so long after the last one:
-    // parts report one after the other, and each would be a write.
-    Nanos detail_pause = Nanos(0);
+    DetailPause detail_pause = {};
     // How services with baton.dev/probe are probed; null: not at all. Its timings may be shortened.
     Prober::Config probe = {};
   };

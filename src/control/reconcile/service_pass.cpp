@@ -379,17 +379,19 @@ Status ServicePass::write_status(const Object& service, const Outcome& outcome) 
   Object next = service;
   next["status"] = service_status(outcome, deps_.clock.wall());
   const auto* before = service.find("status");
-  memory_.held = false;
+  const auto held_since = std::exchange(memory_.status.held_since, std::nullopt);
   if (before != nullptr && *before == *next.find("status")) {
     tell_warnings(service, outcome.plan);
     return {};
   }
-  const auto now = deps_.clock.now();
-  const auto due = memory_.status_written_at.value_or(Mono::min()) + deps_.detail_pause;
-  if (now < due && !outcome.failure && is_detail(service, next)) {
-    memory_.held = true;
-    again_ = std::min(again_.value_or(Nanos::max()), Nanos(due - now));
-    return {};
+  if (!outcome.failure && is_detail(service, next)) {
+    memory_.status.held_since = held_since;
+    const auto wait = hold_detail(deps_.detail_pause, memory_.status,
+                                  all_reported(outcome.children), deps_.clock.now());
+    if (wait) {
+      again_ = std::min(again_.value_or(Nanos::max()), *wait);
+      return {};
+    }
   }
   auto written = deps_.cluster.update_status(next, deadline_);
   if (!written) {
@@ -400,7 +402,7 @@ Status ServicePass::write_status(const Object& service, const Outcome& outcome) 
     }
     return std::move(written).error();
   }
-  memory_.status_written_at = deps_.clock.now();
+  memory_.status.written_at = deps_.clock.now();
   remember({kube::written(*written)});
   tell(service, next, outcome);
   return {};

@@ -30,9 +30,9 @@ class ServicePass {
     ConfigMapReader& config_maps;
     SecretKeeper& secrets;
     VersionReader& versions;
-    Random& random;      // keys come from it: unguessable
-    Prober* prober;      // null: nothing is probed
-    Nanos detail_pause;  // Reconciler::Config
+    Random& random;  // keys come from it: unguessable
+    Prober* prober;  // null: nothing is probed
+    DetailPause detail_pause;
   };
   ServicePass(const Deps& deps, const Installation& base, Remembered& memory, Deadline deadline)
       : deps_(deps), base_(base), memory_(memory), deadline_(deadline) {}

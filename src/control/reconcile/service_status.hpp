@@ -35,6 +35,9 @@ kube::Object service_status(const Outcome& outcome, Wall now);
 // numbers of replicas, and changes nothing that others act on.
 bool is_detail(const kube::Object& before, const kube::Object& after);
 
+// Whether every Deployment has said at least once whether it is available.
+bool all_reported(const Objects& children);
+
 // The names of conditions that are False, "Ready" left out; for the event of an unready service.
 std::string false_conditions(const kube::Object& service);
 
