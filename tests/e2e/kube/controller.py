@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import urllib.request
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -79,19 +80,22 @@ class Controller:
         counted = self.requests()
         return sum(counted[verb] for verb in WRITES)
 
-    def settle(self, seconds=60.0):
-        """Until nothing is due, and all looks of 1.2 s see the same figures. What waits for its time (a pass that failed long ago, a
-        certificate) does not count."""
+    def settle(self, seconds=60.0) -> float:
+        """Until nothing is due, and all looks of 1.2 s see the same figures; the time of the first of them. What waits for its time (a pass
+        that failed long ago, a certificate) does not count."""
         seen = []
 
         def quiet():
             figures = self.figures()
             if "baton_controller_queue_depth" not in figures:
                 return False  # it does not lead yet
-            seen.append((figures["baton_controller_queue_depth"], figures["baton_controller_reconcile_seconds_count"], self.writes()))
-            return len(seen) >= 12 and len(set(seen[-12:])) == 1 and seen[-1][0] == 0
+            look = figures["baton_controller_queue_depth"], figures["baton_controller_reconcile_seconds_count"], self.writes()
+            if not seen or seen[-1][1] != look:
+                seen.clear()
+            seen.append((time.monotonic(), look))
+            return seen[0][0] if len(seen) >= 12 and look[0] == 0 else None
 
-        wait_until(quiet, "the controller at rest", seconds, step=0.1)
+        return wait_until(quiet, "the controller at rest", seconds, step=0.1)
 
 
 def apply(plane, manifest, namespace):
