@@ -30,6 +30,7 @@ Result<ReplayCounts> replay_records(std::istream& records, const std::string& so
     if (line.size() > kMaxRecordBytes) return invalid(where + ": the line is too long");
     BATON_TRY_ASSIGN(const auto record, text::json::parse(line).with(where));
     BATON_TRY_ASSIGN(const auto replayed, schedule::replay(record, scheduler, random).with(where));
+    if (replayed.evicted) continue;
     ++counts.records;
     if (!replayed.changed) continue;
     ++counts.changed;

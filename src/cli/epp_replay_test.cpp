@@ -55,6 +55,13 @@ TEST(EppReplay, TheSameConfigurationChangesNothing) {
   EXPECT_EQ(replayed(recorded("queue-scorer"), "queue-scorer"), "0 of 1 decisions change\n");
 }
 
+TEST(EppReplay, ADecisionThatAnEvictionEndedCountsOnce) {
+  auto ended = recorded("queue-scorer");
+  ended.replace(ended.rfind('}'), 1, R"(,"evicted":{"forPriority":1}})");
+  EXPECT_EQ(replayed(recorded("queue-scorer") + ended, "queue-scorer"),
+            "0 of 1 decisions change\n");
+}
+
 TEST(EppReplay, TellsWhichDecisionsAnotherConfigurationChanges) {
   EXPECT_EQ(replayed(recorded("queue-scorer") + recorded("running-requests-size-scorer"),
                      "running-requests-size-scorer"),

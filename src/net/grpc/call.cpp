@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <utility>
 
 namespace baton::grpc {
 
@@ -26,6 +27,7 @@ void Call::give_back() {
 
 Task<Result<std::optional<std::string_view>>> Call::read() {
   for (;;) {
+    if (std::exchange(interrupted_, false)) co_return cancelled("the read was interrupted");
     std::string_view message;
     const Inbox::State state = inbox_.next(message);
     give_back();
@@ -45,6 +47,11 @@ Task<Result<std::optional<std::string_view>>> Call::read() {
     if (stream_ == nullptr) co_return break_reason();
     co_await readable_.wait();
   }
+}
+
+void Call::interrupt() {
+  interrupted_ = true;
+  readable_.notify();
 }
 
 Task<Status> Call::write(std::span<const std::string_view> pieces) {

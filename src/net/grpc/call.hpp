@@ -33,6 +33,8 @@ class Call {
 
   // The next message; the view is valid until the next read. nullopt: the peer has said everything.
   Task<Result<std::optional<std::string_view>>> read();
+  // The read() that waits, or else the next one, returns kCancelled.
+  void interrupt();
   // Queues one message, made of the pieces; returns when there is room for more.
   Task<Status> write(std::span<const std::string_view> pieces);
   // Says nothing more (a client's).
@@ -65,6 +67,7 @@ class Call {
   async::Event writable_;
   http2::Reset reset_ = http2::Reset::kNoError;
   bool ended_ = false;
+  bool interrupted_ = false;
   bool half_closed_ = false;
   bool waits_for_room_ = false;
 

@@ -70,6 +70,18 @@ Task<RpcStatus> hang(ServerStream& stream, Seen* seen) {
   co_return RpcStatus{StatusCode::kOk, std::to_string(messages)};
 }
 
+// Says what the reads come to, the second of which is interrupted.
+Task<RpcStatus> interrupted(ServerStream& stream, async::Loop* loop, std::atomic<bool>* ended) {
+  std::string reads;
+  for (int i = 0; i < 3; ++i) {
+    if (i == 1) loop->post([&stream] { stream.interrupt(); });
+    auto message = co_await stream.read();
+    reads += message && *message ? std::string(**message) : "-";
+    if (i == 1) *ended = true;
+  }
+  co_return RpcStatus{StatusCode::kOk, reads};
+}
+
 Task<RpcStatus> fail(ServerStream& /*stream*/) {
   co_return RpcStatus{StatusCode::kFailedPrecondition, "not for ä"};
 }
@@ -180,6 +192,24 @@ Task<RpcStatus> end_of(Client* from, std::string path, std::string message, Dead
     if (!next || !*next) break;
   }
   co_return (*call)->status();
+}
+
+Task<std::string> two_messages(Client* from, std::atomic<bool>* interrupted) {
+  auto call = co_await from->open("/t/Interrupted", soon());
+  if (!call) co_return "no call";
+  auto written = co_await (*call)->write("a");
+  while (!*interrupted) co_await async::sleep_until(kClock.now() + Millis(1));
+  written = co_await (*call)->write("b");
+  auto end = co_await (*call)->read();
+  co_return (*call)->status().message;
+}
+
+TEST_P(GrpcTest, AnInterruptedReadReturnsAndTheNextOneGoesOn) {
+  std::atomic<bool> ended = false;
+  const auto at = serve({&loop_});
+  server_->handle("/t/Interrupted",
+                  [&](ServerStream& stream) { return interrupted(stream, &loop_, &ended); });
+  EXPECT_EQ(run(two_messages(&client(at), &ended)), "a-b");
 }
 
 TEST_P(GrpcTest, EndsCallsWithTheReason) {

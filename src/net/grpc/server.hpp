@@ -36,6 +36,8 @@ class ServerStream {
   // The next message; the view is valid until the next read. nullopt: the client has said
   // everything. kExhausted: over the limit; kUnsupported: compressed; kCancelled.
   virtual Task<Result<std::optional<std::string_view>>> read() = 0;
+  // The read() that waits, or else the next one, returns kCancelled.
+  virtual void interrupt() = 0;
   // Queues one message made of the pieces; what several calls write in one turn of the loop goes
   // out together. Returns when there is room for more: this is the back-pressure.
   virtual Task<Status> write(std::span<const std::string_view> pieces) = 0;

@@ -31,6 +31,7 @@ class ServerCall final : public ServerStream, public Call {
   std::string_view peer() const override;
   Deadline deadline() const override { return deadline_; }
   Task<Result<std::optional<std::string_view>>> read() override { return Call::read(); }
+  void interrupt() override { Call::interrupt(); }
   Task<Status> write(std::span<const std::string_view> pieces) override {
     return Call::write(pieces);
   }

@@ -321,6 +321,20 @@ void Desk::served(const Placed& placed, std::uint64_t prompt_tokens,
   deps_.gate.served(placed.priority, placed.series->fairness, prompt_tokens, completion_tokens);
 }
 
+void Desk::evicted(const Placed& placed, const std::string& request_id,
+                   const schedule::Demand& demand) {
+  log::info(
+      "a running request was ended for a better one that waits: send it again when there is "
+      "less to do, or give its objective a priority of 0 or more",
+      {{"request_id", request_id},
+       {"priority", placed.priority},
+       {"for_priority", demand.priority},
+       {"saturation", demand.saturation},
+       {"ceiling", demand.ceiling},
+       {"pod", placed.picked.route.decode.name}});
+  deps_.recorder.evicted(request_id, demand);
+}
+
 void Desk::reported(const Placed& placed, std::optional<std::uint64_t> cached_tokens) {
   auto* precise = deps_.pool.precise();
   if (precise == nullptr || !placed.picked.predicted) return;

@@ -112,6 +112,8 @@ class Desk {
   void answered(Placed& placed, bool prefilled);
   void learned(const Placed& placed, std::span<const std::uint64_t> blocks);
   void served(const Placed& placed, std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
+  // It had to end before its time.
+  void evicted(const Placed& placed, const std::string& request_id, const schedule::Demand& demand);
   // How much of the prompt was cached, as far as the engine tells.
   void reported(const Placed& placed, std::optional<std::uint64_t> cached_tokens);
 

@@ -14,7 +14,8 @@
 namespace baton::epp {
 namespace {
 
-constexpr std::string_view kRequestId = "x-request-id", kPrefer = "prefer";
+constexpr std::string_view kRequestId = "x-request-id", kPrefer = "prefer",
+                           kDroppedReason = "x-llm-d-request-dropped-reason";
 
 // What steers routing behind the picker (picker reference 2, sidecar reference 8): only the picker
 // says it.
@@ -377,7 +378,7 @@ void ExtProc::send_streamed_body(Replies& replies) {
 void ExtProc::refuse(const Refusal& refusal, Replies& replies) {
   using Reason = std::pair<std::string_view, std::string_view>;
   std::optional<Reason> reason;
-  if (!refusal.reason.empty()) reason = Reason("x-llm-d-request-dropped-reason", refusal.reason);
+  if (!refusal.reason.empty()) reason = Reason(kDroppedReason, refusal.reason);
   replies.push_back(immediate_reply(
       refusal.status, fmt::format("inference error: {} - {}", refusal.code, refusal.message),
       reason));
@@ -390,6 +391,15 @@ void ExtProc::refuse(const Refusal& refusal, Replies& replies) {
   metrics.request_processed(desk_.now() - received_);
   phase_ = Phase::kDone;
   body_ = {};
+}
+
+void ExtProc::evict(const schedule::Demand& demand, Replies& replies) {
+  if (over()) return;
+  replies.push_back(immediate_reply(429, "request evicted by flow control",
+                                    std::pair(kDroppedReason, std::string_view("evicted"))));
+  span_.fail("evicted");
+  finish(Whole::kNo);
+  desk_.evicted(*placed_, request_id_, demand);
 }
 
 void ExtProc::on_trailers(Side side, Replies& replies) {

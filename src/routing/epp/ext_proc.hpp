@@ -4,7 +4,8 @@
 //
 //   headers ──> request body ──(keying, waiting)──> placed ──> response headers ──> body ──> done
 //      │ no body: any endpoint ─────────────────────^             │ no body ────────────────^
-//      └ refused at any of these: an ImmediateResponse, and nothing more is answered
+//      └ refused at any of these, or evicted until it is done: an ImmediateResponse, and nothing
+//      more
 //
 // Keying: the prompt's tokens are being made, off the loop, on our owner's account (Next::kKey).
 // Waiting: for the gate of flow control, which the owner asks on our behalf (Next::kWait).
@@ -63,6 +64,12 @@ class ExtProc {
   schedule::FlowControl::Item admission() const;
   RequestLabels labels() const;
   Next admitted(schedule::Outcome outcome, std::vector<Reply>& replies);
+  // A better request takes its place: it ends, unless it is over.
+  void evict(const schedule::Demand& demand, std::vector<Reply>& replies);
+  // Refused, answered whole or evicted.
+  bool over() const { return phase_ == Phase::kDone; }
+  // Contract: it was admitted.
+  std::int32_t priority() const { return placed_->priority; }
 
  private:
   enum class Phase : std::uint8_t {

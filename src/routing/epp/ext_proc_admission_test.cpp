@@ -14,6 +14,7 @@ using testing::kCompletion;
 using testing::kDefault;
 using testing::Kind;
 using testing::kThree;
+using ::testing::Not;
 using ::testing::StartsWith;
 using text::json::Value;
 
@@ -247,6 +248,47 @@ TEST_F(Admission, WhatComesOutOfTheQueueIsToldToTheClient) {  // epp:F002 epp:X0
     EXPECT_THAT(answers[0].text, HasSubstr(std::string(told.code) + " - "));
     EXPECT_THAT(send(testing::body(Side::kRequest, "x", true)), IsEmpty());
   }
+}
+
+TEST_F(Admission, AnEvictedRequestEndsWithA429AndItsReason) {  // epp:X061
+  const schedule::Demand demand = {.priority = 5, .saturation = 1.5, .ceiling = 1};
+  const auto place = [&] {
+    serve(kThree, kQueued);
+    ask(kCompletion);
+    std::vector<Reply> replies;
+    stream_->admitted(Outcome::kDispatched, replies);
+  };
+  const auto evict = [&] {
+    std::vector<Reply> replies;
+    stream_->evict(demand, replies);
+    return read(replies);
+  };
+  const auto expect_ended = [&](const std::vector<testing::Answer>& answers) {
+    ASSERT_EQ(answers.size(), 1);
+    EXPECT_EQ(answers[0].status, 429);
+    EXPECT_EQ(answers[0].text, "request evicted by flow control");
+    EXPECT_EQ(answers[0].header("x-llm-d-request-dropped-reason"), "evicted");
+    EXPECT_TRUE(stream_->over());
+    for (std::size_t i = 0; i < kThree.size(); ++i) {
+      EXPECT_EQ(picker_->pool.snapshot().reserved(i), 0) << "its place is free at once";
+    }
+  };
+  place();
+  expect_ended(evict());
+  const auto record = text::json::dump(*picker_->recorder.find("r1"));
+  EXPECT_THAT(record, HasSubstr(R"("evicted":{"forPriority":5,"saturation":1.5,"ceiling":1.0})"));
+  EXPECT_THAT(evict(), IsEmpty());
+
+  place();
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  send(testing::body(Side::kResponse, "half", false));
+  expect_ended(evict());
+
+  place();
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  send(testing::body(Side::kResponse, "whole", true));
+  EXPECT_THAT(evict(), IsEmpty());
+  EXPECT_THAT(text::json::dump(*picker_->recorder.find("r1")), Not(HasSubstr("evicted")));
 }
 
 TEST_F(Admission, ADecisionIsRememberedByRequestWithoutThePrompt) {

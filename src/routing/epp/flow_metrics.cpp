@@ -10,6 +10,7 @@ using observe::Labels;
 const std::vector<double> kQueued = {.0001, .0005, .001, .005, .01, .025, .05, .1,
                                      .25,   .5,    1,    2.5,  5,   10,   30,  60};
 const std::vector<double> kTurn = {.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1};
+const std::vector<double> kEnded = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
 std::string current(std::string_view name) {
   return fmt::format("llm_d_epp_flow_control_{}", name);
@@ -125,6 +126,40 @@ void FlowMetrics::finished(const RequestLabels& labels, std::int32_t priority,
       .counter(current("requests_total"), "requests that came to the queue, by outcome",
                {{"outcome", outcome_name}, {"priority", rank}, {"inference_pool", pool_}})
       .add();
+}
+
+void FlowMetrics::evicted(const schedule::Demand& demand, std::size_t count) {
+  registry_
+      .counter(current("revocations_issued_total"),
+               "running requests told to end, by the priority they end for",
+               {{"priority", fmt::to_string(demand.priority)}, {"inference_pool", pool_}})
+      .add(static_cast<double>(count));
+  registry_
+      .gauge(current("reclaim_target"), "saturation over the limit when requests were last evicted",
+             {{"inference_pool", pool_}})
+      .set(demand.saturation - demand.ceiling);
+}
+
+observe::Counter& FlowMetrics::evictions(std::string_view outcome) {
+  return registry_.counter(current("revocations_total"), "evicted requests by how they ended",
+                           {{"outcome", std::string(outcome)}, {"inference_pool", pool_}});
+}
+
+void FlowMetrics::eviction_ended(Nanos took) {
+  evictions("confirmed").add();
+  registry_
+      .histogram(current("revocation_confirmation_seconds"),
+                 "until an evicted request's stream ended", kEnded, {{"inference_pool", pool_}})
+      .observe(seconds(took));
+}
+
+void FlowMetrics::eviction_given_up() { evictions("timed_out").add(); }
+
+void FlowMetrics::reclaiming(double pending) {
+  registry_
+      .gauge(current("pending_reclaim"), "saturation that evictions free and that may not show yet",
+             {{"inference_pool", pool_}})
+      .set(pending);
 }
 
 FlowMetrics::Waiting::Waiting(FlowMetrics& metrics, const RequestLabels& labels,

@@ -53,8 +53,14 @@ class FlowMetrics {
   void saturation(const schedule::Saturation& saturation);
   void bands(const std::vector<schedule::FlowControl::BandState>& bands,
              const schedule::FlowConfig& config);
+  // Evictions: for whom, of how many; how one of them ended; saturation that they are to free.
+  void evicted(const schedule::Demand& demand, std::size_t count);
+  void eviction_ended(Nanos took);
+  void eviction_given_up();
+  void reclaiming(double pending);
 
  private:
+  observe::Counter& evictions(std::string_view outcome);
   Level level(std::string_view name, std::string_view help, const observe::Labels& labels);
   observe::Gauge& share(std::string_view name, const observe::Labels& labels);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/async/finish_by.hpp"
+#include "base/core/log.hpp"
 
 namespace baton::epp {
 
@@ -11,10 +12,14 @@ using schedule::Outcome;
 using schedule::Ticket;
 
 Gate::Gate(SharedPool& pool, const Clock& clock, observe::Registry& registry,
-           std::string_view pool_name)
+           std::string_view pool_name, Nanos scrape_lag)
     : pool_(pool), clock_(clock), metrics_(registry, pool_name) {
   if (pool_.broken()) return;
-  if (const auto& flow = pool_.setup().flow) flow_.emplace(*flow, clock_.now());
+  const auto& setup = pool_.setup();
+  if (setup.flow) flow_.emplace(*setup.flow, clock_.now());
+  if (!setup.flow || !setup.flow->evicts) return;
+  const bool scraped = setup.detector.mode == schedule::Detector::Mode::kUtilization;
+  evictions_.emplace(scraped ? scrape_lag + schedule::kFreesWithin : schedule::kCountedWithin);
 }
 
 bool Gate::admits(std::int32_t priority) const {
@@ -80,20 +85,88 @@ void Gate::tell(const Waiters& waiters) {
   }
 }
 
+Gate::Running Gate::run(const Pass& pass, std::int32_t priority, asio::any_io_executor executor,
+                        std::function<void()> wake) {
+  Running running;
+  if (!evictions_) return running;
+  running.gate_ = this;
+  running.ticket_ = pass.ticket();
+  if (priority < 0) {
+    running.state_ = std::make_shared<Evictable>(std::move(executor), std::move(wake));
+  }
+  const std::lock_guard lock(mutex_);
+  evictions_->started(running.ticket_, priority);
+  if (running.state_) evictable_.emplace(running.ticket_, running.state_);
+  return running;
+}
+
+Gate::Running::~Running() {
+  if (gate_ == nullptr) return;
+  if (state_) state_->wake = nullptr;
+  gate_->ended(ticket_);
+}
+
+std::optional<schedule::Demand> Gate::Running::evicted() const {
+  return state_ ? state_->demand : std::nullopt;
+}
+
+void Gate::ended(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  evictable_.erase(ticket);
+  if (const auto took = evictions_->ended(ticket, clock_.now())) metrics_.eviction_ended(*took);
+}
+
+// Forgets what has shown by now, and does not wait for ever.
+void Gate::watch_evictions(Mono now) {
+  std::vector<Ticket> given_up;
+  evictions_->pass(now, given_up);
+  for (const auto ticket : given_up) {
+    evictable_.erase(ticket);
+    metrics_.eviction_given_up();
+    log::warn(
+        "a request was told to end for a better one and its stream is still open: the proxy "
+        "does not read what the picker sends",
+        {{"seconds", seconds(schedule::kEndsWithin)}});
+  }
+  metrics_.reclaiming(evictions_->pending());
+}
+
+Gate::Evicted Gate::evict(const schedule::Demand& demand, Mono now) {
+  watch_evictions(now);
+  std::vector<Ticket> chosen;
+  evictions_->choose(demand, now, chosen);
+  Evicted out;
+  if (chosen.empty()) return out;
+  for (const auto ticket : chosen) out.push_back(evictable_.at(ticket));
+  metrics_.evicted(demand, chosen.size());
+  metrics_.reclaiming(evictions_->pending());
+  return out;
+}
+
 void Gate::turn() {
   std::vector<schedule::Finished> finished;
   Waiters waiters;
+  std::optional<schedule::Demand> demand;
+  Evicted evicted;
   {
     const std::lock_guard lock(mutex_);
     if (!flow_ || leaving_ != 0 || flow_->queued() == 0) return;
     const auto now = clock_.now();
     const auto saturation = pool_.saturation(now);
-    flow_->dispatch(saturation, now, finished);
+    const bool went = flow_->dispatch(saturation, now, finished);
     waiters = take(finished);
+    if (evictions_ && !went) demand = flow_->blocked(saturation);
+    if (demand) evicted = evict(*demand, now);
     metrics_.turned(clock_.now() - now);
     metrics_.saturation(saturation);
   }
   tell(waiters);
+  for (const auto& one : evicted) {
+    asio::post(one->executor, [one, for_whom = *demand] {
+      one->demand = for_whom;
+      if (one->wake) one->wake();
+    });
+  }
 }
 
 void Gate::sweep() {
@@ -108,6 +181,7 @@ void Gate::sweep() {
     flow_->sweep(saturation, now, finished);
     waiters = take(finished);
     metrics_.bands(flow_->bands(), flow_->config());
+    if (evictions_) watch_evictions(now);
   }
   tell(waiters);
 }

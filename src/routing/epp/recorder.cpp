@@ -40,15 +40,22 @@ void Recorder::add(schedule::Record& record) {
   std::shared_ptr<const schedule::Record> unwritten;
   if (file_ != nullptr) unwritten = std::make_shared<const schedule::Record>(record);
   const std::lock_guard lock(mutex_);
-  if (unwritten != nullptr) {
-    if (unwritten_.size() < kUnwritten) {
-      unwritten_.push_back(std::move(unwritten));
-      wake_.notify_one();
-    } else {
-      lost_.add();
-    }
-  }
+  if (unwritten != nullptr) write(std::move(unwritten));
   ring_.add(record);
+}
+
+void Recorder::evicted(std::string_view id, const schedule::Demand& demand) {
+  const std::lock_guard lock(mutex_);
+  const auto* record = ring_.evicted(id, demand);
+  if (record != nullptr && file_ != nullptr) {
+    write(std::make_shared<const schedule::Record>(*record));
+  }
+}
+
+void Recorder::write(std::shared_ptr<const schedule::Record> record) {
+  if (unwritten_.size() >= kUnwritten) return lost_.add();
+  unwritten_.push_back(std::move(record));
+  wake_.notify_one();
 }
 
 std::optional<text::json::Value> Recorder::find(std::string_view id) const {

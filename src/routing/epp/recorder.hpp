@@ -35,6 +35,8 @@ class Recorder {
   bool wanted() const { return most_ > 0 || file_ != nullptr; }
   // `record` gets the memory of one that is forgotten.
   void add(schedule::Record& record);
+  // The newest decision about that request was undone; the file gets it a second time.
+  void evicted(std::string_view id, const schedule::Demand& demand);
   // The newest decision about that request.
   std::optional<text::json::Value> find(std::string_view id) const;
   // Of the requests remembered, newest first.
@@ -44,6 +46,7 @@ class Recorder {
   struct Closer {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
+  void write(std::shared_ptr<const schedule::Record> record);  // with the mutex held
   void write_all();
   bool write_one(const schedule::Record& record);
 

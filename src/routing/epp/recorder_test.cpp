@@ -57,6 +57,29 @@ TEST(Recorder, WritesALineForEveryDecision) {
   EXPECT_THAT(ids, ElementsAre("a", "b"));
 }
 
+TEST(Recorder, AnEvictionIsToldWithTheDecisionItUndid) {
+  const auto file = std::filesystem::path(::testing::TempDir()) / "evicted.jsonl";
+  std::filesystem::remove(file);
+  observe::Registry registry;
+  {
+    Recorder recorder(registry, 2);
+    ASSERT_TRUE(recorder.write_to(file));
+    add(recorder, "a");
+    recorder.evicted("a", {.priority = 7, .saturation = 2, .ceiling = 1});
+    recorder.evicted("unknown", {});
+    EXPECT_EQ(text::json::dump(*recorder.find("a")->find("evicted")),
+              R"({"forPriority":7,"saturation":2.0,"ceiling":1.0})");
+    add(recorder, "b");
+    EXPECT_EQ(recorder.find("b")->find("evicted"), nullptr);
+  }
+  std::ifstream in(file);
+  std::vector<bool> evicted;
+  for (std::string line; std::getline(in, line);) {
+    evicted.push_back(text::json::parse(line)->find("evicted") != nullptr);
+  }
+  EXPECT_THAT(evicted, ElementsAre(false, true, false));
+}
+
 TEST(Recorder, SaysWhyAFileCannotBeOpened) {
   observe::Registry registry;
   Recorder recorder(registry, 0);

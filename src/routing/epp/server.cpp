@@ -68,8 +68,14 @@ Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
   auto& [desk, gate, cpu] = parts;
   ExtProc machine(desk);
   std::vector<Reply> replies;
+  Gate::Running running;
   for (;;) {
     const auto message = co_await stream.read();
+    if (const auto demand = running.evicted()) {
+      machine.evict(*demand, replies);
+      const auto written = co_await write_all(stream, replies);
+      co_return written ? grpc::RpcStatus() : grpc::to_status(written.error());
+    }
     if (!message) co_return grpc::to_status(message.error());
     if (!*message) co_return grpc::RpcStatus();
     auto next = machine.on_message(**message, replies);
@@ -81,7 +87,12 @@ Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
     if (*next == ExtProc::Next::kWait) {
       const auto entered = co_await gate.enter(machine.admission(), machine.labels());
       next = machine.admitted(entered.outcome, replies);
+      if (!machine.over()) {
+        running = gate.run(entered.pass, machine.priority(), co_await asio::this_coro::executor,
+                           [&stream] { stream.interrupt(); });
+      }
     }
+    if (machine.over()) running = {};
     const auto written = co_await write_all(stream, replies);
     if (!written) co_return grpc::to_status(written.error());
     if (*next == ExtProc::Next::kEnd) co_return grpc::RpcStatus();
@@ -102,7 +113,8 @@ struct Server::Impl {
         pool(picker),
         metrics(deps.registry, handler_of(pool)),
         rules({.group = config.pool_group, .name = picker.name}),
-        gate(pool, deps.clock, deps.registry, picker.name),
+        gate(pool, deps.clock, deps.registry, picker.name,
+             config.scrape_interval + config.stale_after),
         recorder(deps.registry, config.records),
         gauges(deps.registry, picker.name),
         ext_proc(deps.loops, deps.clock, ext_proc_config(config)),

@@ -1,5 +1,6 @@
 // The picker on its ports: requests, health, shutdown.
 
+#include "base/async/task_group.hpp"
 #include "routing/epp/testing/server_fixture.hpp"
 
 namespace baton::epp {
@@ -105,6 +106,89 @@ flowControl: {saturationDetector: {pluginRef: concurrency-detector}}
   waiting.join();
   ASSERT_TRUE(*answers) << answers->error().message();
   EXPECT_EQ((*answers)->front().header(kDestination), "127.0.0.1:9");
+}
+
+// A stream that stays open after its request is placed; what comes then.
+Task<void> hold(grpc::Client& client, std::string objective, std::atomic<int>* placed,
+                std::vector<Answer>* rest) {
+  auto call = co_await client.open(kProcess, soon());
+  if (!call) co_return;
+  auto head = testing::headers(Side::kRequest, {{":path", "/v1/completions"},
+                                                {"x-request-id", objective},
+                                                {"x-llm-d-inference-objective", objective}});
+  auto written = co_await (*call)->write(head);
+  written =
+      co_await (*call)->write(testing::body(Side::kRequest, R"({"model":"m","prompt":"x"})", true));
+  for (;;) {
+    const auto answer = co_await (*call)->read();
+    if (!answer || !*answer) co_return;
+    auto read = testing::read_answer(**answer);
+    if (read.kind == Answer::Kind::kRequestBody) {
+      ++*placed;
+    } else if (read.kind != Answer::Kind::kRequestHeaders) {
+      rest->push_back(std::move(read));
+    }
+  }
+}
+
+TEST_F(EppServerTest, ARequestOfLowPriorityEndsForABetterOneThatWaits) {  // epp:X061 epp:F015
+  service_.picker = R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+featureGates: [flowControl]
+plugins: [{type: queue-scorer}, {type: concurrency-detector, parameters: {maxConcurrency: 2}}]
+flowControl: {saturationDetector: {pluginRef: concurrency-detector}, enableEviction: true}
+)";
+  start();
+  server_->update(one_endpoint());
+  const auto objective = [](std::string_view name, int priority) {
+    return *text::json::parse(R"({"metadata":{"name":")" + std::string(name) +
+                              R"("},"spec":{"poolRef":{"name":"pool"},"priority":)" +
+                              std::to_string(priority) + "}}");
+  };
+  server_->set_objectives({objective("low", -1), objective("high", 5)});
+  auto& proxy = client(bound_.ext_proc, true);
+  std::atomic<int> placed = 0;
+  std::vector<Answer> low, plain, high;
+  std::optional<async::TaskGroup> streams;
+  const auto open = [&](std::string name, std::vector<Answer>* rest) {
+    loop_.post([&, name, rest] {
+      if (!streams) streams.emplace(loop_.executor());
+      streams->spawn(hold(proxy, name, &placed, rest));
+    });
+  };
+  const auto comes_to = [&](int count) {
+    const auto limit = soon();
+    while (placed < count && kClock.now() < limit.at) std::this_thread::yield();
+    return placed == count;
+  };
+  open("low", &low);
+  ASSERT_TRUE(comes_to(1));
+  open("plain", &plain);  // of priority 0
+  ASSERT_TRUE(comes_to(2));
+  open("high", &high);
+  ASSERT_TRUE(comes_to(3)) << "it got the place of the lowest";
+  EXPECT_TRUE(
+      tells("llm_d_epp_flow_control_revocations_total{outcome=\"confirmed\","
+            "inference_pool=\"pool\"} 1"));
+  EXPECT_TRUE(
+      tells("llm_d_epp_flow_control_revocations_issued_total{priority=\"5\","
+            "inference_pool=\"pool\"} 1"));
+  EXPECT_TRUE(tells("llm_d_epp_flow_control_pending_reclaim{inference_pool=\"pool\"} 0"));
+  const auto end = [](async::TaskGroup& group) -> Task<void> {
+    group.cancel();
+    co_await group.join();
+  };
+  async::blocking_run(loop_, end(*streams));
+  ASSERT_EQ(low.size(), 1);
+  EXPECT_EQ(low[0].status, 429);
+  EXPECT_EQ(low[0].text, "request evicted by flow control");
+  EXPECT_EQ(low[0].header("x-llm-d-request-dropped-reason"), "evicted");
+  EXPECT_TRUE(plain.empty()) << "priority 0 is never ended";
+  http::Client http(kClock, http::Client::Config{});
+  EXPECT_THAT(
+      async::blocking_run(loop_, get(http, bound_.metrics, "/debug/decisions/low")).value_or(""),
+      HasSubstr("\"evicted\":{\"forPriority\":5"));
 }
 
 TEST_F(EppServerTest, RefusesWhatWaitedTooLong) {

@@ -52,6 +52,7 @@ struct FlowSpec {
   std::optional<BandSpec> otherwise, otherwise_negative;
   std::vector<BandSpec> bands;
   PluginRef usage_limit;
+  bool evicts = false;  // running requests
 };
 
 // Endpoints from a file instead of the cluster (picker reference 5.2).

@@ -134,8 +134,6 @@ TEST(PickerConfig, RefusesWhatIsNotOfferedAndNamesWhatToUse) {
                 "use prefix-cache-scorer"));
   EXPECT_THAT(problem("dataLayer: {peerDiscovery: {pluginRef: x}}"),
               HasSubstr("/dataLayer/peerDiscovery: replicas do not share state"));
-  EXPECT_THAT(problem("flowControl: {enableEviction: true}"),
-              HasSubstr("/flowControl/enableEviction: requests that run are not evicted"));
   EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: {autoTune: true}}]"),
               HasSubstr("/plugins/0/parameters/autoTune: it belongs to approx-prefix-cache"));
   EXPECT_THAT(problem("plugins: [{type: pd-profile-handler}]\nschedulingProfiles: [{name: decode}, "

@@ -206,15 +206,19 @@ struct UsageLimit {
   double threshold = 1;
 };
 
+// Of running requests: who may be ended (priority below 0), and in which order (flow/eviction.hpp).
+struct EvictionPolicy {};
+
 // Sheds at random as the pool fills (priority below 0 only).
 struct ProbabilisticAdmitter {
   double queue_depth = 5, kv_usage = 0.8, power = 5, k = 300;
 };
 
 // What a plugin is apart from scheduling: settings for whoever serves.
-using Service = std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor,
-                             EndpointNotifications, FileDiscovery, Detector, Ordering, Fairness,
-                             UsageLimit, ProbabilisticAdmitter, PreciseParameters, LocalTokenizer>;
+using Service =
+    std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor, EndpointNotifications,
+                 FileDiscovery, Detector, Ordering, Fairness, UsageLimit, EvictionPolicy,
+                 ProbabilisticAdmitter, PreciseParameters, LocalTokenizer>;
 
 // A plugin is one or several of these.
 struct Plugin {

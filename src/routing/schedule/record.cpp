@@ -136,6 +136,7 @@ void record(const Request& request, const Snapshot& snapshot, Mono now, const De
   }
   into.decision = decision;
   into.decision.spare.clear();
+  into.evicted_for.reset();
 }
 
 Value to_json(const Record& record) {
@@ -162,6 +163,12 @@ Value to_json(const Record& record) {
   Snapshot snapshot;
   snapshot.endpoints = record.endpoints;
   out["decision"] = explain(record.decision, snapshot);
+  if (const auto& demand = record.evicted_for) {
+    Value& evicted = out["evicted"];
+    evicted["forPriority"] = demand->priority;
+    evicted["saturation"] = demand->saturation;
+    evicted["ceiling"] = demand->ceiling;
+  }
   return out;
 }
 
@@ -176,16 +183,28 @@ void RecordRing::add(Record& record) {
   std::swap(records_[newest_], record);
 }
 
-const Record* RecordRing::find(std::string_view id) const {
+std::optional<std::size_t> RecordRing::place_of(std::string_view id) const {
   for (std::size_t age = 0; age < records_.size(); ++age) {
-    if (at(age).id == id) return &at(age);
+    if (records_[place(age)].id == id) return place(age);
   }
-  return nullptr;
+  return std::nullopt;
+}
+
+const Record* RecordRing::find(std::string_view id) const {
+  const auto found = place_of(id);
+  return found ? &records_[*found] : nullptr;
+}
+
+const Record* RecordRing::evicted(std::string_view id, const Demand& demand) {
+  const auto found = place_of(id);
+  if (!found) return nullptr;
+  records_[*found].evicted_for = demand;
+  return &records_[*found];
 }
 
 std::vector<std::string> RecordRing::ids() const {
   std::vector<std::string> out;
-  for (std::size_t age = 0; age < records_.size(); ++age) out.push_back(at(age).id);
+  for (std::size_t age = 0; age < records_.size(); ++age) out.push_back(records_[place(age)].id);
   return out;
 }
 
@@ -196,6 +215,7 @@ Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random&
   out.id = root.text("id", "");
   root.any("at");
   root.any("tookNanos");
+  out.evicted = root.any("evicted") != nullptr;
   const auto* decided = root.any("decision");
   auto fields = root.object("request");
   const auto model = fields.text("model", "");

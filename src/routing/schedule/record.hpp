@@ -14,6 +14,7 @@
 #include "base/core/result.hpp"
 #include "base/text/json.hpp"
 #include "routing/schedule/decision.hpp"
+#include "routing/schedule/flow/eviction.hpp"
 #include "routing/schedule/scheduler.hpp"
 
 namespace baton::schedule {
@@ -33,6 +34,7 @@ struct Record {
   std::vector<std::int32_t> reserved;
   std::vector<std::int64_t> tokens;
   Decision decision;
+  std::optional<Demand> evicted_for;  // the request was ended before its time
 };
 // Fills all but what the picker cannot know (id, at, took, prompt_hash), in the memory that `into`
 // has from an earlier decision.
@@ -48,14 +50,16 @@ class RecordRing {
   void add(Record& record);
   // The newest of that id; null when it is gone. Valid until the next add.
   const Record* find(std::string_view id) const;
+  // Says so of the newest of that id, and returns it; null when it is gone.
+  const Record* evicted(std::string_view id, const Demand& demand);
   std::vector<std::string> ids() const;  // newest first
   std::size_t size() const { return records_.size(); }
 
  private:
-  // From the newest.
-  const Record& at(std::size_t age) const {
-    return records_[(newest_ + records_.size() - age) % records_.size()];
+  std::size_t place(std::size_t age) const {  // from the newest
+    return (newest_ + records_.size() - age) % records_.size();
   }
+  std::optional<std::size_t> place_of(std::string_view id) const;
 
   std::size_t most_;
   std::vector<Record> records_;
@@ -71,6 +75,7 @@ struct Replayed {
   bool changed = false;
   text::json::Value explanation;  // explain() of the new decision, or null with `problem`
   std::string problem;            // why nobody was picked
+  bool evicted = false;           // the record says how a decision ended that stands before it
 };
 // kInvalid: `record` is not what to_json() writes.
 Result<Replayed> replay(const text::json::Value& record, const Scheduler& scheduler,

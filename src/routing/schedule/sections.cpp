@@ -181,9 +181,7 @@ void read_flow_control(Fields& root, PickerConfig& config) {
     spec.otherwise_negative = read_template(fields, "defaultNegativePriorityBand");
     read_bands(fields, spec);
     spec.usage_limit = ref_at(fields, "usageLimitPolicyPluginRef");
-    if (fields.boolean("enableEviction", false)) {
-      fields.fail("enableEviction", "requests that run are not evicted; remove it");
-    }
+    spec.evicts = fields.boolean("enableEviction", false);
     const bool other_than_detector = config.settings.size() > first;
     for (auto i = first; !config.flow_control && i < config.settings.size(); ++i) {
       config.settings[i].unused = "the feature gate flowControl is off";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/core/nearest.hpp"
 
@@ -172,9 +173,19 @@ Result<Band> make_band(const BandSpec& spec, const Named& named) {
   return band;
 }
 
+// Those who are evicted, and in which order: there is one of each.
+constexpr std::array<std::string_view, 2> kEvictionPolicies = {
+    "priority-then-time-eviction-order-policy", "sheddable-eviction-filter"};
+
 Status set_flow(const PickerConfig& config, const Named& named, Setup& setup) {
-  if (!config.flow_control) return {};
   const auto spec = config.flow.value_or(FlowSpec{});
+  for (const auto type : kEvictionPolicies) {
+    if (!named.has_type(type) || (config.flow_control && spec.evicts)) continue;
+    setup.warnings.push_back(fmt::format(
+        "/plugins: {} has no effect without flowControl.enableEviction and its feature gate",
+        type));
+  }
+  if (!config.flow_control) return {};
   FlowConfig flow;
   flow.max_bytes = spec.max_bytes;
   flow.max_requests = spec.max_requests;
@@ -202,6 +213,10 @@ Status set_flow(const PickerConfig& config, const Named& named, Setup& setup) {
   for (const std::string_view type :
        {"fcfs-ordering-policy", "global-strict-fairness-policy", "static-usage-limit-policy"}) {
     if (!named.has_type(type)) created(setup, type, "flow control needs one");
+  }
+  flow.evicts = spec.evicts;
+  for (const auto type : kEvictionPolicies) {
+    if (flow.evicts && !named.has_type(type)) created(setup, type, "enableEviction needs one");
   }
   setup.flow = std::move(flow);
   return {};

@@ -26,6 +26,7 @@ struct FlowConfig {
   Band otherwise, otherwise_negative;                // templates; their priority says nothing
   std::vector<Band> bands;                           // by falling priority; has priority 0
   double usage_limit = 1;                            // saturation from which nothing is dispatched
+  bool evicts = false;  // running requests of priority below 0, for better ones that wait
 };
 
 struct Setup {

@@ -241,7 +241,7 @@ def read_body(handler):
 
 class EchoPod:
     """Answers with what it got, after `failing` 503s: headers, length and digest of the body. A stream where `x-stream` says how many events, one
-    per `x-pause` seconds. /metrics as an engine's."""
+    per `x-pause` seconds; all of it after `x-wait` seconds. /metrics as an engine's."""
 
     def __init__(self):
         pod = self
@@ -267,6 +267,8 @@ class EchoPod:
                 if pod.failing > 0:
                     pod.failing -= 1
                     return self.reply(b"{}", 503)
+                if pod.stopping.wait(float(self.headers.get("x-wait", "0"))):
+                    return
                 if "x-stream" in self.headers:
                     return self.events(int(self.headers["x-stream"]), float(self.headers.get("x-pause", "0")))
                 small = body.decode(errors="replace") if len(body) < 4096 else None

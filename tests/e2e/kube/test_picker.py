@@ -16,9 +16,9 @@ class Picker:
     """One replica. `name` is its pod's."""
 
     def __init__(self, plane, folder, namespace, name, *flags, auth="false"):
-        self.health, self.metrics_port = free_port(), free_port()
+        self.grpc, self.health, self.metrics_port = free_port(), free_port(), free_port()
         self.part = program(name, [
-            "epp", f"--kubeconfig={plane.admin}", f"--pool-name={NAME}", f"--pool-namespace={namespace}", f"--grpc-port={free_port()}",
+            "epp", f"--kubeconfig={plane.admin}", f"--pool-name={NAME}", f"--pool-namespace={namespace}", f"--grpc-port={self.grpc}",
             f"--grpc-health-port={self.health}", f"--metrics-port={self.metrics_port}", f"--metrics-endpoint-auth={auth}",
             "--refresh-prometheus-metrics-interval=50ms", "--drain-timeout=60s", *flags,
         ], folder, POD_NAME=name)  # fmt: skip

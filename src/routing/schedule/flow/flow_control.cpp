@@ -151,6 +151,16 @@ bool FlowControl::dispatch(const Saturation& pool, Mono now, std::vector<Finishe
   return false;
 }
 
+std::optional<Demand> FlowControl::blocked(const Saturation& pool) const {
+  if (empty_pool_ || pool.effective < config_.usage_limit) return std::nullopt;
+  for (const auto& [priority, band] : bands_) {
+    if (band.requests == 0) continue;
+    return Demand{
+        .priority = priority, .saturation = pool.effective, .ceiling = config_.usage_limit};
+  }
+  return std::nullopt;
+}
+
 // A flow with a queue; there is one.
 FlowControl::Flows::iterator FlowControl::choose(QueueBand& band, Mono now) {
   const auto waits = [](const auto& flow) { return !flow.second.queue.empty(); };

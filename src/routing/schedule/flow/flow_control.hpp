@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "routing/schedule/flow/eviction.hpp"
 #include "routing/schedule/flow/saturation.hpp"
 #include "routing/schedule/setup.hpp"
 
@@ -34,8 +35,6 @@ struct Answer {
   std::string_view message;
 };
 Answer answer(Outcome outcome);
-
-using Ticket = std::uint64_t;  // in order of arrival, from 1
 
 struct Finished {
   Ticket ticket = 0;
@@ -66,6 +65,8 @@ class FlowControl {
   bool dispatch(const Saturation& pool, Mono now, std::vector<Finished>& out);
   // Once a second or so: finishes what waited too long, drops what is idle.
   void sweep(const Saturation& pool, Mono now, std::vector<Finished>& out);
+  // Who waits for room, after a dispatch() that let nobody go. nullopt: nobody, or an empty pool.
+  std::optional<Demand> blocked(const Saturation& pool) const;
   // False: it is not waiting (any more).
   bool cancel(Ticket ticket);
   // Everything that waits is finished, and everything that comes.

@@ -57,6 +57,8 @@ Plugin make_static_usage_limit_policy(Fields& parameters) {
   return made(UsageLimit{.threshold = parameters.number("threshold", 1, 0, 1)});
 }
 
+Plugin make_eviction_policy(Fields&) { return made(EvictionPolicy{}); }
+
 Plugin make_probabilistic_admitter(Fields& parameters) {
   ProbabilisticAdmitter admitter;
   admitter.queue_depth = above_zero(parameters, "queueDepthThreshold", admitter.queue_depth);
