@@ -1,5 +1,5 @@
-// How fast a prompt's KV moves between two engines on this machine, beside a plain copy of as many
-// bytes through the same kind of socket.
+// How fast a prompt's KV moves between two engines on this machine: out of the other's memory
+// beside a plain memcpy of as many bytes, and over TCP beside a plain copy through such a socket.
 //
 //   kv_transfer_bench [--tokens N] [--block-size N] [--runs N] [--json FILE]
 //
@@ -36,7 +36,7 @@ constexpr std::size_t kCopyChunk = std::size_t{256} << 10;
 constexpr std::string_view kHost = "127.0.0.1";
 
 struct Options {
-  std::size_t tokens = 4096;
+  std::size_t tokens = 2048;
   std::size_t block_size = 16;
   std::size_t runs = 9;
   std::string json_file;
@@ -85,7 +85,9 @@ class Ends {
  public:
   Ends(const Options& options, LocalSocket local)
       : tokens_(options.tokens),
-        from_(kShape, blocks(options), options.block_size),
+        from_(kShape, blocks(options), options.block_size,
+              tensor::Pages::to_share(
+                  model::KvMemory::bytes(kShape, blocks(options), options.block_size))),
         into_(kShape, blocks(options), options.block_size),
         leases_("bench", std::chrono::seconds(60), clock_, random_, [] {}) {
     config_.local_socket = local;
@@ -127,30 +129,34 @@ class Ends {
     return times;
   }
 
-  // The same bytes, send and receive only.
-  Times copy() {
-    const std::atomic<bool> never = false;
-    const Patience patience{clock_, Deadline::in(clock_, std::chrono::seconds(60)), never};
-    const Signal never_stop;
-    std::vector<Socket> listener;
-    Listener tcp = need(listen_tcp(std::string(kHost), 0));
-    const bool local = config_.local_socket == LocalSocket::kOn;
-    if (local)
-      listener.push_back(need(listen_local(std::string(kHost), tcp.port)));
-    else
-      listener.push_back(std::move(tcp.socket));
-    const Socket reader = need(local ? connect_local(std::string(kHost), tcp.port)
-                                     : connect_tcp(std::string(kHost), tcp.port, patience));
-    const Socket writer = need(accept_any(listener, never_stop));
-    const Times times = timed(clock_, [&] {
-      const std::jthread send([&] { stream(writer, from_, patience, &Socket::send); });
-      stream(reader, into_, patience, &Socket::receive);
-    });
+  // The same bytes and nothing else.
+  Times plain() {
+    const Times times = config_.local_socket == LocalSocket::kOn ? plain_memcpy() : plain_socket();
     check();
     return times;
   }
 
  private:
+  Times plain_memcpy() {
+    return timed(clock_, [&] {
+      for (std::size_t layer = 0; layer < kShape.layers; ++layer)
+        std::memcpy(into_.row(layer, BlockIndex{0}, 0), from_.row(layer, BlockIndex{0}, 0),
+                    tokens_ * kShape.row_bytes());
+    });
+  }
+  Times plain_socket() {
+    const std::atomic<bool> never = false;
+    const Patience patience{clock_, Deadline::in(clock_, std::chrono::seconds(60)), never};
+    const Signal never_stop;
+    Listener listener = need(listen_tcp(std::string(kHost), 0));
+    const Socket reader = need(connect_tcp(std::string(kHost), listener.port, patience));
+    const Socket writer = need(accept_any(std::span(&listener.socket, 1), never_stop));
+    return timed(clock_, [&] {
+      const std::jthread send([&] { stream(writer, from_, patience, &Socket::send); });
+      stream(reader, into_, patience, &Socket::receive);
+    });
+  }
+
   using Move = Status (Socket::*)(std::span<iovec>, const Patience&) const;
 
   static std::size_t blocks(const Options& o) {
@@ -205,7 +211,7 @@ json::Value measure(const Options& options, LocalSocket local, std::string_view 
   Ends ends(options, local);
   std::vector<Times> pulls, copies;
   for (std::size_t i = 0; i <= options.runs; ++i) {
-    const Times pull = ends.pull(), copy = ends.copy();
+    const Times pull = ends.pull(), copy = ends.plain();
     if (i == 0) continue;  // touches the memory
     pulls.push_back(pull);
     copies.push_back(copy);
@@ -213,7 +219,7 @@ json::Value measure(const Options& options, LocalSocket local, std::string_view 
   const Times pull = median(pulls), copy = median(copies);
   const double gb = static_cast<double>(ends.bytes()) * 1e-9;
   fmt::print(
-      "{:<12} {:>8.1f} MB  pull {:>6.2f} GB/s {:>6.3f} CPU s/GB   copy {:>6.2f} GB/s "
+      "{:<13} {:>8.1f} MB  pull {:>6.2f} GB/s {:>6.3f} CPU s/GB   copy {:>6.2f} GB/s "
       "{:>6.3f} CPU s/GB   pull/copy {:>4.0f} %\n",
       path, gb * 1e3, gb / pull.wall, pull.cpu / gb, gb / copy.wall, copy.cpu / gb,
       100 * copy.wall / pull.wall);
@@ -256,7 +262,7 @@ int run(std::span<char*> args) {
   out["bench"] = "kv_transfer";
   out["tokens"] = options.tokens;
   out["block_size"] = options.block_size;
-  out["paths"].push_back(measure(options, LocalSocket::kOn, "unix socket"));
+  out["paths"].push_back(measure(options, LocalSocket::kOn, "shared memory"));
   out["paths"].push_back(measure(options, LocalSocket::kOff, "TCP"));
   if (!options.json_file.empty()) std::ofstream(options.json_file) << json::pretty(out);
   return 0;

@@ -31,7 +31,7 @@ std::optional<std::uint64_t> field(std::string_view text, std::string_view name)
   return std::nullopt;
 }
 
-std::string read(const char* path) {
+std::string read(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -60,13 +60,30 @@ std::optional<std::uint64_t> available_of_group(std::string_view max, std::strin
   return *limit - std::min(*limit, taken);
 }
 
+std::vector<std::string> group_folders(std::string_view cgroup) {
+  constexpr std::string_view kUnified = "0::/";
+  std::vector<std::string> out;
+  const std::size_t at = cgroup.starts_with(kUnified) ? 0 : cgroup.find("\n0::/");
+  if (at != std::string_view::npos) {
+    const auto line = cgroup.substr(cgroup.find(kUnified, at) + kUnified.size());
+    std::string path(line.substr(0, line.find('\n')));
+    while (!path.empty()) {
+      out.push_back("/sys/fs/cgroup/" + path);
+      path.resize(path.find('/') == std::string::npos ? 0 : path.rfind('/'));
+    }
+  }
+  out.emplace_back("/sys/fs/cgroup");
+  return out;
+}
+
 std::optional<std::uint64_t> free_memory() {
-  const auto machine = available_of_machine(read("/proc/meminfo"));
-  const auto group =
-      available_of_group(read("/sys/fs/cgroup/memory.max"), read("/sys/fs/cgroup/memory.current"),
-                         read("/sys/fs/cgroup/memory.stat"));
+  std::vector<std::optional<std::uint64_t>> all = {available_of_machine(read("/proc/meminfo")),
+                                                   available_of_process()};
+  for (const std::string& group : group_folders(read("/proc/self/cgroup")))
+    all.push_back(available_of_group(read(group + "/memory.max"), read(group + "/memory.current"),
+                                     read(group + "/memory.stat")));
   std::optional<std::uint64_t> out;
-  for (const auto& each : {machine, group, available_of_process()}) {
+  for (const auto& each : all) {
     if (each) out = std::min(out.value_or(*each), *each);
   }
   return out;

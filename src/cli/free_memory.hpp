@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/core/result.hpp"
 
@@ -16,6 +18,11 @@ std::optional<std::uint64_t> available_of_machine(std::string_view meminfo);
 // a limit. Files that were read before and can be dropped count as free. Pure.
 std::optional<std::uint64_t> available_of_group(std::string_view max, std::string_view current,
                                                 std::string_view stat);
+
+// Of the text of /proc/self/cgroup (version 2) the folders of the process's group and of those it
+// is in, each of which may have a limit: "/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a",
+// "/sys/fs/cgroup". Pure.
+std::vector<std::string> group_folders(std::string_view cgroup);
 
 // The smallest of these and what the process's own limit (RLIMIT_AS) leaves; nullopt when nothing
 // can be told.

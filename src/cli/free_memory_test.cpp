@@ -1,5 +1,6 @@
 #include "cli/free_memory.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace baton::cli {
@@ -22,6 +23,17 @@ TEST(FreeMemory, WhatDoesNotFitIsRefusedWithBothNumbersAndAdvice) {
   EXPECT_EQ(refused.error().code(), Code::kExhausted);
   EXPECT_EQ(refused.error().message(),
             "the KV cache: 3.0 GB are needed, 1.5 GB of memory are free: give less");
+}
+
+TEST(FreeMemory, LooksAtEveryGroupTheProcessIsIn) {
+  using ::testing::ElementsAre;
+  EXPECT_THAT(
+      group_folders("0::/a.slice/b.service\n"),
+      ElementsAre("/sys/fs/cgroup/a.slice/b.service", "/sys/fs/cgroup/a.slice", "/sys/fs/cgroup"));
+  EXPECT_THAT(group_folders("4:memory:/x\n0::/y\n"),
+              ElementsAre("/sys/fs/cgroup/y", "/sys/fs/cgroup"));
+  EXPECT_THAT(group_folders("0::/\n"), ElementsAre("/sys/fs/cgroup"));
+  EXPECT_THAT(group_folders(""), ElementsAre("/sys/fs/cgroup"));
 }
 
 }  // namespace

@@ -1,13 +1,16 @@
 #include "engine/model/kv_memory.hpp"
 
+#include "base/core/assert.hpp"
+
 namespace baton::model {
 
-KvMemory::KvMemory(KvShape shape, std::size_t blocks, std::size_t block_size)
+KvMemory::KvMemory(KvShape shape, std::size_t blocks, std::size_t block_size, tensor::Pages pages)
     : shape_(shape),
       blocks_(blocks),
       block_size_(block_size),
       row_bytes_(shape.row_bytes()),
-      memory_(std::make_unique_for_overwrite<std::byte[]>(shape.layers * blocks * block_size *
-                                                          row_bytes_)) {}
+      pages_(std::move(pages)) {
+  BATON_ASSERT(pages_.bytes() >= bytes(shape, blocks, block_size));
+}
 
 }  // namespace baton::model

@@ -9,9 +9,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 #include "engine/tensor/paged_rows.hpp"
+#include "engine/tensor/pages.hpp"
 
 namespace baton::model {
 
@@ -35,10 +36,17 @@ using tensor::BlockIndex;
 // engine thread's decisions about who owns which block.
 class KvMemory {
  public:
-  KvMemory(KvShape shape, std::size_t blocks, std::size_t block_size);
+  static std::size_t bytes(const KvShape& shape, std::size_t blocks, std::size_t block_size) {
+    return shape.layers * blocks * block_size * shape.row_bytes();
+  }
+  KvMemory(KvShape shape, std::size_t blocks, std::size_t block_size)
+      : KvMemory(shape, blocks, block_size,
+                 tensor::Pages::of_own(bytes(shape, blocks, block_size))) {}
+  // Contract: `pages` hold that many bytes.
+  KvMemory(KvShape shape, std::size_t blocks, std::size_t block_size, tensor::Pages pages);
 
   std::byte* row(std::size_t layer, BlockIndex block, std::size_t slot) {
-    return memory_.get() +
+    return pages_.data() +
            ((layer * blocks_ + static_cast<std::size_t>(block)) * block_size_ + slot) * row_bytes_;
   }
   const std::byte* row(std::size_t layer, BlockIndex block, std::size_t slot) const {
@@ -47,13 +55,14 @@ class KvMemory {
   const KvShape& shape() const { return shape_; }
   std::size_t blocks() const { return blocks_; }
   std::size_t block_size() const { return block_size_; }  // tokens
+  const tensor::Pages& pages() const { return pages_; }
 
  private:
   KvShape shape_;
   std::size_t blocks_;
   std::size_t block_size_;
   std::size_t row_bytes_;
-  std::unique_ptr<std::byte[]> memory_;
+  tensor::Pages pages_;
 };
 
 }  // namespace baton::model

@@ -90,15 +90,17 @@ void Batch::pulled(const PullOutcome& outcome) {
   sequence->report.transfer = outcome.took;
   sequence->admitted = now;
   counters_.transfer_bytes += outcome.bytes;
+  counters_.transfer_bytes_copied += outcome.copied;
   ++(outcome.status ? counters_.transfers_ok : counters_.transfers_failed);
   if (sequence->abandoned) {
     scheduler_.finish(*sequence);
     return;
   }
+  counters_.transfers_resumed += outcome.resumed;
+  sequence->report.remote = outcome.tokens;
+  sequence->report.kv_bytes = outcome.bytes;
   if (outcome.status) {
-    sequence->report.remote = sequence->prompt - 1 - sequence->computed;
-    sequence->report.kv_bytes = outcome.bytes;
-    scheduler_.pulled(*sequence, sequence->report.remote);
+    scheduler_.pulled(*sequence, outcome.tokens);
     return;
   }
   const std::string why = outcome.status.error().message();
@@ -109,7 +111,7 @@ void Batch::pulled(const PullOutcome& outcome) {
     return;
   }
   sequence->report.transfer_error = why;
-  scheduler_.pulled(*sequence, 0);
+  scheduler_.pulled(*sequence, outcome.tokens);  // the rest is computed here
 }
 
 bool Batch::step() {

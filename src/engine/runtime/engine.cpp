@@ -56,6 +56,14 @@ Status check(const EngineConfig& c, const model::Config& m) {
   return {};
 }
 
+// Where others of this machine may read it, KV lies in memory that can be shared.
+model::KvMemory make_memory(const EngineConfig& c, const model::Model& m) {
+  const bool shared = c.transfer && c.transfer->local_socket == LocalSocket::kOn;
+  const std::size_t bytes = model::KvMemory::bytes(m.kv_shape(), c.blocks, c.block_size);
+  return {m.kv_shape(), c.blocks, c.block_size,
+          shared ? tensor::Pages::to_share(bytes) : tensor::Pages::of_own(bytes)};
+}
+
 class LocalEngine final : public Engine {
  public:
   LocalEngine(EngineConfig config, Deps deps)
@@ -63,7 +71,7 @@ class LocalEngine final : public Engine {
         model_(std::move(deps.model)),
         clock_(deps.clock),
         random_(deps.random),
-        memory_(model_->kv_shape(), config_.blocks, config_.block_size) {}
+        memory_(make_memory(config_, *model_)) {}
   ~LocalEngine() override { stop(Drain::kNo, {}); }
 
   Status open();

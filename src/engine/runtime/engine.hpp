@@ -83,7 +83,7 @@ struct TransferConfig {
   std::string engine_id;                        // empty: a UUID
   std::string host = "127.0.0.1";               // IP literal to listen on and to advertise
   std::uint16_t port = 0;                       // 0: ephemeral
-  LocalSocket local_socket = LocalSocket::kOn;  // a unix socket for readers on this machine
+  LocalSocket local_socket = LocalSocket::kOn;  // for readers on this machine, who may map our KV
   Nanos lease = std::chrono::seconds(30);
   Nanos pull_timeout = std::chrono::seconds(10);  // whole pull
   Nanos stall_timeout = std::chrono::seconds(5);  // one frame, either side
@@ -160,8 +160,10 @@ struct Stats {
   KvEventSink::Counts kv_events;
   std::uint64_t transfers_ok = 0;  // pulls
   std::uint64_t transfers_failed = 0;
-  std::uint64_t transfer_bytes = 0;  // pulled
-  std::uint64_t served_bytes = 0;    // pulled from us
+  std::uint64_t transfers_resumed = 0;      // times that a pull went on after a connection broke
+  std::uint64_t transfer_bytes = 0;         // pulled
+  std::uint64_t transfer_bytes_copied = 0;  // of these, out of another engine's memory
+  std::uint64_t served_bytes = 0;           // pulled from us
   std::uint64_t leases_granted = 0, leases_released = 0, leases_expired = 0;
   std::uint64_t evictions = 0;  // cached blocks reused for something else
 

@@ -322,8 +322,8 @@ TEST_F(Fault, GarbageOnTheKvPortDisturbsNobody) {
   const Patience patience{real, Deadline::in(real, kPatience), never};
   for (const std::string& garbage :
        {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(4096, '\xff'),
-        std::string("BKV1\x01\0\0\0\xff\xff\xff\x7f", 12),
-        std::string("BKV1\x05\0\0\0\x20\0\0\0", 12), kv::encode(kv::Accepted{1}),
+        std::string("BKV2\x01\0\0\0\xff\xff\xff\x7f", 12),
+        std::string("BKV2\x05\0\0\0\x20\0\0\0", 12), kv::encode(kv::Accepted{1}),
         kv::encode(kv::Renew{})}) {
     auto peer = connect_tcp("127.0.0.1", port, patience);
     ASSERT_TRUE(peer);

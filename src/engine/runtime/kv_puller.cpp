@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t kThreads = 4;       // pulls at once
 constexpr std::size_t kMaxQueued = 1024;  // beyond: no renewals and releases
+constexpr std::size_t kMaxResumptions = 3;
+constexpr std::size_t kCopyBytes = std::size_t{64} << 20;  // between two looks at the lease
 constexpr Nanos kSettleTimeout = std::chrono::seconds(2);
 
 kv::LeaseKey key_of(const kv::TransferParams& source) {
@@ -87,7 +89,15 @@ void KvPuller::stop() {
 void KvPuller::run() {
   while (true) {
     std::unique_lock lock(mutex_);
-    ready_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    const auto called = [&] { return stopping_ || !queue_.empty(); };
+    while (!called()) {
+      if (windows_.size() == 0) {
+        ready_.wait(lock);
+      } else {
+        ready_.wait_for(lock, KvWindows::kIdle);
+        windows_.forget_idle(deps_.clock.now());
+      }
+    }
     if (queue_.empty()) return;
     const Job job = std::move(queue_.front());
     queue_.pop_front();
@@ -106,8 +116,15 @@ void KvPuller::perform(const Settlement& job) {
 
 void KvPuller::perform(const PullJob& job) {
   const Mono start = deps_.clock.now();
-  PullOutcome outcome{.serial = job.serial, .status = {}, .bytes = 0, .took = {}};
-  outcome.status = fetch(job, outcome.bytes);
+  PullOutcome outcome;
+  outcome.serial = job.serial;
+  outcome.status = fetch(job, outcome);
+  // A connection that breaks leaves the lease where it is.
+  while (!outcome.status && outcome.status.error().code() == Code::kUnavailable &&
+         outcome.resumed < kMaxResumptions && !*job.cancelled && !stopping_) {
+    ++outcome.resumed;
+    outcome.status = fetch(job, outcome);
+  }
   outcome.took = deps_.clock.now() - start;
   const bool release = !outcome.status && outcome.status.error().code() != Code::kNotFound &&
                        outcome.status.error().code() != Code::kUnavailable;
@@ -123,62 +140,59 @@ Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& reque
   return {};
 }
 
-Status KvPuller::fetch(const PullJob& job, std::uint64_t& bytes) const {
+Status KvPuller::fetch(const PullJob& job, PullOutcome& outcome) {
   if (stopping_) return cancelled("stopping");
   const Patience patience{deps_.clock, job.deadline, *job.cancelled};
   BATON_TRY_ASSIGN(const Socket peer, connect(job.source, config_, patience));
-  const auto stall = [&] {
-    return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
-  };
   const kv::Pull request{key_of(job.source),
                          wire_shape(deps_.memory.shape()),
                          model_,
                          job.prompt,
                          static_cast<std::uint32_t>(job.source.remote_num_tokens),
-                         static_cast<std::uint32_t>(job.begin),
-                         static_cast<std::uint32_t>(job.end)};
-  BATON_TRY(peer.send(kv::encode(request), stall()));
-  BATON_TRY_ASSIGN(const auto accepted, expect<kv::Accepted>(receive_control(peer, stall())));
+                         static_cast<std::uint32_t>(job.begin + outcome.tokens),
+                         static_cast<std::uint32_t>(job.end),
+                         peer.is_local()};
+  BATON_TRY(peer.send(kv::encode(request), stall(patience)));
+  auto answer = receive_control(peer, stall(patience));
+  if (const auto* where = answer ? std::get_if<kv::Shared>(&*answer) : nullptr)
+    return copy_rows(peer, job, *where, outcome, patience);
+  BATON_TRY_ASSIGN(const auto accepted, expect<kv::Accepted>(std::move(answer)));
   if (accepted.generation != job.source.generation) return invalid("KV frame: another generation");
-  BATON_TRY(receive_rows(peer, job, bytes, patience));
-  BATON_TRY_ASSIGN(const auto end, expect<kv::End>(receive_control(peer, stall())));
+  BATON_TRY(receive_rows(peer, job, outcome, patience));
+  BATON_TRY_ASSIGN(const auto end, expect<kv::End>(receive_control(peer, stall(patience))));
   if (end.generation != job.source.generation) return invalid("KV frame: another generation");
   // The rows are here and checked; a release that is lost costs the server a lease, not us.
-  if (peer.send(kv::encode(kv::Release{request.key}), stall()))
-    (void)expect<kv::Done>(receive_control(peer, stall()));
+  if (peer.send(kv::encode(kv::Release{request.key}), stall(patience)))
+    (void)expect<kv::Done>(receive_control(peer, stall(patience)));
   return {};
 }
 
-Status KvPuller::receive_rows(const Socket& peer, const PullJob& job, std::uint64_t& bytes,
+Status KvPuller::receive_rows(const Socket& peer, const PullJob& job, PullOutcome& outcome,
                               const Patience& patience) const {
   const model::KvShape& shape = deps_.memory.shape();
-  for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
-    for (auto first = static_cast<std::uint32_t>(job.begin); first < job.end;) {
-      const kv::Rows due{job.source.generation, layer, first,
-                         static_cast<std::uint32_t>(job.end) - first, 0};
-      const auto frame = patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
-      BATON_TRY_ASSIGN(const auto count, receive_frame(peer, job, due, frame));
-      first += count;
-      bytes += count * shape.row_bytes();
-    }
-  }
-  return {};
+  const auto begin = static_cast<std::uint32_t>(job.begin + outcome.tokens);
+  std::vector<std::uint32_t> arrived(shape.layers, begin);
+  Status done;
+  while (done && std::ranges::min(arrived) < job.end)
+    done = receive_frame(peer, job, arrived, stall(patience));
+  for (const std::uint32_t end : arrived) outcome.bytes += (end - begin) * shape.row_bytes();
+  outcome.tokens = std::ranges::min(arrived) - job.begin;
+  return done;
 }
 
-// One frame of at most `due.count` rows into the blocks; how many came.
-Result<std::uint32_t> KvPuller::receive_frame(const Socket& peer, const PullJob& job, kv::Rows due,
-                                              const Patience& patience) const {
+Status KvPuller::receive_frame(const Socket& peer, const PullJob& job,
+                               std::vector<std::uint32_t>& arrived,
+                               const Patience& patience) const {
   BATON_TRY_ASSIGN(const auto head, receive_head(peer, patience));
   const bool rows_come = head.kind == kv::FrameKind::kRows;
   std::string body(rows_come ? kv::kRowsHead : head.length, '\0');
   BATON_TRY(peer.receive(std::span(body), patience));
   BATON_TRY_ASSIGN(const auto rows, expect<kv::Rows>(kv::decode_body(head.kind, body)));
-  if (rows.generation != due.generation) return invalid("KV frame: another generation");
-  if (rows.layer != due.layer || rows.first != due.first || rows.count == 0 ||
-      rows.count > due.count)
-    return invalid(
-        fmt::format("KV frame: layer {} tokens {}+{} where layer {} tokens {}+{} are due",
-                    rows.layer, rows.first, rows.count, due.layer, due.first, due.count));
+  if (rows.generation != job.source.generation) return invalid("KV frame: another generation");
+  if (rows.layer >= arrived.size() || rows.first != arrived[rows.layer] || rows.count == 0 ||
+      rows.count > job.end - rows.first)
+    return invalid(fmt::format("KV frame: layer {} tokens {}+{} are not due", rows.layer,
+                               rows.first, rows.count));
   if (head.length != kv::kRowsHead + rows.count * deps_.memory.shape().row_bytes())
     return invalid(fmt::format("KV frame: {} bytes for {} rows", head.length, rows.count));
 
@@ -189,7 +203,46 @@ Result<std::uint32_t> KvPuller::receive_frame(const Socket& peer, const PullJob&
   if (checksum(parts) != rows.checksum)
     return invalid(fmt::format("KV frame: checksum of layer {} tokens {}+{} differs", rows.layer,
                                rows.first, rows.count));
-  return rows.count;
+  arrived[rows.layer] += rows.count;
+  return {};
+}
+
+Status KvPuller::copy_rows(const Socket& peer, const PullJob& job, const kv::Shared& where,
+                           PullOutcome& outcome, const Patience& patience) {
+  const model::KvShape& shape = deps_.memory.shape();
+  BATON_TRY_ASSIGN(const Descriptor descriptor, peer.receive_descriptor(stall(patience)));
+  if (where.generation != job.source.generation) return invalid("KV frame: another generation");
+  const std::size_t begin = job.begin + outcome.tokens;
+  const auto outside = [&](std::uint32_t block) { return block >= where.blocks; };
+  if (where.block_size == 0 || where.first != begin / where.block_size ||
+      (where.first + where.table.size()) * where.block_size < job.end ||
+      std::ranges::any_of(where.table, outside))
+    return invalid("KV frame: a block table that does not fit");
+  BATON_TRY_ASSIGN(const auto theirs,
+                   windows_.open(descriptor.get(), where, shape, deps_.clock.now()));
+  // As of a whole prompt, so that tokens have their places in it.
+  std::vector<model::BlockIndex> blocks(where.first);
+  for (const std::uint32_t block : where.table) blocks.push_back(model::BlockIndex{block});
+
+  const kv::LeaseKey key = key_of(job.source);
+  const std::size_t step =
+      std::max<std::size_t>(1, kCopyBytes / (shape.layers * shape.row_bytes()));
+  for (std::size_t at = begin; at < job.end; at += step) {
+    const std::size_t count = std::min(step, job.end - at);
+    for (std::size_t layer = 0; layer < shape.layers; ++layer)
+      copy(rows_of(*theirs, layer, blocks, at, count),
+           rows_of(deps_.memory, layer, job.blocks, at, count));
+    // Only the server's word makes what was copied good: until then it may have taken the blocks
+    // back from a reader that it took for dead.
+    const bool last = at + count == job.end;
+    const kv::Message request = last ? kv::Message(kv::Release{key}) : kv::Message(kv::Renew{key});
+    BATON_TRY(peer.send(kv::encode(request), stall(patience)));
+    BATON_TRY(expect<kv::Done>(receive_control(peer, stall(patience))));
+    outcome.tokens += count;
+    outcome.bytes += count * shape.layers * shape.row_bytes();
+    outcome.copied += count * shape.layers * shape.row_bytes();
+  }
+  return {};
 }
 
 }  // namespace baton::runtime

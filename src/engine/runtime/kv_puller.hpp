@@ -1,7 +1,7 @@
 #pragma once
 // Fetches leased KV from other engines into our own blocks, on a few threads, and gives leases
 // back. Everything about one pull is decided here: connect (local socket first), present the lease,
-// check each frame, release.
+// copy from the other's memory or check each frame, go on where a connection broke, release.
 
 #include <atomic>
 #include <condition_variable>
@@ -17,6 +17,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "engine/runtime/engine.hpp"
+#include "engine/runtime/kv_window.hpp"
 #include "engine/runtime/socket.hpp"
 #include "formats/kv/kv_wire.hpp"
 
@@ -39,7 +40,11 @@ enum class Settle : std::uint8_t { kRenew, kRelease };
 struct PullOutcome {
   std::uint64_t serial = 0;
   Status status;
+  std::size_t tokens =
+      0;  // from PullJob::begin on, whose KV is here and good, also after a failure
   std::uint64_t bytes = 0;
+  std::uint64_t copied = 0;  // of these, from the other engine's memory
+  std::size_t resumed = 0;   // times that it went on after a connection broke
   Nanos took{};
 };
 
@@ -73,16 +78,25 @@ class KvPuller {
   void run();
   void perform(const PullJob& job);
   void perform(const Settlement& job);
-  Status fetch(const PullJob& job, std::uint64_t& bytes) const;
-  Status receive_rows(const Socket& peer, const PullJob& job, std::uint64_t& bytes,
+  // One connection's part of a pull; adds what it brought to the outcome.
+  Status fetch(const PullJob& job, PullOutcome& outcome);
+  Status receive_rows(const Socket& peer, const PullJob& job, PullOutcome& outcome,
                       const Patience& patience) const;
-  Result<std::uint32_t> receive_frame(const Socket& peer, const PullJob& job, kv::Rows expected,
-                                      const Patience& patience) const;
+  // Adds the frame's rows to what its layer has, `arrived`: the end of each layer's tokens.
+  Status receive_frame(const Socket& peer, const PullJob& job, std::vector<std::uint32_t>& arrived,
+                       const Patience& patience) const;
+  // From the other engine's memory.
+  Status copy_rows(const Socket& peer, const PullJob& job, const kv::Shared& where,
+                   PullOutcome& outcome, const Patience& patience);
+  Patience stall(const Patience& patience) const {
+    return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
+  }
   Status tell(const kv::TransferParams& source, const kv::Message& request) const;
 
   const TransferConfig config_;
   const kv::Digest model_;
   const Deps deps_;
+  KvWindows windows_;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;  // guards queue_
   std::condition_variable ready_;

@@ -1,6 +1,7 @@
 #include "engine/runtime/kv_rows.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace baton::runtime {
 namespace {
@@ -36,6 +37,23 @@ std::vector<iovec> rows_of(const model::KvMemory& memory, std::size_t layer,
     token += rows;
   }
   return out;
+}
+
+void copy(std::span<const iovec> from, std::span<const iovec> into) {
+  std::size_t taken = 0;  // of from.front()
+  for (const iovec& part : into) {
+    for (std::size_t done = 0; done < part.iov_len;) {
+      const iovec& source = from.front();
+      const std::size_t n = std::min(part.iov_len - done, source.iov_len - taken);
+      std::memcpy(static_cast<std::byte*>(part.iov_base) + done,
+                  static_cast<const std::byte*>(source.iov_base) + taken, n);
+      done += n;
+      taken += n;
+      if (taken < source.iov_len) continue;
+      from = from.subspan(1);
+      taken = 0;
+    }
+  }
 }
 
 }  // namespace baton::runtime

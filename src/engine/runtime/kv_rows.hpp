@@ -24,4 +24,7 @@ std::vector<iovec> rows_of(const model::KvMemory& memory, std::size_t layer,
                            std::span<const model::BlockIndex> blocks, std::size_t first,
                            std::size_t count);
 
+// From the one to the other. Contract: of equal size in all.
+void copy(std::span<const iovec> from, std::span<const iovec> into);
+
 }  // namespace baton::runtime

@@ -29,6 +29,18 @@ TEST(KvRows, CoverTheTokensAskedForAndJoinNeighbours) {
   EXPECT_EQ(parts[1].iov_len, 2 * kShape.row_bytes());
 }
 
+TEST(KvRows, AreCopiedWhereverTheirPartsBeginAndEnd) {
+  std::string from = "abcdefghij", into(10, '.');
+  const std::array sources{iovec{from.data(), 3}, iovec{from.data() + 3, 6},
+                           iovec{from.data() + 9, 1}};
+  const std::array targets{iovec{into.data() + 4, 5}, iovec{into.data(), 4},
+                           iovec{into.data() + 9, 1}};
+
+  copy(sources, targets);
+
+  EXPECT_EQ(into, "fghiabcdej");
+}
+
 TEST(KvRows, TheChecksumIsXxh3OfTheConcatenationForEveryInstructionSet) {
   SeededRandom random(1);
   std::string bytes(10000, '\0');

@@ -17,6 +17,32 @@ namespace {
 
 constexpr std::size_t kThreads = 4;  // connections served at once; others wait in the backlog
 
+// While it lives, the lease's blocks hold its prompt.
+class Reading {
+ public:
+  static Result<Reading> begin(LeaseTable& leases, const kv::LeaseKey& key) {
+    BATON_TRY_ASSIGN(const auto blocks, leases.begin_read(key));
+    return Reading(leases, key.generation, blocks);
+  }
+  ~Reading() {
+    if (leases_ != nullptr) leases_->end_read(generation_);
+  }
+  Reading(Reading&& other) noexcept
+      : leases_(std::exchange(other.leases_, nullptr)),
+        generation_(other.generation_),
+        blocks_(other.blocks_) {}
+  Reading& operator=(Reading&&) = delete;
+  std::span<const BlockIndex> blocks() const { return blocks_; }
+
+ private:
+  Reading(LeaseTable& leases, std::uint64_t generation, std::span<const BlockIndex> blocks)
+      : leases_(&leases), generation_(generation), blocks_(blocks) {}
+
+  LeaseTable* leases_;
+  std::uint64_t generation_;
+  std::span<const BlockIndex> blocks_;
+};
+
 }  // namespace
 
 Result<kv::FrameHead> receive_head(const Socket& peer, const Patience& patience) {
@@ -84,7 +110,9 @@ Status KvServer::answer(const Socket& peer, const kv::Message& request) {
   Status done;
   if (const auto* pull = std::get_if<kv::Pull>(&request)) {
     done = check(*pull);
-    if (done) return answer_pull(peer, *pull);
+    const bool here =
+        pull->shared && peer.is_of_same_user() && deps_.memory.pages().descriptor() >= 0;
+    if (done) return here ? answer_shared(peer, *pull) : answer_pull(peer, *pull);
   } else if (const auto* renew = std::get_if<kv::Renew>(&request)) {
     done = deps_.leases.renew(renew->key);
   } else if (const auto* release = std::get_if<kv::Release>(&request)) {
@@ -109,33 +137,62 @@ Status KvServer::check(const kv::Pull& pull) const {
 
 Status KvServer::answer_pull(const Socket& peer, const kv::Pull& pull) {
   BATON_TRY(peer.send(kv::encode(kv::Accepted{pull.key.generation}), patience()));
+  // All layers of some tokens before the next ones: what a reader has when the connection breaks,
+  // it need not ask for again.
   const std::size_t most = rows_per_frame(deps_.memory.shape());
-  for (std::uint32_t layer = 0; layer < pull.shape.layers; ++layer) {
-    for (std::uint32_t first = pull.begin; first < pull.end;) {
-      const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(most, pull.end - first));
+  for (std::uint32_t first = pull.begin; first < pull.end;) {
+    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(most, pull.end - first));
+    for (std::uint32_t layer = 0; layer < pull.shape.layers; ++layer) {
       const Status sent = send_rows(peer, pull, {pull.key.generation, layer, first, count, 0});
-      if (!sent) {
-        // Between frames the reader can be told why; inside one the cut connection says it.
-        if (sent.error().code() == Code::kNotFound)
-          (void)peer.send(kv::encode(kv::Failed{Code::kNotFound, sent.error().message()}),
-                          patience());
-        return sent;
-      }
-      first += count;
+      if (sent) continue;
+      // Between frames the reader can be told why; inside one the cut connection says it.
+      if (sent.error().code() == Code::kNotFound)
+        (void)peer.send(kv::encode(kv::Failed{Code::kNotFound, sent.error().message()}),
+                        patience());
+      return sent;
     }
+    first += count;
   }
   return peer.send(kv::encode(kv::End{pull.key.generation}), patience());
 }
 
+Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
+  const model::KvMemory& memory = deps_.memory;
+  kv::Shared where{.generation = pull.key.generation,
+                   .blocks = static_cast<std::uint32_t>(memory.blocks()),
+                   .block_size = static_cast<std::uint32_t>(memory.block_size()),
+                   .first = static_cast<std::uint32_t>(pull.begin / memory.block_size()),
+                   .table = {}};
+  const std::size_t end = (pull.end + memory.block_size() - 1) / memory.block_size();
+  kv::Message request;
+  {
+    BATON_TRY_ASSIGN(const Reading reading, Reading::begin(deps_.leases, pull.key));
+    for (std::size_t i = where.first; i < end; ++i)
+      where.table.push_back(static_cast<std::uint32_t>(reading.blocks()[i]));
+    BATON_TRY(peer.send(kv::encode(where), patience()));
+    BATON_TRY(peer.send_descriptor(memory.pages().descriptor(), patience()));
+    while (true) {
+      BATON_TRY_ASSIGN(request, receive_control(peer, patience()));
+      if (!std::holds_alternative<kv::Renew>(request)) break;
+      BATON_TRY(answer(peer, request));
+    }
+  }
+  if (!std::holds_alternative<kv::Release>(request))
+    return invalid("KV frame: a shared pull ends with a release");
+  bytes_.fetch_add((pull.end - pull.begin) * memory.shape().layers * memory.shape().row_bytes(),
+                   std::memory_order_relaxed);
+  return answer(peer, request);
+}
+
 Status KvServer::send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows rows) {
-  BATON_TRY_ASSIGN(const auto blocks, deps_.leases.begin_read(pull.key));
-  std::vector<iovec> parts = rows_of(deps_.memory, rows.layer, blocks, rows.first, rows.count);
+  BATON_TRY_ASSIGN(const Reading reading, Reading::begin(deps_.leases, pull.key));
+  std::vector<iovec> parts =
+      rows_of(deps_.memory, rows.layer, reading.blocks(), rows.first, rows.count);
   rows.checksum = checksum(parts);
   const std::size_t payload = rows.count * deps_.memory.shape().row_bytes();
   std::string head = kv::encode(rows, payload);
   parts.insert(parts.begin(), iovec{head.data(), head.size()});
   const Status sent = peer.send(std::span(parts), patience());
-  deps_.leases.end_read(pull.key.generation);
   if (sent) bytes_.fetch_add(payload, std::memory_order_relaxed);
   return sent;
 }

@@ -45,6 +45,8 @@ class KvServer {
   void serve(Socket peer);
   Status answer(const Socket& peer, const kv::Message& request);
   Status answer_pull(const Socket& peer, const kv::Pull& pull);
+  // The reader copies from our memory, which stays the lease's until it is done.
+  Status answer_shared(const Socket& peer, const kv::Pull& pull);
   Status check(const kv::Pull& pull) const;
   Status send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows rows);
   Patience patience() const { return {deps_.clock, Deadline::in(deps_.clock, stall_), stopping_}; }

@@ -178,13 +178,11 @@ LocalAddress local_address(const std::string& host, std::uint16_t port) {
   return out;
 }
 
-bool same_user(int fd) {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == ::geteuid();
-}
-
 }  // namespace
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
 
 Socket::~Socket() {
   if (fd_ >= 0) ::close(fd_);
@@ -194,6 +192,13 @@ bool Socket::is_local() const {
   int domain = 0;
   socklen_t size = sizeof domain;
   return ::getsockopt(fd_, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+bool Socket::is_of_same_user() const {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return is_local() && ::getsockopt(fd_, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         peer.uid == ::geteuid();
 }
 
 Status Socket::secure(const tls::ServerContext& context, const Patience& patience) {
@@ -231,6 +236,46 @@ Status Socket::send(std::string_view bytes, const Patience& patience) const {
 Status Socket::receive(std::span<char> bytes, const Patience& patience) const {
   iovec part{bytes.data(), bytes.size()};
   return receive(std::span(&part, 1), patience);
+}
+
+// Room for one descriptor beside a message.
+struct Beside {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+};
+
+Status Socket::send_descriptor(int descriptor, const Patience& patience) const {
+  char byte = 0;
+  iovec part{&byte, 1};
+  Beside beside;
+  return move_all(fd_, std::span(&part, 1), POLLOUT, patience, [&](int fd, msghdr* m) {
+    m->msg_control = beside.room.data();
+    m->msg_controllen = beside.room.size();
+    cmsghdr* const control = CMSG_FIRSTHDR(m);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(control), &descriptor, sizeof descriptor);
+    return ::sendmsg(fd, m, MSG_NOSIGNAL);
+  });
+}
+
+Result<Descriptor> Socket::receive_descriptor(const Patience& patience) const {
+  char byte = 0;
+  iovec part{&byte, 1};
+  Beside beside;
+  int got = -1;
+  BATON_TRY(move_all(fd_, std::span(&part, 1), POLLIN, patience, [&](int fd, msghdr* m) {
+    m->msg_control = beside.room.data();
+    m->msg_controllen = beside.room.size();
+    const ssize_t moved = ::recvmsg(fd, m, MSG_CMSG_CLOEXEC);
+    const cmsghdr* const control = moved > 0 ? CMSG_FIRSTHDR(m) : nullptr;
+    if (control != nullptr && control->cmsg_type == SCM_RIGHTS &&
+        control->cmsg_len == CMSG_LEN(sizeof got))
+      std::memcpy(&got, CMSG_DATA(control), sizeof got);
+    return moved;
+  }));
+  if (got < 0) return invalid("KV frame: no descriptor where one is due");
+  return Descriptor(got);
 }
 
 Result<Listener> listen_tcp(const std::string& host, std::uint16_t port) {
@@ -286,7 +331,7 @@ Result<Socket> connect_local(const std::string& host, std::uint16_t port) {
       ::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&name.address), name.size) != 0)
     return unavailable(why());
   // Another user may have taken the name; the lease token is not for them.
-  if (!same_user(socket.fd())) return denied("the local socket belongs to another user");
+  if (!socket.is_of_same_user()) return denied("the local socket belongs to another user");
   return socket;
 }
 

@@ -26,6 +26,23 @@ struct Patience {
   Patience until(Deadline other) const { return {clock, deadline.earlier(other), cancelled}; }
 };
 
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor();
+  int get() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
 class Socket {
  public:
   Socket() = default;
@@ -41,7 +58,8 @@ class Socket {
 
   int fd() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  bool is_local() const;  // a unix socket
+  bool is_local() const;         // a unix socket
+  bool is_of_same_user() const;  // a unix socket whose other end is ours
 
   // TLS from here on, as the one that accepted the connection or dialled `host`.
   Status secure(const tls::ServerContext& context, const Patience& patience);
@@ -54,6 +72,11 @@ class Socket {
   Status receive(std::span<iovec> parts, const Patience& patience) const;
   Status send(std::string_view bytes, const Patience& patience) const;
   Status receive(std::span<char> bytes, const Patience& patience) const;
+
+  // A file descriptor, to a process on this machine: goes with a byte of its own. The one received
+  // is the caller's. Contract: a unix socket.
+  Status send_descriptor(int descriptor, const Patience& patience) const;
+  Result<Descriptor> receive_descriptor(const Patience& patience) const;
 
  private:
   Status handshake(const Patience& patience);

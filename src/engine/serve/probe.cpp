@@ -129,8 +129,12 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
       pulls_failed_(counter("baton_kv_pulls_total", "Pulls of KV from other engines.",
                             {{"result", "failed"}})),
       bytes_pulled_(counter("baton_kv_pulled_bytes_total", "KV bytes pulled from other engines.")),
+      bytes_copied_(counter("baton_kv_copied_bytes_total",
+                            "Of the KV bytes pulled those copied out of another engine's memory.")),
       bytes_served_(
           counter("baton_kv_served_bytes_total", "KV bytes other engines pulled from here.")),
+      pulls_resumed_(counter("baton_kv_pulls_resumed_total",
+                             "Times a pull went on after its connection broke.")),
       granted_(counter("baton_kv_leases_granted_total", "Leases granted.")),
       released_(counter("baton_kv_leases_released_total", "Leases given back.")),
       expired_(counter("baton_kv_leases_expired_total", "Leases that expired.")),
@@ -220,6 +224,8 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(pulls_ok_, s.transfers_ok);
   follow(pulls_failed_, s.transfers_failed);
   follow(bytes_pulled_, s.transfer_bytes);
+  follow(bytes_copied_, s.transfer_bytes_copied);
+  follow(pulls_resumed_, s.transfers_resumed);
   follow(bytes_served_, s.served_bytes);
   follow(granted_, s.leases_granted);
   follow(released_, s.leases_released);

@@ -11,7 +11,7 @@
 namespace baton::kv {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x3156'4b42;  // "BKV1"
+constexpr std::uint32_t kMagic = 0x3256'4b42;  // "BKV2"
 
 class Writer {
  public:
@@ -26,6 +26,10 @@ class Writer {
     out_.append(text, 0, size);
   }
   void operator()(Code code) { (*this)(std::to_underlying(code)); }
+  void operator()(const std::vector<std::uint32_t>& list) {
+    (*this)(static_cast<std::uint32_t>(list.size()));
+    for (const std::uint32_t item : list) (*this)(item);
+  }
   std::string take() { return std::move(out_); }
 
  private:
@@ -60,6 +64,13 @@ class Reader {
     if (value > std::to_underlying(Code::kInternal)) ok_ = false;
     if (ok_) code = Code{value};
   }
+  void operator()(std::vector<std::uint32_t>& list) {
+    std::uint32_t size = 0;
+    (*this)(size);
+    if (!need(std::size_t{size} * sizeof(std::uint32_t))) return;
+    list.resize(size);
+    for (std::uint32_t& item : list) (*this)(item);
+  }
   bool complete() const { return ok_ && left_.empty(); }
 
  private:
@@ -83,7 +94,7 @@ void members(IO& io, M& m) {
     io(m.high), io(m.low);
   } else if constexpr (std::is_same_v<T, Pull>) {
     members(io, m.key), members(io, m.shape), members(io, m.model), members(io, m.prompt);
-    io(m.prompt_tokens), io(m.begin), io(m.end);
+    io(m.prompt_tokens), io(m.begin), io(m.end), io(m.shared);
   } else if constexpr (std::is_same_v<T, Renew> || std::is_same_v<T, Release>) {
     members(io, m.key);
   } else if constexpr (std::is_same_v<T, Accepted> || std::is_same_v<T, End>) {
@@ -91,6 +102,8 @@ void members(IO& io, M& m) {
   } else if constexpr (std::is_same_v<T, Rows>) {
     std::uint32_t reserved = 0;
     io(m.generation), io(m.layer), io(m.first), io(m.count), io(reserved), io(m.checksum);
+  } else if constexpr (std::is_same_v<T, Shared>) {
+    io(m.generation), io(m.blocks), io(m.block_size), io(m.first), io(m.table);
   } else if constexpr (std::is_same_v<T, Failed>) {
     io(m.code), io(m.message);
   } else {
@@ -130,10 +143,12 @@ Result<FrameHead> decode_head(std::string_view bytes) {
   Reader reader(bytes);
   reader(magic), reader(kind), reader(zero8), reader(zero16), reader(length);
   if (magic != kMagic) return invalid("KV frame: not this protocol or version (magic)");
-  if (kind < 1 || kind > std::to_underlying(FrameKind::kFailed) || zero8 != 0 || zero16 != 0)
+  if (kind < 1 || kind > std::to_underlying(FrameKind::kShared) || zero8 != 0 || zero16 != 0)
     return invalid(fmt::format("KV frame: malformed head of kind {}", kind));
   const FrameHead head{FrameKind{kind}, length};
-  const std::size_t most = head.kind == FrameKind::kRows ? kMaxRowsFrame : kMaxControlFrame;
+  const std::size_t most = head.kind == FrameKind::kRows     ? kMaxRowsFrame
+                           : head.kind == FrameKind::kShared ? kMaxTableFrame
+                                                             : kMaxControlFrame;
   if (length > most || (head.kind == FrameKind::kRows && length < kRowsHead))
     return invalid(fmt::format("KV frame: {} bytes, at most {} allowed", length, most));
   return head;
@@ -157,6 +172,8 @@ Result<Message> decode_body(FrameKind kind, std::string_view body) {
       return decoded<Done>(body);
     case FrameKind::kFailed:
       return decoded<Failed>(body);
+    case FrameKind::kShared:
+      return decoded<Shared>(body);
   }
   return invalid("KV frame: unknown kind");
 }

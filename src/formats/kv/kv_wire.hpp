@@ -1,23 +1,33 @@
 #pragma once
 // The protocol by which a decode engine pulls KV from a prefill engine. Bytes in, bytes out.
 //
-//   frame   [magic u32 "BKV1"][kind u8][0 u8 x3][length u32] then `length` bytes; little-endian
+//   frame   [magic u32 "BKV2"][kind u8][0 u8 x3][length u32] then `length` bytes; little-endian
 //   text    [length u16][bytes]
 //
 //   reader                          server
 //     kPull ───────────────────────>          key, shape, model, prompt digest, token range
 //           <─────────────────────── kAccepted
-//           <─────────────────────── kRows x n  layer by layer; head, then the rows themselves
+//           <─────────────────────── kRows x n  head, then the rows themselves: of each layer from
+//                                               where its last ones ended, in any order of layers
 //           <─────────────────────── kEnd
 //     kRelease ────────────────────>          the lease is over
 //           <─────────────────────── kDone
-//   kRenew (answered by kDone) prolongs a lease whose reader still waits for room. Any request may
-//   be answered by kFailed. A version that changes a byte of this gets another magic.
+//   On one machine a reader can ask to read the server's memory itself:
+//     kPull, shared ───────────────>
+//           <─────────────────────── kShared    where the blocks are; then one byte, and with it
+//                                               the memory's descriptor
+//     kRenew ──────────────────────>          copied this far: still mine?
+//           <─────────────────────── kDone
+//     kRelease ────────────────────>          all copied, and the lease is over
+//           <─────────────────────── kDone      what was copied up to here is good
+//   kRenew (answered by kDone) also prolongs a lease whose reader still waits for room. Any request
+//   may be answered by kFailed. A version that changes a byte of this gets another magic.
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/core/result.hpp"
 #include "formats/kv/block_hash.hpp"
@@ -28,6 +38,7 @@ inline constexpr std::size_t kFrameHead = 12;           // bytes before the body
 inline constexpr std::size_t kRowsHead = 32;            // bytes of a kRows body before the rows
 inline constexpr std::size_t kMaxControlFrame = 4096;   // body of every other kind
 inline constexpr std::size_t kMaxRowsFrame = 8U << 20;  // body of kRows
+inline constexpr std::size_t kMaxTableFrame = 1 << 20;  // body of kShared
 inline constexpr std::size_t kMaxWireText = 512;        // bytes
 
 enum class FrameKind : std::uint8_t {
@@ -39,6 +50,7 @@ enum class FrameKind : std::uint8_t {
   kEnd,
   kDone,
   kFailed,
+  kShared,
 };
 
 // What a lease is presented by.
@@ -66,6 +78,7 @@ struct Pull {
   Digest prompt;  // of all `prompt_tokens`: KV of another prompt is never sent
   std::uint32_t prompt_tokens = 0;
   std::uint32_t begin = 0, end = 0;  // tokens wanted
+  bool shared = false;               // the reader would rather read the memory
   friend bool operator==(const Pull&, const Pull&) = default;
 };
 struct Renew {
@@ -88,6 +101,15 @@ struct Rows {
   std::uint64_t checksum = 0;  // XXH3-64 of the rows
   friend bool operator==(const Rows&, const Rows&) = default;
 };
+// [layer][block][slot] rows; token t is in slot t % block_size of table[t / block_size - first].
+struct Shared {
+  std::uint64_t generation = 0;
+  std::uint32_t blocks = 0;      // of a layer
+  std::uint32_t block_size = 0;  // tokens
+  std::uint32_t first = 0;       // block of the prompt that the table begins with
+  std::vector<std::uint32_t> table;
+  friend bool operator==(const Shared&, const Shared&) = default;
+};
 struct End {
   std::uint64_t generation = 0;
   friend bool operator==(const End&, const End&) = default;
@@ -101,7 +123,7 @@ struct Failed {
   friend bool operator==(const Failed&, const Failed&) = default;
 };
 
-using Message = std::variant<Pull, Renew, Release, Accepted, Rows, End, Done, Failed>;
+using Message = std::variant<Pull, Renew, Release, Accepted, Rows, End, Done, Failed, Shared>;
 
 struct FrameHead {
   FrameKind kind{};

@@ -8,14 +8,15 @@ namespace {
 LeaseKey key() { return {"engine", "cmpl-1", std::string(32, 'a'), 7}; }
 
 std::vector<Message> one_of_each() {
-  return {Pull{key(), {30, 3, 64, 2}, {1, 2}, {3, 4}, 100, 16, 99},
+  return {Pull{key(), {30, 3, 64, 2}, {1, 2}, {3, 4}, 100, 16, 99, true},
           Renew{key()},
           Release{key()},
           Accepted{7},
           Rows{7, 29, 16, 64, 0xffff'ffff'ffff'ffff},
           End{7},
           Done{},
-          Failed{Code::kNotFound, "no such lease"}};
+          Failed{Code::kNotFound, "no such lease"},
+          Shared{7, 1024, 16, 1, {5, 6, 1023}}};
 }
 
 TEST(KvWire, EveryMessageSurvivesARoundTrip) {
@@ -60,9 +61,9 @@ TEST(KvWire, AForeignMagicAnUnknownKindAndAHugeLengthAreRefused) {
   };
 
   EXPECT_TRUE(decode_head(good));
-  EXPECT_FALSE(with(3, '2'));
+  EXPECT_FALSE(with(3, '1'));
   EXPECT_FALSE(with(4, 0));
-  EXPECT_FALSE(with(4, 9));
+  EXPECT_FALSE(with(4, 10));
   EXPECT_FALSE(with(5, 1));
   EXPECT_FALSE(with(11, '\x7f'));
 }
