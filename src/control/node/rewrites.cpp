@@ -247,8 +247,9 @@ class Rewriter {
         "the sidecar's pool flags are replaced by --allowlist-file={}", facts_.allowlist_file));
   }
 
-  // Upstream's asks the API server about readers of its metrics, and manifests rely on that.
+  // It asks the API server about readers of its metrics, where there is one.
   void picker() {
+    if (!config_.api_host.empty()) return;
     static constexpr std::string_view kFlag = "metrics-endpoint-auth";
     const auto says = [](const std::string& word) { return is_flag(word, kFlag); };
     if (std::ranges::any_of(launch_.argv, says)) return;

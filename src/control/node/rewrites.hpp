@@ -39,7 +39,7 @@ struct Launch {
 //      --host and VLLM_NIXL_SIDE_CHANNEL_HOST. Through VLLM_ADDITIONAL_ARGS when a script starts
 //      it.
 //   4. The sidecar: flags that ask an API server about the pool become --allowlist-file; --tracing.
-//   5. The picker: --metrics-endpoint-auth=false.
+//   5. The picker, where there is no API server: --metrics-endpoint-auth=false.
 //   6. Environment: PATH begins with `bin`, BATON_POD_IP, BATON_MODELS_DIR, HOME; beside an API
 //      server KUBERNETES_SERVICE_HOST and _PORT; the OTEL_… variables of `serve`.
 // kDenied: a program or script that only --allow-exec permits, or a text that a preset script

@@ -98,7 +98,7 @@ TEST_F(Rewrites, LeavesTheTlsOfASidecarThatIsDialledWithIt) {
                           "--enable-tls=decoder", "--allowlist-file=/state/allowlists/ns_svc"));
 }
 
-TEST_F(Rewrites, LetsAPickerServeItsMetricsUnlessTheManifestDecides) {
+TEST_F(Rewrites, LetsAPickerServeItsMetricsUnlessTheManifestDecidesOrAnApiServerCan) {
   const auto got = launch(R"({"name":"main","image":"x","command":["/app/epp","--pool-name=p"]})");
   ASSERT_TRUE(got);
   EXPECT_THAT(got->argv,
@@ -108,6 +108,11 @@ TEST_F(Rewrites, LetsAPickerServeItsMetricsUnlessTheManifestDecides) {
     "args":["--metrics-endpoint-auth=true"]})");
   ASSERT_TRUE(decided);
   EXPECT_THAT(decided->argv, ElementsAre("/state/bin/epp", "--metrics-endpoint-auth=true"));
+
+  config_.api_host = "10.96.0.1";
+  const auto asks = launch(R"({"name":"main","image":"x","command":["/app/epp"]})");
+  ASSERT_TRUE(asks);
+  EXPECT_THAT(asks->argv, ElementsAre("/state/bin/epp"));
 }
 
 TEST_F(Rewrites, RunsOnlyMappedProgramsAndShippedScriptsUnlessAllowed) {

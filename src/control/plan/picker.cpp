@@ -60,15 +60,6 @@ void trace(const Build& build, Value& main) {
   add_tracing_env(build, "inference-scheduler", main);
 }
 
-// Upstream's picker asks the API server about whoever reads its metrics; Baton's refuses to start
-// rather than pretend to.
-void serve_metrics_openly(const Build& build, Value& main) {
-  constexpr std::string_view kFlag = "metrics-endpoint-auth";
-  if (!build.settings().picker_version.empty() || has_flag(main, kFlag)) return;
-  const bool has_command = !items(std::as_const(main).find("command")).empty();
-  main[has_command ? "command" : "args"].push_back(fmt::format("--{}=false", kFlag));
-}
-
 Result<std::string_view> complete_main(Build& build, Version version, Value& pod) {
   Value* main = named(pod.find("containers"), "main");
   if (main == nullptr) {
@@ -76,12 +67,10 @@ Result<std::string_view> complete_main(Build& build, Version version, Value& pod
                "no container is called main: no configuration is added");
     return kFromService;
   }
-  const bool chosen_here = main->string_at({"image"}).empty();
-  if (chosen_here) (*main)["image"] = build.settings().picker_image;
+  if (main->string_at({"image"}).empty()) (*main)["image"] = build.settings().picker_image;
   warn_of_version(build, main->string_at({"image"}), version);
   const std::string url = tokenizer_url(build);
   const std::string_view origin = add_picker_arguments(build, version, url, *main);
-  if (chosen_here) serve_metrics_openly(build, *main);
   trace(build, *main);
   BATON_TRY(use_tokenizer_sidecar(pod).with(kPointer));
   BATON_TRY(migrate_picker(pod, version, url).with(kPointer));

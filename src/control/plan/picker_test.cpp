@@ -309,17 +309,6 @@ TEST(Picker, CarriesItsLabelsAndAnnotationsOnPodsOnly) {
   EXPECT_EQ(plain.find_path({"spec", "template", "metadata", "labels"})->if_object()->size(), 3U);
 }
 
-// It starts only if it is told that nobody is asked about readers of its metrics.
-TEST(Picker, OfBatonServesItsMetricsWithoutAskingWhoReadsThem) {
-  constexpr std::string_view kOpen = "--metrics-endpoint-auth=false";
-  EXPECT_THAT(strings(main_of(planned(kRouted), kPicker), "command"), Contains(kOpen));
-
-  ServiceView upstream = view(kRouted);
-  use_upstream_picker(upstream.settings);
-  const auto checked = main_of(planned(upstream), kPicker);
-  EXPECT_THAT(strings(checked, "command"), Not(Contains(kOpen)));
-}
-
 // llmisvc:G26
 TEST(Picker, TracesWhereTheServiceDoes) {
   const std::string scheduler = ", router: {scheduler: {}}}";

@@ -13,6 +13,7 @@ import pytest
 from control_plane import ControlPlane
 from controller import GATEWAY
 from envoy_gateway import EnvoyGateway
+from identities import ADMIN_TOKEN
 from load import Load
 from part import wait_until
 from programs import ROOT, Stack, processes_of, ready_pods, wait_ready_pods
@@ -101,8 +102,10 @@ PICKER = "app.kubernetes.io/component=llminferenceservice-router-scheduler"
 
 
 def metrics_of(pod: dict, port: int) -> str:
+    """As somebody who may: pickers ask the API server."""
+    request = urllib.request.Request(f"http://{pod['status']['podIP']}:{port}/metrics", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
     try:
-        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.read().decode()
     except OSError:
         return ""  # it has gone, or has not begun
