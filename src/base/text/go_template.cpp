@@ -105,13 +105,26 @@ Result<Value> compared(std::string_view name, std::span<const Value> args, Posit
   return Value(name == "gt" ? order > 0 : order >= 0);
 }
 
+// Bytes of memory, about.
+std::size_t weight(const Value& value) {
+  std::size_t out = sizeof(Value);
+  if (const std::string* text = value.if_string()) out += text->size();
+  if (const json::Array* items = value.if_array()) {
+    for (const Value& item : *items) out += weight(item);
+  }
+  if (const json::Object* members = value.if_object()) {
+    for (const auto& [key, member] : *members) out += key.size() + weight(member);
+  }
+  return out;
+}
+
 constexpr std::string_view kBuiltins[] = {"and", "or", "not",   "eq",    "ne",     "lt", "le",
                                           "gt",  "ge", "index", "print", "printf", "len"};
 
 class Machine {
  public:
-  Machine(const Value& data, const Options& options)
-      : data_(data), dot_(&data), options_(options) {}
+  Machine(const Value& data, const Options& options, Budget& budget)
+      : data_(data), dot_(&data), options_(options), budget_(budget) {}
 
   Status run(const Body& body) {
     const std::size_t scope = variables_.size();
@@ -125,12 +138,25 @@ class Machine {
   std::string take() { return std::move(out_); }
 
  private:
-  Status step(Position at) {
-    if (++steps_ > kMaxSteps) {
+  Status step(Position at) { return spend(budget_.steps, 1, "steps", at); }
+
+  static Status spend(std::size_t& left, std::size_t amount, std::string_view what, Position at) {
+    if (amount > left) {
       return exhausted(
-          fmt::format("line {}, column {}: more than {} steps", at.line, at.column, kMaxSteps));
+          fmt::format("line {}, column {}: the template, with those before it, takes "
+                      "too many {}",
+                      at.line, at.column, what));
     }
+    left -= amount;
     return {};
+  }
+
+  // A value that is copied or made here.
+  Result<Value> paid(Result<Value> value, Position at) {
+    if (value) {
+      BATON_TRY(spend(budget_.bytes, weight(*value), "bytes", at));
+    }
+    return value;
   }
 
   Status write(std::string_view text, Position at) {
@@ -138,6 +164,7 @@ class Machine {
       return exhausted(fmt::format("line {}, column {}: more than {} bytes of output", at.line,
                                    at.column, kMaxOutput));
     }
+    BATON_TRY(spend(budget_.bytes, text.size(), "bytes", at));
     out_ += text;
     return {};
   }
@@ -250,7 +277,7 @@ class Machine {
       args.push_back(std::move(value));
     }
     if (piped != nullptr) args.push_back(*piped);
-    return apply(call->name, args, at);
+    return paid(apply(call->name, args, at), at);
   }
 
   // The first argument that decides, or the last; later ones are not evaluated.
@@ -315,6 +342,10 @@ class Machine {
 
   Result<Value> operand(const Operand& operand, Position at) {
     BATON_TRY(step(at));
+    return paid(value_of(operand, at), at);
+  }
+
+  Result<Value> value_of(const Operand& operand, Position at) {
     if (std::holds_alternative<Dot>(operand.root)) return fields(*dot_, operand.fields, at);
     if (const auto* literal = std::get_if<Value>(&operand.root)) {
       return fields(*literal, operand.fields, at);
@@ -373,7 +404,7 @@ class Machine {
   const Options& options_;
   std::vector<std::pair<std::string, Value>> variables_;
   std::string out_;
-  std::size_t steps_ = 0;
+  Budget& budget_;
 };
 
 }  // namespace
@@ -393,7 +424,8 @@ Result<std::string> render(std::string_view text, const Value& data, const Optio
         fmt::format("template of {} bytes is over the limit of {}", text.size(), kMaxText));
   }
   BATON_TRY_ASSIGN(const Body body, parse(text, options.trim));
-  Machine machine(data, options);
+  Budget own;
+  Machine machine(data, options, options.budget == nullptr ? own : *options.budget);
   BATON_TRY(machine.run(body));
   return machine.take();
 }

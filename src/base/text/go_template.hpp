@@ -17,8 +17,13 @@ namespace baton::text::go_template {
 
 inline constexpr std::size_t kMaxText = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxOutput = std::size_t{4} << 20;
-inline constexpr std::size_t kMaxDepth = 64;       // nested blocks and parentheses
-inline constexpr std::size_t kMaxSteps = 100'000;  // nodes and operands evaluated
+inline constexpr std::size_t kMaxDepth = 64;  // nested blocks and parentheses
+
+// What one template, or several together, may still use.
+struct Budget {
+  std::size_t steps = 100'000;                // nodes and operands evaluated
+  std::size_t bytes = std::size_t{16} << 20;  // of values taken and text made
+};
 
 // What `{{-` and `-}}` remove. kWithinLine keeps line breaks: the Kubernetes controllers whose
 // presets we read trim the JSON text of a spec, where a line break is not white space.
@@ -29,6 +34,7 @@ using Function = std::function<Result<json::Value>(std::span<const json::Value>)
 struct Options {
   std::map<std::string, Function, std::less<>> functions;  // besides the built-in ones
   Trim trim = Trim::kAllSpace;
+  Budget* budget = nullptr;  // shared with other templates; null: one of its own
 };
 
 // Whether rendering can change the text at all.

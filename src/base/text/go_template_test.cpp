@@ -116,6 +116,26 @@ TEST(GoTemplate, StopsAtItsLimits) {
   const auto output = render("{{ range . }}{{ . }}{{ end }}", big);
   ASSERT_FALSE(output);
   EXPECT_EQ(output.error().code(), Code::kExhausted);
+
+  // Text that doubles without being written, and a large value that is looked at often.
+  std::string doubling = "{{ $x := `0123456789` }}";
+  for (int i = 0; i < 40; ++i) doubling += "{{ $x = print $x $x }}";
+  EXPECT_THAT(rendered(doubling), HasSubstr("too many bytes"));
+  std::string looks;
+  for (int i = 0; i < 10; ++i) looks += "{{ if . }}{{ end }}";
+  EXPECT_THAT(render(looks, big).error().message(), HasSubstr("too many bytes"));
+}
+
+TEST(GoTemplate, SharesABudgetWithOthers) {
+  Budget budget{.steps = 10, .bytes = 1000};
+  const Options options{.functions = {}, .budget = &budget};
+  const Value data(std::string(300, 'x'));
+  EXPECT_TRUE(render("{{ . }}", data, options));
+  EXPECT_THAT(render("{{ . }}", data, options).error().message(), HasSubstr("too many bytes"));
+  budget = {.steps = 3, .bytes = 1000};
+  EXPECT_TRUE(render("{{ if true }}{{ end }}", data, options));
+  EXPECT_THAT(render("{{ if true }}{{ end }}", data, options).error().message(),
+              HasSubstr("too many steps"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Presets, baseRefs, templates.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "control/plan/child_name.hpp"
@@ -290,6 +291,17 @@ TEST(Templates, ThatAreWrongAreNamedWithTheirPlace) {
   EXPECT_THAT(refusal(view(with_args("'{{ if }}'"))),
               HasSubstr("/spec/template/containers/0/args/0: line 1"));
   EXPECT_THAT(args_of(with_args("'{{ or .Spec.Replicas 7 }}'")), ElementsAre("7"));
+}
+
+TEST(Templates, OfOneServiceTogetherAreBounded) {
+  std::string annotations = "big: '" + std::string(100'000, 'x') + "'";
+  for (int i = 0; i < 300; ++i) {
+    annotations += fmt::format(", a{}: '{{{{ .Spec.Annotations.big }}}}'", i);
+  }
+  const Attempt tried = attempt(view("{annotations: {" + annotations + "}}"));
+  ASSERT_TRUE(tried.failure);
+  EXPECT_EQ(tried.failure->stage, Stage::kCombine);
+  EXPECT_THAT(tried.failure->error.message(), HasSubstr("too many bytes"));
 }
 
 // llmisvc:B23

@@ -182,7 +182,10 @@ std::string kv_transfer_json(const Value& offloading, std::string_view role) {
 
 Status render(Value& service, const Settings& settings) {
   const Value data = template_data(service, settings);
-  const go::Options functions = options(settings);
+  // All templates of a service together: many small ones are no way to a large one.
+  go::Budget budget;
+  go::Options functions = options(settings);
+  functions.budget = &budget;
   Renderer renderer(data, functions);
   BATON_TRY(renderer.walk(*service.find("spec"), "/spec"));
   return {};
