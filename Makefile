@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-e2e check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
+.PHONY: build demo test check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,11 +21,12 @@ build: ## the release binary, build/baton
 demo: build ## two chat turns through prefill, KV transfer and decode, with the proof
 	@tools/demo
 
-test: ## lint, unit, golden, corpora, integration, real Envoy
+test: ## lint, unit, golden, corpora, integration, real Envoy, a real Kubernetes control plane
 	@tools/install-deps build test
 	@tools/preflight
+	@python3 tests/e2e/kube/binaries.py --begin
 	@tools/check
-	@$(MAKE) --no-print-directory unit integration e2e-envoy
+	@$(MAKE) --no-print-directory unit integration e2e-envoy e2e-kube
 
 check: ## the everyday check: lint and unit tests
 	@tools/install-deps build test
@@ -63,8 +64,6 @@ interop-gpu: build ## the same with the `vllm` in PATH, on a machine with GPUs
 	@tools/install-deps test
 	@ENGINE=vllm BATON=$(CURDIR)/build/baton tools/interop
 
-test-e2e: e2e-envoy e2e-kube ## beside the real ones: Envoy, a Kubernetes control plane
-
 e2e-envoy: build ## real Envoy before `baton epp`, sidecars and engines
 	@tools/install-deps test
 	@BATON=$(CURDIR)/build/baton tools/e2e-envoy
@@ -75,7 +74,6 @@ kube-binaries: ## etcd, kube-apiserver and the rest for e2e-kube, into the user'
 
 e2e-kube: build dev-build ## a real Kubernetes control plane: C++ tests against it, serving end to end
 	@tools/install-deps test
-	@tools/preflight kube
 	@BATON=$(CURDIR)/build/baton tools/e2e-kube
 
 test-asan test-tsan: test-%: ## unit tests under address+undefined or thread sanitizers
