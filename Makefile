@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
+.PHONY: build demo test check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-chain bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,12 @@ fuzz: ## every fuzz target for FUZZ_SECONDS
 	@cmake --preset fuzz >/dev/null
 	@cmake --build build/fuzz -j $(JOBS) --target fuzzers
 	@tools/fuzz $(FUZZ_SECONDS)
+
+bench-chain: ## Envoy, picker and sidecar, CPU by process and request; PEER_EPP and PEER_SIDECAR name llm-d's; RUNS, ONLY
+	@tools/install-deps build test bench
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench -j $(JOBS) --target chain_bench
+	@tools/bench-chain
 
 bench-controller: build kube-binaries ## the controller on a real API server; SERVICES=100
 	@BATON=$(abspath build/baton) tests/e2e/kube/in_namespace $$(tools/test-python) bench/controller/burst.py $(or $(SERVICES),100)

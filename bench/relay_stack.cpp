@@ -116,11 +116,12 @@ std::uint16_t free_port() {
 }
 
 Listening::Listening(std::vector<std::string> argv, std::uint16_t port,
-                     std::vector<std::string> env)
+                     std::vector<std::string> env, int output)
     : port_(port) {
   if (const char* path = std::getenv("PATH")) env.push_back(fmt::format("PATH={}", path));
   std::string name = argv.front();
-  auto started = async::Process::start({std::move(argv), std::move(env), "", -1});
+  auto started = async::Process::start({std::move(argv), std::move(env), "", output});
+  if (output >= 0) ::close(output);
   if (!started) give_up(started.error().message());
   process_ = *std::move(started);
   auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);

@@ -17,10 +17,12 @@ namespace baton::bench {
 // A port that was free a moment ago.
 std::uint16_t free_port();
 
-// A process that listens on 127.0.0.1:port. Exits the benchmark when it does not come up.
+// A process that listens on 127.0.0.1:port. Exits the benchmark when it does not come up. What it
+// says goes to the file `output`, which is closed; -1: where ours goes.
 class Listening {
  public:
-  Listening(std::vector<std::string> argv, std::uint16_t port, std::vector<std::string> env = {});
+  Listening(std::vector<std::string> argv, std::uint16_t port, std::vector<std::string> env = {},
+            int output = -1);
 
   std::uint16_t port() const { return port_; }
   double cpu_seconds() const;  // of the whole process group

@@ -5,7 +5,7 @@
 //   routing_bench [--trace FILE] [--picker FILE] [--json FILE]
 //
 // The pods tell how much their caches hold. The seed's configuration also runs with its scorer's
-// discountCommonPrefix, with a capacity of its own that is half of that, and with both.
+// discountCommonPrefix, and with a capacity of its own that is half of that.
 //
 // Without --trace the environment's BATON_TRACE names the trace (conversation_trace.jsonl,
 // FAST'25); --picker is another EndpointPickerConfig to run beside the seed's.
@@ -381,8 +381,6 @@ int run(const std::string& trace, const std::string& picker, const std::string& 
   policies.push_back(
       {"discount", std::make_unique<Picker>(seed_with("discountCommonPrefix: true"))});
   policies.push_back({"fixed capacity", std::make_unique<Picker>(seed_with(kCapacity))});
-  policies.push_back({"both", std::make_unique<Picker>(seed_with("discountCommonPrefix: true, " +
-                                                                 std::string(kCapacity)))});
   if (!picker.empty()) policies.push_back({picker, std::make_unique<Picker>(read_file(picker))});
   fmt::print("{} requests on {} pods\n{:<18} {:>9} {:>9} {:>14} {:>18} {:>12} {:>11}\n",
              asks->size(), kPods, "", "hits", "of best", "load max/mean", "requests max/mean",

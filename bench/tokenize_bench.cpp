@@ -1,11 +1,11 @@
 // A long prompt to tokens, exactly, on one core.
 //
-//   tokenize_bench FOLDER TEXT [--tokens N]
+//   tokenize_bench FOLDER TEXT [--tokens N | --expect FILE]
 //
 // FOLDER has a tokenizer.json; TEXT is repeated with a running number per paragraph until there are
-// N tokens (100,000). Then the same as a chat that grows by one message, with what was tokenized
-// before remembered. Before a number counts: the tokens decode to the text, and with and without
-// memory they are the same.
+// N tokens (100,000), or taken as it is where FILE has the tokens that it must come to. Then the
+// same once more, with what was tokenized before remembered. Before a number counts: the tokens
+// decode to the text, and with and without memory they are the same.
 
 #include <fmt/format.h>
 #include <time.h>
@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -65,16 +66,36 @@ void show(const char* what, std::size_t tokens, std::size_t bytes, F&& work) {
              tokens, bytes, took[took.size() / 2], took.front(), took.back());
 }
 
-int run(const std::string& folder, const std::string& file, std::size_t tokens) {
-  auto loaded = token::Tokenizer::load(folder);
+std::string read_file(const std::string& name) {
+  std::ifstream in(name, std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  if (text.empty()) fail("nothing in " + name);
+  return text;
+}
+
+struct Options {
+  std::string folder, text;
+  std::size_t tokens = 100'000;
+  std::string expect;
+};
+
+int run(const Options& options) {
+  auto loaded = token::Tokenizer::load(options.folder);
   if (!loaded) fail(loaded.error().message());
   const auto& t = **loaded;
-  std::ifstream in(file, std::ios::binary);
-  std::stringstream source;
-  source << in.rdbuf();
-  if (source.view().empty()) fail("no text in " + file);
-  const auto prompt = repeated(t, source.str(), tokens);
+  auto prompt = read_file(options.text);
+  if (options.expect.empty()) prompt = repeated(t, prompt, options.tokens);
   const auto ids = encode(t, prompt);
+  if (!options.expect.empty()) {
+    std::istringstream wanted(read_file(options.expect));
+    using Ids = std::istream_iterator<std::int64_t>;
+    const auto same = [](token::TokenId id, std::int64_t other) {
+      return static_cast<std::int64_t>(id) == other;
+    };
+    if (!std::equal(ids.begin(), ids.end(), Ids(wanted), Ids(), same)) {
+      fail("the tokens are not those of " + options.expect);
+    }
+  }
   if (t.decode(ids, token::SkipSpecial::kNo) != prompt) fail("tokens do not decode to the text");
   show("a new prompt", ids.size(), prompt.size(), [&] { (void)encode(t, prompt); });
 
@@ -90,7 +111,12 @@ int run(const std::string& folder, const std::string& file, std::size_t tokens) 
 }  // namespace baton
 
 int main(int argc, char** argv) {
-  if (argc != 3 && argc != 5) baton::fail("usage: tokenize_bench FOLDER TEXT [--tokens N]");
-  return baton::run(argv[1], argv[2],
-                    argc == 5 ? static_cast<std::size_t>(std::atoll(argv[4])) : 100'000);
+  const std::string_view flag = argc == 5 ? argv[3] : "";
+  if (argc != 3 && flag != "--tokens" && flag != "--expect") {
+    baton::fail("usage: tokenize_bench FOLDER TEXT [--tokens N | --expect FILE]");
+  }
+  baton::Options options{.folder = argv[1], .text = argv[2], .expect = ""};
+  if (flag == "--tokens") options.tokens = static_cast<std::size_t>(std::atoll(argv[4]));
+  if (flag == "--expect") options.expect = argv[4];
+  return baton::run(options);
 }

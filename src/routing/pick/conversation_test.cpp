@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/text/json.hpp"
 #include "formats/openai/answer_text.hpp"
@@ -126,6 +128,45 @@ TEST(Conversation, TurnTwoOfALongConversationIsDecodeOnlyToo) {
       Api::kChat, random);
 
   EXPECT_FALSE(two.picked.route.prefill);
+}
+
+// What every conversation begins with is held by all who had one; who had none yet is not left out
+// for it, but a conversation stays where it is.
+TEST(Conversation, APodThatNeverHadOneIsComparedAsTheOneThatHoldsLeast) {
+  auto three = service();
+  three.endpoints = {testing::endpoint("d0", "decode"), testing::endpoint("d1", "decode"),
+                     testing::endpoint("d2", "decode")};
+  ServicePool pool(three);
+  pool.update(three);
+  SeededRandom random(1);
+  const auto system = words(400, "system");
+  const auto with = [&](std::string_view seed) {
+    return chat({message("system", system), message("user", words(900, seed))});
+  };
+  std::map<std::string, std::string> homes;  // by conversation
+  std::vector<Asked> running;
+  const auto begin = [&](const std::string& seed, std::optional<std::size_t> onto = {}) {
+    auto asked = ask(pool, with(seed), Api::kChat, random);
+    if (onto) asked.picked.route.decode = pool.endpoints()[*onto];
+    answered(pool, asked, Api::kChat, "an answer");
+    homes[seed] = asked.picked.route.decode.name;
+    running.push_back(std::move(asked));
+  };
+
+  begin("one");
+  begin("two");  // of a single pod it is not known what all hold
+  EXPECT_EQ(homes["two"], homes["one"]);
+  begin("three", homes["one"] == "d1" ? 0 : 1);
+  running.clear();
+  running.push_back(ask(pool, with("one"), Api::kChat, random));
+  running.push_back(ask(pool, with("three"), Api::kChat, random));
+  EXPECT_EQ(running[0].picked.route.decode.name, homes["one"]);
+  EXPECT_EQ(running[1].picked.route.decode.name, homes["three"]);
+
+  const auto fresh = ask(pool, with("four"), Api::kChat, random);
+  EXPECT_NE(fresh.picked.route.decode.name, homes["one"]);
+  EXPECT_NE(fresh.picked.route.decode.name, homes["three"]);
+  EXPECT_EQ(fresh.picked.matched, 0) << "what it holds is not known, so its prompt is prefilled";
 }
 
 TEST(Conversation, AnEditedTurnGoesThroughPrefillAgain) {

@@ -93,6 +93,36 @@ bool same(const schedule::Endpoint& a, const schedule::Endpoint& b) {
   return a.slot == b.slot && a.name == b.name && a.host == b.host && a.port == b.port;
 }
 
+// Nothing learnt of a pod yet is not nothing held, and what all others hold it computes but once:
+// it is compared as the one of its role that holds least, from two on (what only one holds is a
+// conversation of its own). False: nobody gains by it.
+bool presume(const index::PrefixIndex& index, const schedule::Snapshot& snapshot,
+             std::span<const std::uint32_t> matched, std::vector<std::uint32_t>& presumed) {
+  if (snapshot.size() == 0) return false;
+  struct Role {
+    std::uint32_t known = 0, unknown = 0;
+    std::uint32_t least = UINT32_MAX;  // blocks, of those known
+    bool gains() const { return unknown > 0 && known > 1 && least > 0; }
+  };
+  std::array<Role, 16> roles{};  // by schedule::Stages, which are four bits
+  const auto& columns = *snapshot.columns;
+  for (std::size_t i = 0; i < columns.slots.size(); ++i) {
+    const auto slot = columns.slots[i];
+    auto& role = roles[columns.stages[i]];
+    const bool known = index.held(slot) > 0;
+    ++(known ? role.known : role.unknown);
+    if (known) role.least = std::min(role.least, matched[slot]);
+  }
+  if (std::ranges::none_of(roles, &Role::gains)) return false;
+  presumed.assign(matched.begin(), matched.end());
+  for (std::size_t i = 0; i < columns.slots.size(); ++i) {
+    const auto slot = columns.slots[i];
+    const auto& role = roles[columns.stages[i]];
+    if (role.gains() && index.held(slot) == 0) presumed[slot] = role.least;
+  }
+  return true;
+}
+
 }  // namespace
 
 ServicePool::ServicePool(const watch::Service& service, Owner owner)
@@ -187,6 +217,10 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     request.block_bytes = ask.chain->block_bytes();
     request.prompt_blocks = static_cast<std::uint32_t>(ask.chain->blocks().size());
     request.matched = matched_;
+    if (presume(*index_, snapshot, matched_, weighted_)) {
+      request.held = matched_;
+      request.matched = weighted_;
+    }
   }
   const auto* keyed = precise_ != nullptr ? ask.keyed : nullptr;
   if (keyed != nullptr) match_precisely(*keyed, request);
@@ -233,7 +267,7 @@ void ServicePool::match_precisely(const KeyedPrompt& prompt, schedule::Request& 
   for (const auto& endpoint : endpoints()) {
     const auto slot = endpoint.slot;
     if (precise_->in_sync(slot)) continue;
-    const double bytes = request.matched.empty() ? 0 : request.matched[slot] * share;
+    const double bytes = request.matched.empty() ? 0 : matched_[slot] * share;
     const auto tokens = std::min(1.0, bytes) * static_cast<double>(prompt.tokens);
     held_[slot] = weighted_[slot] = static_cast<std::uint32_t>(tokens / static_cast<double>(block));
   }

@@ -117,68 +117,6 @@ class Picker:
         self.folder.cleanup()
 
 
-CONFIG = """
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: @ADMIN@}}}
-static_resources:
-  listeners:
-  - name: front
-    address: {socket_address: {address: 127.0.0.1, port_value: @PORT@}}
-    per_connection_buffer_limit_bytes: @BUFFER@
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: front
-          http_protocol_options: {enable_trailers: true}
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - match: {prefix: "/", headers: [{name: x-gateway-destination-endpoint, present_match: true}]}
-                route: {cluster: picked, timeout: 300s, retry_policy: {retry_on: "@RETRY@", num_retries: 3}}
-              - match: {prefix: "/"}
-                route: {cluster: fallback, timeout: 300s}
-          http_filters:
-          - name: envoy.filters.http.ext_proc
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
-              failure_mode_allow: @OPEN@
-              grpc_service: {envoy_grpc: {cluster_name: picker, authority: "picker:9002"}, timeout: 10s}
-              processing_mode: {request_header_mode: SEND, response_header_mode: SEND, request_body_mode: @MODE@,
-                                response_body_mode: @MODE@, request_trailer_mode: SEND, response_trailer_mode: SEND}
-              message_timeout: 100s
-          - name: envoy.filters.http.router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
-  clusters:
-  - name: picked
-    type: ORIGINAL_DST
-    connect_timeout: 5s
-    lb_policy: CLUSTER_PROVIDED
-    original_dst_lb_config: {use_http_header: true, http_header_name: x-gateway-destination-endpoint}
-  - name: fallback
-    type: STATIC
-    connect_timeout: 5s
-    load_assignment: {cluster_name: fallback, endpoints: [{lb_endpoints: [@FALLBACK@]}]}
-  - name: picker
-    type: STATIC
-    connect_timeout: 5s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {initial_stream_window_size: 65536, initial_connection_window_size: 1048576}}
-    transport_socket:
-      name: envoy.transport_sockets.tls
-      typed_config:
-        "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-        common_tls_context: {validation_context: {}}
-    load_assignment:
-      cluster_name: picker
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @PICKER@}}}}]}]
-"""
-
-
 class Envoy:
     """A gateway before the picker. Requests that come without a pick go round robin to `pods`."""
 
@@ -186,7 +124,7 @@ class Envoy:
         self.port, self.admin = free_port(), free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         addresses = ", ".join("{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}" % p for p in pods)
-        text = CONFIG
+        text = (pathlib.Path(__file__).parent / "envoy.yaml").read_text()
         for name, value in (("ADMIN", self.admin), ("PICKER", picker.grpc), ("FALLBACK", addresses), ("MODE", mode),
                             ("BUFFER", buffer), ("RETRY", retry_on), ("OPEN", str(failure_open).lower()), ("PORT", self.port)):
             text = text.replace(f"@{name}@", str(value))
@@ -199,6 +137,10 @@ class Envoy:
     def _ready(self):
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
             return get(f"http://127.0.0.1:{self.admin}/ready", timeout=2).startswith("LIVE")
+
+    def stat(self, name):
+        """A number of Envoy's own."""
+        return int(get(f"http://127.0.0.1:{self.admin}/stats?filter=^{name}$").split(": ")[1])
 
     def __enter__(self):
         return self
@@ -241,11 +183,13 @@ def read_body(handler):
 
 class EchoPod:
     """Answers with what it got, after `failing` 503s: headers, length and digest of the body. A stream where `x-stream` says how many events, one
-    per `x-pause` seconds; all of it after `x-wait` seconds. /metrics as an engine's."""
+    per `x-pause` seconds. All of it after `x-wait` seconds, and with `x-hold` not before release(). /metrics as an engine's, with `waiting`
+    requests."""
 
     def __init__(self):
         pod = self
-        pod.requests = pod.failing = 0
+        pod.requests = pod.failing = pod.waiting = 0
+        pod.released = threading.Event()
         pod.stopping = threading.Event()
         pod.sockets = []
 
@@ -258,12 +202,14 @@ class EchoPod:
 
             def do_GET(self):
                 if self.path == "/metrics":
-                    return self.reply(b"vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:kv_cache_usage_perc 0\n")
+                    return self.reply(b"vllm:num_requests_waiting %d\nvllm:num_requests_running 0\nvllm:kv_cache_usage_perc 0\n" % pod.waiting)
                 self.reply(json.dumps({"path": self.path}).encode())
 
             def do_POST(self):
                 pod.requests += 1
                 body = read_body(self)
+                if "x-hold" in self.headers:
+                    pod.released.wait(60)
                 if pod.failing > 0:
                     pod.failing -= 1
                     return self.reply(b"{}", 503)
@@ -310,6 +256,9 @@ class EchoPod:
     def endpoint(self, name, role=None):
         return endpoint(name, self.port, role)
 
+    def release(self):
+        self.released.set()
+
     def die(self):
         """As a killed process: nothing listens any more, its connections are cut."""
         self.__exit__()
@@ -322,8 +271,42 @@ class EchoPod:
 
     def __exit__(self, *_):
         self.stopping.set()
+        self.release()
         self.server.shutdown()
         self.server.server_close()
+
+
+class Load:
+    """Clients that ask without a pause; statuses of their answers, 0 for one that broke off."""
+
+    def __init__(self, envoy, clients=4):
+        self.statuses = []
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(envoy, client)) for client in range(clients)]
+
+    def _ask(self, envoy, client):
+        at = 0
+        while not self._ends.is_set():
+            at += 1
+            try:
+                self.statuses.append(call(envoy.port, "POST", "/v1/completions", completion(user=f"{client}-{at}")).status)
+            except (http.client.HTTPException, ConnectionError):
+                self.statuses.append(0)
+
+    def answers(self, more, status=200):
+        """Waits for so many more answers of that status."""
+        wanted = self.statuses.count(status) + more
+        wait_until(lambda: self.statuses.count(status) >= wanted, f"{more} more answers {status}", 60)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        for thread in self._threads:
+            thread.join()
 
 
 def completion(size=16, **members):
@@ -336,4 +319,4 @@ def digest(body):
     return hashlib.sha256(body).hexdigest()
 
 
-__all__ = ["Answer", "EchoPod", "Envoy", "Picker", "SPLIT", "call", "completion", "digest", "endpoint", "os", "time", "wait_until"]
+__all__ = ["Answer", "EchoPod", "Envoy", "Load", "Picker", "SPLIT", "call", "completion", "digest", "endpoint", "os", "time", "wait_until"]

@@ -2,6 +2,7 @@
 import http.client
 import json
 
+import httpx
 import pytest
 
 from gateway import Envoy, call, completion, digest, wait_until
@@ -18,6 +19,19 @@ def test_a_body_arrives_byte_for_byte_in_every_mode(picker, pod, mode, size):
     assert answer.status == 200, answer.body
     assert answer.json()["sha"] == digest(body)
     assert answer.headers["x-went-into-resp-headers"] == "true"
+
+
+@pytest.mark.parametrize("size", [1_000, 220_000])
+def test_a_client_of_http_2_gets_the_same(envoy, size):
+    body = completion(size)
+    with httpx.Client(http1=False, http2=True, timeout=30) as client:
+        for _ in range(3):
+            answer = client.post(f"{envoy.base}/v1/completions", content=body)
+            assert (answer.http_version, answer.status_code) == ("HTTP/2", 200), answer.text
+            assert answer.json()["sha"] == digest(body)
+        with client.stream("POST", f"{envoy.base}/v1/completions", content=completion(stream=True),
+                           headers={"x-stream": "3", "x-pause": "0.05"}) as answer:
+            assert answer.read().endswith(b"data: [DONE]\n\n")
 
 
 def test_a_body_of_60_mb_arrives_byte_for_byte(envoy):

@@ -1,6 +1,8 @@
 """Pods die, go and come back while requests pass: survivors serve, and all that are there get traffic."""
+import contextlib
 import http.client
 import json
+import threading
 
 from gateway import EchoPod, Envoy, call, completion, wait_until
 
@@ -63,3 +65,27 @@ def test_requests_are_counted_and_a_header_names_another_model(envoy, picker, po
     assert picker.metric("llm_d_epp_request_total", **labels) == 1
     wait_until(lambda: picker.metric("llm_d_epp_request_duration_seconds_count", **labels) == 1, "the answer to be counted")
     assert picker.metric("llm_d_epp_request_input_tokens_sum", **labels) == 3
+
+
+def test_a_herd_does_not_follow_one_reading_of_the_pods_queues(picker):
+    """One pod says that it has nothing to do, three say that four requests wait: 20 at once go evenly, though no pod ever tells of
+    them. All on the first would be the herd."""
+    with contextlib.ExitStack() as started:
+        pods = [started.enter_context(EchoPod()) for _ in range(4)]
+        for busy in pods[1:]:
+            busy.waiting = 4
+        picker.endpoints([one.endpoint(f"p-{i}") for i, one in enumerate(pods)])
+        queue = lambda i: picker.metric("llm_d_epp_per_endpoint_queue_size", model_server_endpoint=f"p-{i}")  # noqa: E731
+        wait_until(lambda: picker.knows("p-0", "p-3") and [queue(i) for i in range(4)] == [0, 4, 4, 4], "the queues to be known", 30)
+        envoy = started.enter_context(Envoy(picker, []))
+        clients = [threading.Thread(target=call, args=(envoy.port, "POST", "/v1/completions", completion(user=str(i)), {"x-hold": "1"}))
+                   for i in range(20)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: sum(one.requests for one in pods) == 20, "all requests at the pods")
+        served = [one.requests for one in pods]
+        for one in pods:
+            one.release()
+        for client in clients:
+            client.join()
+        assert served == [5, 5, 5, 5]
