@@ -40,7 +40,7 @@ class Mixed:
                 f"{OUTPUT} tokens back")
 
     def short_name(self):
-        return f"{self.rate:g} long + {self.chat_rate:g} short a second"
+        return f"{self.rate:g} long + {self.chat_rate:g} short/s"
 
     def run(self, url, seconds, seed, limits):
         pair = [begin(url, seed, limits, poisson(self.rate, self.tokens, seconds)),
