@@ -90,7 +90,7 @@ fuzz: ## every fuzz target for FUZZ_SECONDS
 	@tools/fuzz $(FUZZ_SECONDS)
 
 bench-chain: ## Envoy, picker and sidecar, CPU by process and request; PEER_EPP and PEER_SIDECAR name llm-d's; RUNS, ONLY
-	@tools/install-deps build test bench
+	@tools/install-deps build test
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench -j $(JOBS) --target chain_bench
 	@tools/bench-chain
