@@ -19,6 +19,32 @@ namespace {
 using namespace baton;
 using Kind = epp::testing::Answer::Kind;
 
+constexpr std::string_view kEveryParser = R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: queue-scorer}
+- {type: prefix-cache-scorer}
+- {type: openai-parser}
+- {type: anthropic-parser}
+- {type: vllmhttp-parser}
+- {type: sglanghttp-parser}
+- {type: vllmgrpc-parser}
+- {type: vertexai-parser}
+- {type: passthrough-parser}
+requestHandler:
+  parsers:
+  - {pluginRef: openai-parser}
+  - {pluginRef: anthropic-parser}
+  - {pluginRef: vllmhttp-parser}
+  - {pluginRef: sglanghttp-parser}
+  - {pluginRef: vllmgrpc-parser}
+  - {pluginRef: vertexai-parser}
+  - {pluginRef: passthrough-parser}
+schedulingProfiles:
+- {name: default, plugins: [{pluginRef: queue-scorer}, {pluginRef: prefix-cache-scorer, weight: 2}]}
+)";
+
 struct Fixture {
   Fixture() {
     std::vector<schedule::Endpoint> endpoints(2);
@@ -31,7 +57,7 @@ struct Fixture {
   ManualClock clock;
   observe::Registry registry;
   epp::testing::Picker picker{
-      clock, registry, epp::testing::kDefault, {.emit_scores = true, .body_bytes = 4096}};
+      clock, registry, kEveryParser, {.emit_scores = true, .body_bytes = 4096}};
 };
 
 void check(bool holds) {

@@ -74,6 +74,14 @@ TEST(UsageScan, SkipsAReportOverItsBound) {
   EXPECT_FALSE(usage.prompt);
 }
 
+TEST(UsageScan, FindsAReportInsideALongOneWhereverTheBodyIsCut) {
+  const std::string body = "{\"usage\":{\"a\":\"" + std::string(kMaxUsageBytes, 'x') +
+                           "\",\"usage\":{\"prompt_tokens\":3}}}";
+  for (const std::size_t step : {std::size_t{1}, std::size_t{100}, body.size()}) {
+    EXPECT_EQ(scan(body, step).prompt, 3) << step;
+  }
+}
+
 TEST(Learner, TellsBlocksAndTokensAsTheAnswerPasses) {
   index::PrefixChain chain("m", 8, 100);
   chain.append("0123456789");

@@ -87,15 +87,14 @@ std::size_t UsageScan::take(std::string_view text) {
       return text.size();
     }
     const auto value = text.find_first_not_of(" \t\r\n:", key + key_.size());
+    auto end = value;
+    if (value != std::string_view::npos && text[value] == '{') end = object_end(text, value);
+    // One that is too long is passed over as soon as that is seen: what lies in it may be another.
     at = key + key_.size();
-    if (value == std::string_view::npos) return text.size() - key <= kMaxUsageBytes ? key : at;
-    if (text[value] != '{') continue;
-    const auto end = object_end(text, value);
-    if (end == std::string_view::npos) {
-      if (text.size() - key <= kMaxUsageBytes) return key;
-      continue;
-    }
-    if (end - value <= kMaxUsageBytes) read(text.substr(value, end - value));
+    if (std::min(end, text.size()) - key > kMaxUsageBytes) continue;
+    if (end == std::string_view::npos) return key;
+    if (end == value) continue;
+    read(text.substr(value, end - value));
     at = end;
   }
 }
