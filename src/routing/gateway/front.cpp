@@ -11,6 +11,7 @@
 #include "base/core/log.hpp"
 #include "base/text/json.hpp"
 #include "formats/openai/error_body.hpp"
+#include "net/http/time_limit.hpp"
 #include "net/http/trace_headers.hpp"
 #include "routing/gateway/api_keys.hpp"
 #include "routing/pick/learner.hpp"
@@ -241,12 +242,15 @@ Task<void> Front::infer(http::Exchange& exchange, openai::Api api, Place place, 
   const Probe::InFlight in_flight(deps_.probe);  // pages that others look at are no work
   const auto given = exchange.head().headers.get(kRequestId);
   const auto id = given && !given->empty() ? std::string(*given) : uuid4(deps_.random);
+  const auto limit =
+      http::time_limit(exchange.head().headers, http::kClientLimit, config_.request_timeout);
+  if (!limit) co_return co_await refuse(exchange, {400, limit.error().message()}, status);
   Work work{
       .exchange = exchange,
       .api = api,
       .place = std::move(place),
       .status = status,
-      .deadline = {exchange.arrived() + config_.request_timeout},
+      .deadline = {exchange.arrived() + limit->value_or(config_.request_timeout)},
       .request_id = id,
       .span = http::start_span(deps_.tracer, "gateway.request", exchange.head().headers,
                                exchange.arrived()),
@@ -393,11 +397,23 @@ bool engine_refused(const http::ResponseHead& head) {
   return head.status == 503 && head.headers.get("x-baton-error-hop") == "decode";
 }
 
+// The pod's sidecar divides between its legs what is left.
+void Front::tell_limits(Work& work) {
+  const Deadline ours{work.exchange.arrived() + config_.request_timeout};
+  const auto now = deps_.clock.now();
+  auto& headers = work.out.head.headers;
+  http::set_time_limit(headers, http::kRouteLimit, ours.left(now));
+  if (work.deadline.at < ours.at) {
+    http::set_time_limit(headers, http::kClientLimit, work.deadline.left(now));
+  }
+}
+
 // The upstream's answer; when a pod or its engine takes no connection, from a second pod.
 Task<std::optional<http::Response>> Front::send(Work& work) {
   for (int attempt = 0;; ++attempt) {
     const auto to = work.picked.route.decode;
     const std::array<std::string_view, 1> body = {work.body};
+    tell_limits(work);
     auto sent = co_await deps_.client.send(address(to), work.out.head, body, work.deadline);
     if (sent) {
       if (attempt > 0 || !engine_refused(sent->head())) co_return std::move(*sent);
@@ -425,6 +441,7 @@ Task<void> Front::relay(Work& work, http::Response response) {
   const bool good = response.head().status / 100 == 2;
   work.status = response.head().status;
   work.picked.prefill.release();
+  work.picked.decode.release_tokens();  // the prompt is computed
   deps_.probe.first_byte(deps_.clock.now() - exchange.arrived());
   count(work.picked, response.head());
   if (work.card) work.card->answered(response.head(), deps_.clock.now());

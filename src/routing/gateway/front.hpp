@@ -68,6 +68,7 @@ class Front {
   Task<bool> read(Work& work);
   Task<bool> pick(Work& work, std::optional<schedule::Endpoint> refused);
   void sign_route(Work& work);
+  void tell_limits(Work& work);
   Task<bool> pick_again(Work& work, schedule::Endpoint refused);
   Task<std::optional<http::Response>> send(Work& work);
   Task<void> relay(Work& work, http::Response response);

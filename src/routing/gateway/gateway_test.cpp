@@ -22,12 +22,12 @@
 namespace baton::gateway {
 namespace {
 
+using pick::testing::kSeedPd;
 using testing::Answer;
 using ::testing::ElementsAre;
 using testing::eventually;
 using ::testing::HasSubstr;
 using testing::kClock;
-using testing::kPd;
 using testing::ScriptedEngine;
 using testing::soon;
 using testing::Stack;
@@ -325,7 +325,7 @@ TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
 
   create(watch::testing::pool("story", engine.address().port), uid);
   create(watch::testing::picker(
-             "story", text::json::dump(text::json::Array{"--config-text", std::string(kPd)})),
+             "story", text::json::dump(text::json::Array{"--config-text", std::string(kSeedPd)})),
          uid);
   create(watch::testing::pod("story", "d0", "decode", "127.0.0.1"), "");
 
@@ -358,33 +358,6 @@ TEST(Gateway, ABrokenStreamIsSeenAsBroken) {
   stack.start();
 
   EXPECT_FALSE(stack.chat("x").whole);
-}
-
-TEST(Gateway, GivesUpAtTheRequestsDeadline) {
-  Stack stack;
-  ScriptedEngine::Script script;
-  script.never_answers = true;
-  auto& engine = stack.engine("d0", "decode", script);
-  stack.config.request_timeout = std::chrono::milliseconds(100);
-  stack.start();
-
-  EXPECT_EQ(stack.chat("x").head.status, 504);
-  EXPECT_TRUE(eventually([&] { return engine.left() == 1; }));
-}
-
-TEST(Gateway, LeavesThePodWhenTheClientLeaves) {
-  Stack stack;
-  auto script = story();
-  script.never_ends = true;
-  auto& engine = stack.engine("d0", "decode", script);
-  stack.start();
-  stack.patience = std::chrono::milliseconds(100);
-
-  EXPECT_FALSE(stack.chat("x").whole);
-  EXPECT_TRUE(eventually([&] { return engine.left() == 1; }));
-  EXPECT_TRUE(eventually([&] {
-    return stack.registry.expose().find("baton_gateway_client_gone_total 1") != std::string::npos;
-  }));
 }
 
 TEST(Gateway, ALookAtTheMetricsIsNoRequestInFlight) {
@@ -465,6 +438,39 @@ TEST(Gateway, KeepsTalliesPerPod) {
   EXPECT_EQ(stats.pods[0].kv_bytes, 4096);
   EXPECT_EQ(stats.pods[1].role, "prefill");
   EXPECT_TRUE(stack.gateway().ready());
+}
+
+TEST(Gateway, APromptIsNoLoadOnceItsAnswerHasBegun) {
+  Stack stack;
+  stack.service.picker = R"(
+apiVersion: inference.networking.x-k8s.io/v1alpha1
+kind: EndpointPickerConfig
+plugins:
+- {type: decode-filter}
+- {type: prefix-cache-scorer}
+- {type: token-load-scorer, parameters: {queueThresholdTokens: 200}}
+schedulingProfiles:
+- name: default
+  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer}, {pluginRef: token-load-scorer, weight: 10}]
+)";
+  auto script = story();
+  script.never_ends = true;
+  auto& d0 = stack.engine("d0", "decode", script);
+  auto& d1 = stack.engine("d1", "decode", script);
+  stack.start();
+  std::vector<std::jthread> clients;
+  clients.emplace_back([&] { stack.chat(kLong); });
+  ASSERT_TRUE(eventually([&] {
+    return stack.registry.expose().find("baton_gateway_first_byte_seconds_count 1") !=
+           std::string::npos;
+  }));
+  const auto& busy = d0.seen().empty() ? d1 : d0;
+
+  clients.emplace_back([&] { stack.chat(kLong.substr(0, 300)); });
+
+  EXPECT_TRUE(eventually([&] { return d0.seen().size() + d1.seen().size() == 2; }));
+  EXPECT_EQ(busy.seen().size(), 2U);  // it has the prefix
+  stack.gateway().stop({kClock.now()});
 }
 
 TEST(Gateway, PrefersThePodWithTheShorterQueue) {

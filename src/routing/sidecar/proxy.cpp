@@ -10,6 +10,7 @@
 #include "base/async/finish_by.hpp"
 #include "base/core/assert.hpp"
 #include "base/text/json.hpp"
+#include "net/http/time_limit.hpp"
 #include "net/http/trace_headers.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
@@ -46,30 +47,6 @@ struct Proxy::TicketUse {
   ~TicketUse() {
     bool answered = call.answered != 0 && call.answered < 500;
     if (!call.ticket.empty() && !answered) proxy.tickets_.give_back(call.ticket);
-  }
-};
-
-// Unwound without an end, the client left: nothing is known of the engine then.
-struct Proxy::Attempt {
-  Proxy& proxy;
-  const Call& call;
-  Breaker::Pass pass;
-  bool told = false;
-
-  void tell(const Leg& leg) {
-    told = true;
-    Breaker& breaker = proxy.breakers_.of(call.prefiller());
-    Mono now = proxy.deps_.clock.now();
-    if (leg.kind == Leg::Kind::kTimeout && call.hurried) return breaker.on_abandoned(pass, now);
-    if (is_away(leg)) {
-      proxy.warm_ups_.lost(call.prefiller());
-      breaker.on_failure(pass, now);
-    } else {
-      breaker.on_success();
-    }
-  }
-  ~Attempt() {
-    if (!told) proxy.breakers_.of(call.prefiller()).on_abandoned(pass, proxy.deps_.clock.now());
   }
 };
 
@@ -193,19 +170,22 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
     co_await respond_error(exchange, 503, kNotReady, "decode");
     co_return;
   }
-  auto limit = client_limit(exchange.head().headers, config_.request_timeout);
-  if (!limit) {
+  const http::Headers& asked = exchange.head().headers;
+  auto route = http::time_limit(asked, http::kRouteLimit, config_.request_timeout);
+  auto client = http::time_limit(asked, http::kClientLimit, config_.request_timeout);
+  if (!route || !client) {
     deps_.probe.refused("timeout");
-    co_await respond_error(exchange, 400, limit.error().message(), "sidecar");
+    co_await respond_error(exchange, 400, (route ? client : route).error().message(), "sidecar");
     co_return;
   }
-  Deadline deadline = Deadline::in(deps_.clock, limit->value_or(config_.request_timeout));
+  Nanos budget = route->value_or(config_.request_timeout);
+  Deadline deadline = Deadline::in(deps_.clock, std::min(budget, client->value_or(budget)));
   Call call{exchange,
             api,
             decoder,
             std::move(body),
             deadline,
-            limit->has_value(),
+            budget,
             Transaction(config_.tactics, deadline),
             forwarded(exchange.head(), exchange.peer())};
   call.span = start_span(deps_.tracer, exchange, config_.connector);
@@ -278,7 +258,7 @@ Task<Action> Proxy::prefill_leg(Call& call) {
   std::optional<Breaker::Pass> pass = breakers_.of(call.prefiller()).admit(begin);
   Leg leg{.kind = Leg::Kind::kOpen};
   if (pass) {
-    Attempt attempt{*this, call, *pass};
+    Attempt attempt{*this, call.prefiller(), *pass, call.budget, begin};
     Leg made =
         co_await (connector_->order() == Order::kHeld ? attempt_held(call) : attempt_prefill(call));
     leg = made;

@@ -58,7 +58,8 @@ class Proxy {
   struct Call;        // one generation request
   struct Closing;     // what is due however it ends
   struct TicketUse;   // of a signed route
-  struct Attempt;     // of one prefill, told to its breaker
+  struct Attempt;     // of one prefill, which its breaker is told of
+  struct Beside;      // a prefill that nobody waits for
   struct EncodeItem;  // of the encode stage
 
   Task<void> pass_through(http::Exchange& exchange, const http::Endpoint& decoder,
@@ -87,8 +88,7 @@ class Proxy {
   void forget_engine(const Call& call);
   Action without_engine(Call& call);
   Action start_beside(Call& call);
-  Task<void> prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
-                            Deadline deadline, Breaker::Pass pass, observe::Span span);
+  Task<void> prefill_beside(Beside it);
   void read_source(Call& call);
   Task<Action> prefill_leg(Call& call);
   Task<Leg> attempt_prefill(Call& call);

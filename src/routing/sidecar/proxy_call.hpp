@@ -17,7 +17,7 @@ struct Proxy::Call {
   http::Endpoint decoder;
   std::string body;
   Deadline deadline;
-  bool hurried;  // the client's own limit is the deadline
+  Nanos budget;  // that requests get here; a client may allow less
   Transaction transaction;
   http::RequestHead head;                    // as both legs send it
   std::optional<openai::BodyIndex> index{};  // when anything of the body changes
@@ -46,6 +46,31 @@ struct Proxy::Call {
   observe::Span decode_span{};  // of the decode leg, until its answer has passed
 
   const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
+};
+
+// Unwound without an end, the client left: nothing is known of the engine then.
+struct Proxy::Attempt {
+  Proxy& proxy;
+  const http::Endpoint& to;
+  Breaker::Pass pass;
+  Nanos budget;  // of its request
+  Mono began;
+  bool told = false;
+
+  void tell(const Leg& leg);
+  ~Attempt() {
+    if (!told) proxy.breakers_.of(to).on_abandoned(pass, proxy.deps_.clock.now());
+  }
+};
+
+struct Proxy::Beside {
+  http::Endpoint to;
+  http::RequestHead head;
+  std::string body;
+  Deadline deadline;
+  Nanos budget;
+  Breaker::Pass pass;
+  observe::Span span;
 };
 
 // Spans and attributes as llm-d names them (sidecar reference 24).

@@ -59,6 +59,21 @@ const http::RequestHead& with_rank(const http::RequestHead& head, std::optional<
   return room;
 }
 
+void Proxy::Attempt::tell(const Leg& leg) {
+  told = true;
+  Breaker& breaker = proxy.breakers_.of(to);
+  Mono now = proxy.deps_.clock.now();
+  bool silent = leg.kind == Leg::Kind::kTimeout;
+  if (silent && !had_its_time(proxy.config_.tactics, now - began, budget)) {
+    breaker.on_abandoned(pass, now);
+  } else if (is_away(leg)) {
+    proxy.warm_ups_.lost(to);
+    breaker.on_failure(pass, now);
+  } else {
+    breaker.on_success();
+  }
+}
+
 // Another engine that has a prefix; one that cannot be used is passed over (llm-d).
 void Proxy::read_source(Call& call) {
   auto text = call.exchange.head().headers.get(kKvSourceHeader);
@@ -146,39 +161,33 @@ Action Proxy::start_beside(Call& call) {
   http::RequestHead ranked, traced;
   const http::RequestHead& head = with_trace(
       span, with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced);
-  beside_.spawn(prefill_beside(call.prefiller(), head, call.index->splice(edits).join(),
-                               call.deadline, *pass, std::move(span)));
+  beside_.spawn(prefill_beside({call.prefiller(), head, call.index->splice(edits).join(),
+                                call.deadline, call.budget, *pass, std::move(span)}));
   return call.transaction.begin_parallel();
 }
 
-Task<void> Proxy::prefill_beside(http::Endpoint to, http::RequestHead head, std::string body,
-                                 Deadline deadline, Breaker::Pass pass, observe::Span span) {
-  std::array<std::string_view, 1> pieces = {body};
-  Mono begin = deps_.clock.now();
-  auto sent = co_await prefill_client_.send(to, head, pieces, deadline);
+Task<void> Proxy::prefill_beside(Beside it) {
+  std::array<std::string_view, 1> pieces = {it.body};
+  Attempt attempt{*this, it.to, it.pass, it.budget, deps_.clock.now()};
+  auto sent = co_await prefill_client_.send(it.to, it.head, pieces, it.deadline);
   Leg leg;
   if (sent) {
-    auto whole = co_await sent->read_all(kMaxAnswer, deadline);
+    auto whole = co_await sent->read_all(kMaxAnswer, it.deadline);
     leg = whole ? Leg{.status = sent->head().status} : leg_of(whole.error());
   } else {
     leg = leg_of(sent.error());
   }
-  end_leg(span, leg, sent ? "" : sent.error().error.message());
+  end_leg(it.span, leg, sent ? "" : sent.error().error.message());
   deps_.probe.prefill_attempted(label(leg.kind));
-  deps_.probe.prefill_took(deps_.clock.now() - begin);
-  Breaker& breaker = breakers_.of(to);
+  deps_.probe.prefill_took(deps_.clock.now() - attempt.began);
+  attempt.tell(leg);
   auto port = connector_->bootstrap_port();
   bool failed = is_away(leg) || leg.status >= 400;
   if (failed) {
-    log::warn(
-        "a prefill beside its decode failed",
-        {{"prefiller", http::to_string(to)}, {"result", label(leg.kind)}, {"status", leg.status}});
-    if (port) engines_.forget({to.host, *port});
-  }
-  if (is_away(leg)) {
-    breaker.on_failure(pass, deps_.clock.now());
-  } else {
-    breaker.on_success();
+    log::warn("a prefill beside its decode failed", {{"prefiller", http::to_string(it.to)},
+                                                     {"result", label(leg.kind)},
+                                                     {"status", leg.status}});
+    if (port) engines_.forget({it.to.host, *port});
   }
 }
 

@@ -1,10 +1,7 @@
 #include "routing/sidecar/request.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "routing/ticket/ticket.hpp"
@@ -113,21 +110,6 @@ std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>&
   hosts.insert(hosts.end(), ports.begin(), ports.end());
   if (hosts.size() > kMaxCandidates) hosts.resize(kMaxCandidates);
   return hosts;
-}
-
-Result<std::optional<Nanos>> client_limit(const http::Headers& headers, Nanos longest) {
-  auto text = headers.get(kTimeoutHeader);
-  if (!text) return std::optional<Nanos>();
-  std::uint64_t count = 0;
-  auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), count);
-  bool number = end == text->data() + text->size() && failed != std::errc::invalid_argument;
-  if (!number || (failed == std::errc() && count == 0)) {
-    return invalid(
-        fmt::format("{}: '{}' is not a positive number of milliseconds", kTimeoutHeader, *text));
-  }
-  auto most = static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(longest).count());
-  if (failed != std::errc() || count >= most) return std::optional(longest);
-  return std::optional<Nanos>(Millis(static_cast<std::int64_t>(count)));
 }
 
 http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer) {

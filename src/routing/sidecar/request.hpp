@@ -7,8 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/core/clock.hpp"
-#include "base/core/result.hpp"
 #include "formats/openai/splice.hpp"
 #include "net/http/message.hpp"
 
@@ -20,8 +18,6 @@ inline constexpr std::string_view kOldPrefillerHeader = "x-prefiller-url";
 inline constexpr std::string_view kEncoderHeader = "x-encoder-hosts-ports";
 inline constexpr std::string_view kKvSourceHeader = "x-kv-cache-source-host-port";
 inline constexpr std::string_view kRankHeader = "x-data-parallel-host-port";
-// The client's patience in milliseconds (Envoy's header for the same carries this suffix too).
-inline constexpr std::string_view kTimeoutHeader = "x-request-timeout-ms";
 inline constexpr std::size_t kMaxCandidates = 8;  // of one request; more are not tried
 
 // How an API names its token limits.
@@ -45,10 +41,6 @@ std::string_view without_scheme(std::string_view text);
 // The endpoints in the order in which they are tried: as they came, each once, but hosts that were
 // not tried yet before other ports of those that were. At most kMaxCandidates.
 std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>& candidates);
-
-// How long the client waits, at most `longest`; nullopt: it does not say. kInvalid: not a positive
-// number.
-Result<std::optional<Nanos>> client_limit(const http::Headers& headers, Nanos longest);
 
 // What travels to an engine: without hop-by-hop and routing fields, the client's address appended
 // to X-Forwarded-For. `peer` is "ip:port".

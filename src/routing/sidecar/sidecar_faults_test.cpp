@@ -332,6 +332,24 @@ TEST_F(SidecarFaults, DoesNotBlameAnEngineForAnImpatientClient) {
   EXPECT_EQ(get(hurried, "{}").status, 400);
 }
 
+TEST_F(SidecarFaults, BlamesAnEngineThatIsSilentForTheTimeThatARouteHas) {
+  start(
+      {.tactics = {.policy = Policy::kFallback},
+       .breaker = {
+           .failures = 1, .pause = std::chrono::hours(1), .longest_pause = std::chrono::hours(1)}});
+  prefill_.script({.manner = Manner::kHang});
+  decode_.script(decoded());
+  http::RequestHead routed = chat_head();
+  routed.headers.add("x-envoy-expected-rq-timeout-ms", "400");
+
+  EXPECT_EQ(get(routed, "{}").status, 200);  // at half of it
+  EXPECT_EQ(header(get(routed, "{}"), "x-baton-prefill"), "none; reason=fallback");
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefill_attempts_total{result="timeout"} 1)"));
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefill_attempts_total{result="open"} 1)"));
+  routed.headers.set("x-envoy-expected-rq-timeout-ms", "0");
+  EXPECT_EQ(get(routed, "{}").status, 400);
+}
+
 TEST_F(SidecarFaults, GivesUpOnASlowPrefillEngineForAnother) {
   prefill_.script({.manner = Manner::kHang});
   other_.script(prefilled());

@@ -1,5 +1,7 @@
 #include "routing/sidecar/transaction.hpp"
 
+#include <algorithm>
+
 #include "base/core/assert.hpp"
 
 namespace baton::sidecar {
@@ -21,6 +23,11 @@ bool may_pass(const Leg& leg) {
   if (leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost) return true;
   return leg.kind == Leg::Kind::kAnswered &&
          (leg.status == 502 || leg.status == 503 || leg.status == 504);
+}
+
+// For all attempts together. Prefills that hang leave time to do without.
+Nanos for_prefill(const Tactics& tactics, Nanos budget) {
+  return tactics.policy == Policy::kFallback ? budget / 2 : budget;
 }
 
 // After a successful prefill the request is known to be good, so these may come from the KV.
@@ -69,14 +76,17 @@ std::string_view name(Outcome outcome) {
   return "";
 }
 
+bool had_its_time(const Tactics& tactics, Nanos waited, Nanos budget) {
+  Nanos usual = for_prefill(tactics, budget);
+  if (tactics.prefill_timeout != Nanos()) usual = std::min(usual, tactics.prefill_timeout);
+  return waited >= usual / 2;
+}
+
 void Transaction::open_prefill_phase(Mono now) {
   first_round_ = true;
   again_.clear();
   failure_.reset();
-  prefill_deadline_ = deadline_;
-  if (tactics_.policy == Policy::kFallback) {  // prefills that hang leave time to do without
-    prefill_deadline_ = {now + deadline_.left(now) / 2};
-  }
+  prefill_deadline_ = {now + for_prefill(tactics_, deadline_.left(now))};
 }
 
 bool Transaction::time_for_prefill(Mono now) const { return !prefill_deadline_.passed(now); }

@@ -45,6 +45,11 @@ struct Tactics {
   Nanos lease_margin = std::chrono::seconds(5);  // what decode needs to begin its pull
 };
 
+// Whether a prefill attempt that was waited for so long says anything of its engine: half of what
+// one gets of a request that has all of its `budget`. Others were cut short, by a client in a hurry
+// or because they began late.
+bool had_its_time(const Tactics& tactics, Nanos waited, Nanos budget);
+
 enum class State : std::uint8_t {
   kReading,
   kPrefilling,

@@ -251,5 +251,18 @@ TEST(Policy, IsReadByName) {
   EXPECT_EQ(parse_policy("Fallback"), std::nullopt);
 }
 
+TEST(HadItsTime, IsHalfOfWhatAnAttemptUsuallyGets) {
+  using std::chrono::seconds;
+  const Tactics relay;
+  const Tactics fallback{.policy = Policy::kFallback};
+  const Tactics limited{.prefill_timeout = seconds(2)};
+
+  EXPECT_TRUE(had_its_time(relay, seconds(5), seconds(10)));
+  EXPECT_FALSE(had_its_time(relay, seconds(4), seconds(10)));
+  EXPECT_TRUE(had_its_time(fallback, Millis(2500), seconds(10)));
+  EXPECT_FALSE(had_its_time(fallback, seconds(2), seconds(10)));
+  EXPECT_TRUE(had_its_time(limited, seconds(1), seconds(600)));
+}
+
 }  // namespace
 }  // namespace baton::sidecar

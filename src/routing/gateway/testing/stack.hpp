@@ -16,6 +16,7 @@
 #include "net/http/client.hpp"
 #include "routing/gateway/gateway.hpp"
 #include "routing/gateway/testing/scripted_engine.hpp"
+#include "routing/pick/testing/seed.hpp"
 #include "routing/watch/topology.hpp"
 
 namespace baton::gateway::testing {
@@ -30,21 +31,6 @@ inline bool eventually(const std::function<bool()>& condition) {
   }
   return false;
 }
-
-inline constexpr std::string_view kPd = R"(
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- {type: pd-profile-handler, parameters: {threshold: 100}}
-- {type: prefill-header-handler}
-- {type: prefill-filter}
-- {type: decode-filter}
-- {type: prefix-cache-scorer}
-- {type: load-aware-scorer}
-schedulingProfiles:
-- {name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: load-aware-scorer}]}
-- {name: decode, plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: load-aware-scorer}]}
-)";
 
 struct Answer {
   http::ResponseHead head;
@@ -103,7 +89,7 @@ class Stack {
   watch::Service service = {.ns = "llm",
                             .name = "story",
                             .models = {"m", "alias"},
-                            .picker = std::string(kPd),
+                            .picker = std::string(pick::testing::kSeedPd),
                             .picker_source = "test",
                             .routed = true,
                             .endpoints = {}};
