@@ -48,30 +48,19 @@ void MemberScan::take(char c) {
   ++matched_;
 }
 
-void MemberScan::end_string() {
-  text_ = Text::kNone;
-  waits_ = reading_key_ && equal_ && matched_ == name_.size();
-  reading_key_ = false;
-}
-
 // Follows a string up to its end or the end of the piece; returns where it stopped.
 std::size_t MemberScan::skip_string(std::string_view piece, std::size_t at) {
   while (at < piece.size() && text_ != Text::kNone) {
-    if (text_ == Text::kPlain && !reading_key_) {
-      at += text_prefix(piece.substr(at));  // the common case, long text
+    if (text_ == Text::kPlain && !equal_) {  // the common case, also of long text
+      at += text_prefix(piece.substr(at));
       if (at == piece.size()) return at;
-      if (piece[at++] == '"') {
-        end_string();
-      } else {
-        text_ = Text::kEscape;
-      }
-      continue;
     }
     const char c = piece[at++];
     switch (text_) {
       case Text::kPlain:
         if (c == '"') {
-          end_string();
+          text_ = Text::kNone;
+          waits_ = equal_ && matched_ == name_.size();
         } else if (c == '\\') {
           text_ = Text::kEscape;
         } else {
@@ -132,30 +121,23 @@ bool MemberScan::feed(std::string_view piece) {
     const char c = piece[at++];
     if (is_space(c)) continue;
     if (waits_) {
-      found_ = c == ':';
+      found_ = c == ':' && depth_ > 0;
       waits_ = false;
       if (found_) break;
     }
-    const bool top = object_ && depth_ == 1;
     switch (c) {
       case '"':
         text_ = Text::kPlain;
-        reading_key_ = top && key_;
-        key_ = false;
         equal_ = true;
         matched_ = 0;
         break;
       case '{':
       case '[':
-        if (depth_ == 0) object_ = key_ = c == '{';
         ++depth_;
         break;
       case '}':
       case ']':
         if (depth_ > 0) --depth_;
-        break;
-      case ',':
-        key_ = top;
         break;
       default:
         break;

@@ -1,7 +1,7 @@
 #pragma once
-// Whether a JSON body has a member of a given name at its top, found while the body passes by in
-// pieces cut anywhere. Allocates nothing and builds nothing: it follows strings and brackets only,
-// so text that is no JSON has no members that count.
+// Whether a JSON body has a member of a given name in any of its objects, found while the body
+// passes by in pieces cut anywhere. Allocates nothing and builds nothing: it follows strings and
+// brackets only, so text that is no JSON has no members that count.
 
 #include <cstddef>
 #include <cstdint>
@@ -30,20 +30,16 @@ class MemberScan {
 
   std::size_t skip_string(std::string_view piece, std::size_t at);
   void take(char c);
-  void end_string();
 
   std::string_view name_;
   bool found_ = false;
   std::uint64_t depth_ = 0;
-  bool object_ = false;  // the top is an object
-  bool key_ = false;     // at the top, a name may begin
   Text text_ = Text::kNone;
-  bool reading_key_ = false;
   bool equal_ = false;  // so far
   std::size_t matched_ = 0;
   std::uint32_t code_ = 0;  // of \uXXXX
   int digits_ = 0;
-  bool waits_ = false;  // for the colon behind the name
+  bool waits_ = false;  // for the colon that makes it a name
 };
 
 }  // namespace baton::openai

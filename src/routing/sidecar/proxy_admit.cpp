@@ -14,6 +14,15 @@
 
 namespace baton::sidecar {
 
+namespace {
+
+bool names_params(std::string_view json) {
+  openai::MemberScan scan(kTransferParams);
+  return openai::may_name(json, kTransferParams) && scan.feed(json);
+}
+
+}  // namespace
+
 // Chooses the prefill engines and decides whether there are any. False: refused, and answered.
 Task<bool> Proxy::admit(Call& call) {
   bool routed_by_us = co_await check_ticket(call);
@@ -41,6 +50,8 @@ Task<bool> Proxy::admit(Call& call) {
   }
   bool readable = co_await read_body(call);
   if (!readable) co_return false;
+  bool clean = co_await without_params(call);
+  if (!clean) co_return false;
   if (!encoders.empty()) {
     bool encoded = co_await encode(call, encoders);
     if (!encoded) co_return false;
@@ -146,10 +157,20 @@ Task<void> Proxy::refuse_targets(Call& call, std::string first) {
       std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
 }
 
-// A body that goes on as it is names no KV: only routers do. False: it does, and that was answered.
+// A client names no KV: only routers do. The member at the top of an edited body is replaced; where
+// else engines read it, as anywhere in a body that goes on as it is, it is refused. False: it is
+// there, and that was answered.
 Task<bool> Proxy::without_params(Call& call) {
-  openai::MemberScan scan(kTransferParams);
-  if (!openai::may_name(call.body, kTransferParams) || !scan.feed(call.body)) co_return true;
+  bool named = false;
+  if (call.index) {
+    for (std::string_view key : {"sampling_params", "vllm_xargs"}) {
+      auto inside = call.index->find(key);
+      named = named || (inside && names_params(*inside));
+    }
+  } else {
+    named = names_params(call.body);
+  }
+  if (!named) co_return true;
   deps_.probe.refused("params");
   co_await respond_error(
       call.exchange, 400,

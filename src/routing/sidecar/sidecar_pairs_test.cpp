@@ -180,9 +180,16 @@ TEST_F(SidecarPairs, ClientsParametersAreReplacedOrRefused) {
     EXPECT_EQ(got.status, 400);
     EXPECT_THAT(got.body, HasSubstr("kv_transfer_params: a client cannot say"));
     EXPECT_EQ(get({"POST", path, {}}, R"({"k\u0076_transfer_params":1})").status, 400);
-    EXPECT_EQ(get({"POST", path, {}}, R"({"a":{"kv_transfer_params":1}})").status, 200);
+    EXPECT_EQ(get({"POST", path, {}}, R"({"a":"kv_transfer_params"})").status, 200);
   }
-  EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_refusals_total{reason="params"} 10)"));
+  // Where engines read it too.
+  for (const char* inside : {R"({"sampling_params":{"extra_args":{"kv_transfer_params":{}}}})",
+                             R"({"vllm_xargs":{"kv_transfer_params":"mine"}})"}) {
+    EXPECT_EQ(get({"POST", "/v1/completions", {}}, inside).status, 400);
+    EXPECT_EQ(chat(inside).status, 400);
+  }
+  EXPECT_EQ(prefill_.calls(), 0U);
+  EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_refusals_total{reason="params"} 14)"));
   EXPECT_EQ(get({"POST", "/v1/embeddings", {}}, mine).status, 200);
 
   EXPECT_EQ(chat(mine).status, 200);
