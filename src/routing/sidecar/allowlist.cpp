@@ -12,8 +12,10 @@ namespace baton::sidecar {
 
 namespace {
 
-http::Endpoint canonical(const http::Endpoint& endpoint) {
-  return {canonical_address(endpoint.host).value_or(endpoint.host), endpoint.port};
+// nullopt: it is a name, which may mean another address tomorrow.
+std::optional<http::Endpoint> canonical(const http::Endpoint& endpoint) {
+  auto address = canonical_address(endpoint.host);
+  return address ? std::optional(http::Endpoint{*std::move(address), endpoint.port}) : std::nullopt;
 }
 
 }  // namespace
@@ -35,12 +37,14 @@ std::optional<std::string> canonical_address(std::string_view host) {
 
 bool PublishedAllowlist::allows(const http::Endpoint& endpoint) {
   const auto now = of_->current();
-  return now && canonical_address(endpoint.host) && now->contains(canonical(endpoint));
+  const auto at = canonical(endpoint);
+  return now && at && now->contains(*at);
 }
 
 bool FileAllowlist::allows(const http::Endpoint& endpoint) {
   if (changed()) load();
-  return allowed_.contains(canonical(endpoint));
+  const auto at = canonical(endpoint);
+  return at && allowed_.contains(*at);
 }
 
 bool FileAllowlist::changed() {
@@ -71,8 +75,9 @@ void FileAllowlist::load() {
   for (std::string line; std::getline(file, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (line.empty() || line.front() == '#') continue;
-    if (auto endpoint = http::parse_endpoint(line)) {
-      allowed_.insert(canonical(*endpoint));
+    const auto endpoint = http::parse_endpoint(line);
+    if (auto at = endpoint ? canonical(*endpoint) : std::nullopt) {
+      allowed_.insert(*std::move(at));
     } else {
       log::warn("allowlist line is not ip:port", {{"file", path_}, {"line", line}});
     }

@@ -6,7 +6,6 @@
 
 #include "base/text/json.hpp"
 #include "routing/sidecar/connector.hpp"
-#include "routing/sidecar/connectors/blake2s.hpp"
 #include "routing/sidecar/mooncake_engines.hpp"
 
 namespace baton::sidecar {
@@ -80,25 +79,6 @@ TEST(Mooncake, ReadsTheEnginesOfAHost) {
                                 R"({"-1":{"engine_id":"A"}})", R"({"0":{"engine_id":""}})"}) {
     EXPECT_FALSE(parse_engines(none)) << none;
   }
-}
-
-// RFC 7693 appendix B, and what Python's hashlib says of one whole block and one byte more.
-TEST(Blake2s, MatchesItsReference) {
-  auto hex = [](std::string_view text) {
-    std::string out;
-    for (std::uint8_t byte : blake2s(text)) {
-      constexpr std::string_view kDigits = "0123456789abcdef";
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 15];
-    }
-    return out;
-  };
-  EXPECT_EQ(hex("abc"), "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
-  EXPECT_EQ(hex(""), "69217a3079908094e11121d042354a7c1f55b6482ca1a51e1b250dfd1ed0eef9");
-  EXPECT_EQ(hex(std::string(64, 'a')),
-            "651d2f5f20952eacaea2fba2f2af2bcd633e511ea2d2e4c9ae2ac0d9ffb7b252");
-  EXPECT_EQ(hex(std::string(65, 'b')),
-            "97623e9e7dcfbd48e9cc59c5f327b940e180220b5cb5bd326383f71fa0937c40");
 }
 
 // sidecar:44 the hash by which llm-d spreads requests over ranks (its listeners:

@@ -10,8 +10,15 @@ namespace baton::sidecar {
 
 namespace {
 
-// The October 2025 picker's, as the planner writes it for a service with prefill pods.
-constexpr std::string_view kPicker = R"(apiVersion: inference.networking.x-k8s.io/v1alpha1
+bool prefills(const schedule::Endpoint& endpoint) {
+  const auto stages = schedule::stages_of(endpoint.role());
+  return (stages & schedule::kPrefills) != 0 && (stages & schedule::kDecodes) == 0;
+}
+
+}  // namespace
+
+std::string_view own_picker() {
+  return R"(apiVersion: inference.networking.x-k8s.io/v1alpha1
 kind: EndpointPickerConfig
 plugins:
 - type: pd-profile-handler
@@ -35,21 +42,19 @@ schedulingProfiles:
 - name: decode
   plugins:
   - pluginRef: decode-filter
+  - pluginRef: prefix-cache-scorer
+    weight: 2.0
+  - pluginRef: load-aware-scorer
+    weight: 1.0
   - pluginRef: max-score-picker
 )";
-
-bool prefills(const schedule::Endpoint& endpoint) {
-  const auto stages = schedule::stages_of(endpoint.role());
-  return (stages & schedule::kPrefills) != 0 && (stages & schedule::kDecodes) == 0;
 }
-
-}  // namespace
 
 SelfSchedule::SelfSchedule(http::Endpoint own, std::shared_ptr<const PoolEndpoints> pool,
                            const std::string& picker)
     : own_(std::move(own)), found_(std::move(pool)) {
   service_.name = "self";
-  service_.picker = picker.empty() ? std::string(kPicker) : picker;
+  service_.picker = picker.empty() ? std::string(own_picker()) : picker;
   service_.picker_source = picker.empty() ? "the sidecar's own" : "--self-schedule-config";
   pool_ = std::make_shared<pick::ServicePool>(service_);
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -38,11 +39,14 @@ class PoolEndpoints {
   std::shared_ptr<const Endpoints> current_;  // guarded by mutex_
 };
 
+// The October 2025 picker's configuration, as the planner writes it for a service with prefill
+// pods: prefill when more than 100 bytes of a prompt are new.
+std::string_view own_picker();
+
 // Confined to its loop.
 class SelfSchedule {
  public:
-  // `own`: how the pool names this pod. `picker`: EndpointPickerConfig; "": prefill when more than
-  // 100 bytes of a prompt are new, the least loaded prefill pod that knows most of it.
+  // `own`: how the pool names this pod. `picker`: EndpointPickerConfig; "": own_picker().
   SelfSchedule(http::Endpoint own, std::shared_ptr<const PoolEndpoints> pool,
                const std::string& picker);
 

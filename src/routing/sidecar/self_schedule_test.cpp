@@ -2,6 +2,8 @@
 
 #include "routing/sidecar/self_schedule.hpp"
 
+#include <fstream>
+
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
 
 namespace baton::sidecar {
@@ -48,6 +50,11 @@ TEST(SelfSchedule, PrefillsWhatIsNewToItsOwnEngine) {
 
   pool->publish({pod("d", own, "decode")});  // the prefill pod has left
   EXPECT_FALSE(choose(prompt('d'))->prefiller);
+}
+
+TEST(SelfSchedule, DecidesAsThePlannersPicker) {
+  std::ifstream file(std::string(BATON_SOURCE_DIR) + "/src/control/plan/picker/seed-pd.yaml");
+  EXPECT_EQ(own_picker(), std::string(std::istreambuf_iterator<char>(file), {}));
 }
 
 TEST(SelfSchedule, TakesAPickersConfiguration) {

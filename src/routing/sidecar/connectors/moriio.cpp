@@ -1,7 +1,10 @@
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
+#include <array>
+
+#include "base/core/assert.hpp"
 #include "base/text/json.hpp"
-#include "routing/sidecar/connectors/blake2s.hpp"
 #include "routing/sidecar/connectors/primed.hpp"
 
 namespace baton::sidecar {
@@ -126,8 +129,12 @@ class MoriioConnector final : public Connector {
 }  // namespace
 
 int Moriio::rank_of(std::string_view request_id) const {
+  // As llm-d spreads requests; nothing is protected by it.
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  const int hashed = EVP_Digest(request_id.data(), request_id.size(), digest.data(), nullptr,
+                                EVP_blake2s256(), nullptr);
+  BATON_ASSERT(hashed == 1);
   std::uint64_t number = 0;
-  const auto digest = blake2s(request_id);
   for (std::size_t i = 0; i < 8; ++i) number = number << 8 | digest[i];
   return static_cast<int>(number % static_cast<std::uint64_t>(dp_size));
 }
