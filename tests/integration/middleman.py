@@ -54,8 +54,9 @@ class Link:
 
 
 class Middleman:
-    def __init__(self, port, upstream, piece=65536):
+    def __init__(self, port, upstream, piece=65536, host="127.0.0.1"):
         self.port, self.upstream = port, upstream  # where it listens; the server's port
+        self.host = host                           # of the server
         self.piece = piece                         # as much of an answer is passed on at once
         self.edit = lambda answer: answer
         self.done = threading.Event()
@@ -115,7 +116,7 @@ class Middleman:
         if not self._due(link, CONNECT):
             return
         try:
-            far.connect(("127.0.0.1", self.upstream))
+            far.connect((self.host, self.upstream))
         except OSError:
             return link.reset()
         threading.Thread(target=self._requests, args=(link,), daemon=True).start()

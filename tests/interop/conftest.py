@@ -1,5 +1,5 @@
 """One stack for the whole suite: `baton serve` on vllm-pd.yaml. ENGINE says what its `vllm` is: baton (default) or vllm, which
-takes minutes to start."""
+takes minutes to start. Where something must happen at a moment, a sidecar of the test's own stands before the pair."""
 import json
 import os
 import pathlib
@@ -11,11 +11,15 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
-from stack import Stack, metric, post, wait_until  # noqa: E402
+from middleman import Middleman  # noqa: E402
+from processes import Program, free_port  # noqa: E402
+from stack import Stack, get, metric, post, wait_until  # noqa: E402
 
 ENGINE = os.environ.get("ENGINE", "baton")
 START = {"baton": 60, "vllm": 900}[ENGINE]  # seconds
 PATIENCE = {"baton": 30, "vllm": 180}[ENGINE]  # for one request; longer than any answer may take
+LEASE = {"baton": 6, "vllm": 45}[ENGINE]  # of prefilled KV; vLLM's first transfer has taken up to 32 s
+EXPIRED = {"baton": "baton_kv_leases_expired_total", "vllm": "vllm:nixl_num_kv_expired_reqs_total"}[ENGINE]
 
 
 class Pair:
@@ -52,6 +56,13 @@ class Pair:
     def pulled(self):
         return self.metric(self.decode, "vllm:prompt_tokens_by_source_total", source="external_kv_transfer")
 
+    def expired(self):
+        """Leases of the prefill engine that ended with nobody having pulled."""
+        return self.metric(self.prefill, EXPIRED)
+
+    def pinned(self):
+        return sum(self.metric(pod, "vllm:kv_cache_usage_perc") for pod in (self.prefill, self.decode))
+
     def at_rest(self):
         wait_until(lambda: not any(self.metric(pod, f"vllm:num_requests_{state}")
                                    for pod in (self.prefill, self.decode) for state in ("running", "waiting")),
@@ -64,6 +75,31 @@ class Pair:
         said = tokens(self.split(body)[1])
         assert said == tokens(self.alone(body))
         assert self.pulled() >= before + 64
+
+
+class Detour:
+    """A sidecar of its own before the pair, and on each leg a hop where things are held up."""
+
+    def __init__(self, pair):
+        self.prefill_hop = Middleman(free_port(), 8000, piece=256, host=pair.prefill["address"])
+        self.decode_hop = Middleman(free_port(), 8001, piece=256, host=pair.decode["address"])
+        self.metrics_port = free_port()
+        self.headers = {"x-prefiller-host-port": f"127.0.0.1:{self.prefill_hop.port}"}
+        self.sidecar = Program("sidecar", "--model-server-port", str(self.decode_hop.port), "--decoder-host", "127.0.0.1",
+                               "--secure-proxy=false", "--prefill-failure-policy=fallback", f"--request-timeout={PATIENCE}s",
+                               f"--kv-lease={LEASE}s", "--kv-lease-margin=2s", "--prefill-breaker-failures=0",
+                               "--metrics-port", str(self.metrics_port))
+
+    def metric(self, name, **labels):
+        return metric(get(f"http://127.0.0.1:{self.metrics_port}/metrics"), f"baton_sidecar_{name}", **labels) or 0
+
+    def ask(self, body):
+        return post(f"{self.sidecar.url}/completions", body, self.headers, timeout=PATIENCE)
+
+    def close(self):
+        self.sidecar.stop()
+        self.prefill_hop.close()
+        self.decode_hop.close()
 
 
 def tokens(text):
@@ -79,12 +115,22 @@ def events(text):
 
 
 @pytest.fixture(scope="session")
-def pair():
-    with Stack("--engine", ENGINE, "--request-timeout", str(PATIENCE - 5), files=[ROOT / "tests/interop/vllm-pd.yaml"],
-               seconds=START) as stack:
+def pair(tmp_path_factory):
+    manifest = (ROOT / "tests/interop/vllm-pd.yaml").read_text()
+    assert '"kv_lease_duration":120' in manifest
+    ours = tmp_path_factory.mktemp("pair") / "vllm-pd.yaml"
+    ours.write_text(manifest.replace('"kv_lease_duration":120', f'"kv_lease_duration":{LEASE}'))
+    with Stack("--engine", ENGINE, "--request-timeout", str(PATIENCE - 5), files=[ours], seconds=START) as stack:
         running = Pair(stack)
         running.split(running.body(running.prompt(100)))  # the first transfer of a pair is slow
         yield running
+
+
+@pytest.fixture(scope="module")
+def detour(pair):
+    made = Detour(pair)
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

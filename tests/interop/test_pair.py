@@ -1,5 +1,6 @@
 """What a pair of engines says through Baton's gateway and sidecar is what one engine says, and it moves its KV; clients that
 leave and engines that die cost no other request. The same for vLLM and for our engine."""
+import contextlib
 import http.client
 import json
 import os
@@ -10,8 +11,11 @@ import urllib.parse
 
 import pytest
 
-from conftest import PATIENCE, events, tokens
-from stack import post
+import middleman as moment
+from conftest import LEASE, PATIENCE, events, tokens
+from fault_field import Later
+from processes import Program
+from stack import post, wait_until
 
 LENGTHS = [5, 31, 32, 33, 64, 65, 257, 700]  # around and between blocks of 32 tokens
 
@@ -52,6 +56,15 @@ def test_a_chat_says_the_same(pair, streams):
     assert pair.pulled() > before
 
 
+def test_a_transfer_is_proved_by_the_growth_of_a_counter(pair):
+    with Program("sidecar", "--model-server-port", "8001", "--decoder-host", pair.decode["address"], "--secure-proxy=false",
+                 "--prove-transfers") as sidecar:
+        status, headers, text = post(f"{sidecar.url}/completions", pair.body(pair.prompt(100)),
+                                     {"x-prefiller-host-port": f"{pair.prefill['address']}:8000"}, timeout=PATIENCE)
+    assert status == 200, text
+    assert headers["x-baton-remote-tokens"] in ("99", "100"), headers
+
+
 def test_several_choices_and_several_prompts_are_computed_by_one_engine(pair):
     """Their prefill would answer one set of params only."""
     for body in (pair.body(pair.prompt(70), n=2, temperature=0.5, seed=1), pair.body([pair.prompt(70), pair.prompt(70)])):
@@ -76,28 +89,119 @@ def test_params_that_a_client_invents_reach_no_engine(pair, params):
     pair.works()
 
 
-@pytest.mark.parametrize("after", ["sent", "head", "tokens"])
-def test_a_client_that_leaves_ends_its_request_on_both_engines(pair, after):
-    at = urllib.parse.urlsplit(pair.stack.url)
-    connection = http.client.HTTPConnection(at.hostname, at.port, timeout=PATIENCE)
-    body = pair.body(pair.prompt(700), tokens=1200, stream=True)
-    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-    if after != "sent":
-        answer = connection.getresponse()
-        assert answer.status == 200
-        if after == "tokens":
-            answer.read(500)
-        connection.sock = connection.sock or answer.fp.raw._sock
-    connection.sock.shutdown(socket.SHUT_RDWR)
-    connection.close()
+def test_params_older_than_their_lease_reach_no_engine(pair, detour):
+    """The prefill's answer is held up until its lease is over and its blocks hold other KV: such params once gave wrong tokens."""
+    body = pair.body(pair.prompt(100), logprobs=1)
+    right = tokens(pair.alone(body))
+    moved, ended, repeated = pair.pulled(), pair.expired(), detour.metric("prefills_repeated_total", reason="lease")
+
+    def hold(_):
+        wait_until(lambda: pair.alone(pair.body(pair.prompt(100))) and pair.expired() > ended, "the lease to end", LEASE + 60, step=0.5)
+        for _ in range(3):
+            pair.alone(pair.body(pair.prompt(100)))
+        return True
+    detour.prefill_hop.arm(moment.BEGUN, hold)
+    status, headers, text = detour.ask(body)
+
+    assert detour.prefill_hop.done.is_set()
+    assert status == 200, text
+    assert tokens(text) == right
+    assert detour.metric("prefills_repeated_total", reason="lease") == repeated + 1
+    assert not headers["x-baton-prefill"].startswith("none")
+    assert pair.pulled() >= moved + 64
+    pair.works()
+
+
+class Client:
+    """One that leaves."""
+
+    def __init__(self, url, body, headers=None):
+        at = urllib.parse.urlsplit(url)
+        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=PATIENCE)
+        self.connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json", **(headers or {})})
+
+    def leave(self):
+        self.connection.sock.shutdown(socket.SHUT_RDWR)
+        self.connection.close()
+
+
+def test_a_client_that_leaves_at_once_ends_its_request_on_both_engines(pair):
+    Client(pair.stack.url, pair.body(pair.prompt(700), tokens=1200, stream=True)).leave()
     pair.at_rest()
     pair.works()
 
 
+@pytest.mark.parametrize("hop, at", [("prefill", moment.ASKED), ("decode", moment.BODY), ("decode", moment.BEGUN),
+                                     ("decode", moment.MIDDLE)],
+                         ids=["prefill", "between-legs", "first-token", "mid-stream"])
+def test_a_client_that_leaves_at(pair, detour, hop, at):
+    gone = detour.metric("requests_total", outcome="client_gone")
+    hop = getattr(detour, f"{hop}_hop")
+    hop.arm(at, lambda _: False, amount=3000)  # what comes then is kept: the sidecar still waits when the client goes
+    client = Client(detour.sidecar.url, pair.body(pair.prompt(300), tokens=400, stream=True), detour.headers)
+    assert hop.done.wait(PATIENCE)
+    client.leave()
+    wait_until(lambda: detour.metric("requests_total", outcome="client_gone") == gone + 1, "the sidecar to notice", 20)
+    pair.at_rest()
+    pair.works()
+
+
+@contextlib.contextmanager
+def prefill_stopped_at_the_transfer(pair, detour):
+    """Its processes stop when the decode engine is asked to pull; yields what continues them."""
+    stopped = processes(pair.prefill)
+
+    def stop(_):
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        return True
+
+    def go_on():
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    detour.decode_hop.arm(moment.BODY, stop)
+    try:
+        yield stopped
+    finally:
+        go_on()
+
+
+def pulls(pair):
+    """The decode engine has the request, and no token of it: without the prefill engine it cannot have."""
+    return pair.metric(pair.decode, "vllm:num_requests_waiting") + pair.metric(pair.decode, "vllm:num_requests_running") > 0
+
+
+def test_a_client_that_leaves_at_the_transfer(pair, detour):
+    gone = detour.metric("requests_total", outcome="client_gone")
+    with prefill_stopped_at_the_transfer(pair, detour):
+        client = Client(detour.sidecar.url, pair.body(pair.prompt(300), tokens=400, stream=True), detour.headers)
+        wait_until(lambda: pulls(pair), "the decode engine to pull", PATIENCE)
+        client.leave()
+        wait_until(lambda: detour.metric("requests_total", outcome="client_gone") == gone + 1, "the sidecar to notice", 20)
+    pair.at_rest()
+    pair.works()
+
+
+def test_nothing_stays_pinned(pair):
+    """What those who left had prefilled, and nobody pulled."""
+    wait_until(lambda: pair.pinned() == 0, "no block in use on either engine", LEASE + 60, step=0.5)
+
+
 @pytest.mark.last
-def test_a_prefill_pod_that_is_killed_costs_no_request(pair):
-    for pid in processes(pair.prefill):
-        os.kill(pid, signal.SIGKILL)
+def test_a_prefill_pod_that_is_killed_in_the_middle_of_a_transfer_costs_no_request(pair, detour):
+    body = pair.body(pair.prompt(700), logprobs=1)
+    right, moved = tokens(pair.alone(body)), pair.pulled()
+    with prefill_stopped_at_the_transfer(pair, detour) as prefill:
+        asked = Later(lambda: detour.ask(body))
+        wait_until(lambda: pulls(pair), "the decode engine to pull", PATIENCE)
+        for pid in prefill:
+            os.kill(pid, signal.SIGKILL)
+        status, headers, text = asked.result(PATIENCE)
+
+    assert status == 200, text
+    assert tokens(text) == right
+    assert pair.pulled() == moved  # it was in the middle
     for _ in range(3):
         status, headers, text = post(f"{pair.stack.url}/completions", pair.body(pair.prompt(100)), timeout=PATIENCE)
         assert status == 200, text
