@@ -29,6 +29,11 @@ struct Flag {
   InYaml yaml = InYaml::kYes;
 };
 
+constexpr Flag line_only(Flag flag) {
+  flag.yaml = InYaml::kNo;
+  return flag;
+}
+
 // llm-d's of today (reference 3.1).
 constexpr std::array kFlags = {
     Flag{"port", "8000", "listen port"},
@@ -67,37 +72,28 @@ constexpr std::array kFlags = {
          "tokens: longer chat answers are decoded in chunks; 0: in one piece"},
     Flag{"tracing", "false", "send spans as the OTEL_... variables say"},
     Flag{"metrics-port", "0", "a second plain listener for GET /metrics; 0: none"},
-    Flag{"configuration", "", "these settings as YAML", nullptr, Takes::kOne, InYaml::kNo},
-    Flag{"configuration-file", "", "a file of them", nullptr, Takes::kOne, InYaml::kNo},
-    Flag{"zap-log-level", "info", "debug, info, warn, error", nullptr, Takes::kOne, InYaml::kNo},
-    Flag{"zap-encoder", "", "json or console", nullptr, Takes::kOne, InYaml::kNo},
-    Flag{"zap-devel", "false", "console lines from debug on", nullptr, Takes::kOne, InYaml::kNo},
+    line_only({"configuration", "", "these settings as YAML"}),
+    line_only({"configuration-file", "", "a file of them"}),
+    line_only({"zap-log-level", "info", "debug, info, warn, error"}),
+    line_only({"zap-encoder", "", "json or console"}),
+    line_only({"zap-devel", "false", "console lines from debug on"}),
     // vLLM's MoRI-IO connector, with nixlv2 only.
-    Flag{"moriio-write-mode", "false", "prefill writes its KV into the decode engine", nullptr,
-         Takes::kOne, InYaml::kNo},
-    Flag{"moriio-local-pod-ip", "", "this pod's address", "POD_IP", Takes::kOne, InYaml::kNo},
-    Flag{"moriio-decode-notify-port", "61005", "of the decode engine", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-decode-handshake-port", "6301", "of the decode engine", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-prefill-notify-port", "61005", "of prefill engines", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-prefill-handshake-port", "6301", "of prefill engines", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-parallel-dispatch", "false", "both legs at once", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-parallel-decode-wait-timeout", "30s", "how long decode's answer waits for prefill",
-         nullptr, Takes::kOne, InYaml::kNo},
-    Flag{"moriio-tp-size", "1", "tensor parallel size of the engines", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-dp-size", "1", "data parallel ranks of an engine", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-dp-size-local", "0", "of them, in one pod; 0: all", nullptr, Takes::kOne,
-         InYaml::kNo},
-    Flag{"moriio-remote-hosts", "", "addresses of the prefill engine's pods", nullptr, Takes::kList,
-         InYaml::kNo},
-    Flag{"moriio-decode-hosts", "", "addresses of the decode engine's pods", nullptr, Takes::kList,
-         InYaml::kNo},
+    line_only({"moriio-write-mode", "false", "prefill writes its KV into the decode engine"}),
+    line_only({"moriio-local-pod-ip", "", "this pod's address", "POD_IP"}),
+    line_only({"moriio-decode-notify-port", "61005", "of the decode engine"}),
+    line_only({"moriio-decode-handshake-port", "6301", "of the decode engine"}),
+    line_only({"moriio-prefill-notify-port", "61005", "of prefill engines"}),
+    line_only({"moriio-prefill-handshake-port", "6301", "of prefill engines"}),
+    line_only({"moriio-parallel-dispatch", "false", "both legs at once"}),
+    line_only({"moriio-parallel-decode-wait-timeout", "30s",
+               "how long decode's answer waits for prefill"}),
+    line_only({"moriio-tp-size", "1", "tensor parallel size of the engines"}),
+    line_only({"moriio-dp-size", "1", "data parallel ranks of an engine"}),
+    line_only({"moriio-dp-size-local", "0", "of them, in one pod; 0: all"}),
+    line_only({"moriio-remote-hosts", "", "addresses of the prefill engine's pods", nullptr,
+               Takes::kList}),
+    line_only({"moriio-decode-hosts", "", "addresses of the decode engine's pods", nullptr,
+               Takes::kList}),
     // Ours.
     Flag{"host", "0.0.0.0", "listen address", "BATON_POD_IP"},
     Flag{"decoder-host", "localhost", "address of the decode engine", "BATON_POD_IP"},
@@ -109,7 +105,8 @@ constexpr std::array kFlags = {
          "computes the prompt; strict: as relay, and a prefill without KV is an error",
          "BATON_PREFILL_FAILURE_POLICY"},
     Flag{"request-timeout", "600s",
-         "for both legs together, 1ms or more; x-request-timeout-ms may ask for less"},
+         "for both legs together, 1ms or more; x-request-timeout-ms and "
+         "x-envoy-expected-rq-timeout-ms may ask for less"},
     Flag{"prefill-timeout", "0s", "for one attempt; 0: what is left of the request's"},
     Flag{"prefill-breaker-failures", "5",
          "in a row after which a prefill engine is left alone for a while; 0: never"},
@@ -135,11 +132,9 @@ constexpr std::array kFlags = {
     Flag{"self-schedule-endpoints", "",
          "a file of endpoints, as pickers read it, instead of a pool"},
     Flag{"self-schedule-config", "", "an EndpointPickerConfig; else 100 new bytes are prefilled"},
-    Flag{"kubeconfig", "", "for --inference-pool; else $KUBECONFIG, else the pod's account",
-         nullptr, Takes::kOne, InYaml::kNo},
-    Flag{"print-effective-config", "false",
-         "print the settings with where each comes from, and end", nullptr, Takes::kOne,
-         InYaml::kNo},
+    line_only({"kubeconfig", "", "for --inference-pool; else $KUBECONFIG, else the pod's account"}),
+    line_only({"print-effective-config", "false",
+               "print the settings with where each comes from, and end"}),
 };
 
 // Spellings of earlier generations (reference 3.4, 4), on the command line only.
@@ -348,7 +343,44 @@ Result<std::optional<SidecarFlags>> SidecarFlags::parse(std::vector<std::string>
     BATON_TRY(out.take_yaml(document, source));
   }
   BATON_TRY(out.check_unsupported());
+  BATON_TRY(out.take_older_names());
   return std::optional(std::move(out));
+}
+
+// What the spellings of earlier generations ask for, under today's names.
+Status SidecarFlags::take_older_names() {
+  Value& connector = values_["kv-connector"];
+  const Value& old_connector = at("connector");
+  if (connector.origin == Origin::kDefault && !old_connector.text.empty())
+    connector = old_connector;
+  if (connector.text == "lmcache") connector.text = "shared-storage";
+
+  const Value& old_port = at("vllm-port");
+  Value& port = values_["model-server-port"];  // a flag beats the configuration, then the new name
+  if (!old_port.text.empty() && old_port.origin > port.origin) port = old_port;
+
+  for (const std::string stage : {"prefiller", "decoder"}) {
+    for (const auto& [old, now] :
+         {std::pair(stage + "-use-tls", "enable-tls"),
+          std::pair(stage + "-tls-insecure-skip-verify", "tls-insecure-skip-verify")}) {
+      BATON_TRY_ASSIGN(const bool on, flag(old));
+      if (!on) continue;
+      Value& stages = values_[now];
+      stages = {stages.text.empty() ? stage : stages.text + "," + stage,
+                std::max(stages.origin, origin(old))};
+    }
+  }
+
+  Value& pool = values_["inference-pool"];
+  const Value& old_name = at("inference-pool-name");
+  const Value& old_namespace = at("inference-pool-namespace");
+  if (pool.text.empty()) pool = old_name;
+  const bool bare = !pool.text.empty() && pool.text.find('/') == std::string::npos;
+  if (bare && !old_namespace.text.empty()) {
+    pool.text.insert(0, old_namespace.text + "/");
+    pool.origin = std::max(pool.origin, old_namespace.origin);
+  }
+  return {};
 }
 
 Status SidecarFlags::take_yaml(const text::json::Value& document, std::string_view source) {

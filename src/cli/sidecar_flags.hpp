@@ -1,6 +1,6 @@
 #pragma once
-// What `baton sidecar` was given, as text: a flag, else the YAML configuration, else the
-// environment, else the default. The table of flags itself.
+// What `baton sidecar` was given, as text under today's names: a flag, else the YAML
+// configuration, else the environment, else the default. The table of flags itself.
 
 #include <functional>
 #include <map>
@@ -54,6 +54,7 @@ class SidecarFlags {
   const Value& at(std::string_view name) const;
   Status take_yaml(const text::json::Value& document, std::string_view source);
   Status check_unsupported() const;
+  Status take_older_names();
 
   std::map<std::string, Value, std::less<>> values_;
 };

@@ -103,9 +103,7 @@ Status read_moriio(const SidecarFlags& flags, sidecar::Config& config) {
 
 Status read_connector(const SidecarFlags& flags, const Environment& environment,
                       sidecar::Config& config) {
-  bool old = flags.origin("kv-connector") == Origin::kDefault && !flags.get("connector").empty();
-  std::string name = flags.get(old ? "connector" : "kv-connector");
-  if (name == "lmcache") name = "shared-storage";
+  const std::string& name = flags.get("kv-connector");
   static constexpr std::array<std::string_view, 5> kNames = {"nixlv2", "shared-storage", "sglang",
                                                              "mooncake", "offloading"};
   if (std::ranges::find(kNames, std::string_view(name)) != kNames.end()) {
@@ -141,23 +139,14 @@ Status read_tls(const SidecarFlags& flags, SidecarOptions& out) {
   BATON_TRY_ASSIGN(out.tracing, flags.flag("tracing"));
   out.cert_path = flags.get("cert-path");
   out.ca_file = flags.get("ca-file");
-  BATON_TRY_ASSIGN(out.prefiller.on, flags.flag("prefiller-use-tls"));
-  BATON_TRY_ASSIGN(out.decoder.on, flags.flag("decoder-use-tls"));
-  BATON_TRY_ASSIGN(const bool skip_p, flags.flag("prefiller-tls-insecure-skip-verify"));
-  BATON_TRY_ASSIGN(const bool skip_d, flags.flag("decoder-tls-insecure-skip-verify"));
-  out.prefiller.verify = !skip_p;
-  out.decoder.verify = !skip_d;
   BATON_TRY(read_stages(flags, "enable-tls", &DialTls::on, true, out));
   return read_stages(flags, "tls-insecure-skip-verify", &DialTls::verify, false, out);
 }
 
-// --inference-pool, or the older pair of names.
 Result<std::optional<sidecar::PoolName>> read_pool(const SidecarFlags& flags) {
-  std::string name = flags.get("inference-pool");
-  std::string old_ns = flags.get("inference-pool-namespace");
-  if (name.empty()) name = flags.get("inference-pool-name");
+  const std::string& name = flags.get("inference-pool");
   if (name.empty()) return std::optional<sidecar::PoolName>();
-  auto pool = sidecar::parse_pool_name(name, old_ns.empty() ? "default" : old_ns);
+  auto pool = sidecar::parse_pool_name(name, "default");
   if (!pool) return std::move(pool).error().with("--inference-pool");
   pool->group = flags.get("pool-group");
   if (auto type = sidecar::pool_type(pool->group); !type) {
@@ -241,11 +230,7 @@ Status read_addresses(const SidecarFlags& flags, const Environment& environment,
   sidecar::Config& config = out.config;
   BATON_TRY_ASSIGN(out.listen.port, flags.port("port", 1));
   out.listen.host = flags.get("host");
-  // A flag beats the configuration, the new name the old one.
-  Origin now = flags.origin("model-server-port");
-  Origin old = flags.get("vllm-port").empty() ? Origin::kDefault : flags.origin("vllm-port");
-  BATON_TRY_ASSIGN(config.decoder.port,
-                   flags.port(old > now ? "vllm-port" : "model-server-port", 1));
+  BATON_TRY_ASSIGN(config.decoder.port, flags.port("model-server-port", 1));
   config.decoder.host = flags.get("decoder-host");
   if (config.decoder.host.empty()) return invalid("--decoder-host is empty");
   BATON_TRY_ASSIGN(const auto ranks, flags.count("data-parallel-size", 1, 65535));

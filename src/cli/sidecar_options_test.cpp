@@ -183,6 +183,14 @@ TEST(SidecarOptions, SayWhatIsInEffectAndWhereItComesFrom) {
   EXPECT_THAT(*o.print, HasSubstr("kv-connector: nixlv2  # default\n"));
   EXPECT_TRUE(text::yaml::parse(*o.print, "print"));
   EXPECT_TRUE(good({"-print-config"}).print);
+
+  SidecarOptions old = good({"-print-config", "-connector=lmcache", "-vllm-port=8001",
+                             "-decoder-use-tls", "-inference-pool-name=p", "--enable-tls=encoder"},
+                            {{"INFERENCE_POOL_NAMESPACE", "llm"}});
+  EXPECT_THAT(*old.print, HasSubstr("kv-connector: shared-storage  # flag\n"));
+  EXPECT_THAT(*old.print, HasSubstr("model-server-port: \"8001\"  # flag\n"));
+  EXPECT_THAT(*old.print, HasSubstr("enable-tls: encoder,decoder  # flag\n"));
+  EXPECT_THAT(*old.print, HasSubstr("inference-pool: llm/p  # flag\n"));
 }
 
 TEST(SidecarOptions, ReadTicketsPairsAndScheduling) {
