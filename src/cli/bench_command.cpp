@@ -10,6 +10,7 @@
 #include "cli/bench_page.hpp"
 #include "cli/bench_run.hpp"
 #include "cli/command.hpp"
+#include "cli/progress_view.hpp"
 #include "cli/text_file.hpp"
 
 namespace baton::cli {
@@ -155,6 +156,19 @@ Status write_page(const Options& o, const std::vector<BenchPoint>& points) {
   return {};
 }
 
+// With a bar on a terminal; elsewhere the report alone.
+Result<BenchRun> send_shown(const BenchTarget& target, const Planned& run, std::size_t concurrency,
+                            const Clock& clock) {
+  if (!ProgressView::standard_error_draws()) {
+    return send_load(target, run.asks, concurrency, clock);
+  }
+  auto view = ProgressView::of_standard_error(run.point.name, clock, Unit::kCount);
+  view.expect(run.asks.size());
+  view.have(0);
+  return send_load(target, run.asks, concurrency, clock,
+                   [&](std::size_t requests) { view.have(requests); });
+}
+
 Status bench(Options& o) {
   BATON_TRY_ASSIGN(o.target.server, parse_server_url(o.url));
   BATON_TRY_ASSIGN(o.limits, parse_limits(o.goodput));
@@ -167,7 +181,7 @@ Status bench(Options& o) {
   for (auto& run : runs) {
     if (runs.size() > 1) fmt::print(stderr, "{}: {} requests\n", run.point.name, run.asks.size());
     const std::size_t concurrency = o.concurrency > 0 ? o.concurrency : run.asks.size();
-    BATON_TRY_ASSIGN(BenchRun done, send_load(o.target, run.asks, concurrency, clock));
+    BATON_TRY_ASSIGN(BenchRun done, send_shown(o.target, run, concurrency, clock));
     run.point.report = summarize(done.outcomes, done.took, o.limits);
     run.point.outcomes = std::move(done.outcomes);
     failed += run.point.report.requests - run.point.report.completed;

@@ -117,8 +117,12 @@ void read_proof(const http::Headers& headers, Outcome& out) {
 // Confined to its loop.
 class Runner {
  public:
-  Runner(BenchTarget target, const std::vector<Ask>& asks, const Clock& clock)
-      : target_(std::move(target)), asks_(asks), clock_(clock), client_(clock, {}) {}
+  Runner(BenchTarget target, const std::vector<Ask>& asks, const Clock& clock, Answered answered)
+      : target_(std::move(target)),
+        asks_(asks),
+        clock_(clock),
+        client_(clock, {}),
+        answered_(std::move(answered)) {}
 
   Task<Result<BenchRun>> run(std::size_t concurrency) {
     if (target_.model.empty()) {
@@ -168,6 +172,8 @@ class Runner {
       co_await async::sleep_until(start_ + asks_[index].at);
       Outcome outcome = co_await answer(asks_[index]);
       run_.outcomes[index] = std::move(outcome);
+      ++ended_;
+      if (answered_) answered_(ended_);
     }
   }
 
@@ -223,16 +229,18 @@ class Runner {
   const Clock& clock_;
   http::Client client_;
   Mono start_;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0, ended_ = 0;
+  Answered answered_;
   BenchRun run_;
 };
 
 }  // namespace
 
 Result<BenchRun> send_load(BenchTarget target, const std::vector<Ask>& asks,
-                           std::size_t concurrency, const Clock& clock) {
+                           std::size_t concurrency, const Clock& clock, Answered answered) {
   async::Loop loop("bench");
-  Runner runner(std::move(target), asks, clock);  // its sockets end before the loop does
+  Runner runner(std::move(target), asks, clock,
+                std::move(answered));  // its sockets end before the loop does
   loop.start();
   auto run = async::blocking_run(loop, runner.run(concurrency));
   loop.stop();

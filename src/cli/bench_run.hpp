@@ -1,6 +1,7 @@
 #pragma once
 // Sends a load and watches the answers. Blocking; its own loop.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,13 @@ struct BenchRun {
   Nanos took{};
 };
 
+using Answered = std::function<void(std::size_t requests)>;
+
 // Measures first what words cost in tokens, with two short requests that do not count. At most
 // `concurrency` requests at a time; a request whose time has come then waits for its turn.
+// Calls `answered`, on the loop, with how many have ended so far.
 // Fails when the server lists no model or answers these two with an error.
 Result<BenchRun> send_load(BenchTarget target, const std::vector<Ask>& asks,
-                           std::size_t concurrency, const Clock& clock);
+                           std::size_t concurrency, const Clock& clock, Answered answered = {});
 
 }  // namespace baton::cli

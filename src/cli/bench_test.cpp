@@ -272,8 +272,11 @@ TEST(BenchRun, MeasuresAServerThatAnswersWell) {
     FakeEngine engine;
     const SystemClock clock;
     const auto asks = synthetic_load({.count = 12, .input = 105, .output = 4});
-    const auto run = send_load(engine.target(endpoint), asks, 3, clock);
+    std::vector<std::size_t> told;
+    const auto run = send_load(engine.target(endpoint), asks, 3, clock,
+                               [&](std::size_t requests) { told.push_back(requests); });
     ASSERT_TRUE(run) << run.error().message();
+    EXPECT_THAT(told, ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
     EXPECT_DOUBLE_EQ(run->cost.tokens_per_word, 2);
     EXPECT_DOUBLE_EQ(run->cost.around, 5);
     const Report r = summarize(run->outcomes, run->took);

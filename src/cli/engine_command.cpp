@@ -12,6 +12,7 @@
 #include "cli/command.hpp"
 #include "cli/engine_options.hpp"
 #include "cli/free_memory.hpp"
+#include "cli/progress_view.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/tracing.hpp"
 #include "engine/runtime/fingerprint.hpp"
@@ -112,6 +113,28 @@ void tell_without_effect(const std::vector<std::string>& flags) {
   log::info("accepted without effect", {{"flags", all}});
 }
 
+// Tells how far it is: as a bar on a terminal, or in the log.
+Result<std::unique_ptr<model::Model>> load_model(const EngineOptions& o, const fs::path& folder,
+                                                 std::size_t threads, const Clock& clock) {
+  const std::string name =
+      fmt::format("{} {}", o.quantization == model::Quantization::kInt8 ? "int8 of" : "loading",
+                  folder.filename().string());
+  const auto to_log = [](std::string_view line) {
+    log::info(line.substr(0, line.find_last_not_of('\n') + 1));
+  };
+  ProgressView view = ProgressView::standard_error_draws()
+                          ? ProgressView::of_standard_error(name, clock)
+                          : ProgressView(name, ProgressView::Style::kLines, to_log, clock);
+  return model::Model::load(folder, {.threads = threads,
+                                     .isa = {},
+                                     .kv_type = o.kv_type,
+                                     .quantization = o.quantization,
+                                     .progress = [&](std::uint64_t done, std::uint64_t total) {
+                                       view.expect(total);
+                                       view.have(done);
+                                     }});
+}
+
 // Outlives the service. Traces are sent to the end.
 struct Process {
   SystemClock clock;
@@ -128,11 +151,8 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
                  fmt::format("the weights in {}", folder.string()),
                  "stop something, or take a smaller model"));
   const std::size_t threads = o.threads > 0 ? o.threads : cpus();
-  BATON_TRY_ASSIGN(
-      std::unique_ptr<model::Model> model,
-      model::Model::load(
-          folder,
-          {.threads = threads, .isa = {}, .kv_type = o.kv_type, .quantization = o.quantization}));
+  BATON_TRY_ASSIGN(std::unique_ptr<model::Model> model,
+                   load_model(o, folder, threads, process.clock));
   runtime::EngineConfig config = engine_config(o, *model);
   BATON_TRY(fits_in_memory(config, *model));
   if (config.transfer) {

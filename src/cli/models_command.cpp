@@ -8,7 +8,7 @@
 
 #include "base/text/json.hpp"
 #include "cli/command.hpp"
-#include "cli/download_view.hpp"
+#include "cli/progress_view.hpp"
 #include "net/hub/cache.hpp"
 #include "net/hub/settings.hpp"
 #include "net/kube/object.hpp"

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "cli/command.hpp"
-#include "cli/download_view.hpp"
+#include "cli/progress_view.hpp"
 #include "control/node/models.hpp"
 #include "net/hub/pull.hpp"
 
@@ -29,7 +29,7 @@ Result<std::string> pull(const Options& options) {
   BATON_TRY_ASSIGN(const auto id, hub::parse_model_id(options.model));
   BATON_TRY_ASSIGN(const auto settings, hub::read_settings(environment));
   const SystemClock clock;
-  auto view = DownloadView::of_standard_error(to_string(id), clock);
+  auto view = ProgressView::of_standard_error(to_string(id), clock);
   hub::Patience patience({.sleep = [](Nanos time) { std::this_thread::sleep_for(time); },
                           .say = [&](std::string_view line) { view.say(line); }});
   const auto want = options.cached ? hub::Want::kAny : hub::Want::kNewest;

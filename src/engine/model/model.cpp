@@ -17,8 +17,7 @@ Result<std::unique_ptr<Model>> Model::load(const std::filesystem::path& folder,
   BATON_TRY_ASSIGN(Config config, read_config(folder));
   const tensor::Kernels& kernels = tensor::kernels(isa);
   auto pool = std::make_unique<tensor::ThreadPool>(options.threads);
-  BATON_TRY_ASSIGN(Weights weights,
-                   load_weights(folder, config, kernels, *pool, options.quantization));
+  BATON_TRY_ASSIGN(Weights weights, load_weights(folder, config, kernels, *pool, options));
   const KvType kv_type = options.kv_type.value_or(
       weights.dtype() == tensor::Dtype::kF32 ? KvType::kF32 : KvType::kBf16);
   return std::unique_ptr<Model>(std::make_unique<Transformer>(std::move(config), kv_type, kernels,

@@ -1,7 +1,9 @@
 #pragma once
 // A Llama-shaped transformer on the CPU: weights, and the forward pass over paged KV.
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +36,8 @@ struct LoadOptions {
   std::optional<Isa> isa = {};         // default: best_isa()
   std::optional<KvType> kv_type = {};  // default: kF32 for f32 weights, else kBf16
   Quantization quantization = Quantization::kNone;
+  // Bytes of the checkpoint that are laid out, of all; on the calling thread, after each matrix.
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
 // Confined to the engine thread; owns its worker threads.

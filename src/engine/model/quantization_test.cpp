@@ -68,6 +68,25 @@ TEST(Quantization, Int8KeepsThePerplexityWithinOnePercent) {
   EXPECT_NEAR(rounded / exact, 1, 0.01) << exact << " became " << rounded;
 }
 
+TEST(Quantization, LoadingTellsHowFarItIs) {
+  const auto folder = kSource / "models/storyteller";
+  for (const auto quantization : {Quantization::kNone, Quantization::kInt8}) {
+    std::vector<std::uint64_t> told;
+    std::uint64_t all = 0;
+    ASSERT_TRUE(Model::load(folder, {.quantization = quantization,
+                                     .progress = [&](std::uint64_t done, std::uint64_t total) {
+                                       told.push_back(done);
+                                       all = total;
+                                     }}));
+    ASSERT_GT(told.size(), 5U);
+    EXPECT_TRUE(std::ranges::is_sorted(told));
+    EXPECT_LT(told.front(), all / 2);
+    EXPECT_LE(told.back(), all);
+    EXPECT_GT(told.back(), all / 10 * 9);  // norms are small
+    EXPECT_LT(all, std::filesystem::file_size(folder / "model.safetensors"));
+  }
+}
+
 TEST(Quantization, HoldsAQuarterOfTheBytesOfF32) {
   const auto folder = kSource / "tests/golden/engine/mha-untied-f32";
   const auto exact = *Model::load(folder, {});

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <optional>
 #include <set>
@@ -37,12 +38,15 @@ std::optional<Dtype> dtype_of(std::string_view name) {
 class Loader {
  public:
   Loader(const Checkpoint& checkpoint, const Config& config, const tensor::Kernels& kernels,
-         tensor::ThreadPool& pool, Quantization quantization)
+         tensor::ThreadPool& pool, const LoadOptions& options)
       : checkpoint_(checkpoint),
         config_(config),
         kernels_(kernels),
         pool_(pool),
-        quantization_(quantization) {}
+        quantization_(options.quantization),
+        progress_(options.progress) {
+    for (const auto& [name, tensor] : checkpoint_.tensors()) all_bytes_ += tensor.data.size();
+  }
 
   Result<Weights> load() {
     Weights out;
@@ -183,7 +187,12 @@ class Loader {
     Matrix out(kernels_, *arena_, dtype, sources);
     pool_.run(out.panels(),
               [&](std::size_t panel, std::size_t /*worker*/) { out.pack(panel, sources); });
-    for (const Checkpoint::Tensor* tensor : tensors) tensor->mapping->forget(tensor->data);
+    for (const Checkpoint::Tensor* tensor : tensors) {
+      tensor->mapping->forget(tensor->data);
+      done_bytes_ += tensor->data.size();
+    }
+    // A tied head is laid out twice when it is quantized.
+    if (progress_) progress_(std::min(done_bytes_, all_bytes_), all_bytes_);
     return out;
   }
 
@@ -202,6 +211,8 @@ class Loader {
   const tensor::Kernels& kernels_;
   tensor::ThreadPool& pool_;
   const Quantization quantization_;
+  const std::function<void(std::uint64_t done, std::uint64_t total)>& progress_;
+  std::uint64_t done_bytes_ = 0, all_bytes_ = 0;
   tensor::Arena* arena_ = nullptr;
   std::set<std::string, std::less<>> used_;
 };
@@ -210,9 +221,9 @@ class Loader {
 
 Result<Weights> load_weights(const std::filesystem::path& folder, const Config& config,
                              const tensor::Kernels& kernels, tensor::ThreadPool& pool,
-                             Quantization quantization) {
+                             const LoadOptions& options) {
   BATON_TRY_ASSIGN(const Checkpoint checkpoint, Checkpoint::open(folder));
-  return Loader(checkpoint, config, kernels, pool, quantization).load().with(folder.string());
+  return Loader(checkpoint, config, kernels, pool, options).load().with(folder.string());
 }
 
 }  // namespace baton::model

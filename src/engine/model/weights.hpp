@@ -49,6 +49,6 @@ struct Weights {
 // float, or not part of this architecture; named with its file.
 Result<Weights> load_weights(const std::filesystem::path& folder, const Config& config,
                              const tensor::Kernels& kernels, tensor::ThreadPool& pool,
-                             Quantization quantization);
+                             const LoadOptions& options);
 
 }  // namespace baton::model

@@ -141,22 +141,26 @@ void Matrix::pack(std::size_t panel, std::span<const Source> parts) {
 }
 
 void Matrix::quantize_row(std::size_t output, Dtype from, const std::byte* row) {
-  const std::size_t size = bytes_per_element(from);
+  thread_local std::vector<float> exact;
+  exact.resize(inputs_);
+  widen(from, row, inputs_, exact.data());
   float largest = 0;
   bool finite = true;
-  for (std::size_t k = 0; k < inputs_; ++k) {
-    const float magnitude = std::abs(element_at(from, row + k * size));
-    largest = std::max(largest, magnitude);
-    finite = finite && std::isfinite(magnitude);
+  for (const float x : exact) {
+    largest = std::max(largest, std::abs(x));
+    finite = finite && std::isfinite(x);
   }
   // What is not a number stays none.
   const float scale = finite ? largest / 127 : std::numeric_limits<float>::quiet_NaN();
   scales(output / kernels_->panel_width)[output % kernels_->panel_width] = scale;
-  const int bias = biased() ? 128 : 0;
-  for (std::size_t k = 0; k < inputs_; ++k) {
-    const float number =
-        scale > 0 ? std::nearbyint(element_at(from, row + k * size) / scale) : 0.0F;
-    *at(output, k) = static_cast<std::byte>(static_cast<int>(number) + bias);
+  const float bias = biased() ? 128 : 0;
+  const std::size_t few = unit();
+  std::byte* to = at(output, 0);
+  for (std::size_t k = 0; k < inputs_; k += few, to += few * kernels_->panel_width) {
+    for (std::size_t i = 0; i < std::min(few, inputs_ - k); ++i) {
+      const float number = scale > 0 ? std::nearbyint(exact[k + i] / scale) : 0.0F;
+      to[i] = static_cast<std::byte>(static_cast<int>(number + bias));
+    }
   }
 }
 

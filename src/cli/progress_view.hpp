@@ -1,5 +1,6 @@
 #pragma once
-// What a download shows: a bar at the lower end of a terminal, or now and then a line.
+// What a long step shows, a download or a load: a bar at the lower end of a terminal, or now and
+// then a line.
 
 #include <deque>
 #include <functional>
@@ -29,25 +30,40 @@ class Rate {
   std::deque<std::pair<Mono, std::uint64_t>> samples_;
 };
 
-// "34 %, 92.1 MB of 269 MB, 11.3 MB/s, 16 s left"; rate 0: the last two are left out. Pure.
-std::string download_line(std::uint64_t have, std::uint64_t total, double per_second);
-// The same behind a bar, at most that wide. Pure.
-std::string download_bar(std::string_view name, std::uint64_t have, std::uint64_t total,
-                         double per_second, std::size_t columns);
+enum class Unit : bool { kBytes, kCount };
 
-// Writes to standard error. Confined to one thread.
-class DownloadView final : public hub::Listener {
+struct Share {
+  std::uint64_t have = 0, total = 0;
+  double per_second = 0;
+  Unit unit = Unit::kBytes;
+};
+
+// "34 %, 92.1 MB of 269 MB, 11.3 MB/s, 16 s left"; rate 0: the last two are left out. Pure.
+std::string progress_line(const Share& share);
+// The same behind a bar, at most that wide. Pure.
+std::string progress_bar(std::string_view name, const Share& share, std::size_t columns);
+
+// Confined to one thread.
+class ProgressView final : public hub::Listener {
  public:
   enum class Style : std::uint8_t { kBar, kLines };
   using Write = std::function<void(std::string_view)>;
 
-  DownloadView(std::string name, Style style, Write write, const Clock& clock)
-      : name_(std::move(name)), style_(style), write_(std::move(write)), clock_(clock) {}
+  ProgressView(std::string name, Style style, Write write, const Clock& clock,
+               Unit unit = Unit::kBytes)
+      : name_(std::move(name)),
+        style_(style),
+        write_(std::move(write)),
+        clock_(clock),
+        unit_(unit) {}
   // A bar on a terminal that can draw one. No colours, so NO_COLOR has nothing to change.
-  static DownloadView of_standard_error(std::string name, const Clock& clock);
-  ~DownloadView() override { clear(); }
-  DownloadView(const DownloadView&) = delete;
-  DownloadView& operator=(const DownloadView&) = delete;
+  static ProgressView of_standard_error(std::string name, const Clock& clock,
+                                        Unit unit = Unit::kBytes);
+  // Whether standard error is such a terminal.
+  static bool standard_error_draws();
+  ~ProgressView() override { clear(); }
+  ProgressView(const ProgressView&) = delete;
+  ProgressView& operator=(const ProgressView&) = delete;
 
   void expect(std::uint64_t bytes) override;
   void have(std::uint64_t bytes) override;
@@ -60,6 +76,7 @@ class DownloadView final : public hub::Listener {
   const Style style_;
   const Write write_;
   const Clock& clock_;
+  const Unit unit_;
   Rate rate_;
   Mono next_{};
   std::uint64_t total_ = 0;

@@ -1,4 +1,4 @@
-#include "cli/download_view.hpp"
+#include "cli/progress_view.hpp"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -72,54 +72,63 @@ double Rate::per_second() const {
   return time > 0 ? bytes / time : 0;
 }
 
-std::string download_line(std::uint64_t have, std::uint64_t total, double per_second) {
+std::string progress_line(const Share& s) {
+  const bool bytes = s.unit == Unit::kBytes;
+  const auto amount = [&](std::uint64_t n) { return bytes ? bytes_text(n) : std::to_string(n); };
   std::string out =
-      fmt::format("{} %, {} of {}", percent(have, total), bytes_text(have), bytes_text(total));
-  if (per_second < 1 || have >= total) return out;
-  const double left = std::min(static_cast<double>(total - have) / per_second, 1e8);
+      fmt::format("{} %, {} of {}", percent(s.have, s.total), amount(s.have), amount(s.total));
+  const bool moves = s.per_second >= 1 || (!bytes && s.per_second > 0);
+  if (!moves || s.have >= s.total) return out;
+  const double left = std::min(static_cast<double>(s.total - s.have) / s.per_second, 1e8);
   return out +
          fmt::format(
-             ", {}/s, {} left", bytes_text(static_cast<std::uint64_t>(per_second)),
+             ", {}/s, {} left",
+             bytes ? bytes_text(static_cast<std::uint64_t>(s.per_second))
+                   : fmt::format("{:.3g}", s.per_second),
              time_text(std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(left))));
 }
 
-std::string download_bar(std::string_view name, std::uint64_t have, std::uint64_t total,
-                         double per_second, std::size_t columns) {
-  const std::size_t full = kBar * percent(have, total) / 100;
+std::string progress_bar(std::string_view name, const Share& share, std::size_t columns) {
+  const std::size_t full = kBar * percent(share.have, share.total) / 100;
   auto out = fmt::format("{} [{}{}] {}", name, std::string(full, '#'),
-                         std::string(kBar - full, '.'), download_line(have, total, per_second));
+                         std::string(kBar - full, '.'), progress_line(share));
   return out.substr(0, columns);
 }
 
-DownloadView DownloadView::of_standard_error(std::string name, const Clock& clock) {
+bool ProgressView::standard_error_draws() {
   const char* terminal = std::getenv("TERM");
-  const bool draws = ::isatty(STDERR_FILENO) == 1 && terminal != nullptr &&
-                     std::string_view(terminal) != "dumb" && *terminal != '\0';
-  return {std::move(name), draws ? Style::kBar : Style::kLines, write_standard_error, clock};
+  return ::isatty(STDERR_FILENO) == 1 && terminal != nullptr &&
+         std::string_view(terminal) != "dumb" && *terminal != '\0';
 }
 
-void DownloadView::expect(std::uint64_t bytes) { total_ = bytes; }
+ProgressView ProgressView::of_standard_error(std::string name, const Clock& clock, Unit unit) {
+  return {std::move(name), standard_error_draws() ? Style::kBar : Style::kLines,
+          write_standard_error, clock, unit};
+}
 
-void DownloadView::have(std::uint64_t bytes) {
+void ProgressView::expect(std::uint64_t bytes) { total_ = bytes; }
+
+void ProgressView::have(std::uint64_t bytes) {
   const Mono now = clock_.now();
   rate_.note(now, bytes);
   if (total_ == 0 || now < next_) return;
   const bool first = next_ == Mono{};
+  const Share share{bytes, total_, rate_.per_second(), unit_};
   next_ = now + (style_ == Style::kBar ? kRedraw : kNextLine);
   if (style_ == Style::kBar) {
     drawn_ = true;
-    write_("\r\x1b[K" + download_bar(name_, bytes, total_, rate_.per_second(), columns() - 1));
+    write_("\r\x1b[K" + progress_bar(name_, share, columns() - 1));
   } else if (!first && bytes < total_) {
-    write_(fmt::format("{}: {}\n", name_, download_line(bytes, total_, rate_.per_second())));
+    write_(fmt::format("{}: {}\n", name_, progress_line(share)));
   }
 }
 
-void DownloadView::say(std::string_view line) {
+void ProgressView::say(std::string_view line) {
   clear();
   write_(fmt::format("{}: {}\n", name_, line));
 }
 
-void DownloadView::clear() {
+void ProgressView::clear() {
   if (drawn_) write_("\r\x1b[K");
   drawn_ = false;
 }

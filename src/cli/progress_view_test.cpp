@@ -1,4 +1,4 @@
-#include "cli/download_view.hpp"
+#include "cli/progress_view.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@ using std::chrono::seconds;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-TEST(Download, AmountsAndTimesAreShort) {
+TEST(Progress, AmountsAndTimesAreShort) {
   EXPECT_EQ(bytes_text(0), "0 B");
   EXPECT_EQ(bytes_text(999), "999 B");
   EXPECT_EQ(bytes_text(1500), "1.50 kB");
@@ -22,7 +22,7 @@ TEST(Download, AmountsAndTimesAreShort) {
   EXPECT_EQ(time_text(seconds(7500)), "2 h 5 min");
 }
 
-TEST(Download, TheRateIsThatOfTheLastSeconds) {
+TEST(Progress, TheRateIsThatOfTheLastSeconds) {
   Rate rate;
   const Mono start{seconds(100)};
   EXPECT_EQ(rate.per_second(), 0);
@@ -34,25 +34,26 @@ TEST(Download, TheRateIsThatOfTheLastSeconds) {
   EXPECT_EQ(rate.per_second(), 0);
 }
 
-TEST(Download, ALineTellsShareRateAndTimeLeft) {
-  EXPECT_EQ(download_line(25'000'000, 100'000'000, 5e6),
+TEST(Progress, ALineTellsShareRateAndTimeLeft) {
+  EXPECT_EQ(progress_line({25'000'000, 100'000'000, 5e6}),
             "25 %, 25.0 MB of 100 MB, 5.00 MB/s, 15 s left");
-  EXPECT_EQ(download_line(25, 100, 0), "25 %, 25 B of 100 B");
-  EXPECT_EQ(download_line(100, 100, 5), "100 %, 100 B of 100 B");
-  EXPECT_THAT(download_bar("m", 50, 100, 0, 80), StartsWith("m [##########..........] 50 %"));
-  EXPECT_EQ(download_bar("m", 50, 100, 0, 10).size(), 10);
+  EXPECT_EQ(progress_line({25, 100, 0}), "25 %, 25 B of 100 B");
+  EXPECT_EQ(progress_line({100, 100, 5}), "100 %, 100 B of 100 B");
+  EXPECT_EQ(progress_line({30, 40, 0.5, Unit::kCount}), "75 %, 30 of 40, 0.5/s, 20 s left");
+  EXPECT_THAT(progress_bar("m", {50, 100, 0}, 80), StartsWith("m [##########..........] 50 %"));
+  EXPECT_EQ(progress_bar("m", {50, 100, 0}, 10).size(), 10);
 }
 
 struct Shown {
-  explicit Shown(DownloadView::Style style)
+  explicit Shown(ProgressView::Style style)
       : view("org/name", style, [this](std::string_view t) { text += t; }, clock) {}
   ManualClock clock;
   std::string text;
-  DownloadView view;
+  ProgressView view;
 };
 
-TEST(Download, WithoutATerminalThereIsALineEveryFiveSeconds) {
-  Shown shown(DownloadView::Style::kLines);
+TEST(Progress, WithoutATerminalThereIsALineEveryFiveSeconds) {
+  Shown shown(ProgressView::Style::kLines);
   shown.view.expect(100);
   for (int i = 0; i <= 12; ++i) {
     shown.view.have(5 * i);
@@ -64,8 +65,8 @@ TEST(Download, WithoutATerminalThereIsALineEveryFiveSeconds) {
             "org/name: 50 %, 50 B of 100 B, 5 B/s, 10 s left\norg/name: done\n");
 }
 
-TEST(Download, OnATerminalTheBarGivesWayToWhatHappens) {
-  Shown shown(DownloadView::Style::kBar);
+TEST(Progress, OnATerminalTheBarGivesWayToWhatHappens) {
+  Shown shown(ProgressView::Style::kBar);
   shown.view.expect(100);
   shown.view.have(40);
   EXPECT_THAT(shown.text, HasSubstr("\r\x1b[Korg/name [########............] 40 %"));
