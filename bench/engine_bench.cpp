@@ -276,7 +276,7 @@ void measure_prefill(Model& model, std::size_t prompt, std::size_t rounds, Repor
 
 void measure_decode(Model& model, std::size_t context, std::size_t batch, const Options& options,
                     Report& report) {
-  constexpr std::size_t kSteps = 32;
+  constexpr std::size_t kSteps = 16;
   Sequences sequences(model, batch, context + kSteps);
   sequences.feed(0, context);
   const Times t = best_of(options.rounds, [&] {

@@ -5,7 +5,7 @@ import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
 const [file, ours, threads, rounds] = process.argv.slice(2);
 const {prompt} = JSON.parse(await readFile(ours, "utf8"));
-const kContext = 128, kSteps = 32, kBatch = 8;
+const kContext = 128, kSteps = 16, kBatch = 8;
 
 const llama = await getLlama({gpu: false, build: "never", maxThreads: +threads, logLevel: LlamaLogLevel.error});
 const model = await llama.loadModel({modelPath: file, useMmap: false, gpuLayers: 0});
