@@ -173,7 +173,9 @@ def test_a_fault_at(field, cell):
             fell_back = answer.headers["x-baton-prefill"] == "none; reason=fallback"
             assert counted == {"fallback" if fell_back else "disaggregated"}
         elif answer.kind == "whole" and cell.hop == "kv":
-            assert answer.headers["x-baton-remote-tokens"] == "0", answer.headers
+            # Over another connection a pull goes on where its own one broke; without its engine it cannot.
+            goes_on = cell.how in ("reset", "half-close")
+            assert (answer.headers["x-baton-remote-tokens"] != "0") == goes_on, answer.headers
         elif answer.kind != "whole":
             assert counted == {"decode_failed"}, counted
 
