@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 
 #include "routing/pick/learner.hpp"
 
@@ -12,7 +13,9 @@ using text::json::Array;
 using text::json::Object;
 using text::json::Value;
 
-constexpr std::size_t kMaxTiming = 300;  // bytes of Server-Timing that are kept
+constexpr std::size_t kMaxText = 128;
+constexpr std::size_t kMaxTiming = 3;  // lines of Server-Timing that are kept
+constexpr std::string_view kRequests = "/requests/";
 
 std::uint64_t number(const http::Headers& headers, std::string_view name) {
   const auto text = headers.get(name).value_or("");
@@ -43,6 +46,21 @@ std::string_view name(Card::Stage stage) {
   return "";
 }
 
+std::string plain(std::string_view text) {
+  std::string out(text.substr(0, kMaxText));
+  std::ranges::replace_if(out, [](char c) { return static_cast<signed char>(c) < 0; }, '?');
+  return out;
+}
+
+std::optional<std::uint64_t> serial_of(std::string_view path) {
+  if (!path.starts_with(kRequests)) return std::nullopt;
+  path.remove_prefix(kRequests.size());
+  std::uint64_t serial = 0;
+  const auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), serial);
+  if (error != std::errc() || end != path.data() + path.size()) return std::nullopt;
+  return serial;
+}
+
 void Card::picked(const pick::Route& route) {
   decode = route.decode.name;
   prefill = route.prefill ? route.prefill->name : "";
@@ -60,12 +78,11 @@ void Card::answered(const http::ResponseHead& head, Mono now) {
   cached = number(told, "x-baton-cached-tokens");
   computed = number(told, "x-baton-computed-tokens");
   kv_bytes = number(told, "x-baton-kv-bytes");
-  for (const auto line : told.get_all("server-timing")) {
-    if (timing.size() + line.size() > kMaxTiming) break;
-    timing.append(timing.empty() ? "" : ", ").append(line);
+  for (const auto line : told.get_all("server-timing") | std::views::take(kMaxTiming)) {
+    timing.append(timing.empty() ? "" : ", ").append(plain(line));
   }
   if (!prefill.empty() && !pick::used_prefill(told.get("x-baton-prefill"))) {
-    no_prefill = told.get("x-baton-prefill").value_or("");
+    no_prefill = plain(told.get("x-baton-prefill").value_or(""));
   }
 }
 
@@ -95,7 +112,7 @@ Value to_json(const Card& card, Mono now) {
 std::shared_ptr<Card> Board::open(std::string_view id, Wall at, Mono arrived) {
   auto card = std::make_shared<Card>();
   card->serial = next_serial_++;
-  card->id = id.substr(0, kMaxText);
+  card->id = plain(id);
   card->at = at;
   card->arrived = arrived;
   if (cards_.size() == kMost) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -50,6 +51,11 @@ struct Card {
   bool is_over() const { return stage >= Stage::kDone; }
 };
 std::string_view name(Card::Stage stage);  // "picking", …
+// What a client or an engine named, as the page may show it: the first 128 bytes, in ASCII. Another
+// byte is a '?': cut or unfinished characters would make JSON that nobody reads.
+std::string plain(std::string_view text);
+// 17 of "/requests/17"; nullopt for other paths.
+std::optional<std::uint64_t> serial_of(std::string_view path);
 text::json::Value to_json(const Card& card, Mono now);
 
 // Holds the cards of requests on their way and of the last ones, kMost in all. Confined to the
@@ -57,7 +63,6 @@ text::json::Value to_json(const Card& card, Mono now);
 class Board {
  public:
   static constexpr std::size_t kMost = 100;
-  static constexpr std::size_t kMaxText = 128;  // bytes of what a client named: the rest is cut
 
   std::shared_ptr<Card> open(std::string_view id, Wall at, Mono arrived);
   // Null when it is gone.

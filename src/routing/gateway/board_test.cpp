@@ -80,7 +80,7 @@ TEST_F(BoardTest, KeepsTheLastAndThoseOnTheirWay) {
 
 TEST_F(BoardTest, CutsWhatAClientNamed) {
   open(std::string(5000, 'x')).finish(200);
-  EXPECT_EQ(stage(std::string(Board::kMaxText, 'x')), "done");
+  EXPECT_EQ(stage(std::string(128, 'x')), "done");
 }
 
 TEST_F(BoardTest, HoldsNoMoreThanItsBoundWhenNobodyEnds) {
@@ -89,6 +89,21 @@ TEST_F(BoardTest, HoldsNoMoreThanItsBoundWhenNobodyEnds) {
   EXPECT_EQ(board_.to_json(clock_.now()).if_array()->size(), Board::kMost);
   EXPECT_EQ(stage("0"), "gone");
   live.front().finish(200);  // its card outlives the board's place
+}
+
+TEST_F(BoardTest, WhatOthersNamedIsAlwaysJsonThatAnybodyReads) {
+  const std::string cut_within_a_character = std::string(127, 'x') + "\xc3\xa9";
+  auto keeper = open(cut_within_a_character);
+  keeper->answered({200, {{"server-timing", "a\xff"}, {"x-baton-prefill", "none; \xc3"}}},
+                   clock_.now());
+  keeper->model = plain("mod\xc3\xa8le");
+
+  const auto page = text::json::parse(text::json::dump(board_.to_json(clock_.now())));
+  ASSERT_TRUE(page) << page.error().message();
+  const auto& card = page->if_array()->front();
+  EXPECT_EQ(card.string_at({"id"}), std::string(127, 'x') + "?");
+  EXPECT_EQ(card.string_at({"timing"}), "a?");
+  EXPECT_EQ(card.string_at({"model"}), "mod??le");
 }
 
 }  // namespace

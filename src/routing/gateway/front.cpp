@@ -318,7 +318,7 @@ Task<bool> Front::read(Work& work) {
   if (work.card) {
     const auto& service = work.pool->service();
     work.card->service = service.ns + "/" + service.name;
-    work.card->model = prompt->model.substr(0, Board::kMaxText);
+    work.card->model = plain(prompt->model);
   }
   work.span.set("gen_ai.request.model", prompt->model);
   work.chain = work.pool->chain(prompt->model);

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "base/text/json.hpp"
 #include "routing/gateway/front.hpp"
 #include "routing/gateway/page.hpp"
@@ -14,8 +12,6 @@ namespace {
 using text::json::Array;
 using text::json::Object;
 using text::json::Value;
-
-constexpr std::string_view kRequests = "/requests/";
 
 http::ResponseHead page_head(std::string_view type) {
   return {200,
@@ -70,12 +66,8 @@ Task<void> Front::show_page(http::Exchange& exchange, std::string_view path, int
   std::string answer;
   if (path == "/state") {
     answer = page_state();
-  } else if (path.starts_with(kRequests)) {
-    path.remove_prefix(kRequests.size());
-    std::uint64_t serial = 0;
-    const auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), serial);
-    const bool is_number = error == std::errc() && end == path.data() + path.size();
-    const Card* card = is_number ? board_.find(serial) : nullptr;
+  } else if (const auto serial = serial_of(path)) {
+    const Card* card = board_.find(*serial);
     if (card != nullptr && card->record) {
       answer = text::json::dump(Object{{"request", to_json(*card, deps_.clock.now())},
                                        {"record", schedule::to_json(*card->record)}});
