@@ -1,7 +1,8 @@
 // An engine's answer on its way through the sidecar: the stream rewriter and the reader of what a
 // store says do not depend on where the stream is cut; the scan for a member neither, and it agrees
-// with the strict index; the prefill answer's reader takes anything.
+// with the parser; the prefill answer's reader takes anything.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/text/json.hpp"
 #include "formats/openai/member_scan.hpp"
 #include "formats/openai/splice.hpp"
 #include "routing/sidecar/connector.hpp"
@@ -18,6 +20,8 @@
 namespace {
 
 using namespace baton::sidecar;
+
+constexpr std::string_view kMember = "kv_transfer_params";
 
 void require(bool holds, const char* what) {
   if (holds) return;
@@ -47,8 +51,16 @@ bool missed(std::string_view text, std::size_t piece) {
   return answer.missed(head);
 }
 
+bool has_member(const baton::text::json::Value& value) {
+  if (const auto* items = value.if_array()) return std::ranges::any_of(*items, has_member);
+  const auto* members = value.if_object();
+  return members != nullptr && std::ranges::any_of(*members, [](const auto& member) {
+           return member.key == kMember || has_member(member.value);
+         });
+}
+
 bool scanned(std::string_view text, std::size_t piece) {
-  baton::openai::MemberScan scan("kv_transfer_params");
+  baton::openai::MemberScan scan(kMember);
   in_pieces(text, piece, [&](std::string_view part) { (void)scan.feed(part); });
   return scan.found();
 }
@@ -67,7 +79,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(scanned(text, piece) == found, "the scan depends on the cut");
   }
   if (auto index = baton::openai::BodyIndex::scan(text)) {
-    require(index->find("kv_transfer_params").has_value() == found, "the scan is wrong");
+    require(found || !index->find(kMember), "the scan misses a member");
+  }
+  if (auto value = baton::text::json::parse(text)) {
+    require(has_member(*value) == found, "the scan is wrong");
   }
   if (auto fixed = with_cached_tokens(text, 7)) {
     require(baton::openai::BodyIndex::scan(*fixed).has_value(), "the fixed body is no JSON");
