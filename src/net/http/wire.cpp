@@ -42,14 +42,20 @@ boost::system::error_code Wire::read_now(asio::mutable_buffer into, std::size_t&
   return asio::error::would_block;
 }
 
+boost::system::error_code Wire::read_known(asio::mutable_buffer into, std::size_t& got) {
+  if (tls_->drained()) return asio::error::would_block;
+  return read_now(into, got);
+}
+
 Task<boost::system::error_code> Wire::read(asio::mutable_buffer into, std::size_t& got) {
-  for (;;) {
-    const boost::system::error_code now = read_now(into, got);
-    if (now != asio::error::would_block) co_return now;
+  boost::system::error_code now = read_known(into, got);
+  while (now == asio::error::would_block) {
     auto [ec] =
         co_await socket_.async_wait(Tcp::socket::wait_read, asio::as_tuple(asio::use_awaitable));
     if (ec) co_return ec;
+    now = read_now(into, got);
   }
+  co_return now;
 }
 
 Outgoing::State Wire::write_tls(Outgoing& out) {

@@ -36,7 +36,7 @@ class Wire {
       return;
     }
     std::size_t got = 0;
-    boost::system::error_code ec = read_now(into, got);
+    boost::system::error_code ec = read_known(into, got);
     if (ec == asio::error::would_block) {
       read_when_ready(into, std::move(handler));
       return;
@@ -64,6 +64,8 @@ class Wire {
  private:
   // would_block: nothing there yet.
   boost::system::error_code read_now(asio::mutable_buffer into, std::size_t& got);
+  // The same, but the kernel is not asked when nothing more is to be expected of it.
+  boost::system::error_code read_known(asio::mutable_buffer into, std::size_t& got);
   Outgoing::State write_tls(Outgoing& out);
 
   template <class Handler>

@@ -24,6 +24,7 @@ struct SocketEnd {
   int error = 0;     // errno of the call that failed
   bool end = false;  // the peer sent its TCP end
   bool heard = false;
+  bool drained = false;  // the last receive brought less than there was room for
 };
 
 SocketEnd& end_of(BIO* bio) { return *static_cast<SocketEnd*>(BIO_get_data(bio)); }
@@ -51,6 +52,7 @@ int bio_read(BIO* bio, char* into, int size) {
   do {
     got = ::recv(end.socket, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
   } while (got < 0 && errno == EINTR);
+  end.drained = got > 0 && got < size;
   if (got > 0) {
     end.heard = true;
     return static_cast<int>(got);
@@ -278,6 +280,8 @@ bool Stream::quiet() {
   const int result = SSL_peek_ex(owned_->ssl(), &byte, 1, &size);
   return after(result) == State::kWantRead;
 }
+
+bool Stream::drained() const { return owned_->end.drained && SSL_has_pending(owned_->ssl()) == 0; }
 
 std::string_view Stream::alpn() const {
   const unsigned char* name = nullptr;

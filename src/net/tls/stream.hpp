@@ -57,6 +57,9 @@ class Stream {
   bool resumed() const;
   // Whether nothing has arrived that would have to be read first, at an idle connection.
   bool quiet();
+  // Whether all that has come is read, as far as is known: more is better waited for than asked
+  // for.
+  bool drained() const;
   // A server's: the client's first bytes were an HTTP request in the clear.
   bool spoken_to_in_http() const { return plain_http_; }
   // Whether nothing at all has come from the peer: a probe that only connects.

@@ -97,6 +97,19 @@ TEST_F(StreamTest, CarriesBytesBothWaysInEitherVersion) {
   }
 }
 
+TEST_F(StreamTest, KnowsWhenAllThatCameIsRead) {
+  Pair pair(*open_server(mine_.server(), kClock), *open_client(mine_.client(), kClock));
+  ASSERT_TRUE(pair.shake());
+
+  ASSERT_TRUE(Pair::send(*pair.client, std::string(1500, 'x')));
+  EXPECT_EQ(Pair::receive(*pair.server).size(), 1024);
+  EXPECT_FALSE(pair.server->drained());
+  EXPECT_EQ(Pair::receive(*pair.server).size(), 476);
+  EXPECT_TRUE(pair.server->drained());
+  EXPECT_EQ(Pair::receive(*pair.server), "");
+  EXPECT_FALSE(pair.server->drained());
+}
+
 TEST_F(StreamTest, ShakesHandsAfterTheContextsHaveGone) {
   auto server = open_server(mine_.server(), kClock);
   auto client = open_client(mine_.client(), kClock);
