@@ -17,6 +17,7 @@
 #include "base/async/loop.hpp"
 #include "base/core/log.hpp"
 #include "base/core/memory.hpp"
+#include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
@@ -359,6 +360,7 @@ int run_epp(int argc, char** argv) {
     return done ? 0 : fail("epp", done.error());
   }
   keep_freed_memory();
+  raise_open_files();
   const StopSignal stop;
   const auto served = serve(o, *configuration, stop);
   return served ? 0 : fail("epp", served.error());

@@ -12,6 +12,7 @@
 
 #include "base/async/loop.hpp"
 #include "base/core/clock.hpp"
+#include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
@@ -108,6 +109,7 @@ Status secure(const Options& options, const Clock& clock, gateway::Config& confi
 }
 
 Status run(const Options& options) {
+  raise_open_files();
   const StopSignal stop;
   const SystemClock clock;
   BATON_TRY_ASSIGN(auto config, config_of(options, clock));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/core/memory.hpp"
+#include "base/core/open_files.hpp"
 #include "cli/command.hpp"
 #include "cli/sidecar_options.hpp"
 #include "cli/stop_signal.hpp"
@@ -212,6 +213,7 @@ int run_sidecar(int argc, char** argv) {
     log::info("accepted without effect", {{"flag", flag}});
   }
   keep_freed_memory();
+  raise_open_files();
   StopSignal stop;
   Status served = serve(o, stop);
   return served ? 0 : fail("sidecar", served.error());

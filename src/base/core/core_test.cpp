@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <set>
 
 #include "base/core/clock.hpp"
 #include "base/core/nearest.hpp"
+#include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
 
@@ -72,6 +74,18 @@ TEST(Deadline, LeavesNothingOnceItHasPassed) {
 
   EXPECT_TRUE(deadline.passed(clock.now()));
   EXPECT_EQ(deadline.left(clock.now()), Nanos(0));
+}
+
+TEST(OpenFiles, AreAllThatTheSystemLetsTheProcessHave) {
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  limit.rlim_cur = limit.rlim_max / 2;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+  raise_open_files();
+
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, limit.rlim_max);
 }
 
 }  // namespace

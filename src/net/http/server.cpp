@@ -62,6 +62,7 @@ struct Server::Impl {
   std::list<Session> sessions;
   asio::steady_timer retry;
   bool retrying = false;
+  bool starved = false;  // the last accept failed, and that was told
   bool stopping = false;
   std::atomic<std::size_t> open = 0;
 
@@ -85,11 +86,17 @@ void Server::Impl::accepted(Listener& listener, const boost::system::error_code&
                             Tcp::socket socket) {
   if (stopping) return check_ended();
   if (!ec) {
+    if (std::exchange(starved, false)) log::info("connections are accepted again");
     begin(std::move(socket));
     return accept(listener);
   }
   if (retrying) return;
-  log::warn("accept failed", {{"reason", ec.message()}});
+  if (!std::exchange(starved, true)) {
+    log::warn("connections wait: none can be accepted",
+              {{"reason", ec.message()},
+               {"open", sessions.size()},
+               {"what to do", "raise the limit of open files (ulimit -n), or spread the load"}});
+  }
   retrying = true;
   retry.expires_after(kAcceptPause);
   retry.async_wait([this](const boost::system::error_code&) {

@@ -12,9 +12,11 @@ namespace baton::sidecar {
 
 namespace {
 
-// llm-d's listener (its sidecar 0.10): 30 s for a head, 300 s idle, heads up to 1 MiB.
+// llm-d's listener (its sidecar 0.10): 30 s for a head, 300 s idle, heads up to 1 MiB. Beside
+// 10,000 streams probes are still answered.
 constexpr http::ServerLimits kLimits{
     .head_bytes = 1 << 20,
+    .connections = 20'000,
     .head_timeout = std::chrono::seconds(30),
     .idle_timeout = std::chrono::seconds(300),
 };
