@@ -2,12 +2,15 @@
 // the body alone, and of the same messages in the same order, which is what the transport costs.
 //
 //   epp_bench [--kb N] [--streams N] [--connections N] [--rate N] [--chunks N] [--seconds N]
-//             [--runs N] [--per-chunk 1] [--only body|echo|baton|peer] [--peer PORT --pid PID]
+//             [--runs N] [--per-chunk 1] [--pods PORT] [--only body|echo|baton|peer]
+//             [--peer PORT --pid PID]
 //
 // Each in turn, as often as `--runs` says: the median, and the least and the most. Echoes and our
 // picker run in this process, each on a thread of its own whose clock is read; a peer listens on
 // PORT of this machine and is measured by /proc/PID. `--per-chunk 1`: what one more piece of an
-// answer costs, from answers of 2 and of 202 pieces. See epp_load.hpp for the load.
+// answer costs, from answers of 2 and of 202 pieces. `--pods PORT`: where pods answer when their
+// metrics are read (127.1.0.1 and on; `scrape_bench --serve`); without it they refuse. See
+// epp_load.hpp for the load.
 
 #include <fmt/format.h>
 #include <time.h>
@@ -41,6 +44,7 @@ struct Options {
   int runs = 1;
   bool per_chunk = false;
   std::string only;  // "": all
+  int pods = 9;      // port
   int peer = 0;      // port
   int pid = 0;
 };
@@ -131,9 +135,9 @@ Figure load_ours(const Options& options) {
   const auto bound = must(server.start());
   std::vector<schedule::Endpoint> endpoints;
   for (const std::string_view name : {"decode-0", "decode-1", "prefill-0", "prefill-1"}) {
-    // Port 9 refuses: what scraping costs is measured elsewhere.
-    endpoints.push_back(
-        pick::testing::endpoint(name, name.substr(0, name.size() - 2), "127.0.0.1", 9));
+    endpoints.push_back(pick::testing::endpoint(name, name.substr(0, name.size() - 2),
+                                                fmt::format("127.1.0.{}", endpoints.size() + 1),
+                                                static_cast<std::uint16_t>(options.pods)));
   }
   server.update(endpoints);
   const auto figure =
@@ -228,6 +232,7 @@ std::optional<Options> read_flags(int argc, char** argv) {
       {"--seconds", &options.seconds},
       {"--runs", &options.runs},
       {"--per-chunk", &per_chunk},
+      {"--pods", &options.pods},
       {"--peer", &options.peer},
       {"--pid", &options.pid}};
   for (int i = 1; i < argc; i += 2) {

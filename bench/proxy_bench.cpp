@@ -36,6 +36,8 @@ struct Options {
   std::string baton = "build/bench/apps/baton/baton";
   std::string json_file, only;
   int runs = 3;
+  std::size_t crowd = 0;   // only clients: so many streams at once,
+  std::uint16_t port = 0;  // from this port
 };
 
 struct Case {
@@ -249,33 +251,45 @@ void measure_idle(Field& field, const Clock& clock, Value& results) {
   (void)field.engines(Legs::kPlain).take_seen();
 }
 
-// Streams that are open all at once: 10,000, or as many as files may be open. This process has both
-// ends of the proxy, the proxy has its two.
+// Streams that are open all at once: 10,000, or as many as the proxy's two ends may open files. The
+// clients' ends are another process's (crowd_clients).
 void measure_crowd(const Make& make, std::size_t files, const Clock& clock, Value& results) {
   constexpr std::size_t kWanted = 10'000;
-  constexpr std::size_t kOtherFiles = 400;
+  constexpr std::size_t kOtherFiles = 64;
   const std::size_t streams = std::min(kWanted, (files - kOtherFiles) / 2);
   Engines engines(clock);
-  Clients clients(clock);
   const Listening proxy = make.start({engines.prefill_port(), engines.decode_port()}, Legs::kPlain);
   engines.set_gap(Millis(500));
   const double before = proxy.cpu_seconds();
+  const auto clients =
+      fmt::format("{} --crowd {} --at {}", std::filesystem::read_symlink("/proc/self/exe").string(),
+                  streams, proxy.port());
+  const int status = std::system(clients.c_str());
+  const auto most = engines.take_most_streams();
+  const double us = (proxy.cpu_seconds() - before) * 1e6 / static_cast<double>(streams * kTokens);
+  fmt::print(
+      "{} streams of {} chunks ({} files may be open): {} at once, {}, {:.1f} us a chunk, {:.0f} "
+      "MiB resident\n",
+      streams, kTokens, files, most, status == 0 ? "all answers right" : "wrong answers", us,
+      proxy.rss_mib());
+  results["crowd"]["at_once"] = most;
+  results["crowd"]["right"] = status == 0;
+  results["crowd"]["us"] = us;
+  results["crowd"]["mib"] = proxy.rss_mib();
+}
+
+// The clients of measure_crowd(): the exit status tells whether every answer was right.
+int crowd_clients(std::size_t streams, std::uint16_t port) {
+  const SystemClock clock;
+  Clients clients(clock);
   const auto outcome = clients.run({.stream = true,
                                     .prefilled = false,
                                     .connections = streams,
                                     .requests = streams,
                                     .rate = 1000},  // so that no queue of connections overflows
-                                   {proxy.port()});
-  const auto most = engines.take_most_streams();
-  const double us = (proxy.cpu_seconds() - before) * 1e6 / static_cast<double>(streams * kTokens);
-  fmt::print(
-      "{} streams of {} chunks ({} files may be open): {} at once, {} answers wrong, {:.1f} us a "
-      "chunk, {:.0f} MiB resident\n",
-      streams, kTokens, files, most, outcome.wrong, us, proxy.rss_mib());
-  results["crowd"]["at_once"] = most;
-  results["crowd"]["wrong"] = outcome.wrong;
-  results["crowd"]["us"] = us;
-  results["crowd"]["mib"] = proxy.rss_mib();
+                                   {port});
+  for (const auto& [why, count] : outcome.why) fmt::print("{} answers: {}\n", count, why);
+  return outcome.wrong == 0 ? 0 : 1;
 }
 
 // As many as may be, for this process and those it starts.
@@ -290,6 +304,7 @@ std::size_t raise_file_limit() {
 
 int run(const Options& options) {
   const std::size_t files = raise_file_limit();
+  if (options.crowd > 0) return crowd_clients(options.crowd, options.port);
   const SystemClock clock;
   const std::vector<Make> makes = all_makes(options.baton);
   for (const std::string& name : absent_makes()) fmt::print("{}: not run\n", name);
@@ -321,6 +336,10 @@ bool parse(int argc, char** argv, Options& options) {
     } else if (flag == "--runs") {
       std::from_chars(value.data(), value.data() + value.size(), options.runs);
       if (options.runs < 1) return false;
+    } else if (flag == "--crowd") {
+      std::from_chars(value.data(), value.data() + value.size(), options.crowd);
+    } else if (flag == "--at") {
+      std::from_chars(value.data(), value.data() + value.size(), options.port);
     } else {
       return false;
     }

@@ -15,7 +15,8 @@ namespace baton::bench {
 
 namespace {
 
-constexpr Nanos kTimeout = std::chrono::seconds(180);  // longer than the longest stream
+constexpr Nanos kTimeout =
+    std::chrono::seconds(600);  // longer than the longest stream, on a busy machine too
 
 // Prose with the escapes that chats have.
 std::string prompt_text(std::size_t bytes) {
@@ -25,6 +26,8 @@ std::string prompt_text(std::size_t bytes) {
   }
   return text;
 }
+
+std::string failure(const http::Failure& why) { return std::string(why.error.message()); }
 
 bool says_the_same(std::string_view answer, std::string_view expected) {
   const auto a = text::json::parse(answer);
@@ -52,7 +55,8 @@ Clients::Clients(const Clock& clock) : clock_(clock), loop_("clients"), client_(
 
 Clients::~Clients() { loop_.stop(); }
 
-Task<bool> Clients::ask(Run& run) {
+// What was wrong; empty: nothing.
+Task<std::string> Clients::ask(Run& run) {
   const Mono begin = clock_.now();
   const std::string fresh = fmt::format("{:016x} ", run.load.fresh ? ++serial_ : 0);
   bool first = true;
@@ -70,12 +74,13 @@ Task<bool> Clients::ask(Run& run) {
     }
     const Deadline deadline = Deadline::in(clock_, kTimeout);
     auto answer = co_await client_.send({"127.0.0.1", run.targets[leg]}, head, body, deadline);
-    if (!answer || answer->head().status != 200) co_return false;
+    if (!answer) co_return failure(answer.error());
+    if (answer->head().status != 200) co_return fmt::format("status {}", answer->head().status);
     std::size_t at = 0;
     std::string whole;  // by_value
     for (;;) {
       auto piece = co_await answer->read_some(deadline);
-      if (!piece) co_return false;
+      if (!piece) co_return failure(piece.error());
       if (piece->empty()) break;
       if (!last) continue;
       if (std::exchange(first, false)) {
@@ -94,7 +99,7 @@ Task<bool> Clients::ask(Run& run) {
                               : right && at == run.expected.size();
   }
   run.outcome.latencies.push_back(millis(clock_.now() - begin));
-  co_return right;
+  co_return right ? "" : "another body";
 }
 
 Task<void> Clients::work(Run& run, std::size_t index) {
@@ -107,8 +112,10 @@ Task<void> Clients::work(Run& run, std::size_t index) {
       co_await async::sleep_until(run.begin + Nanos(static_cast<std::int64_t>(next * 1e9)));
       next += gap;
     }
-    const bool right = co_await ask(run);
-    if (!right) ++run.outcome.wrong;
+    const std::string wrong = co_await ask(run);
+    if (wrong.empty()) continue;
+    ++run.outcome.wrong;
+    ++run.outcome.why[wrong];
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Clients of a relay: chat requests over kept connections, every answer compared.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct Outcome {
   std::vector<double> latencies;    // ms, of whole answers, sorted
   std::vector<double> first_bytes;  // ms, to the first piece of the body, sorted
   std::size_t wrong = 0;
+  std::map<std::string, std::size_t> why;  // of those, by what was wrong
 };
 
 class Clients {
@@ -43,7 +45,7 @@ class Clients {
  private:
   struct Run;
   Task<void> work(Run& run, std::size_t index);
-  Task<bool> ask(Run& run);
+  Task<std::string> ask(Run& run);
 
   const Clock& clock_;
   std::uint64_t serial_ = 0;  // of fresh prompts

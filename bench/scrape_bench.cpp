@@ -1,7 +1,9 @@
 // What it costs an endpoint picker to read the metrics of its pods: CPU of its loop while it does
 // nothing else, and whether it keeps every tick.
 //
-//   scrape_bench [--pods N] [--kb N] [--seconds N]
+//   scrape_bench [--pods N] [--kb N] [--seconds N] [--serve PORT]
+//
+// `--serve PORT`: only the pods, for another benchmark, until it is ended.
 //
 // The picker is the one of `baton epp` with its interval of 50 ms, on a thread of its own whose
 // clock is read. Its pods are addresses of this machine with one server behind them, which answers
@@ -10,6 +12,7 @@
 
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <charconv>
@@ -34,6 +37,7 @@ struct Options {
   int pods = 100;
   int kb = 22;
   int seconds = 5;
+  int serve = 0;  // port
 };
 
 const SystemClock kClock;
@@ -90,11 +94,11 @@ std::string page(std::size_t bytes) {
 // Every pod's metrics.
 class Stand {
  public:
-  explicit Stand(std::string text)
+  Stand(std::string text, int port)
       : page_(std::move(text)),
         loop_("stand"),
         server_(loop_, kClock, {}, [this](http::Exchange& exchange) { return answer(exchange); }) {
-    port_ = must(server_.listen({"0.0.0.0", 0})).port;
+    port_ = must(server_.listen({"0.0.0.0", static_cast<std::uint16_t>(port)})).port;
     loop_.start();
   }
   ~Stand() { server_.stop({kClock.now()}); }
@@ -148,7 +152,8 @@ bool all_read(const observe::Registry& registry, int pods) {
 int run(const Options& options) {
   log::configure(log::Level::kWarn, log::Style::kText, "bench");
   keep_freed_memory();  // as the command does
-  Stand stand(page(static_cast<std::size_t>(options.kb) << 10));
+  Stand stand(page(static_cast<std::size_t>(options.kb) << 10), options.serve);
+  while (options.serve > 0) ::pause();
   async::Loop loop("epp");
   loop.start();
   observe::Registry registry;
@@ -194,6 +199,7 @@ int main(int argc, char** argv) {
     int* const into = name == "--pods"      ? &options.pods
                       : name == "--kb"      ? &options.kb
                       : name == "--seconds" ? &options.seconds
+                      : name == "--serve"   ? &options.serve
                                             : nullptr;
     if (into == nullptr ||
         std::from_chars(text.data(), text.data() + text.size(), *into).ptr !=
