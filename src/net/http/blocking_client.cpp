@@ -19,7 +19,7 @@ namespace {
 
 struct Connection {
   Connection(const Clock& clock, std::size_t head_bytes)
-      : link(clock), parser({.head_bytes = head_bytes}), in(head_bytes + kReadBytes) {}
+      : link(clock), parser({.head_bytes = head_bytes}), in(head_bytes + kReadBytes, 4 << 10) {}
 
   BlockingConnection link;
   ResponseParser parser;

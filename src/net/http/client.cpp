@@ -6,6 +6,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <list>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -20,12 +21,15 @@ namespace baton::http {
 
 namespace {
 
+// A head and a short answer, or a few tokens.
+constexpr std::size_t kFirstRead = 1 << 10;
+
 // One connection. Its expiry cancels what it waits for.
 struct Connection {
   Connection(async::Watchdog& dog, const asio::any_io_executor& executor, std::size_t head_bytes)
       : wire(Tcp::socket(executor)),
         parser({.head_bytes = head_bytes}),
-        in(head_bytes + kReadBytes),
+        in(head_bytes + kReadBytes, kFirstRead),
         limit(dog, [this] {
           expired = true;
           boost::system::error_code ignored;
@@ -116,8 +120,11 @@ class Response::Impl {
 
   const ResponseHead& head() const { return head_; }
   Task<Sent<std::string_view>> read_some(Deadline deadline);
+  Task<Sent<std::string>> read_all(std::size_t limit, Deadline deadline);
 
  private:
+  std::optional<Sent<std::string_view>> take();
+  Sent<void> received(Sent<bool> more);
   void release();
 
   Endpoint to_;
@@ -150,19 +157,18 @@ Task<Sent<bool>> receive(Connection& connection, const Endpoint& to) {
   co_return true;
 }
 
-// Sends everything; false when the peer broke the connection (its answer may still be there).
-Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to,
-                          std::span<const std::string_view> pieces) {
-  Outgoing out(pieces);
+// Sends what the kernel did not take at once; false when the peer broke the connection (its answer
+// may still be there).
+Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to, Outgoing& out) {
   for (;;) {
-    Outgoing::State state = connection.wire.write(out);
-    if (state == Outgoing::State::kDone) co_return true;
-    if (state == Outgoing::State::kBroken) co_return false;
     auto [ec] = co_await connection.wire.socket().async_wait(Tcp::socket::wait_write,
                                                              asio::as_tuple(asio::use_awaitable));
     if (connection.expired) co_return late(to);
     check_cancelled(ec, connection);
     if (ec) co_return false;
+    Outgoing::State state = connection.wire.write(out);
+    if (state == Outgoing::State::kDone) co_return true;
+    if (state == Outgoing::State::kBroken) co_return false;
   }
 }
 
@@ -193,26 +199,54 @@ void Response::Impl::release() {
             config_.idle_per_endpoint);
 }
 
-Task<Sent<std::string_view>> Response::Impl::read_some(Deadline deadline) {
-  if (!connection_) co_return std::string_view();
-  if (ended_) {
-    release();
-    co_return std::string_view();
-  }
-  Connection& c = *connection_;
-  c.limit.set(deadline.at);
-  for (;;) {
-    Sent<std::string_view> piece = gather(c.parser, c.in, to_, ended_);
-    if (!piece || !piece->empty()) co_return piece;
-    if (ended_) break;
-    auto more = co_await receive(c, to_);
-    if (!more) co_return std::unexpected(std::move(more).error());
-    if (*more) continue;
-    if (c.parser.end_of_input().event == Event::kEnd) break;
-    co_return lost(to_, c.parser.error().message);
+// What has come of the body: a piece, or nothing at its end. nullopt: more is to be received.
+std::optional<Sent<std::string_view>> Response::Impl::take() {
+  if (!connection_) return std::string_view();
+  if (!ended_) {
+    Sent<std::string_view> piece = gather(connection_->parser, connection_->in, to_, ended_);
+    if (!piece || !piece->empty()) return piece;
+    if (!ended_) return std::nullopt;
   }
   release();
-  co_return std::string_view();
+  return std::string_view();
+}
+
+// What a receive came to.
+Sent<void> Response::Impl::received(Sent<bool> more) {
+  if (!more) return std::unexpected(std::move(more).error());
+  if (*more) return {};
+  ended_ = connection_->parser.end_of_input().event == Event::kEnd;
+  if (!ended_) return lost(to_, connection_->parser.error().message);
+  return {};
+}
+
+Task<Sent<std::string_view>> Response::Impl::read_some(Deadline deadline) {
+  if (connection_) connection_->limit.set(deadline.at);
+  for (;;) {
+    if (auto piece = take()) co_return *std::move(piece);
+    auto more = co_await receive(*connection_, to_);
+    Sent<void> well = received(std::move(more));
+    if (!well) co_return std::unexpected(std::move(well).error());
+  }
+}
+
+Task<Sent<std::string>> Response::Impl::read_all(std::size_t limit, Deadline deadline) {
+  if (connection_) connection_->limit.set(deadline.at);
+  std::string all;
+  for (;;) {
+    while (auto piece = take()) {
+      if (!*piece) co_return std::unexpected(std::move(*piece).error());
+      if ((*piece)->empty()) co_return all;
+      if (all.size() + (*piece)->size() > limit) {
+        co_return failure(Failure::Kind::kMalformed,
+                          exhausted(fmt::format("an answer is over {} bytes", limit)));
+      }
+      all += **piece;
+    }
+    auto more = co_await receive(*connection_, to_);
+    Sent<void> well = received(std::move(more));
+    if (!well) co_return std::unexpected(std::move(well).error());
+  }
 }
 
 Response::Response(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -227,17 +261,7 @@ Task<Sent<std::string_view>> Response::read_some(Deadline deadline) {
 }
 
 Task<Sent<std::string>> Response::read_all(std::size_t limit, Deadline deadline) {
-  std::string all;
-  for (;;) {
-    auto piece = co_await read_some(deadline);
-    if (!piece) co_return std::unexpected(std::move(piece).error());
-    if (piece->empty()) co_return all;
-    if (all.size() + piece->size() > limit) {
-      co_return failure(Failure::Kind::kMalformed,
-                        exhausted(fmt::format("an answer is over {} bytes", limit)));
-    }
-    all += *piece;
-  }
+  return impl_->read_all(limit, deadline);
 }
 
 Client::Client(const Clock& clock, Config config) : impl_(std::make_unique<Impl>(clock, config)) {}
@@ -290,7 +314,9 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
   for (std::string_view piece : body) length += piece.size();
   std::string head_bytes;
   write_request_head(to, head, length, head_bytes);
-  std::vector<std::string_view> pieces = {head_bytes};
+  std::vector<std::string_view> pieces;
+  pieces.reserve(1 + body.size());
+  pieces.push_back(head_bytes);
   pieces.insert(pieces.end(), body.begin(), body.end());
 
   std::unique_ptr<Connection> connection = impl.pool->take(to);
@@ -303,8 +329,11 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
     connection->expired = false;
     connection->limit.set(deadline.at);
     connection->parser.expect(head.method);
-    auto sent = co_await transmit(*connection, to, pieces);
-    if (!sent) co_return std::unexpected(std::move(sent).error());
+    Outgoing out(pieces);
+    if (connection->wire.write(out) == Outgoing::State::kBlocked) {
+      auto sent = co_await transmit(*connection, to, out);
+      if (!sent) co_return std::unexpected(std::move(sent).error());
+    }
     auto answered = co_await await_head(*connection, to);
     if (answered) break;
     bool stale =

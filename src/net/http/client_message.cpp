@@ -7,6 +7,10 @@
 
 namespace baton::http {
 
+namespace {
+constexpr std::size_t kHeadBytes = 512;  // of most heads
+}
+
 std::unexpected<Failure> late(const Endpoint& to) {
   return failure(Failure::Kind::kTimeout,
                  timed_out(fmt::format("no answer from {} in time", to_string(to))));
@@ -27,6 +31,7 @@ std::unexpected<Failure> not_http(const Endpoint& to, std::string_view what) {
 
 void write_request_head(const Endpoint& to, const RequestHead& head, std::size_t length,
                         std::string& out) {
+  out.reserve(kHeadBytes);
   fmt::format_to(std::back_inserter(out), "{} {} HTTP/1.1\r\n", head.method, head.target);
   if (!head.headers.has("Host")) append_field(out, {"Host", to_string(to)});
   for (const Field& field : head.headers) {

@@ -29,6 +29,7 @@ constexpr std::array<std::string_view, 9> kHopByHop = {"Connection",
                                                        "Upgrade"};
 
 constexpr std::size_t kMaxCodingShown = 64;
+constexpr std::size_t kFirstFields = 12;  // room that is made at once: most heads have fewer
 
 }  // namespace
 
@@ -65,6 +66,7 @@ std::optional<std::string> content_coding_problem(const Headers& headers) {
 }
 
 void Headers::add(std::string_view name, std::string_view value) {
+  if (fields_.empty()) fields_.reserve(kFirstFields);
   fields_.push_back({std::string(name), std::string(value)});
 }
 

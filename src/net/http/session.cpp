@@ -23,6 +23,8 @@ constexpr Nanos kLingerTime = std::chrono::seconds(1);
 constexpr std::size_t kLingerBytes = 1 << 20;
 // Beyond a head, pipelined requests are buffered up to this.
 constexpr std::size_t kReadAhead = 16 << 10;
+// A head and a short prompt.
+constexpr std::size_t kFirstRead = 2 << 10;
 // Room behind a body, so that a JSON parser that reads beyond its end needs no copy.
 constexpr std::size_t kSpareBytes = 64;
 
@@ -45,7 +47,7 @@ Session::Session(const Deps& deps, Wire wire, std::string peer)
       wire_(std::move(wire)),
       peer_(std::move(peer)),
       parser_({.head_bytes = deps.config.limits.head_bytes}),
-      in_(deps.config.limits.head_bytes + kReadAhead),
+      in_(deps.config.limits.head_bytes + kReadAhead, kFirstRead),
       readable_(wire_.socket().get_executor()),
       limit_(deps.watchdog, [this] { on_expiry(); }) {}
 
@@ -193,29 +195,38 @@ Task<Result<std::string>> Session::read_body(std::size_t limit) {
     std::array<std::string_view, 1> go_on = {"HTTP/1.1 100 Continue\r\n\r\n"};
     BATON_CO_TRY(co_await send(go_on));
   }
-  enter(Phase::kBody, deps_.config.limits.body_timeout);
   std::string body;
-  Status filled = co_await fill_body(body, limit);
-  leave();
-  if (!filled) co_return std::move(filled).error();
+  Result<bool> whole = take_body(body, limit);
+  if (whole && !*whole) {
+    enter(Phase::kBody, deps_.config.limits.body_timeout);
+    whole = co_await fill_body(body, limit);
+    leave();
+  }
+  if (!whole) co_return std::move(whole).error();
   body_done_ = true;
   start_read();
   co_return body;
 }
 
-Task<Status> Session::fill_body(std::string& body, std::size_t limit) {
+// What has come of the body. True: that was all.
+Result<bool> Session::take_body(std::string& body, std::size_t limit) {
   for (;;) {
     Step step = parser_.next(in_.view());
     if (step.event == Event::kData) {
       if (body.size() + step.data.size() > limit) {
-        co_return exhausted(fmt::format("the request body has over {} bytes", limit));
+        return exhausted(fmt::format("the request body has over {} bytes", limit));
       }
       body += step.data;
     }
     in_.consume(step.consumed);
-    if (step.event == Event::kEnd) co_return Status();
-    if (step.event == Event::kError) co_return invalid(parser_.error().message);
-    if (step.event != Event::kNeedMore) continue;
+    if (step.event == Event::kEnd) return true;
+    if (step.event == Event::kError) return invalid(parser_.error().message);
+    if (step.event == Event::kNeedMore) return false;
+  }
+}
+
+Task<Result<bool>> Session::fill_body(std::string& body, std::size_t limit) {
+  for (;;) {
     if (gone_) co_return cancelled("the client left inside the request body");
     if (expired_) co_return timed_out("the request body took too long");
     if (parser_.framing() == Framing::kLength && in_.empty() && !reading_) {
@@ -224,6 +235,8 @@ Task<Status> Session::fill_body(std::string& body, std::size_t limit) {
       start_read();
       co_await readable_.wait();
     }
+    Result<bool> whole = take_body(body, limit);
+    if (!whole || *whole) co_return whole;
   }
 }
 
@@ -278,13 +291,14 @@ void Session::serialize(const ResponseHead& head, std::uint64_t length) {
   out_ += "\r\n";
 }
 
+// No coroutine of its own, as write().
 Task<Status> Session::respond(ResponseHead head, std::string_view body) {
   BATON_ASSERT(!started_);
   started_ = finished_ = true;
   reply_ = Reply::kLength;
   serialize(head, body.size());
-  std::array<std::string_view, 2> pieces = {out_, head_.method == "HEAD" ? "" : body};
-  co_return co_await send(pieces);
+  gathered_.assign({out_, head_.method == "HEAD" ? "" : body});
+  return send(gathered_);
 }
 
 Task<Status> Session::start(ResponseHead head) {

@@ -60,7 +60,8 @@ class Session final : public Exchange {
   Task<bool> answer();
   Task<void> refuse(int status, std::string_view message);
   Task<void> linger();
-  Task<Status> fill_body(std::string& body, std::size_t limit);
+  Result<bool> take_body(std::string& body, std::size_t limit);
+  Task<Result<bool>> fill_body(std::string& body, std::size_t limit);
   Task<Status> receive_into(std::string& body);
   Task<Status> send(std::span<const std::string_view> pieces);
   void serialize(const ResponseHead& head, std::uint64_t length);

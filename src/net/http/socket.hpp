@@ -24,7 +24,9 @@ using Tcp = asio::ip::tcp;
 // Bytes received and not yet consumed. Views stay valid until prepare().
 class InBuffer {
  public:
-  explicit InBuffer(std::size_t limit) : limit_(limit) {}
+  // `first`: room at the beginning, which a connection that says little keeps; it doubles whenever
+  // a receive has filled it.
+  InBuffer(std::size_t limit, std::size_t first) : limit_(limit), first_(first) {}
 
   std::string_view view() const { return {data_.data() + begin_, end_ - begin_}; }
   char* data() { return data_.data() + begin_; }
@@ -42,7 +44,7 @@ class InBuffer {
       begin_ = 0;
     }
     if (grow_ || end_ == data_.size()) {
-      data_.resize(std::min(limit_, std::max(kFirst, data_.size() * 2)));
+      data_.resize(std::min(limit_, std::max(first_, data_.size() * 2)));
       grow_ = false;
     }
     return {data_.data() + end_, data_.size() - end_};
@@ -53,8 +55,8 @@ class InBuffer {
   }
 
  private:
-  static constexpr std::size_t kFirst = 4096;
   std::size_t limit_;
+  std::size_t first_;
   std::vector<char> data_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

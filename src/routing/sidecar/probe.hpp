@@ -1,7 +1,10 @@
 #pragma once
 // What the sidecar counts.
 
+#include <array>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
@@ -17,16 +20,16 @@ class Probe {
       : registry_(registry),
         prefill_seconds_(registry.histogram(
             "baton_sidecar_prefill_seconds", "Time from sending a prefill to its complete answer.",
-            {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60})) {}
-
-  void request_done(Outcome outcome) { request(name(outcome)); }
-  void generation(Api api) {
-    registry_
-        .counter("baton_sidecar_generations_total", "Requests of the generation APIs.",
-                 {{"api", std::string(name(api))}})
-        .add();
+            {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60})) {
+    for (std::size_t i = 0; i < kApis; ++i) generations_[i] = &generations(static_cast<Api>(i));
+    for (std::size_t i = 0; i < kOutcomes; ++i) {
+      requests_[i] = &requests(name(static_cast<Outcome>(i)));
+    }
   }
-  void request_passed_through() { request("pass_through"); }
+
+  void request_done(Outcome outcome) { requests_[std::to_underlying(outcome)]->add(); }
+  void generation(Api api) { generations_[std::to_underlying(api)]->add(); }
+  void request_passed_through() { passed_through_.add(); }
   void prefill_took(Nanos time) { prefill_seconds_.observe(seconds(time)); }
   // `reason`: prefill, no-kv, decode, lease.
   void fell_back(std::string_view reason) {
@@ -133,15 +136,24 @@ class Probe {
   }
 
  private:
-  void request(std::string_view outcome) {
-    registry_
-        .counter("baton_sidecar_requests_total", "Requests by outcome.",
-                 {{"outcome", std::string(outcome)}})
-        .add();
+  static constexpr std::size_t kApis = std::to_underlying(Api::kGenerate) + 1;
+  static constexpr std::size_t kOutcomes = std::to_underlying(Outcome::kClientGone) + 1;
+
+  observe::Counter& generations(Api api) {
+    return registry_.counter("baton_sidecar_generations_total", "Requests of the generation APIs.",
+                             {{"api", std::string(name(api))}});
+  }
+  observe::Counter& requests(std::string_view outcome) {
+    return registry_.counter("baton_sidecar_requests_total", "Requests by outcome.",
+                             {{"outcome", std::string(outcome)}});
   }
 
   observe::Registry& registry_;
   observe::Histogram& prefill_seconds_;
+  // Of every request: looked up once.
+  observe::Counter& passed_through_ = requests("pass_through");
+  std::array<observe::Counter*, kApis> generations_{};
+  std::array<observe::Counter*, kOutcomes> requests_{};
 };
 
 }  // namespace baton::sidecar

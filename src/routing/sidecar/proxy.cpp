@@ -195,22 +195,25 @@ Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoi
   if (!admitted) co_return;
   Closing closing{*this, call};
   if (config_.prove_transfers) co_await begin_proof(call);
-  co_await run(call);
+  const Order order = call.prefillers.empty() ? Order::kSerial : connector_->order();
+  if (order == Order::kParallel) {
+    co_await run_parallel(call);
+  } else if (order == Order::kDecodeFirst) {
+    co_await run_decode_first(call);
+  } else {
+    co_await run_legs(call, call.transaction.begin(call.prefillers.size(), deps_.clock.now()));
+  }
 }
 
-Task<void> Proxy::run(Call& call) {
-  Transaction& t = call.transaction;
-  bool two_legs = !call.prefillers.empty();
-  if (two_legs && connector_->order() == Order::kParallel) {
-    bool known = co_await find_engine(call);
-    co_await run_legs(call, known ? start_beside(call) : without_engine(call));
-    co_return;
-  }
-  if (two_legs && connector_->order() == Order::kDecodeFirst) {
-    bool answered = co_await answered_by_decode(call);
-    if (answered) co_return;
-  }
-  co_await run_legs(call, t.begin(call.prefillers.size(), deps_.clock.now()));
+Task<void> Proxy::run_parallel(Call& call) {
+  bool known = co_await find_engine(call);
+  co_await run_legs(call, known ? start_beside(call) : without_engine(call));
+}
+
+Task<void> Proxy::run_decode_first(Call& call) {
+  bool answered = co_await answered_by_decode(call);
+  if (answered) co_return;
+  co_await run_legs(call, call.transaction.begin(call.prefillers.size(), deps_.clock.now()));
 }
 
 Task<void> Proxy::run_legs(Call& call, Action action) {

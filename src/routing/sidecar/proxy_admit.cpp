@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/core/log.hpp"
@@ -25,8 +26,13 @@ bool names_params(std::string_view json) {
 
 // Chooses the prefill engines and decides whether there are any. False: refused, and answered.
 Task<bool> Proxy::admit(Call& call) {
-  bool routed_by_us = co_await check_ticket(call);
-  if (!routed_by_us) co_return false;
+  if (const auto verdict = check_ticket(call); verdict != ticket::Verdict::kGood) {
+    co_await respond_error(
+        call.exchange, 403,
+        fmt::format("{}: the routing ticket is {}", ticket::kHeader, ticket::name(verdict)),
+        "sidecar");
+    co_return false;
+  }
   std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
   schedule_alone(call, candidates);
   read_source(call);
@@ -34,9 +40,10 @@ Task<bool> Proxy::admit(Call& call) {
   bool chunked =
       config_.decode_chunk_size > 0 && call.exchange.head().path() == "/v1/chat/completions";
   bool changes = !candidates.empty() || call.pairing.source || !encoders.empty() || chunked;
+  if (!changes && !names_kv(call)) co_return true;
   if (!changes) {
-    bool clean = co_await without_params(call);
-    co_return clean;
+    co_await refuse_params(call);
+    co_return false;
   }
   if (config_.sample_prefillers && !candidates.empty()) {
     std::ranges::rotate(
@@ -50,8 +57,10 @@ Task<bool> Proxy::admit(Call& call) {
   }
   bool readable = co_await read_body(call);
   if (!readable) co_return false;
-  bool clean = co_await without_params(call);
-  if (!clean) co_return false;
+  if (names_kv(call)) {
+    co_await refuse_params(call);
+    co_return false;
+  }
   if (!encoders.empty()) {
     bool encoded = co_await encode(call, encoders);
     if (!encoded) co_return false;
@@ -82,30 +91,27 @@ Task<bool> Proxy::admit(Call& call) {
   co_return true;
 }
 
-// With a key, what is to be dialled must have been signed by a router. False: refused, answered.
-Task<bool> Proxy::check_ticket(Call& call) {
-  if (!config_.ticket_key) co_return true;
+// With a key, what is to be dialled must have been signed by a router.
+ticket::Verdict Proxy::check_ticket(Call& call) {
+  using ticket::Verdict;
+  if (!config_.ticket_key) return Verdict::kGood;
   const http::Headers& headers = call.exchange.head().headers;
   const std::string endpoints = routed_endpoints(headers);
   const auto text = headers.get(ticket::kHeader).value_or("");
   bool allowed_bare = text.empty() && config_.unsigned_routes == Unsigned::kAllowed;
-  if (endpoints.empty() || allowed_bare) co_return true;
+  if (endpoints.empty() || allowed_bare) return Verdict::kGood;
   const std::string_view id = headers.get("x-request-id").value_or("");
   const auto verdict =
       tickets_.verify(config_.ticket_key->key(deps_.clock.now()), text,
                       {.request_id = id, .endpoints = endpoints}, deps_.clock.wall());
   deps_.probe.ticket_seen(ticket::name(verdict));
-  if (verdict == ticket::Verdict::kGood) {
+  if (verdict == Verdict::kGood) {
     call.ticket = text;
-    co_return true;
+  } else {
+    log::warn("a routing ticket is refused",
+              {{"verdict", ticket::name(verdict)}, {"peer", call.exchange.peer()}});
   }
-  log::warn("a routing ticket is refused",
-            {{"verdict", ticket::name(verdict)}, {"peer", call.exchange.peer()}});
-  co_await respond_error(
-      call.exchange, 403,
-      fmt::format("{}: the routing ticket is {}", ticket::kHeader, ticket::name(verdict)),
-      "sidecar");
-  co_return false;
+  return verdict;
 }
 
 // Without a picker this sidecar decides, and nobody else does unless it has signed.
@@ -157,26 +163,23 @@ Task<void> Proxy::refuse_targets(Call& call, std::string first) {
       std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
 }
 
-// A client names no KV: only routers do. The member at the top of an edited body is replaced; where
-// else engines read it, as anywhere in a body that goes on as it is, it is refused. False: it is
-// there, and that was answered.
-Task<bool> Proxy::without_params(Call& call) {
-  bool named = false;
-  if (call.index) {
-    for (std::string_view key : {"sampling_params", "vllm_xargs"}) {
-      auto inside = call.index->find(key);
-      named = named || (inside && names_params(*inside));
-    }
-  } else {
-    named = names_params(call.body);
-  }
-  if (!named) co_return true;
+// Whether a client says where KV comes from: only routers do. The member at the top of an edited
+// body is replaced; where else engines read it, as anywhere in a body that goes on as it is, it is
+// refused.
+bool Proxy::names_kv(const Call& call) {
+  if (!call.index) return names_params(call.body);
+  return std::ranges::any_of(std::array{"sampling_params", "vllm_xargs"}, [&](const char* key) {
+    const auto inside = call.index->find(key);
+    return inside && names_params(*inside);
+  });
+}
+
+Task<void> Proxy::refuse_params(Call& call) {
   deps_.probe.refused("params");
-  co_await respond_error(
+  return respond_error(
       call.exchange, 400,
       "kv_transfer_params: a client cannot say where KV comes from; leave the member out",
       "sidecar");
-  co_return false;
 }
 
 // Indexes the body. False: it is no JSON object, and that was answered.

@@ -43,17 +43,9 @@ Task<Relayed> relay_whole(http::Exchange& exchange, http::ResponseHead head, htt
   co_return sent ? Relayed::kWhole : Relayed::kClientGone;
 }
 
-}  // namespace
-
-Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
-                    Deadline deadline, const Passing* passing) {
-  auto length = content_length(head);
-  bool to_head = exchange.head().method == "HEAD";
-  if (length && *length <= kOneWrite && !to_head) {
-    Relayed whole =
-        co_await relay_whole(exchange, std::move(head), answer, deadline, std::nullopt, passing);
-    co_return whole;
-  }
+// Passes pieces on as they come.
+Task<Relayed> relay_pieces(http::Exchange& exchange, http::ResponseHead head,
+                           http::Response& answer, Deadline deadline, const Passing* passing) {
   Status sent = co_await exchange.start(std::move(head));
   while (sent) {
     auto piece = co_await answer.read_some(deadline);
@@ -64,6 +56,18 @@ Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Res
   }
   if (sent) sent = co_await exchange.finish();
   co_return sent ? Relayed::kWhole : Relayed::kClientGone;
+}
+
+}  // namespace
+
+Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
+                    Deadline deadline, const Passing* passing) {
+  auto length = content_length(head);
+  bool to_head = exchange.head().method == "HEAD";
+  if (length && *length <= kOneWrite && !to_head) {
+    return relay_whole(exchange, std::move(head), answer, deadline, std::nullopt, passing);
+  }
+  return relay_pieces(exchange, std::move(head), answer, deadline, passing);
 }
 
 Task<Relayed> relay_after(http::Exchange& exchange, http::ResponseHead head, std::string_view begun,
