@@ -174,6 +174,7 @@ Result<epp::Server::Config> server_config(const EppOptions& options, const Clock
   out.pool_group = options.pool_group;
   out.records = options.records;
   out.record_file = options.record_file;
+  out.predictor = options.predictor;
   out.desk.subset_hints = options.subset_hints;
   out.desk.emit_scores = options.emit_scores;
   if (!options.ticket_key_file.empty()) {

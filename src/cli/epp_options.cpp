@@ -11,6 +11,7 @@
 
 #include "base/core/nearest.hpp"
 #include "cli/flag_values.hpp"
+#include "cli/predictor_options.hpp"
 
 namespace baton::cli {
 namespace {
@@ -296,6 +297,7 @@ Status Reader::read_pool() {
   out_.pool_name = get("pool-name");
   out_.pool_group = get("pool-group");
   out_.pod_name = environment_("POD_NAME").value_or("");
+  BATON_TRY_ASSIGN(out_.predictor, read_predictor(environment_, out_.warnings));
   out_.kubeconfig = get("kubeconfig");
   out_.pool_namespace = get("pool-namespace");
   if (out_.pool_namespace.empty()) out_.pool_namespace = "default";

@@ -12,6 +12,7 @@
 #include "base/core/log.hpp"
 #include "base/core/result.hpp"
 #include "net/tls/context.hpp"
+#include "routing/epp/predictor_config.hpp"
 #include "routing/watch/topology.hpp"
 
 namespace baton::cli {
@@ -53,6 +54,8 @@ struct EppOptions {
   std::size_t records = 256;  // decisions kept in memory
   std::string record_file;    // "": none are written
   std::string replay_file;    // decide these again and exit; then no pool is named
+
+  epp::PredictorConfig predictor;  // where the configuration asks for one
 
   // Each flag with its value and where it came from: for --print-effective-config.
   struct Origin {

@@ -192,11 +192,20 @@ std::optional<pick::KeyedPrompt> Desk::key(const Placed& placed, std::string_vie
 
 bool Desk::queues() const { return deps_.gate.queues(); }
 
-std::optional<Refusal> Desk::may_enter(const Placed& placed) {
+std::optional<Refusal> Desk::may_enter(const Asked& asked, const Placed& placed) {
   if (!deps_.gate.queues() && !deps_.gate.admits(placed.priority)) {
     return Refusal{.status = 429,
                    .code = "ResourceExhausted",
                    .message = "system saturated, sheddable request dropped"};
+  }
+  const bool meets =
+      !deps_.pool.setup().slo_admitter || deps_.pool.admits(ask_of(asked, placed), asked.slo);
+  if (!meets) {
+    return Refusal{.status = 500,
+                   .code = "Internal",
+                   .message =
+                       "request cannot be admitted: no valid endpoint available to serve "
+                       "the request: nobody is predicted to be as fast as it asks for"};
   }
   if (deps_.pool.admits(placed.priority, now(), random_)) return std::nullopt;
   return Refusal{.status = 500,
@@ -205,7 +214,7 @@ std::optional<Refusal> Desk::may_enter(const Placed& placed) {
 }
 
 std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
-  if (auto refused = may_enter(placed)) return refused;
+  if (auto refused = may_enter(asked, placed)) return refused;
   if (auto refused = ask_pool(asked, placed)) return refused;
   if (asked.only_if_cached && placed.picked.matched == 0) {
     placed.picked = {};
@@ -227,6 +236,41 @@ std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
   return std::nullopt;
 }
 
+pick::ServicePool::Ask Desk::ask_of(const Asked& asked, const Placed& placed) const {
+  return {.chain = placed.chain ? &*placed.chain : nullptr,
+          .keyed = placed.keyed ? &*placed.keyed : nullptr,
+          .prompt_bytes = placed.prompt_bytes,
+          .prompt_tokens = placed.prompt_tokens,
+          .model = placed.target,
+          .headers = asked.headers,
+          .priority = placed.priority,
+          .multimodal = placed.multimodal,
+          .predictions = placed.latency ? &placed.latency->predictions : nullptr};
+}
+
+std::span<const schedule::LatencyRow> Desk::survey(const Asked& asked, Placed& placed) {
+  if (deps_.latency == nullptr || !placed.api) return {};
+  placed.latency = deps_.latency->survey(ask_of(asked, placed), asked.slo);
+  if (!deps_.latency->predicts()) return {};
+  return placed.latency->survey.rows;
+}
+
+void Desk::predicted(Placed& placed, const std::optional<std::vector<schedule::Latencies>>& made) {
+  if (!made) return;
+  const auto& series = *placed.series;
+  deps_.latency->predicted(*placed.latency, *made, {series.model, series.target});
+}
+
+void Desk::piece(Placed& placed) {
+  if (placed.latency) deps_.latency->piece(*placed.latency);
+}
+
+void Desk::whole(Placed& placed, std::optional<std::uint64_t> completion_tokens) {
+  if (!placed.latency) return;
+  const auto& series = *placed.series;
+  deps_.latency->whole(*placed.latency, completion_tokens, {series.model, series.target});
+}
+
 // Sidecars that share the key dial nothing else.
 void Desk::sign_route(const Asked& asked, Placed& placed) {
   if (!ticket_key_) return;
@@ -246,21 +290,16 @@ void Desk::sign_route(const Asked& asked, Placed& placed) {
 std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
   const auto started = now();
   const bool recorded = deps_.recorder.wanted();
-  auto picked = deps_.pool.pick({.chain = placed.chain ? &*placed.chain : nullptr,
-                                 .keyed = placed.keyed ? &*placed.keyed : nullptr,
-                                 .prompt_bytes = placed.prompt_bytes,
-                                 .prompt_tokens = placed.prompt_tokens,
-                                 .model = placed.target,
-                                 .headers = asked.headers,
-                                 .priority = placed.priority,
-                                 .multimodal = placed.multimodal,
-                                 .decision = &decision_,
-                                 .record = recorded ? &record_ : nullptr},
-                                config_.subset_hints ? asked.subset : nullptr, started, random_);
+  auto ask = ask_of(asked, placed);
+  ask.decision = &decision_;
+  ask.record = recorded ? &record_ : nullptr;
+  auto picked =
+      deps_.pool.pick(ask, config_.subset_hints ? asked.subset : nullptr, started, random_);
   const auto took = now() - started;
   deps_.metrics.decided(took, placed.target, picked ? &picked->route.decode : nullptr);
   if (picked) {
     placed.picked = *std::move(picked);
+    if (placed.latency) deps_.latency->picked(*placed.latency, placed.picked.route);
     if (!recorded) return std::nullopt;
     record_.id = asked.request_id;
     record_.at = deps_.clock.wall();

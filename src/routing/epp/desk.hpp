@@ -15,6 +15,7 @@
 #include "base/core/random.hpp"
 #include "base/observe/span.hpp"
 #include "formats/openai/prompt_text.hpp"
+#include "routing/epp/latency_book.hpp"
 #include "routing/epp/metrics.hpp"
 #include "routing/epp/parsers.hpp"
 #include "routing/epp/pool.hpp"
@@ -47,6 +48,7 @@ struct Asked {
   const SharedPool::Subset* subset = nullptr;
   bool body_known = true;       // false: the route is chosen before the body comes
   bool only_if_cached = false;  // Prefer: if-available
+  schedule::Slo slo = {};
 };
 
 // A request that is read, and then has its endpoints; its reservations end with it.
@@ -65,6 +67,7 @@ struct Placed {
   bool skip_response = false;  // nothing of the answer is wanted
   bool body_changed = false;
   Metrics::Series* series = nullptr;
+  std::optional<LatencyBook::Entry> latency;  // it is predicted, or learnt
   // Once picked.
   pick::ServicePool::Picked picked;
   std::string destination;                                   // "ip:port", more behind commas
@@ -83,6 +86,7 @@ class Desk {
     Gate& gate;
     Recorder& recorder;
     observe::Tracer* tracer = nullptr;
+    LatencyBook* latency = nullptr;  // null: the configuration does not ask for it
   };
   struct Config {
     bool subset_hints = true;
@@ -99,6 +103,10 @@ class Desk {
   bool keys(const Placed& placed) const;
   // Any thread; `body` is the one that was read. nullopt: they cannot be made.
   std::optional<pick::KeyedPrompt> key(const Placed& placed, std::string_view body) const;
+  // What a predictor is to be asked before pick(): then predicted(). Empty: nothing. Valid as long
+  // as `placed`.
+  std::span<const schedule::LatencyRow> survey(const Asked& asked, Placed& placed);
+  void predicted(Placed& placed, const std::optional<std::vector<schedule::Latencies>>& made);
   // Whether requests wait for admission before pick(): the gate's enter().
   bool queues() const;
   // The rest of the way, for a request that may go.
@@ -111,6 +119,8 @@ class Desk {
   // The answer is a good one: the pods hold the prompt.
   void answered(Placed& placed, bool prefilled);
   void learned(const Placed& placed, std::span<const std::uint64_t> blocks);
+  void piece(Placed& placed);  // for what latency is learnt
+  void whole(Placed& placed, std::optional<std::uint64_t> completion_tokens);
   void served(const Placed& placed, std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
   // It had to end before its time.
   void evicted(const Placed& placed, const std::string& request_id, const schedule::Demand& demand);
@@ -135,7 +145,8 @@ class Desk {
   std::optional<Refusal> read_json(openai::Api api, std::string& json, Placed& placed, Said& said);
   std::optional<Refusal> read_grpc(std::string_view message, Placed& placed, Said& said);
   std::optional<Refusal> name_target(const Asked& asked, bool rewritable, Placed& placed);
-  std::optional<Refusal> may_enter(const Placed& placed);
+  std::optional<Refusal> may_enter(const Asked& asked, const Placed& placed);
+  pick::ServicePool::Ask ask_of(const Asked& asked, const Placed& placed) const;
   void sign_route(const Asked& asked, Placed& placed);
   std::optional<Refusal> ask_pool(const Asked& asked, Placed& placed);
 

@@ -72,6 +72,8 @@ std::optional<Nanos> millis_of(std::optional<std::string_view> text) {
   return Nanos(static_cast<std::int64_t>(value * 1e6));
 }
 
+double millis(std::optional<Nanos> time) { return time ? seconds(*time) * 1e3 : 0; }
+
 bool inspects(BodyMode mode) {
   return mode == BodyMode::kFullDuplex || mode == BodyMode::kBuffered ||
          mode == BodyMode::kStreamed;
@@ -82,7 +84,7 @@ bool inspects(BodyMode mode) {
 ExtProc::ExtProc(Desk& desk) : desk_(desk), received_(desk.now()) { desk_.metrics().streams(1); }
 
 ExtProc::~ExtProc() {
-  const bool waits = phase_ == Phase::kWaiting || phase_ == Phase::kKeying;
+  const bool waits = waits_for_owner();
   if (placed_ && phase_ != Phase::kDone && !placed_->skip_response) {
     desk_.metrics().client_gone();
     if (!waits) finish(Whole::kNo);
@@ -100,7 +102,7 @@ Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& repli
   if (message_.request_mode) request_mode_ = *message_.request_mode;
   if (message_.response_mode) response_mode_ = *message_.response_mode;
   if (message_.observed || phase_ == Phase::kDone) return Next::kGoOn;
-  BATON_ASSERT(phase_ != Phase::kWaiting && phase_ != Phase::kKeying);
+  BATON_ASSERT(!waits_for_owner());
   if (!message_.metadata.empty() && message_.side == Side::kRequest) {
     subset_ = metadata_list(message_.metadata, "envoy.lb.subset_hint",
                             "x-gateway-destination-endpoint-subset");
@@ -132,6 +134,7 @@ Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& repli
 
 ExtProc::Next ExtProc::next() const {
   if (phase_ == Phase::kKeying) return Next::kKey;
+  if (phase_ == Phase::kPredicting) return Next::kPredict;
   if (phase_ == Phase::kWaiting) return Next::kWait;
   const bool skips = placed_ && placed_->skip_response && phase_ == Phase::kPlaced;
   return skips ? Next::kEnd : Next::kGoOn;
@@ -168,6 +171,7 @@ void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   fairness_ = either(headers, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
                   .value_or("default-flow");
   slo_ttft_ = millis_of(either(headers, "x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"));
+  slo_tpot_ = millis_of(either(headers, "x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"));
   only_if_cached_ = prefers(headers, "if-available");
   for (const auto name : kRouting) {
     if (find(headers, name)) removed_.push_back(name);
@@ -239,7 +243,8 @@ Asked ExtProc::asked() const {
           .headers = headers_,
           .subset = subset_ ? &*subset_ : nullptr,
           .body_known = body_known_ == Body::kKnown,
-          .only_if_cached = only_if_cached_};
+          .only_if_cached = only_if_cached_,
+          .slo = {.ttft_ms = millis(slo_ttft_), .tpot_ms = millis(slo_tpot_)}};
 }
 
 // The request is known as far as it will be before it gets its route.
@@ -250,7 +255,7 @@ void ExtProc::read(Body body, Replies& replies) {
   if (const auto* refused = std::get_if<Refusal>(&request)) return refuse(*refused, replies);
   placed_ = std::get<Placed>(std::move(request));
   span_.set("gen_ai.request.model", placed_->model);
-  if (!desk_.keys(*placed_)) return enter(replies);
+  if (!desk_.keys(*placed_)) return ready(replies);
   phase_ = Phase::kKeying;
 }
 
@@ -260,6 +265,22 @@ ExtProc::Next ExtProc::keyed(std::optional<pick::KeyedPrompt> prompt, Replies& r
   BATON_ASSERT(phase_ == Phase::kKeying);
   phase_ = Phase::kRequestBody;
   placed_->keyed = std::move(prompt);
+  ready(replies);
+  return next();
+}
+
+void ExtProc::ready(Replies& replies) {
+  rows_ = desk_.survey(asked(), *placed_);
+  if (rows_.empty()) return enter(replies);
+  phase_ = Phase::kPredicting;
+}
+
+ExtProc::Next ExtProc::predicted(const std::optional<std::vector<schedule::Latencies>>& made,
+                                 Replies& replies) {
+  BATON_ASSERT(phase_ == Phase::kPredicting);
+  phase_ = Phase::kRequestBody;
+  desk_.predicted(*placed_, made);
+  rows_ = {};
   enter(replies);
   return next();
 }

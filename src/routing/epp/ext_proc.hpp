@@ -2,12 +2,14 @@
 // One ext_proc stream, which is one HTTP request (picker reference 2). Pure: ProcessingRequests in,
 // ProcessingResponses out.
 //
-//   headers ──> request body ──(keying, waiting)──> placed ──> response headers ──> body ──> done
+//   headers ──> request body ──(keying, predicting, waiting)──> placed ──> response headers ──>
+//   body ──> done
 //      │ no body: any endpoint ─────────────────────^             │ no body ────────────────^
 //      └ refused at any of these, or evicted until it is done: an ImmediateResponse, and nothing
 //      more
 //
 // Keying: the prompt's tokens are being made, off the loop, on our owner's account (Next::kKey).
+// Predicting: the owner asks what the request would take at each endpoint (Next::kPredict).
 // Waiting: for the gate of flow control, which the owner asks on our behalf (Next::kWait).
 //
 // How bodies are answered depends on the mode that the proxy tells (protocol_config):
@@ -49,9 +51,10 @@ class ExtProc {
 
   enum class Next : std::uint8_t {
     kGoOn,
-    kEnd,   // close the stream, the proxy goes on without us
-    kKey,   // no further message until key() has run, on any thread: then keyed()
-    kWait,  // no further message until admission() is settled: then admitted()
+    kEnd,      // close the stream, the proxy goes on without us
+    kPredict,  // no further message until rows() are predicted, or are not: then predicted()
+    kKey,      // no further message until key() has run, on any thread: then keyed()
+    kWait,     // no further message until admission() is settled: then admitted()
   };
   // Appends what is to be sent; views in it are valid until the next call, or as long as `bytes`.
   // kInvalid: broken protobuf.
@@ -60,6 +63,10 @@ class ExtProc {
   // After kKey. nullopt: the prompt is compared by its bytes.
   std::optional<pick::KeyedPrompt> key() const;
   Next keyed(std::optional<pick::KeyedPrompt> prompt, std::vector<Reply>& replies);
+  // After kPredict; valid until predicted().
+  std::span<const schedule::LatencyRow> rows() const { return rows_; }
+  Next predicted(const std::optional<std::vector<schedule::Latencies>>& made,
+                 std::vector<Reply>& replies);
   // What waits, after kWait.
   schedule::FlowControl::Item admission() const;
   RequestLabels labels() const;
@@ -76,6 +83,7 @@ class ExtProc {
     kHeaders,
     kRequestBody,
     kKeying,
+    kPredicting,
     kWaiting,
     kPlaced,
     kAnswer,
@@ -92,11 +100,13 @@ class ExtProc {
 
   enum class Body : bool { kUnknown, kKnown };
   void read(Body body, Replies& replies);
+  void ready(Replies& replies);
   void enter(Replies& replies);
   void pick(Replies& replies);
   void placed(Replies& replies);
   Asked asked() const;
   Next next() const;
+  bool waits_for_owner() const { return next() != Next::kGoOn && next() != Next::kEnd; }
   void send_placed(Replies& replies);
   void send_streamed_body(Replies& replies);
   Changes changes(bool with_length) const;
@@ -122,7 +132,8 @@ class ExtProc {
   std::vector<schedule::Header> headers_;  // views into it, as the next ones
   std::string_view path_, rewrite_, objective_, fairness_ = "default-flow";
   std::string request_id_;
-  std::optional<Nanos> slo_ttft_;
+  std::optional<Nanos> slo_ttft_, slo_tpot_;
+  std::span<const schedule::LatencyRow> rows_;  // of placed_
   bool only_if_cached_ = false;
   bool new_request_id_ = false;
   Body body_known_ = Body::kKnown;         // when the route is chosen

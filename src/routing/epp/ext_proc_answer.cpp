@@ -62,6 +62,7 @@ void ExtProc::inspect(std::string_view piece) {
   }
   last_piece_ = now;
   if (!placed_) return;
+  if (!model_error_) desk_.piece(*placed_);
   usage_.feed(piece);
   if (learner_) desk_.learned(*placed_, learner_->feed(piece).blocks);
 }
@@ -151,6 +152,7 @@ void ExtProc::finish(Whole whole) {
               {{"request", request_id_}, {"path", path_}});
   }
   if (whole == Whole::kNo || model_error_) return;
+  desk_.whole(*placed_, usage.completion);
   const auto took = seconds(desk_.now() - received_);
   observe_in(series.duration, took);
   const auto tokens = static_cast<double>(usage.completion.value_or(0));

@@ -54,6 +54,16 @@ Result<pick::ServicePool::Picked> SharedPool::pick(pick::ServicePool::Ask ask, c
   return pool_.pick(ask, now, random);
 }
 
+pick::ServicePool::Survey SharedPool::survey(const pick::ServicePool::Ask& ask) {
+  const std::lock_guard lock(mutex_);
+  return pool_.survey(ask);
+}
+
+bool SharedPool::admits(const pick::ServicePool::Ask& ask, const schedule::Slo& slo) {
+  const std::lock_guard lock(mutex_);
+  return pool_.admits(ask, slo);
+}
+
 void SharedPool::remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
                           std::size_t first, const schedule::Endpoint* other) {
   const std::lock_guard lock(mutex_);

@@ -45,6 +45,8 @@ class SharedPool {
   // picker's filters left none.
   Result<pick::ServicePool::Picked> pick(pick::ServicePool::Ask ask, const Subset* subset, Mono now,
                                          Random& random);
+  pick::ServicePool::Survey survey(const pick::ServicePool::Ask& ask);
+  bool admits(const pick::ServicePool::Ask& ask, const schedule::Slo& slo);
   void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
                 std::size_t first = 0, const schedule::Endpoint* other = nullptr);
   bool holds(const schedule::Endpoint& endpoint) const;

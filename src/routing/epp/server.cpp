@@ -53,7 +53,8 @@ http::Server::Config metrics_config(const Server::Config& config) {
 struct Parts {
   Desk& desk;
   Gate& gate;
-  async::CpuPool* cpu;  // where prompts are tokenized; null: nowhere
+  async::CpuPool* cpu;   // where prompts are tokenized; null: nowhere
+  Predictor* predictor;  // null: nothing is predicted
 };
 
 // By its bytes when the pool has too much to do.
@@ -65,7 +66,7 @@ Task<std::optional<pick::KeyedPrompt>> key(ExtProc& machine, async::CpuPool& cpu
 }
 
 Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
-  auto& [desk, gate, cpu] = parts;
+  auto& [desk, gate, cpu, predictor] = parts;
   ExtProc machine(desk);
   std::vector<Reply> replies;
   Gate::Running running;
@@ -83,6 +84,10 @@ Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
     if (*next == ExtProc::Next::kKey) {
       auto prompt = co_await key(machine, *cpu);
       next = machine.keyed(std::move(prompt), replies);
+    }
+    if (*next == ExtProc::Next::kPredict) {
+      const auto made = co_await predictor->predict(machine.rows());
+      next = machine.predicted(made, replies);
     }
     if (*next == ExtProc::Next::kWait) {
       const auto entered = co_await gate.enter(machine.admission(), machine.labels());
@@ -125,8 +130,10 @@ struct Server::Impl {
                        [this](http::Exchange& exchange) { return admin.answer(exchange); }),
         tasks(deps.loops.front()->executor()) {
     for (std::size_t i = 0; i < deps.loops.size(); ++i) {
-      desks.emplace_back(Desk::Deps{pool, metrics, deps.clock, rules, gate, recorder, deps.tracer},
-                         config.desk, deps.seed + i);
+      auto* book = foretell(*deps.loops[i], deps.seed + i);
+      desks.emplace_back(
+          Desk::Deps{pool, metrics, deps.clock, rules, gate, recorder, deps.tracer, book},
+          config.desk, deps.seed + i);
     }
     if (config.stream_metrics) stream_metrics.emplace(deps.registry, deps.clock);
     ext_proc.handle(std::string(kProcess),
@@ -136,6 +143,18 @@ struct Server::Impl {
         .listed = grpc::picker_services(state())};
     grpc::add_health(health, source, deps.clock);
     if (config.health_on_ext_proc) grpc::add_health(ext_proc, source, deps.clock);
+  }
+
+  // Null: the configuration does not ask for it.
+  LatencyBook* foretell(async::Loop& loop, std::uint64_t seed) {
+    if (pool.broken() || !pool.setup().latency) return nullptr;
+    if (!latency_metrics) latency_metrics.emplace(deps.registry, pool.setup().latency->name);
+    auto of_loop = config.predictor;
+    of_loop.calls = std::max<std::size_t>(1, of_loop.calls / deps.loops.size());
+    auto& predictor = predictors.emplace_back(
+        loop.executor(), Predictor::Deps{deps.clock, *latency_metrics, seed}, std::move(of_loop));
+    return &books.emplace_back(
+        LatencyBook::Deps{pool, deps.clock, tpot_slos, *latency_metrics, predictor.samples()});
   }
 
   grpc::PickerState state() const {
@@ -153,12 +172,14 @@ struct Server::Impl {
   Task<grpc::RpcStatus> serve(grpc::ServerStream& stream) {
     const auto executor = co_await asio::this_coro::executor;
     auto desk = desks.begin();
+    auto predictor = predictors.begin();
     for (async::Loop* loop : deps.loops) {
       if (loop->executor() == executor) break;
       ++desk;
+      if (predictor != predictors.end()) ++predictor;
     }
     BATON_ASSERT(desk != desks.end());
-    const Parts parts{*desk, gate, cpu.get()};
+    const Parts parts{*desk, gate, cpu.get(), predictors.empty() ? nullptr : &*predictor};
     if (!stream_metrics) co_return co_await process(stream, parts);
     StreamMetrics::Open open(*stream_metrics);
     auto status = co_await process(stream, parts);
@@ -196,6 +217,10 @@ struct Server::Impl {
   Gate gate;
   Recorder recorder;  // goes before the pool, whose scheduler its records name
   std::optional<StreamMetrics> stream_metrics;
+  TpotSlos tpot_slos;
+  std::optional<LatencyMetrics> latency_metrics;
+  std::list<Predictor> predictors;  // by loop; none: nothing is predicted or learnt
+  std::list<LatencyBook> books;     // by loop
   PoolGauges gauges;
   std::list<Desk> desks;                   // by loop
   std::unique_ptr<EngineScrapes> scrapes;  // null: the configuration asks for none
@@ -242,6 +267,10 @@ Result<Server::Bound> Server::start() {
     self.tasks.spawn(self.show_pool());
     self.tasks.spawn(self.gate.run());
   });
+  auto loop = self.deps.loops.begin();
+  for (auto& predictor : self.predictors) {
+    (*loop++)->post([&predictor] { predictor.start(); });
+  }
   return bound;
 }
 
@@ -295,6 +324,11 @@ void Server::stop(Deadline deadline) {
   self.metrics_server.stop({self.deps.clock.now()});
   if (self.deps.loops.front()->running()) {
     async::blocking_run(*self.deps.loops.front(), self.end_tasks());
+  }
+  auto loop = self.deps.loops.begin();
+  for (auto& predictor : self.predictors) {
+    if ((*loop)->running()) async::blocking_run(**loop, predictor.stop());
+    ++loop;
   }
 }
 

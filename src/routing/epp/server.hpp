@@ -14,6 +14,7 @@
 #include "net/tls/context.hpp"
 #include "routing/epp/admin.hpp"
 #include "routing/epp/desk.hpp"
+#include "routing/epp/predictor.hpp"
 #include "routing/watch/scraper.hpp"
 
 namespace baton::epp {
@@ -37,6 +38,7 @@ class Server {
     std::string pool_group = "inference.networking.k8s.io";  // that objectives and rewrites name
     std::size_t records = 256;  // decisions kept in memory, served at /debug/decisions
     std::string record_file;    // where all are appended; "": nowhere
+    PredictorConfig predictor;  // where the configuration asks for one
     Desk::Config desk;
   };
   // The loops must run from start() until after stop(), and outlive this. The first one also

@@ -34,7 +34,9 @@ Status check_offered(const schedule::Setup& setup, ServicePool::Owner owner) {
   BATON_TRY(refuse(setup.detector != schedule::Detector{},
                    "/flowControl/saturationDetector: only baton epp holds requests back by "
                    "saturation; remove it or leave its parameters at their defaults"));
-  BATON_TRY(refuse(!setup.admitters.empty(), "/plugins: only baton epp has admitters"));
+  BATON_TRY(refuse(!setup.admitters.empty() || setup.slo_admitter,
+                   "/plugins: only baton epp has admitters"));
+  BATON_TRY(refuse(setup.latency.has_value(), "/plugins: only baton epp predicts latency"));
   BATON_TRY(
       refuse(parses(Parser::kSglangHttp) || parses(Parser::kVllmGrpc) || parses(Parser::kVertexAi),
              "/requestHandler/parsers: only OpenAI, Anthropic, vllmhttp and passthrough "
@@ -202,9 +204,8 @@ void ServicePool::match(std::span<const std::uint64_t> chain) {
   }
 }
 
-Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& random) {
-  if (broken_) return unavailable(broken_->message());
-  const auto& snapshot = pool_.snapshot();
+// As the pool knows it now; spans are of scratch memory.
+schedule::Request ServicePool::request_of(const Ask& ask) {
   schedule::Request request{.prompt_bytes = ask.prompt_bytes,
                             .among = ask.among,
                             .prompt_tokens = ask.prompt_tokens,
@@ -217,13 +218,44 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     request.block_bytes = ask.chain->block_bytes();
     request.prompt_blocks = static_cast<std::uint32_t>(ask.chain->blocks().size());
     request.matched = matched_;
-    if (presume(*index_, snapshot, matched_, weighted_)) {
+    if (presume(*index_, pool_.snapshot(), matched_, weighted_)) {
       request.held = matched_;
       request.matched = weighted_;
     }
   }
+  if (precise_ != nullptr && ask.keyed != nullptr) match_precisely(*ask.keyed, request);
+  if (ask.predictions != nullptr && ask.predictions->endpoints != nullptr) {
+    take_predictions(*ask.predictions);
+    request.predictions = predictions_;
+  }
+  return request;
+}
+
+// Endpoints may have changed since they were made.
+void ServicePool::take_predictions(const Predictions& predictions) {
+  predictions_.assign(schedule::kMaxEndpoints, {});
+  for (std::size_t i = 0; i < predictions.each.size(); ++i) {
+    const auto& endpoint = (*predictions.endpoints)[i];
+    const bool stays = predictions.endpoints == pool_.snapshot().endpoints || holds(endpoint);
+    if (stays) predictions_[endpoint.slot] = predictions.each[i];
+  }
+}
+
+ServicePool::Survey ServicePool::survey(const Ask& ask) {
+  const auto& snapshot = pool_.snapshot();
+  return {.endpoints = snapshot.endpoints,
+          .rows = schedule::latency_rows(request_of(ask), snapshot, *setup().latency)};
+}
+
+bool ServicePool::admits(const Ask& ask, const schedule::Slo& slo) {
+  return schedule::admits(slo, request_of(ask), pool_.snapshot());
+}
+
+Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& random) {
+  if (broken_) return unavailable(broken_->message());
+  const auto& snapshot = pool_.snapshot();
+  auto request = request_of(ask);
   const auto* keyed = precise_ != nullptr ? ask.keyed : nullptr;
-  if (keyed != nullptr) match_precisely(*keyed, request);
   for (schedule::Index i = 0; ask.refused && i < snapshot.size(); ++i) {
     if (same((*snapshot.endpoints)[i], *ask.refused)) request.excluded = i;
   }

@@ -17,6 +17,7 @@
 #include "routing/index/prefix_index.hpp"
 #include "routing/pick/precise_prefix.hpp"
 #include "routing/schedule/decision.hpp"
+#include "routing/schedule/latency.hpp"
 #include "routing/schedule/record.hpp"
 #include "routing/schedule/scheduler.hpp"
 #include "routing/watch/pool.hpp"
@@ -37,6 +38,12 @@ struct PodTally {
   std::uint64_t requests = 0, tokens = 0, kv_bytes = 0;
   std::uint64_t tokens_before = 0;  // at the last tick
   double tokens_per_second = 0;
+};
+
+// Of a request, by what its endpoints were when it was asked.
+struct Predictions {
+  std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;  // null: none
+  std::vector<schedule::Prediction> each;                            // by endpoint
 };
 
 // Blocks remembered of one pod, however large it says that its cache is: some 10 MB, and with
@@ -90,11 +97,20 @@ class ServicePool {
     std::span<const schedule::Header> headers = {};
     std::int32_t priority = 0;
     bool multimodal = false;
+    const Predictions* predictions = nullptr;
     schedule::Decision* decision = nullptr;  // where it goes, in memory that is used again
     schedule::Record* record = nullptr;      // where to keep what was known and decided
   };
   // kUnavailable: no pod can serve it, or the picker's configuration is wrong.
   Result<Picked> pick(const Ask& ask, Mono now, Random& random);
+  // What a predictor of latency is told of each endpoint. Contract: setup().latency.
+  struct Survey {
+    std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;
+    std::vector<schedule::LatencyRow> rows;  // by endpoint
+  };
+  Survey survey(const Ask& ask);
+  // Whether latency-slo-admitter would let the request go.
+  bool admits(const Ask& ask, const schedule::Slo& slo);
   // Whether pick() would find a pod for an ordinary request.
   bool serves(Mono now, Random& random) const;
 
@@ -113,6 +129,8 @@ class ServicePool {
   const schedule::Snapshot& snapshot() const { return pool_.snapshot(); }
 
  private:
+  schedule::Request request_of(const Ask& ask);
+  void take_predictions(const Predictions& predictions);
   void match(std::span<const std::uint64_t> chain);
   void size_index(schedule::Slot slot, const watch::Scraped& scraped);
   void match_precisely(const KeyedPrompt& prompt, schedule::Request& request);
@@ -130,6 +148,7 @@ class ServicePool {
   std::vector<std::uint64_t> hashes_;
   std::vector<std::uint32_t> ends_;
   index::Matches matches_;
+  std::vector<schedule::Prediction> predictions_;  // by slot
   schedule::Decision decision_;
 };
 

@@ -16,6 +16,18 @@ namespace baton::schedule {
 
 using Index = std::uint32_t;  // into Snapshot::endpoints
 
+// What an endpoint is predicted to take for a request. Headroom: what the client asks for less
+// that.
+struct Prediction {
+  bool known = false;               // else nothing is predicted
+  bool meets = false;               // what the client asks for
+  bool idle = false;                // nothing of ours was there
+  double ttft_ms = 0, tpot_ms = 0;  // to the first token; a further one
+  double ttft_headroom = 0, tpot_headroom = 0;
+
+  friend bool operator==(const Prediction&, const Prediction&) = default;
+};
+
 // A request header as scheduling sees it: name in lower case.
 struct Header {
   std::string_view name, value;
@@ -28,11 +40,12 @@ struct Request {
   std::uint32_t prompt_blocks = 0;  // whole blocks of it that were hashed
   // By slot: leading blocks it holds, less when on a slow tier; empty: none known.
   std::span<const std::uint32_t> matched = {};
-  std::span<const std::uint32_t> held = {};   // the same whatever the tier; empty: as matched
-  std::optional<Index> excluded = {};         // an endpoint that just refused a connection
-  const std::vector<Index>* among = nullptr;  // only these, ascending; null: all
-  std::size_t prompt_tokens = 0;              // 0: not known, a quarter of the bytes
-  std::string_view model = {};                // that the engine will be asked for
+  std::span<const std::uint32_t> held = {};      // the same whatever the tier; empty: as matched
+  std::span<const Prediction> predictions = {};  // by slot; empty: none known
+  std::optional<Index> excluded = {};            // an endpoint that just refused a connection
+  const std::vector<Index>* among = nullptr;     // only these, ascending; null: all
+  std::size_t prompt_tokens = 0;                 // 0: not known, a quarter of the bytes
+  std::string_view model = {};                   // that the engine will be asked for
   std::span<const Header> headers = {};
   std::int32_t priority = 0;  // below 0: may be shed
   bool multimodal = false;    // carries images, sound or video

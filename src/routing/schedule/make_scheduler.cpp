@@ -23,6 +23,8 @@ std::string_view default_producer(Data data) {
       return "token-producer";
     case Data::kInFlight:
       return "inflight-load-producer";
+    case Data::kLatency:
+      return "predicted-latency-producer";
   }
   return "";
 }
@@ -46,6 +48,7 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
   BATON_TRY(made.bind_handler(config));
   BATON_TRY(made.make_producers(config));
   BATON_TRY(made.join_prefix(config));
+  BATON_TRY(made.join_latency(config));
   BATON_TRY(made.check_header(config));
   const auto handler = static_cast<std::size_t>(made.handler_ - made.plugins_.data());
   const bool listed = handler < config.plugins.size();
@@ -228,6 +231,21 @@ Status Scheduler::join_prefix(const PickerConfig& config) {
         "hashBlockSize is {} in pd-profile-handler and {} in prefix-cache-scorer: give both the "
         "same",
         counted, prefix_->block_bytes));
+  }
+  return {};
+}
+
+// Created or listed, and asked once for a request.
+Status Scheduler::join_latency(const PickerConfig& config) {
+  for (std::size_t i = 0; i < plugins_.size(); ++i) {
+    const auto* latency = std::get_if<LatencyParameters>(&plugins_[i].service);
+    if (latency == nullptr) continue;
+    if (setup_.latency) {
+      return Error(Code::kUnsupported,
+                   "/plugins: latency is predicted once: more than one plugin asks for it");
+    }
+    setup_.latency = *latency;
+    if (i < config.plugins.size()) setup_.latency->name = config.plugins[i].name;
   }
   return {};
 }

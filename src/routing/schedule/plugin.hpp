@@ -29,6 +29,12 @@ struct Context {
   // Leading blocks of the prompt that the endpoint holds: as they are worth, and as they are.
   std::uint32_t matched(Index endpoint) const;
   std::uint32_t held(Index endpoint) const;
+  // Null: nothing is predicted of it.
+  const Prediction* prediction(Index endpoint) const {
+    const auto slot = snapshot.columns->slots[endpoint];
+    if (slot >= request.predictions.size() || !request.predictions[slot].known) return nullptr;
+    return &request.predictions[slot];
+  }
   // Bytes, and tokens, of the prompt behind them.
   std::size_t uncached_bytes(Index endpoint) const;
   std::size_t uncached_tokens(Index endpoint) const;
@@ -132,6 +138,16 @@ struct PreciseParameters {
   friend bool operator==(const PreciseParameters&, const PreciseParameters&) = default;
 };
 
+// What is told to the servers that predict latency, and what their answers are held against.
+struct LatencyParameters {
+  std::string name = "predicted-latency-producer";  // of the plugin
+  double slo_buffer = 1;   // of what is asked per further token, the share that counts
+  bool streaming = false;  // answers are streams: the first token is apart from the rest
+  std::string role_label;  // whose value tells what a pod does; "": all do the same
+  bool predicts = true;    // else one only learns
+  friend bool operator==(const LatencyParameters&, const LatencyParameters&) = default;
+};
+
 // The folder of a tokenizer, for prompts by tokens; "" without.
 struct LocalTokenizer {
   std::string folder;
@@ -143,7 +159,7 @@ struct StageHeaders {
 };
 
 // Data that plugins make for others.
-enum class Data : std::uint8_t { kPrefixMatch, kTokens, kInFlight };
+enum class Data : std::uint8_t { kPrefixMatch, kTokens, kInFlight, kLatency };
 
 struct Need {
   Data data;
@@ -214,11 +230,14 @@ struct ProbabilisticAdmitter {
   double queue_depth = 5, kv_usage = 0.8, power = 5, k = 300;
 };
 
+// Turns away what has priority below 0 and asks for more than anybody is predicted to do.
+struct LatencySloAdmitter {};
+
 // What a plugin is apart from scheduling: settings for whoever serves.
-using Service =
-    std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor, EndpointNotifications,
-                 FileDiscovery, Detector, Ordering, Fairness, UsageLimit, EvictionPolicy,
-                 ProbabilisticAdmitter, PreciseParameters, LocalTokenizer>;
+using Service = std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor,
+                             EndpointNotifications, FileDiscovery, Detector, Ordering, Fairness,
+                             UsageLimit, EvictionPolicy, ProbabilisticAdmitter, PreciseParameters,
+                             LocalTokenizer, LatencyParameters, LatencySloAdmitter>;
 
 // A plugin is one or several of these.
 struct Plugin {

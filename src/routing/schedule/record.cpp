@@ -13,6 +13,29 @@ using text::json::Value;
 constexpr std::int64_t kMost = std::int64_t{1} << 50;
 constexpr std::int64_t kMostMillis = 1'000'000'000'000;  // as nanoseconds in 63 bits
 
+Value prediction_json(const Prediction& p) {
+  Value out;
+  out["ttftMs"] = p.ttft_ms;
+  out["tpotMs"] = p.tpot_ms;
+  out["ttftHeadroomMs"] = p.ttft_headroom;
+  out["tpotHeadroomMs"] = p.tpot_headroom;
+  out["meets"] = p.meets;
+  out["idle"] = p.idle;
+  return out;
+}
+
+Prediction read_prediction(Fields fields, Fields& parent) {
+  Prediction p{.known = true};
+  p.ttft_ms = fields.number("ttftMs", 0);
+  p.tpot_ms = fields.number("tpotMs", 0);
+  p.ttft_headroom = fields.number("ttftHeadroomMs", 0);
+  p.tpot_headroom = fields.number("tpotHeadroomMs", 0);
+  p.meets = fields.boolean("meets", false);
+  p.idle = fields.boolean("idle", false);
+  parent.take_error(fields);
+  return p;
+}
+
 Value endpoint_json(const Record& record, std::size_t i) {
   const auto& endpoint = (*record.endpoints)[i];
   const auto& load = record.loads[i];
@@ -34,11 +57,15 @@ Value endpoint_json(const Record& record, std::size_t i) {
   out["heldBlocks"] = record.held[i];
   out["reserved"] = record.reserved[i];
   out["tokensInFlight"] = record.tokens[i];
+  if (!record.predictions.empty() && record.predictions[i].known) {
+    out["predicted"] = prediction_json(record.predictions[i]);
+  }
   return out;
 }
 
 struct Matches {  // by slot
   std::vector<std::uint32_t> matched, held;
+  std::vector<Prediction> predictions;
 };
 
 // One endpoint of a record, appended to a snapshot.
@@ -68,6 +95,10 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
       static_cast<std::uint32_t>(fields.integer("heldBlocks", matched, 0, INT32_MAX)));
   const auto reserved = fields.integer("reserved", 0, INT32_MIN, INT32_MAX);
   const auto tokens = fields.integer("tokensInFlight", 0, -kMost, kMost);
+  const bool predicted = fields.has("predicted");
+  auto prediction = read_prediction(fields.object("predicted"), fields);
+  prediction.known = predicted;
+  matches.predictions.push_back(prediction);
   BATON_TRY(fields.finish());
   snapshot.reservations->add(endpoint.slot, static_cast<std::int32_t>(reserved));
   snapshot.reservations->add_tokens(endpoint.slot, tokens);
@@ -118,6 +149,7 @@ void record(const Request& request, const Snapshot& snapshot, Mono now, const De
   into.request.headers = {};
   into.request.matched = {};
   into.request.held = {};
+  into.request.predictions = {};
   into.request.among = nullptr;
   into.now = now;
   into.endpoints = snapshot.endpoints;
@@ -128,11 +160,15 @@ void record(const Request& request, const Snapshot& snapshot, Mono now, const De
   into.held.clear();
   into.reserved.clear();
   into.tokens.clear();
+  into.predictions.clear();
   for (Index i = 0; i < snapshot.size(); ++i) {
     into.matched.push_back(context.matched(i));
     into.held.push_back(context.held(i));
     into.reserved.push_back(snapshot.reserved(i));
     into.tokens.push_back(snapshot.tokens(i));
+    if (request.predictions.empty()) continue;
+    const auto* prediction = context.prediction(i);
+    into.predictions.push_back(prediction == nullptr ? Prediction() : *prediction);
   }
   into.decision = decision;
   into.decision.spare.clear();
@@ -242,6 +278,7 @@ Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random&
   snapshot.set_endpoints(std::make_shared<const std::vector<Endpoint>>(std::move(endpoints)));
   request.matched = matches.matched;
   request.held = matches.held;
+  request.predictions = matches.predictions;
   Decision decision;
   decision.explain = true;
   if (const auto done = scheduler.schedule(request, snapshot, now, random, decision); !done) {

@@ -33,6 +33,7 @@ struct Record {
   std::vector<std::uint32_t> matched, held;
   std::vector<std::int32_t> reserved;
   std::vector<std::int64_t> tokens;
+  std::vector<Prediction> predictions;  // none: empty
   Decision decision;
   std::optional<Demand> evicted_for;  // the request was ended before its time
 };

@@ -66,6 +66,7 @@ class Scheduler {
   Status bind_handler(const PickerConfig& config);
   Status make_producers(const PickerConfig& config);
   Status join_prefix(const PickerConfig& config);
+  Status join_latency(const PickerConfig& config);
   Status check_header(const PickerConfig& config);
   Plugin& add_default(std::string_view type, std::string_view why);
 

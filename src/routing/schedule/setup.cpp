@@ -246,6 +246,7 @@ Result<Setup> make_setup(const PickerConfig& config, const std::vector<Plugin>& 
     if (const auto* admitter = std::get_if<ProbabilisticAdmitter>(&plugin.service)) {
       setup.admitters.push_back(*admitter);
     }
+    if (std::holds_alternative<LatencySloAdmitter>(plugin.service)) setup.slo_admitter = true;
   }
   return setup;
 }

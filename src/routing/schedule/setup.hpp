@@ -39,6 +39,8 @@ struct Setup {
   Detector detector;
   std::optional<FlowConfig> flow;  // the feature gate is on
   std::vector<ProbabilisticAdmitter> admitters;
+  bool slo_admitter = false;                 // the latency admitter is there
+  std::optional<LatencyParameters> latency;  // it is predicted, or learnt
   std::optional<PreciseParameters> precise;  // engines' KV events are followed
   bool encodes = false;                      // decisions may have an encode stage
   bool data_parallel = false;                // decisions may have a primary port

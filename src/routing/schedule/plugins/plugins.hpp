@@ -45,6 +45,11 @@ Plugin make_precise_prefix_cache_scorer(Fields& parameters);
 Plugin make_token_producer(Fields& parameters);
 Plugin make_inflight_load_producer(Fields& parameters);
 
+Plugin make_predicted_latency_producer(Fields& parameters);
+Plugin make_latency_scorer(Fields& parameters);
+Plugin make_slo_headroom_tier_filter(Fields& parameters);
+Plugin make_latency_slo_admitter(Fields& parameters);
+
 Plugin make_metrics_data_source(Fields& parameters);
 Plugin make_core_metrics_extractor(Fields& parameters);
 Plugin make_endpoint_notification_source(Fields& parameters);
@@ -72,6 +77,9 @@ Plugin make_concurrency_detector(Fields& parameters);
 
 // The matched share of the prompt.
 std::unique_ptr<Scorer> make_match_scorer();
+
+// Predictions, of the producer that the parameters name.
+Need latency_need(Fields& parameters);
 
 // For handlers whose last run left nobody: 503, or 429 when those that fit are full.
 Error nobody(const Decision& decision, std::string_view problem);

@@ -10,10 +10,13 @@
 namespace baton::schedule {
 namespace {
 
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
 class PrefixAffinityFilter final : public Filter {
  public:
   struct Parameters {
     double threshold, exploration, max_penalty_ms, tokens_per_second;
+    bool predicted = false;  // the first token's time is, else it follows from what is in flight
   };
   explicit PrefixAffinityFilter(Parameters parameters) : p_(parameters) {}
 
@@ -24,20 +27,23 @@ class PrefixAffinityFilter final : public Filter {
       const auto total = context.request.prompt_blocks;
       return total > 0 && static_cast<double>(context.matched(i)) >= p_.threshold * total;
     };
-    constexpr double kNever = std::numeric_limits<double>::infinity();
     double held = kNever, other = kNever;
     for (const Index i : candidates) {
       auto& best = sticky(i) ? held : other;
       best = std::min(best, wait_ms(context, i));
     }
-    if (held == kNever) return;
+    if (std::ranges::none_of(candidates, sticky)) return;
     if (p_.max_penalty_ms > 0 && held - other > p_.max_penalty_ms) return;
     std::erase_if(candidates, [&](Index i) { return !sticky(i); });
   }
 
  private:
-  // Until the prompts that are on their way there are computed.
+  // Until the first token; without a prediction, until the prompts on their way are computed.
   double wait_ms(const Context& context, Index i) const {
+    if (p_.predicted) {
+      const auto* prediction = context.prediction(i);
+      return prediction == nullptr ? kNever : prediction->ttft_ms;
+    }
     return static_cast<double>(context.snapshot.tokens(i)) / p_.tokens_per_second * 1000;
   }
   Parameters p_;
@@ -55,14 +61,18 @@ Plugin make_prefix_affinity_filter(Fields& parameters) {
   };
   if (p.tokens_per_second <= 0) parameters.fail("peakPrefillThroughput", "it must be above 0");
   constexpr std::array<std::string_view, 2> kSources = {"prefillThroughput", "latencyPredictor"};
-  if (parameters.choice("ttftSource", "prefillThroughput", kSources) == "latencyPredictor") {
-    parameters.fail("ttftSource", "latency predictors are not offered; use prefillThroughput");
-  }
+  p.predicted =
+      parameters.choice("ttftSource", "prefillThroughput", kSources) == "latencyPredictor";
   Plugin plugin{.filter = std::make_unique<PrefixAffinityFilter>(p)};
   plugin.needs.push_back({.data = Data::kPrefixMatch,
                           .producer = parameters.text("prefixMatchInfoProducerName", ""),
                           .pointer = parameters.pointer() + "/prefixMatchInfoProducerName"});
-  plugin.needs.push_back({.data = Data::kInFlight, .producer = "", .pointer = ""});
+  auto latency = latency_need(parameters);
+  if (p.predicted) {
+    plugin.needs.push_back(std::move(latency));
+  } else {
+    plugin.needs.push_back({.data = Data::kInFlight, .producer = "", .pointer = ""});
+  }
   return plugin;
 }
 
