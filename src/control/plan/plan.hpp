@@ -69,7 +69,7 @@ struct Settings {
   // The x-k8s InferencePool API is served beside v1: both pools are made.
   bool serves_x_pools = true;
   // What a service gets that names no picker configuration: the October 2025 description's, or the
-  // one of today's llm-d picker.
+  // one of today's llm-d picker (scheduler.defaultConfig).
   enum class PickerDefault : std::uint8_t { kSeed, kCurrent };
   PickerDefault picker_default = PickerDefault::kSeed;
   // Routing by the model header: as the gateways say, always, never. See model_routing_of().
@@ -95,6 +95,8 @@ struct Settings {
 
 // "enabled", "forced", "disabled" in any case; anything else counts as enabled, as upstream does.
 Settings::ModelRouting model_routing_of(std::string_view text);
+// Picker, sidecar and engine on CPUs where Baton's run: one image holds all of them.
+void use_baton_image(Settings& settings, const std::string& image);
 // Pods run the upstream picker instead of Baton's.
 void use_upstream_picker(Settings& settings);
 // The same for engines on CPUs and for the sidecar.

@@ -154,6 +154,16 @@ Status read_prometheus(const Value& config_map, Settings::Prometheus& out) {
 
 Status read_scheduler(const Value& config_map, Settings& out) {
   Section scheduler(config_map, "scheduler");
+  std::string config;
+  scheduler.take({"defaultConfig"}, config);
+  if (config == "current") {
+    out.picker_default = Settings::PickerDefault::kCurrent;
+  } else if (config == "october-2025") {
+    out.picker_default = Settings::PickerDefault::kSeed;
+  } else if (!config.empty()) {
+    scheduler.wrong(
+        fmt::format("/defaultConfig: '{}' is unknown (known: october-2025, current)", config));
+  }
   const Value* keys = scheduler.field({"expirationAnnotations"});
   if (keys == nullptr) return scheduler.status();
   std::vector<std::string> named;
@@ -168,6 +178,27 @@ Status read_scheduler(const Value& config_map, Settings& out) {
   return scheduler.status();
 }
 
+// What runs in containers for which nobody names an image.
+Status read_images(const Value& config_map, Settings& out) {
+  Section images(config_map, "images");
+  std::string baton;
+  bool upstream = false;
+  images.take({"baton"}, baton);
+  images.take({"upstream"}, upstream);
+  if (!baton.empty()) use_baton_image(out, baton);
+  if (upstream) {
+    use_upstream_picker(out);
+    use_upstream_engine_and_sidecar(out);
+  }
+  images.take({"picker"}, out.picker_image);
+  images.take({"pickerVersion"}, out.picker_version);
+  images.take({"sidecar"}, out.sidecar_image);
+  images.take({"sidecarVersion"}, out.sidecar_version);
+  images.take({"cpuEngine"}, out.cpu_engine_image);
+  images.take({"acceleratorEngine"}, out.accelerator_engine_image);
+  return images.status();
+}
+
 }  // namespace
 
 Result<Settings> read_settings(const Value& config_map, Settings base) {
@@ -176,6 +207,7 @@ Result<Settings> read_settings(const Value& config_map, Settings base) {
   BATON_TRY(read_credentials(config_map, base.credentials));
   BATON_TRY(read_prometheus(config_map, base.prometheus));
   BATON_TRY(read_scheduler(config_map, base));
+  BATON_TRY(read_images(config_map, base));
   return base;
 }
 

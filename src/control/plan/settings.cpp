@@ -9,6 +9,12 @@ Settings::ModelRouting model_routing_of(std::string_view text) {
   return Settings::ModelRouting::kEnabled;
 }
 
+void use_baton_image(Settings& settings, const std::string& image) {
+  settings.picker_image = image;
+  settings.sidecar_image = image;
+  settings.cpu_engine_image = image;
+}
+
 void use_upstream_picker(Settings& settings) {
   settings.picker_image = "llm-d/llm-d-router-endpoint-picker:v0.10.0";
   settings.picker_version = "0.10.0";

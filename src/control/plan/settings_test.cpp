@@ -64,6 +64,9 @@ TEST(Settings, ComeFromTheConfigMapKeyByKey) {
 
   EXPECT_THAT(read("scheduler", R"({"expirationAnnotations": ["a", "b"]})").expiration_annotations,
               ElementsAre("a", "b"));
+  using Default = Settings::PickerDefault;
+  EXPECT_EQ(read("scheduler", "{}").picker_default, Default::kSeed);
+  EXPECT_EQ(read("scheduler", R"({"defaultConfig": "current"})").picker_default, Default::kCurrent);
   const Settings wva = read("autoscaling-wva-controller-config",
                             R"({"prometheus": {"url": "u", "tlsInsecureSkipVerify": true}})");
   EXPECT_EQ(wva.prometheus.url, "u");
@@ -104,6 +107,9 @@ TEST(Settings, ThatAreWrongAreNamedWithTheirKey) {
       refusal("ingress", R"({"enableLLMInferenceServiceTLS": "yes"})"),
       "inferenceservice-config: ingress: /enableLLMInferenceServiceTLS: expected true or false, "
       "is string");
+  EXPECT_EQ(refusal("scheduler", R"({"defaultConfig": "newest"})"),
+            "inferenceservice-config: scheduler: /defaultConfig: 'newest' is unknown (known: "
+            "october-2025, current)");
   EXPECT_EQ(
       refusal("scheduler", R"({"expirationAnnotations": [1]})"),
       "inferenceservice-config: scheduler: /expirationAnnotations: expected a list of strings, "
@@ -126,6 +132,28 @@ TEST(Images, AreBatonsOnCpusAndVllmsWithDevicesWhereNobodyNamesOne) {
   EXPECT_EQ(image(", resources: {requests: {amd.com/gpu: 1}}"), defaults.accelerator_engine_image);
   EXPECT_EQ(image(", resources: {claims: [{name: x}]}"), defaults.accelerator_engine_image);
   EXPECT_EQ(image(", image: mine"), "mine");
+}
+
+TEST(Images, AreChosenByTheInstallation) {
+  const Settings own = read("images", R"({"baton": "registry/baton:1", "acceleratorEngine": "v"})");
+  EXPECT_EQ(own.picker_image, "registry/baton:1");
+  EXPECT_EQ(own.sidecar_image, "registry/baton:1");
+  EXPECT_EQ(own.cpu_engine_image, "registry/baton:1");
+  EXPECT_EQ(own.accelerator_engine_image, "v");
+  EXPECT_EQ(own.picker_version, "");
+
+  Settings upstream;
+  use_upstream_picker(upstream);
+  use_upstream_engine_and_sidecar(upstream);
+  const Settings all = read("images", R"({"upstream": true})");
+  EXPECT_EQ(all.picker_image, upstream.picker_image);
+  EXPECT_EQ(all.picker_version, upstream.picker_version);
+  EXPECT_EQ(all.sidecar_version, upstream.sidecar_version);
+  const Settings older =
+      read("images", R"({"upstream": true, "sidecar": "old", "sidecarVersion": "0.3.0"})");
+  EXPECT_EQ(older.sidecar_image, "old");
+  EXPECT_EQ(older.sidecar_version, "0.3.0");
+  EXPECT_EQ(older.picker_version, upstream.picker_version);
 }
 
 TEST(Images, OfUpstreamComeBySettingWithTheFlagsOfTheirGeneration) {

@@ -61,6 +61,18 @@ def test_definitions_follow_the_release_namespace_and_survive_it(tmp_path):
         assert {h["clientConfig"]["service"]["namespace"] for h in hooks["webhooks"]} == {"models"}
 
 
+def test_pods_of_services_run_the_image_that_the_controller_does():
+    documents = render("--set=image.repository=registry.example.org/baton")
+    (manager,) = the("Deployment", documents)["spec"]["template"]["spec"]["containers"]
+    settings = next(d for d in documents if d["kind"] == "ConfigMap" and d["metadata"]["name"] == "inferenceservice-config")
+    assert json.loads(settings["data"]["images"]) == {"baton": manager["image"]}
+    planned = subprocess.run([BATON, "plan", "-f", ROOT / "examples/kserve/cpu-routed.yaml", "-f", "-", "-o", "json"], input=json.dumps(settings),
+                             capture_output=True, text=True, check=True).stdout  # fmt: skip
+    pods = [item["spec"]["template"]["spec"] for item in json.loads(planned)["items"] if item["kind"] == "Deployment"]
+    images = {container["name"]: container["image"] for pod in pods for container in pod["containers"] + pod.get("initContainers", [])}
+    assert images.pop("storage-initializer", "").startswith("kserve/") and set(images.values()) == {manager["image"]}, images
+
+
 def test_webhooks_name_the_service_that_the_chart_makes():
     printed = subprocess.run([BATON, "crds", "--webhooks"], capture_output=True, text=True, check=True).stdout
     hooks = [d for d in yaml.safe_load_all(printed) if d and d["kind"].endswith("WebhookConfiguration")]
