@@ -1,7 +1,6 @@
 // `baton engine`: a model, an engine and the HTTP surface, from flags to "ready".
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -28,13 +27,6 @@ constexpr std::uint64_t kDefaultKvBytes = std::uint64_t{512} << 20;
 std::optional<std::string> from_environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-std::size_t cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
 }
 
 // A folder as it is, or an installed model by its name.
@@ -71,6 +63,7 @@ runtime::EngineConfig engine_config(const EngineOptions& o, const model::Model& 
                                       o.max_num_batched_tokens ? 0 : c.max_num_seqs);
   if (!o.chunked_prefill)
     c.max_num_batched_tokens = std::max(c.max_num_batched_tokens, c.max_model_len);
+  c.step_target = o.step_target;
   c.prefix_caching = o.prefix_caching;
   c.transfer = o.transfer;
   const std::size_t per_sequence = (c.max_model_len + c.block_size - 1) / c.block_size;
@@ -115,7 +108,8 @@ void tell_without_effect(const std::vector<std::string>& flags) {
 
 // Tells how far it is: as a bar on a terminal, or in the log.
 Result<std::unique_ptr<model::Model>> load_model(const EngineOptions& o, const fs::path& folder,
-                                                 std::size_t threads, const Clock& clock) {
+                                                 const tensor::ThreadGroups& groups,
+                                                 const Clock& clock) {
   const std::string name =
       fmt::format("{} {}", o.quantization == model::Quantization::kInt8 ? "int8 of" : "loading",
                   folder.filename().string());
@@ -125,7 +119,7 @@ Result<std::unique_ptr<model::Model>> load_model(const EngineOptions& o, const f
   ProgressView view = ProgressView::standard_error_draws()
                           ? ProgressView::of_standard_error(name, clock)
                           : ProgressView(name, ProgressView::Style::kLines, to_log, clock);
-  return model::Model::load(folder, {.threads = threads,
+  return model::Model::load(folder, {.groups = groups,
                                      .isa = {},
                                      .kv_type = o.kv_type,
                                      .quantization = o.quantization,
@@ -150,9 +144,11 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
   BATON_TRY(fits(weight_bytes(folder), free_memory(),
                  fmt::format("the weights in {}", folder.string()),
                  "stop something, or take a smaller model"));
-  const std::size_t threads = o.threads > 0 ? o.threads : cpus();
+  BATON_TRY_ASSIGN(const auto groups, group_threads(o.threads, usable_cpus()).with("threads"));
+  std::size_t threads = 0;
+  for (const auto& group : groups) threads += group.size();
   BATON_TRY_ASSIGN(std::unique_ptr<model::Model> model,
-                   load_model(o, folder, threads, process.clock));
+                   load_model(o, folder, groups, process.clock));
   runtime::EngineConfig config = engine_config(o, *model);
   BATON_TRY(fits_in_memory(config, *model));
   if (config.transfer) {
@@ -170,7 +166,10 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
   service.kv_dtype = model->kv_shape().type == model::KvType::kBf16 ? "bfloat16" : "float32";
   log::info("model loaded", {{"folder", folder.string()},
                              {"weight_bytes", model->weight_bytes()},
+                             {"weight_pages", tensor::name(model->weight_pages())},
                              {"threads", threads},
+                             {"thread_groups", groups.size()},
+                             {"threads_bound", groups[0][0] != tensor::kAnyCpu},
                              {"kv_blocks", config.blocks},
                              {"block_size", config.block_size},
                              {"max_model_len", config.max_model_len}});

@@ -21,7 +21,7 @@ constexpr std::string_view kFooter =
     "Environment: BATON_POD_IP (default of --host), BATON_MODELS_DIR (where installed models are), "
     "VLLM_NIXL_SIDE_CHANNEL_HOST and _PORT "
     "(address of the KV server, default --host's or 127.0.0.1, and 5600), VLLM_API_KEY, "
-    "VLLM_CPU_KVCACHE_SPACE (GiB).\n"
+    "VLLM_CPU_KVCACHE_SPACE (GiB), VLLM_CPU_OMP_THREADS_BIND.\n"
     "Answers always carry the proof headers (x-baton-..., Server-Timing): the gateway needs them.\n"
     "Example: baton engine storyteller --port 8000 --enable-prompt-tokens-details";
 
@@ -42,17 +42,19 @@ std::optional<std::uint64_t> amount(std::string_view text) {
   return static_cast<std::uint64_t>(n);
 }
 
+constexpr std::size_t kMaxGroups = 64;  // of threads
+
 // What CLI11 fills; then checked into EngineOptions.
 struct Raw {
   std::string model, model_flag, host, max_model_len, kv_memory, max_seqs, max_batched,
       dtype = "auto", scheduling = "fcfs", quantization, transfer, kv_events,
       hash_algorithm = "sha256", generation = "auto", chat_template, certificate, key, authority,
-      traces_endpoint, detailed_traces;
+      traces_endpoint, detailed_traces, bind;
   std::vector<std::string> names, api_keys;
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
   std::uint64_t seed = 0;
-  double shutdown_timeout = 30;
+  double shutdown_timeout = 30, step_target = 0;
   bool prefix_caching = true, chunked = true, details = false, id_headers = false,
        force_usage = false, track_load = false, emulate = false, headless = false, refresh = false;
   bool has_seed = false;
@@ -77,6 +79,9 @@ void declare(CLI::App& app, Raw& raw) {
                  "Tokens of prompt and answer together; 4k, 4K. Default: the model's");
   app.add_option("--max-num-seqs", raw.max_seqs, "Requests in the batch. Default: 64");
   app.add_option("--max-num-batched-tokens", raw.max_batched, "Tokens of one step. Default: 512");
+  app.add_option("--step-target", raw.step_target,
+                 "Milliseconds of a step while answers are being written: prompts then come in "
+                 "chunks that fit. Default: --max-num-batched-tokens alone bounds a step");
   app.add_option("--scheduling-policy", raw.scheduling,
                  "fcfs: in order of arrival; priority: by the requests' priority, lower first")
       ->capture_default_str();
@@ -96,6 +101,9 @@ void declare(CLI::App& app, Raw& raw) {
                  "multiplied with. Default: as they are stored");
   app.add_option("--seed", raw.seed, "Seeds requests without one. Default: different each time");
   app.add_option("--threads", raw.threads, "Of the forward pass. Default: the CPUs there are");
+  app.add_option("--threads-bind", raw.bind,
+                 "auto: a CPU for each; 0-3|4-7: these, a list for each group. Default: "
+                 "$VLLM_CPU_OMP_THREADS_BIND, else nobind");
   app.add_option("--kv-transfer-config", raw.transfer,
                  "JSON: kv_connector NixlConnector moves KV between engines");
   app.add_option("--kv-events-config", raw.kv_events,
@@ -189,7 +197,12 @@ class Sieve {
     for (const auto& [name, value] : parallel_) {
       const bool size = name.ends_with("-size") || name.ends_with("-local") || name == "nnodes";
       const bool nothing = value == "1" ? size : value == "0" && name.ends_with("-rank");
-      if (emulate) {
+      if (name == "tensor-parallel-size" && !emulate) {
+        const auto groups = amount(value);
+        if (!groups || *groups == 0 || *groups > kMaxGroups)
+          return invalid(fmt::format("--{} must be 1 to {}, got '{}'", name, kMaxGroups, value));
+        out_.threads.groups = *groups;
+      } else if (emulate) {
         out_.without_effect.push_back(
             fmt::format("--{} {}: parallelism is emulated, this engine serves alone", name, value));
       } else if (!nothing) {
@@ -352,7 +365,9 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
   if (raw.has_seed) out.service.seed = raw.seed;
   out.prefix_caching = raw.prefix_caching;
   out.chunked_prefill = raw.chunked;
-  out.threads = raw.threads;
+  out.threads.threads = raw.threads;
+  out.threads.bind =
+      !raw.bind.empty() ? raw.bind : environment("VLLM_CPU_OMP_THREADS_BIND").value_or("");
   out.chat_template = raw.chat_template;
   out.traces_endpoint = raw.traces_endpoint;
   BATON_TRY(read_detailed_traces(raw, out));
@@ -360,6 +375,11 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
     return unsupported(fmt::format("--generation-config {}: only auto or vllm", raw.generation));
   out.generation_config =
       raw.generation == "vllm" ? serve::GenerationConfig::kVllm : serve::GenerationConfig::kModel;
+  if (!(raw.step_target >= 0 && raw.step_target <= 60'000))
+    return invalid("--step-target must be 0 (none) to 60000 milliseconds");
+  if (raw.step_target > 0)
+    out.step_target = std::chrono::duration_cast<Nanos>(
+        std::chrono::duration<double, std::milli>(raw.step_target));
   if (!(raw.shutdown_timeout >= 0 && raw.shutdown_timeout <= 86'400))
     return invalid("--shutdown-timeout must be 0 to 86400 seconds");
   out.drain =

@@ -10,6 +10,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "cli/kv_events_options.hpp"
+#include "cli/thread_options.hpp"
 #include "engine/model/kv_memory.hpp"
 #include "engine/runtime/engine.hpp"
 #include "engine/serve/service.hpp"
@@ -28,11 +29,12 @@ struct EngineOptions {
   std::optional<std::size_t> max_model_len, max_num_seqs, max_num_batched_tokens, blocks;
   std::size_t block_size = 16;
   std::optional<std::uint64_t> kv_bytes;
+  std::optional<Nanos> step_target;
   bool prefix_caching = true;
   bool chunked_prefill = true;
   std::optional<model::KvType> kv_type;
   model::Quantization quantization = model::Quantization::kNone;
-  std::size_t threads = 0;  // 0: the CPUs there are
+  ThreadOptions threads;
   std::optional<runtime::TransferConfig> transfer;
   std::optional<KvEventsOptions> kv_events;
   Nanos drain = std::chrono::seconds(30);

@@ -76,12 +76,32 @@ TEST(EngineOptions, TakesFlagsAsVllmWritesThem) {
               ElementsAre("a", "b", "c"));
 }
 
+TEST(EngineOptions, TakesATargetForTheTimeOfAStep) {
+  EXPECT_EQ(options({"m", "--step-target", "50"}).step_target, std::chrono::milliseconds(50));
+  EXPECT_FALSE(options({"m"}).step_target);
+  EXPECT_THAT(error({"m", "--step-target=-1"}), HasSubstr("--step-target must be"));
+}
+
 TEST(EngineOptions, TakesASchedulingPolicy) {
   EXPECT_EQ(options({"m"}).service.scheduling, serve::Scheduling::kArrival);
   EXPECT_EQ(options({"m", "--scheduling-policy=priority"}).service.scheduling,
             serve::Scheduling::kPriority);
   EXPECT_THAT(error({"m", "--scheduling-policy", "lottery"}), HasSubstr("got 'lottery'"));
   EXPECT_TRUE(options({"m", "--enable-server-load-tracking"}).service.track_load);
+}
+
+TEST(EngineOptions, TakesTensorParallelSizeAsGroupsOfThreads) {
+  const EngineOptions o =
+      options({"m", "-tp", "2", "--threads=4"}, {{"VLLM_CPU_OMP_THREADS_BIND", "0,1|2,3"}});
+  EXPECT_EQ(o.threads.groups, 2U);
+  EXPECT_EQ(o.threads.threads, 4U);
+  EXPECT_EQ(o.threads.bind, "0,1|2,3");
+  EXPECT_EQ(
+      options({"m", "--threads-bind=auto"}, {{"VLLM_CPU_OMP_THREADS_BIND", "nobind"}}).threads.bind,
+      "auto");
+  EXPECT_THAT(error({"m", "--tensor-parallel-size=0"}), HasSubstr("must be 1 to 64"));
+  EXPECT_THAT(error({"m", "--pipeline-parallel-size=2"}), HasSubstr("without parallel workers"));
+  EXPECT_EQ(options({"m", "-tp", "8", "--emulate-parallelism"}).threads.groups, 1U);
 }
 
 TEST(EngineOptions, BindsThePodsAddress) {
@@ -190,8 +210,8 @@ TEST(EngineOptions, SaysWhyAnAcceptedFlagMeansNothing) {
 
 TEST(EngineOptions, RefusesParallelSizesUnlessEmulated) {
   options({"m", "--tensor-parallel-size=1", "-dp", "1"});
-  EXPECT_THAT(error({"m", "-tp", "2"}),
-              HasSubstr("--tensor-parallel-size 2: this engine computes on one machine"));
+  EXPECT_THAT(error({"m", "-pp", "2"}),
+              HasSubstr("--pipeline-parallel-size 2: this engine computes on one machine"));
   EXPECT_EQ(options({"m", "--emulate-parallelism", "--tensor-parallel-size", "4",
                      "--enable-expert-parallel"})
                 .without_effect.size(),

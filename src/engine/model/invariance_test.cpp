@@ -149,8 +149,8 @@ class Invariance : public ::testing::TestWithParam<Case> {
   void write(const Config& config) {
     ASSERT_TRUE(testing::write_random_model(folder_.path(), config, GetParam().weights, 3));
   }
-  std::unique_ptr<Model> load(std::size_t threads) {
-    auto model = Model::load(folder_.path(), {.threads = threads,
+  std::unique_ptr<Model> load(const tensor::ThreadGroups& groups) {
+    auto model = Model::load(folder_.path(), {.groups = groups,
                                               .isa = GetParam().isa,
                                               .kv_type = GetParam().kv,
                                               .quantization = GetParam().quantization});
@@ -165,7 +165,7 @@ class Invariance : public ::testing::TestWithParam<Case> {
 };
 
 void Invariance::check() {
-  const auto alone = load(1);
+  const auto alone = load(tensor::unbound(1));
   const std::vector<Tokens> all = sequences(alone->config());
   std::vector<Outcome> expected;
   for (const Tokens& tokens : all) {  // each alone, in one slice
@@ -174,16 +174,18 @@ void Invariance::check() {
   }
 
   std::uint64_t seed = 100;
-  for (const std::size_t threads : {1, 2, 3}) {
-    const auto model = load(threads);
+  for (const auto& [threads, groups] :
+       {std::pair<std::size_t, std::size_t>{1, 1}, {2, 1}, {3, 2}}) {
+    const auto model = load(tensor::unbound(threads, groups));
     for (const std::size_t block_size : {16, 32, 64, 5}) {
       for (const auto& [slice, batch] :
            {std::pair<std::size_t, std::size_t>{1, 20}, {7, 3}, {100, 4}, {400, 20}}) {
         const auto got = run(*model, all, {block_size, threads, slice, batch}, ++seed);
         for (std::size_t i = 0; i < all.size(); ++i) {
           ASSERT_TRUE(same_bits(got[i].logits, expected[i].logits))
-              << all[i].size() << " tokens, " << threads << " threads, blocks of " << block_size
-              << ", slices up to " << slice << ", seed " << seed;
+              << all[i].size() << " tokens, " << threads << " threads in " << groups
+              << " groups, blocks of " << block_size << ", slices up to " << slice << ", seed "
+              << seed;
           ASSERT_EQ(got[i].kv, expected[i].kv) << "KV of " << all[i].size() << " tokens";
         }
       }

@@ -16,7 +16,8 @@ Result<std::unique_ptr<Model>> Model::load(const std::filesystem::path& folder,
   if (options.threads == 0) return invalid("the engine needs at least one thread");
   BATON_TRY_ASSIGN(Config config, read_config(folder));
   const tensor::Kernels& kernels = tensor::kernels(isa);
-  auto pool = std::make_unique<tensor::ThreadPool>(options.threads);
+  auto pool = std::make_unique<tensor::ThreadPool>(
+      options.groups.empty() ? tensor::unbound(options.threads) : options.groups);
   BATON_TRY_ASSIGN(Weights weights, load_weights(folder, config, kernels, *pool, options));
   const KvType kv_type = options.kv_type.value_or(
       weights.dtype() == tensor::Dtype::kF32 ? KvType::kF32 : KvType::kBf16);

@@ -14,6 +14,8 @@
 #include "engine/model/config.hpp"
 #include "engine/model/kv_memory.hpp"
 #include "engine/tensor/isa.hpp"
+#include "engine/tensor/pages.hpp"
+#include "engine/tensor/thread_pool.hpp"
 
 namespace baton::model {
 
@@ -33,6 +35,7 @@ enum class Quantization : bool { kNone, kInt8 };
 
 struct LoadOptions {
   std::size_t threads = 1;
+  tensor::ThreadGroups groups = {};    // instead: in groups, bound to CPUs
   std::optional<Isa> isa = {};         // default: best_isa()
   std::optional<KvType> kv_type = {};  // default: kF32 for f32 weights, else kBf16
   Quantization quantization = Quantization::kNone;
@@ -54,6 +57,9 @@ class Model {
   virtual const Config& config() const = 0;
   virtual KvShape kv_shape() const = 0;
   virtual std::size_t weight_bytes() const = 0;
+  virtual tensor::PageKind weight_pages() const { return tensor::PageKind::kSmall; }
+  // Called once by the thread that will call forward, which may be bound to a CPU by it.
+  virtual void adopt_thread() {}
 
   // Writes K and V of every token of every slice into `kv` and appends the wanted logits to
   // `logits`, [rows, vocab] f32 in order of slices. Contract: tokens < vocab, KV of earlier

@@ -21,6 +21,8 @@ class Transformer final : public Model {
   const Config& config() const override { return config_; }
   KvShape kv_shape() const override;
   std::size_t weight_bytes() const override { return weights_.bytes(); }
+  tensor::PageKind weight_pages() const override { return weights_.arena->kind(); }
+  void adopt_thread() override { pool_->bind_owner(); }
   void forward(std::span<const Slice> slices, KvMemory& kv, std::vector<float>& logits) override;
 
  private:

@@ -53,7 +53,8 @@ Batch::Batch(const EngineConfig& config, Deps deps)
       scheduler_({.max_seqs = config.max_num_seqs,
                   .max_tokens = config.max_num_batched_tokens,
                   .prefix_caching = config.prefix_caching},
-                 pool_, log_ ? &*log_ : nullptr) {}
+                 pool_, log_ ? &*log_ : nullptr),
+      budget_(config.step_target) {}
 
 void Batch::add(GenerateRequest request, Mono arrived) {
   auto sequence = std::make_unique<Sequence>();
@@ -117,7 +118,7 @@ void Batch::pulled(const PullOutcome& outcome) {
 bool Batch::step() {
   reclaim_leases();
   look_at_the_clock();
-  const Plan plan = scheduler_.plan();
+  const Plan plan = scheduler_.plan(budget_.prompt_tokens());
   counters_.preemptions += plan.preempt.size();
   scheduler_.apply(plan);
   start_admitted(plan);
@@ -204,8 +205,9 @@ void Batch::compute(const Plan& plan) {
                                                           : model::Slice::Logits::kNone});
   }
   logits_.clear();
+  const Mono start = deps_.clock.now();
   deps_.model.forward(slices, deps_.memory, logits_);
-  count_step(plan);
+  count_step(plan, deps_.clock.now() - start);
 
   const std::size_t vocab = deps_.model.config().vocab;
   std::span<const float> rest = logits_;
@@ -220,9 +222,13 @@ void Batch::compute(const Plan& plan) {
   }
 }
 
-void Batch::count_step(const Plan& plan) {
-  std::size_t tokens = 0;
-  for (const Plan::Work& work : plan.work) tokens += work.tokens;
+void Batch::count_step(const Plan& plan, Nanos took) {
+  std::size_t tokens = 0, decoding = 0;
+  for (const Plan::Work& work : plan.work) {
+    tokens += work.tokens;
+    decoding += work.sequence->decoding() ? 1 : 0;
+  }
+  budget_.learn({.decoding = decoding, .prompt = tokens - decoding, .took = took});
   const auto* bound = std::ranges::lower_bound(kStepTokens, tokens);
   Stats::Steps& alike = counters_.steps_of[static_cast<std::size_t>(bound - kStepTokens.begin())];
   ++alike.count;

@@ -15,6 +15,7 @@
 #include "engine/runtime/kv_puller.hpp"
 #include "engine/runtime/lease_table.hpp"
 #include "engine/runtime/scheduler.hpp"
+#include "engine/runtime/step_budget.hpp"
 
 namespace baton::runtime {
 
@@ -55,7 +56,7 @@ class Batch {
   void start_admitted(const Plan& plan);
   void start_pull(Sequence& sequence);
   void compute(const Plan& plan);
-  void count_step(const Plan& plan);
+  void count_step(const Plan& plan, Nanos took);
   void score_prompt(Sequence& sequence, std::span<const float> logits);
   void draw(Sequence& sequence, std::span<const float> logits);
   void report_prompt(Sequence& sequence, Event& event);
@@ -69,6 +70,7 @@ class Batch {
   std::optional<CacheLog> log_;  // with EngineConfig::kv_events
   BlockPool pool_;
   Scheduler scheduler_;
+  StepBudget budget_;
   std::uint64_t next_serial_ = 1;
   Stats counters_;  // the counters of it
   std::vector<Event> events_;

@@ -124,6 +124,10 @@ class LocalEngine final : public Engine {
 };
 
 Status LocalEngine::open() {
+  const tensor::Pages& pages = memory_.pages();
+  log::info("KV cache", {{"reserved_bytes", pages.bytes()},
+                         {"pages", tensor::name(pages.kind())},
+                         {"readable_by_engines_here", pages.descriptor() >= 0}});
   if (config_.transfer) {
     TransferConfig& transfer = *config_.transfer;
     if (transfer.engine_id.empty()) transfer.engine_id = uuid4(random_);
@@ -212,6 +216,7 @@ Stats LocalEngine::stats() const {
 }
 
 void LocalEngine::run(Sink& sink) {
+  model_->adopt_thread();
   std::vector<Message> mail;
   bool busy = false;
   while (await_mail(mail, busy)) {

@@ -121,6 +121,7 @@ struct EngineConfig {
   std::size_t max_model_len = 2048;  // prompt and answer
   std::size_t max_num_seqs = 64;
   std::size_t max_num_batched_tokens = 512;  // per step; long prompts come in chunks
+  std::optional<Nanos> step_target = {};     // of a step in which somebody waits for a next token
   std::size_t max_waiting = 1024;            // beyond: kExhausted
   bool prefix_caching = true;
   kv::Digest model_fingerprint;            // engines exchange KV only when equal

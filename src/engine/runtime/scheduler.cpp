@@ -56,10 +56,11 @@ std::vector<Sequence*> Scheduler::all() {
   return out;
 }
 
-Plan Scheduler::plan() const {
+Plan Scheduler::plan(std::size_t most_beside) const {
   Plan plan;
   Outlook outlook{pool_.free(), limits_.max_tokens, running_, {}};
   plan_decode(plan, outlook);
+  if (!plan.work.empty()) outlook.budget = std::min(outlook.budget, most_beside);
   plan_prefill(plan, outlook);
   if (plan.preempt.empty()) plan_admissions(plan, outlook);
   return plan;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -58,7 +59,8 @@ class Scheduler {
   Sequence* find(std::uint64_t serial);
   std::vector<Sequence*> all();
 
-  Plan plan() const;
+  // `most_beside`: prompt tokens of a step in which others decode.
+  Plan plan(std::size_t most_beside = std::numeric_limits<std::size_t>::max()) const;
   // Afterwards every sequence in plan.work is running with blocks for its tokens, and admitted ones
   // with remote KV are pulling.
   void apply(const Plan& plan);

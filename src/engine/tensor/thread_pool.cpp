@@ -1,6 +1,11 @@
 #include "engine/tensor/thread_pool.hpp"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <algorithm>
+
+#include "base/core/assert.hpp"
 
 namespace baton::tensor {
 
@@ -19,15 +24,40 @@ void relax() {
 #endif
 }
 
+// The calling thread.
+void bind(int cpu) {
+  if (cpu == kAnyCpu) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(cpu), &set);
+  pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
 bool open(std::uint32_t state) { return (state & kGeneration) != 0; }
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::size_t threads) {
-  const std::size_t helpers = std::clamp<std::size_t>(threads, 1, kHelpers) - 1;
-  helpers_.reserve(helpers);
-  for (std::size_t i = 0; i < helpers; ++i) helpers_.emplace_back([this, i] { help(i + 1); });
+ThreadGroups unbound(std::size_t threads, std::size_t groups) {
+  ThreadGroups out(groups);
+  for (std::size_t i = 0; i < threads; ++i) out[i * groups / threads].push_back(kAnyCpu);
+  return out;
 }
+
+ThreadPool::ThreadPool(const ThreadGroups& groups) : shards_(groups.size()) {
+  std::vector<int> cpus;
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    group_of_.insert(group_of_.end(), groups[group].size(), group);
+    cpus.insert(cpus.end(), groups[group].begin(), groups[group].end());
+  }
+  BATON_ASSERT(!cpus.empty());
+  owner_cpu_ = cpus[0];
+  const std::size_t threads = std::min<std::size_t>(cpus.size(), kHelpers);
+  helpers_.reserve(threads - 1);
+  for (std::size_t i = 1; i < threads; ++i)
+    helpers_.emplace_back([this, i, cpu = cpus[i]] { help(i, cpu); });
+}
+
+void ThreadPool::bind_owner() const { bind(owner_cpu_); }
 
 ThreadPool::~ThreadPool() {
   stopping_ = true;
@@ -42,7 +72,7 @@ void ThreadPool::run_loop(const Loop& loop) {
     return;
   }
   loop_ = loop;
-  next_.store(0, std::memory_order_relaxed);
+  for (Shard& shard : shards_) shard.next.store(0, std::memory_order_relaxed);
   state_.fetch_add(kGeneration, std::memory_order_release);
   state_.notify_all();
   take_items(loop, 0);
@@ -54,14 +84,21 @@ void ThreadPool::run_loop(const Loop& loop) {
 }
 
 void ThreadPool::take_items(const Loop& loop, std::size_t worker) {
-  for (;;) {
-    const std::size_t item = next_.fetch_add(1, std::memory_order_relaxed);
-    if (item >= loop.items) return;
-    loop.call(loop.context, item, worker);
+  const std::size_t groups = shards_.size();
+  for (std::size_t turn = 0; turn < groups; ++turn) {
+    const std::size_t group = (group_of_[worker] + turn) % groups;
+    const std::size_t begin = loop.items * group / groups;
+    const std::size_t end = loop.items * (group + 1) / groups;
+    for (;;) {
+      const std::size_t item = begin + shards_[group].next.fetch_add(1, std::memory_order_relaxed);
+      if (item >= end) break;
+      loop.call(loop.context, item, worker);
+    }
   }
 }
 
-void ThreadPool::help(std::size_t worker) {
+void ThreadPool::help(std::size_t worker, int cpu) {
+  bind(cpu);
   std::uint32_t last = 0;  // the generation joined last
   while (!stopping_.load(std::memory_order_relaxed)) {
     std::uint32_t state = state_.load(std::memory_order_acquire);
