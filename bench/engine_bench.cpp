@@ -379,7 +379,8 @@ Options parse(std::span<char* const> arguments) {
     } else if (flag == "--isa") {
       constexpr std::array kAll = {tensor::Isa::kScalar, tensor::Isa::kAvx2,
                                    tensor::Isa::kAvx512Bf16};
-      const auto* found = std::ranges::find(kAll, value, tensor::name);
+      const auto* found =
+          std::ranges::find(kAll, value, [](tensor::Isa isa) { return tensor::name(isa); });
       if (found == kAll.end()) fail(fmt::format("no instruction set '{}'", value));
       out.isa = *found;
     } else {

@@ -145,5 +145,33 @@ TEST_F(CpuPoolTest, RefusesBeyondItsQueue) {
   EXPECT_EQ(id.error().code(), Code::kExhausted);
 }
 
+Task<void> call_again_and_again(CpuPool* pool, std::size_t* calls) {
+  while (true) {
+    const auto done = co_await pool->run([] {});
+    EXPECT_TRUE(done);
+    ++*calls;
+  }
+}
+
+Task<void> cancel_callers(CpuPool* pool, std::size_t* calls) {
+  TaskGroup callers(co_await asio::this_coro::executor);
+  for (int i = 0; i < 8; ++i) callers.spawn(call_again_and_again(pool, calls));
+  const std::size_t enough = *calls + 20;
+  while (*calls < enough) co_await async::sleep_until(in(Nanos(0)));
+  callers.cancel();
+  co_await callers.join();
+}
+
+// Each is cancelled in the middle of a call; a thread of the pool that looked back at it would find
+// its frame freed or used by another.
+TEST_F(CpuPoolTest, ThreadsOfThePoolDoNotLookBackAtACallerThatIsCancelled) {
+  CpuPool pool({.threads = 3, .queue = 64});
+  std::size_t calls = 0;
+
+  for (int round = 0; round < 300; ++round) blocking_run(loop_, cancel_callers(&pool, &calls));
+
+  EXPECT_EQ(pool.pending(), 0U);
+}
+
 }  // namespace
 }  // namespace baton::async

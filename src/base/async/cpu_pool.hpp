@@ -2,6 +2,7 @@
 // A bounded pool of threads for work too long for an event loop (over 0.2 ms).
 
 #include <atomic>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
 #include <type_traits>
@@ -12,6 +13,14 @@
 #include "base/core/result.hpp"
 
 namespace baton::async {
+
+namespace detail {
+// Asio takes a cancellation to another thread as a pointer into the frame of the caller, who may be
+// gone when that thread looks at it. So none is taken there: functions cannot be stopped anyway.
+inline auto uncancelled() {
+  return asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable);
+}
+}  // namespace detail
 
 // Thread-safe. Outlives the coroutines that wait for it; the destructor joins.
 class CpuPool {
@@ -24,8 +33,8 @@ class CpuPool {
   ~CpuPool() { pool_.join(); }
 
   // Calls `function` on the pool and returns its result on the caller's executor; what it throws
-  // is thrown there. kExhausted when the queue is full. A cancelled caller still waits
-  // for a call that has begun.
+  // is thrown there. kExhausted when the queue is full. A cancelled caller still waits for its
+  // call.
   template <class F, class R = std::invoke_result_t<F&>>
   Task<Result<R>> run(F function) {
     if (pending_.fetch_add(1) >= limit_) {
@@ -34,11 +43,11 @@ class CpuPool {
     }
     Slot slot(pending_);
     if constexpr (std::is_void_v<R>) {
-      co_await asio::co_spawn(pool_, call(std::move(function)), asio::use_awaitable);
+      co_await asio::co_spawn(pool_, call(std::move(function)), detail::uncancelled());
       co_return Result<void>();
     } else {
       auto value = co_await asio::co_spawn(pool_, detail::boxed(call(std::move(function))),
-                                           asio::use_awaitable);
+                                           detail::uncancelled());
       co_return *std::move(value);
     }
   }
