@@ -244,6 +244,20 @@ schedulingProfiles:
      "single-profile-handler",
      {"queue-scorer", "kv-cache-utilization-scorer", "gpu", "behind", "cpu"},
      {"max-score-picker", "single-profile-handler", "token-producer"}},
+    {"latency as it is predicted",
+     R"(plugins:
+- {type: approx-prefix-cache-producer, parameters: {maxPrefixTokensToMatch: 262144}}
+- type: predicted-latency-producer
+- {type: prefix-cache-affinity-filter, name: loose, parameters: {affinityThreshold: 0.8, ttftSource: latencyPredictor, maxTTFTPenaltyMs: 5000}}
+- type: latency-scorer
+- type: weighted-random-picker
+schedulingProfiles:
+- {name: default, plugins: [{pluginRef: loose}, {pluginRef: latency-scorer}, {pluginRef: weighted-random-picker}]}
+)",
+     "single-profile-handler",
+     {"approx-prefix-cache-producer", "predicted-latency-producer", "loose", "latency-scorer",
+      "weighted-random-picker"},
+     {"single-profile-handler", "token-producer", "inflight-load-producer"}},
     {"bodies that nobody reads",
      R"(plugins: [{type: random-picker}, {type: passthrough-parser}]
 requestHandler: {parsers: [{pluginRef: passthrough-parser}]}
