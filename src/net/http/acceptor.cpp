@@ -36,6 +36,7 @@ Result<Endpoint> open_acceptor(Tcp::acceptor& acceptor, const Endpoint& at) {
   if (!ec) acceptor.set_option(Tcp::acceptor::reuse_address(true), ec);
   if (!ec) acceptor.bind(local, ec);
   if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
+  if (!ec) acceptor.non_blocking(true, ec);
   if (ec) return listen_error(ec, at);
   Tcp::endpoint bound = acceptor.local_endpoint(ec);
   return Endpoint{bound.address().to_string(), bound.port()};

@@ -21,6 +21,7 @@ namespace baton::http {
 
 namespace {
 
+constexpr int kAcceptBurst = 32;
 constexpr Nanos kAcceptPause = Millis(50);  // after a failed accept (no descriptors left)
 constexpr Nanos kUnwindTime =
     std::chrono::seconds(10);  // from cancellation to the end of a handler
@@ -45,6 +46,7 @@ struct Server::Impl {
 
   void accept(Listener& listener);
   void accepted(Listener& listener, const boost::system::error_code& ec, Tcp::socket socket);
+  void accept_burst(Listener& listener);
   void begin(Tcp::socket socket);
   void end(std::list<Session>::iterator it);
   void begin_stop();
@@ -88,6 +90,7 @@ void Server::Impl::accepted(Listener& listener, const boost::system::error_code&
   if (!ec) {
     if (std::exchange(starved, false)) log::info("connections are accepted again");
     begin(std::move(socket));
+    accept_burst(listener);
     return accept(listener);
   }
   if (retrying) return;
@@ -104,6 +107,18 @@ void Server::Impl::accepted(Listener& listener, const boost::system::error_code&
     if (stopping) return check_ended();
     for (Listener& each : listeners) accept(each);
   });
+}
+
+// Takes what else waits at once. One a turn of the loop, a queue of connections could overflow
+// while the loop is busy with streams. What fails here shows at the next accept.
+void Server::Impl::accept_burst(Listener& listener) {
+  for (int i = 0; i < kAcceptBurst && sessions.size() < config.limits.connections; ++i) {
+    Tcp::socket socket(loop.executor());
+    boost::system::error_code ec;
+    listener.acceptor.accept(socket, ec);
+    if (ec) return;
+    begin(std::move(socket));
+  }
 }
 
 void Server::Impl::begin(Tcp::socket socket) {
