@@ -177,6 +177,14 @@ def fan_out(plane, controller) -> dict:
     return {"fan_out_seconds": round(took, 2), "fan_out_requests": dict(controller.requests() - before)}
 
 
+class Figures(dict):
+    """Told as they come, too: a long run may be cut short."""
+
+    def add(self, figures: dict):
+        self.update(figures)
+        print(json.dumps(figures), file=sys.stderr, flush=True)
+
+
 def measure(plane, count):
     controller = Controller(plane, flags=["--workers", WORKERS])
     controller.install()
@@ -193,7 +201,8 @@ def measure(plane, count):
     objects = controller.figures()["baton_controller_cache_objects"]
     events = events_in_all(controller)
     again = written_again(plane, count)
-    result = {
+    result = Figures()
+    result.add({
         "services": count,
         "load_average": round(load, 1),
         "seconds_to_create_the_services": round(given, 2),
@@ -205,20 +214,20 @@ def measure(plane, count):
         "memory_mb": round(full, 1),
         "cached_objects": int(objects),
         "kb_per_cached_object": round((full - idle) * 1024 / max(1, objects), 1),
-    }
-    result["requests_as_deployments_report"] = dict(requests_of_reports(plane, controller))
-    result |= no_op_passes(plane, controller)
-    result |= fan_out(plane, controller)
+    })  # fmt: skip
+    result.add({"requests_as_deployments_report": dict(requests_of_reports(plane, controller))})
+    result.add(no_op_passes(plane, controller))
+    result.add(fan_out(plane, controller))
     controller.restart()
     controller.settle(600)
-    result["restart_writes"] = controller.writes()
+    result.add({"restart_writes": controller.writes()})
 
     plane.part("kube-controller-manager").stop()
     stand_by(plane, controller)
-    result["floor_load_average"] = round(os.getloadavg()[0], 1)
-    result["floor_seconds"] = round(in_parallel(again), 2)
-    result["floor_writes"] = sum(len(calls) for calls in again)
-    result["ratio"] = round(took / result["floor_seconds"], 2)
+    load = os.getloadavg()[0]
+    floor = in_parallel(again)
+    result.add({"floor_load_average": round(load, 1), "floor_seconds": round(floor, 2), "floor_writes": sum(len(calls) for calls in again),
+                "ratio": round(took / floor, 2)})  # fmt: skip
     controller.stop()
     return result
 
