@@ -1,10 +1,12 @@
-// Metrics text from an engine: whatever comes, reading ends and makes sense.
+// What an engine answers, metrics or a list of models: whatever comes, reading ends and makes
+// sense.
 
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
 #include "base/observe/exposition.hpp"
+#include "routing/watch/model_list.hpp"
 #include "routing/watch/scrape.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -23,5 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto scraped =
       baton::watch::read_metrics(text, baton::schedule::built_in_engines().front());
   if (scraped.waiting && !(*scraped.waiting >= 0)) std::abort();
+  const auto models = baton::watch::read_model_list(text);
+  if (models && models->size() > baton::watch::kMostModels) std::abort();
   return 0;
 }

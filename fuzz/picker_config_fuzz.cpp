@@ -1,5 +1,6 @@
 // Picker configurations: what loads can schedule.
 
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -22,7 +23,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!scheduler) return 0;
   const auto snapshot = schedule::testing::snapshot({{"d", "decode"}, {"p", "prefill"}});
   SeededRandom random(1);
-  const auto decision = scheduler->schedule({.prompt_bytes = 1000}, snapshot, Mono(), random);
-  if (decision && decision->primary >= snapshot.size()) std::abort();
+  const std::array<schedule::Header, 4> headers = {{{"x-session-id", "s"},
+                                                    {"x-session-token", "bGxtL2Q="},
+                                                    {"cookie", "sid=s; a"},
+                                                    {"x", text}}};
+  const schedule::Request request{.prompt_bytes = 1000, .headers = headers};
+  auto decision = scheduler->schedule(request, snapshot, Mono(), random);
+  if (!decision) return 0;
+  if (decision->primary >= snapshot.size()) std::abort();
+  scheduler->routed(request, snapshot, Mono(), random, *decision);
+  for (const auto& report : scheduler->setup().reports) {
+    (void)schedule::reported(report, {.prompt = 9, .completion = 4, .total = {}, .cached = 0});
+  }
   return 0;
 }

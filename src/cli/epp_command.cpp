@@ -71,6 +71,9 @@ Result<Configuration> load_configuration(const EppOptions& options) {
   } else {
     out.parsed = schedule::default_picker_config();
   }
+  if (!options.experimental_plugins) {
+    BATON_TRY(schedule::refuse_experimental(out.parsed).with(out.source));
+  }
   BATON_TRY_ASSIGN(const auto made, schedule::Scheduler::make(out.parsed).with(out.source));
   out.setup = made.setup();
   return out;

@@ -60,6 +60,7 @@ constexpr std::array kFlags = {
     Flag{"metrics-cert-dir", Kind::kText, "", "folder of tls.crt and tls.key of the metrics port"},
     Flag{"metrics-client-ca-file", Kind::kText, "", "metrics only for certificates of these"},
     Flag{"enable-grpc-stream-metrics", Kind::kBool, "false", "count ext_proc streams as calls"},
+    Flag{"allow-experimental-plugins", Kind::kBool, "false", "take plugins that may change or go"},
     Flag{"tracing", Kind::kBool, "true", "send spans as the OTEL_... variables say"},
     Flag{"v", Kind::kText, "2", "verbosity: 2 info, 4 debug"},
     Flag{"zap-log-level", Kind::kText, "", "debug, info, warn, error; beats --v"},
@@ -89,8 +90,6 @@ constexpr std::string_view kMoved =
 constexpr std::array kOffOnly = {
     OffOnly{"grpc-max-send-msg-size", Kind::kText, "",
             "answers are cut into pieces of 62,000 bytes"},
-    OffOnly{"allow-experimental-plugins", Kind::kBool, "false", "every plugin here is stable",
-            true},
     OffOnly{"enable-pprof", Kind::kBool, "false", kNoStack, true},
     OffOnly{"zap-devel", Kind::kBool, "false", "use --zap-log-level and --zap-encoder"},
     OffOnly{"zap-stacktrace-level", Kind::kText, "", kNoStack},
@@ -255,6 +254,7 @@ Status Reader::read_bools() {
   BATON_TRY(flag("emit-endpoint-scores", out_.emit_scores));
   BATON_TRY(flag("metrics-endpoint-auth", out_.metrics_auth));
   BATON_TRY(flag("enable-grpc-stream-metrics", out_.stream_metrics));
+  BATON_TRY(flag("allow-experimental-plugins", out_.experimental_plugins));
   BATON_TRY(flag("tracing", out_.tracing));
   BATON_TRY(flag("print-effective-config", out_.print_effective_config));
   bool no_subsets = false;

@@ -33,6 +33,7 @@ struct EppOptions {
   std::vector<std::string> cipher_suites;
   bool health_checking = false;
   bool stream_metrics = false;
+  bool experimental_plugins = false;  // of level A
   bool leader_election = false;
   std::string pod_name;
   bool subset_hints = true;

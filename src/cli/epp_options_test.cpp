@@ -124,8 +124,8 @@ TEST(EppOptions, WhatIsNotOfferedIsRefusedWithAReason) {
   EXPECT_THAT(problem({"--tracing=maybe"}), HasSubstr("true or false"));
   EXPECT_EQ(problem({"--tracing", "--enable-pprof=false", "--zap-devel=false"}), "");
   EXPECT_THAT(problem({"--enable-pprof=maybe"}), HasSubstr("true or false"));
-  EXPECT_THAT(parsed({"--pool-name=p", "--allow-experimental-plugins"}).warnings,
-              ElementsAre(HasSubstr("every plugin here is stable")));
+  EXPECT_TRUE(parsed({"--pool-name=p", "--allow-experimental-plugins"}).experimental_plugins);
+  EXPECT_FALSE(parsed({"--pool-name=p"}).experimental_plugins);
   EXPECT_THAT(problem({"--metrics-client-ca-file=/x"}), HasSubstr("--metrics-cert-dir"));
   EXPECT_THAT(problem({"--lora-info-metric=x"}), HasSubstr("data layer"));
   EXPECT_THAT(problem({"--endpoint-selectr=a"}), HasSubstr("endpoint-selector"));

@@ -39,3 +39,24 @@ def test_metrics_over_tls_that_ask_nobody_who_they_are_are_refused(keys):  # epp
     assert code != 0 and "nowhere" in said
     code, said = start(keys, f"--metrics-client-ca-file={keys}/tls.crt")
     assert code == 2 and "--metrics-cert-dir" in said
+
+
+EXPERIMENTAL = """
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{type: session-affinity-scorer}]
+"""
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_experimental_plugin_needs_its_flag(allowed):  # epp:C009
+    done = subprocess.run([BATON, "epp", "--pool-name=p", f"--config-text={EXPERIMENTAL}", "--print-effective-config",
+                           *(["--allow-experimental-plugins"] if allowed else [])],
+                          capture_output=True, text=True, timeout=60)
+    if allowed:
+        assert done.returncode == 0, done.stderr
+        assert '/plugins/0/parameters/strategy: "encoded_endpoint_header"  # default' in done.stdout
+    else:
+        assert done.returncode != 0
+        assert "/plugins/0/type: session-affinity-scorer is experimental" in done.stderr
+        assert "--allow-experimental-plugins" in done.stderr

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
+#include <functional>
 #include <string>
 
 #include "formats/openai/flat_id.hpp"
@@ -21,10 +23,50 @@ void append_json(std::string& out, dom::element value) { out += simdjson::minify
 constexpr std::string_view kBilling =
     "x-anthropic-billing-header";  // a line of a client's, not of the prompt
 
+void add_media(std::string_view kind, std::string_view content, PromptText& prompt) {
+  if (content.empty() || prompt.media.size() == kMostMedia) return;
+  const std::uint64_t hash = std::hash<std::string_view>()(content);
+  prompt.media.push_back({kind, std::max<std::uint64_t>(hash, 1)});
+}
+
+std::string_view media_kind(std::string_view type) {
+  return type.starts_with("image") ? "image" : type.starts_with("video") ? "video" : "audio";
+}
+
+// {"type":T, T: {"url"|"data": C}}, {"type":T, T: C}, or Anthropic's {"type":T, "source": {…}}.
+void list_media(dom::element part, std::string_view type, PromptText& prompt) {
+  dom::element value;
+  std::string_view content;
+  if (part[type].get(value) != simdjson::SUCCESS &&
+      part["source"].get(value) != simdjson::SUCCESS) {
+    return;
+  }
+  for (const std::string_view key : {"url", "data", "file_id"}) {
+    if (content.empty() && value[key].get(content) != simdjson::SUCCESS) content = {};
+  }
+  if (content.empty() && value.get(content) != simdjson::SUCCESS) content = {};
+  add_media(media_kind(type), content, prompt);
+}
+
+// {"mm_hashes": {"image": [hash, …], …}} of vLLM's generate.
+void list_features(dom::element features, PromptText& prompt) {
+  dom::object kinds;
+  if (features["mm_hashes"].get(kinds) != simdjson::SUCCESS) return;
+  for (const auto [kind, value] : kinds) {
+    dom::array hashes;
+    if (value.get(hashes) != simdjson::SUCCESS) continue;
+    for (const auto one : hashes) {
+      std::string_view hash;
+      if (one.get(hash) == simdjson::SUCCESS) add_media(media_kind(kind), hash, prompt);
+    }
+  }
+}
+
 // The flat text of one request, and what the router notes on the way.
 struct Flat {
   std::string& out;
   PromptText& prompt;
+  Media media = Media::kPass;
 
   void id(std::int64_t id) { append_flat_id(out, static_cast<std::uint32_t>(id)); }
 
@@ -37,6 +79,7 @@ struct Flat {
         (type.starts_with("image") || type.starts_with("video") ||
          type.find("audio") != type.npos)) {
       prompt.multimodal = true;
+      if (media == Media::kList) list_media(part, type, prompt);
     }
     if (part["text"].get(text) == simdjson::SUCCESS) {
       out += text;
@@ -171,6 +214,24 @@ std::string_view prompt_key(Api api) {
   return "";
 }
 
+// The member that limits what is generated.
+std::string_view most_key(Api api) {
+  switch (api) {
+    case Api::kChat:
+      return "max_completion_tokens";
+    case Api::kCompletion:
+    case Api::kMessages:
+      return "max_tokens";
+    case Api::kResponses:
+      return "max_output_tokens";
+    case Api::kGenerate:
+    case Api::kSglang:
+      return "sampling_params";
+    default:
+      return {};
+  }
+}
+
 // Members of a chat that a picker types, beside those that are read.
 bool has_its_type(std::string_view key, dom::element value) {
   if (key == "tools" || key == "documents") return value.is_array() || value.is_null();
@@ -188,11 +249,13 @@ bool has_its_type(std::string_view key, dom::element value) {
 struct PromptReader::Impl {
   dom::parser parser;
   std::string first, second, text;  // in front of the prompt, and the prompt
+  Media media = Media::kPass;
 
   void take_prompt(dom::element value, Api api, PromptText& out) {
     text.clear();
     out.tokens = 0;
-    Flat flat{text, out};
+    if (api != Api::kGenerate) out.media.clear();  // its items stand beside the prompt
+    Flat flat{text, out, media};
     std::string_view string;
     switch (api) {
       case Api::kChat:
@@ -234,9 +297,27 @@ struct PromptReader::Impl {
     }
   }
 
+  // A count; nullopt for anything else.
+  static std::optional<std::int64_t> count(dom::element value) {
+    std::int64_t out = 0;
+    if (value.get(out) != simdjson::SUCCESS || out < 0) return std::nullopt;
+    return out;
+  }
+
+  static void limit(dom::element value, Api api, PromptText& out) {
+    if (api != Api::kGenerate && api != Api::kSglang) {
+      if (const auto most = count(value)) out.most_tokens = most;
+      return;
+    }
+    dom::element inner;
+    const std::string_view key = api == Api::kGenerate ? "max_tokens" : "max_new_tokens";
+    if (value[key].get(inner) == simdjson::SUCCESS) out.most_tokens = count(inner);
+  }
+
   void take_extra(std::string_view key, dom::element value, Api api, PromptText& out) {
     if (key == "features" && api == Api::kGenerate) {
       out.multimodal = !value.is_null();
+      if (media == Media::kList) list_features(value, out);
     } else if (key == "extra_key" && api == Api::kSglang) {
       std::string_view salt;
       if (value.get(salt) == simdjson::SUCCESS) {
@@ -260,6 +341,10 @@ struct PromptReader::Impl {
       out.has_transfer_params = true;
     } else if (key == "n") {
       if (value.get(out.n) != simdjson::SUCCESS) out.n = 1;
+    } else if (key == most_key(api)) {
+      limit(value, api, out);
+    } else if (key == "max_tokens" && api == Api::kChat) {  // an older name of the same
+      if (!out.most_tokens) out.most_tokens = count(value);
     } else if (key == "cache_salt") {
       if (value.get(string) == simdjson::SUCCESS) out.cache_salt = string;
     } else {
@@ -289,8 +374,9 @@ struct PromptReader::Impl {
 PromptReader::PromptReader() : impl_(std::make_unique<Impl>()) {}
 PromptReader::~PromptReader() = default;
 
-Result<PromptText> PromptReader::read(std::string& body, Api api) {
+Result<PromptText> PromptReader::read(std::string& body, Api api, Media media) {
   PromptText out;
+  impl_->media = media;
   const auto e = impl_->read(body, api, out);
   if (impl_->parser.capacity() > kKeptParser) impl_->parser = dom::parser();
   if (e != simdjson::SUCCESS) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/core/result.hpp"
 
@@ -33,14 +34,24 @@ enum class Api : std::uint8_t {
   kSglang,    // SGLang's /generate
 };
 
+// A picture, sound or video of a prompt.
+struct MediaItem {
+  std::string_view kind;   // "image", "video", "audio"
+  std::uint64_t hash = 1;  // of its data, address or name; not 0; the same within a process
+};
+inline constexpr std::size_t kMostMedia = 256;  // of a prompt; further ones are not listed
+enum class Media : bool { kPass, kList };
+
 struct PromptText {
   std::string_view text;  // valid until the reader is used again
   std::string model;      // "" when absent
   bool stream = false;
   std::int64_t n = 1;
-  std::size_t tokens = 0;   // of a prompt that came as token ids; 0: text
-  std::string cache_salt;   // prompts of different salts share nothing
-  bool multimodal = false;  // has images, sound or video
+  std::size_t tokens = 0;                   // of a prompt that came as token ids; 0: text
+  std::optional<std::int64_t> most_tokens;  // to generate, where the body limits them
+  std::string cache_salt;                   // prompts of different salts share nothing
+  bool multimodal = false;                  // has images, sound or video
+  std::vector<MediaItem> media;             // those, when asked for
   bool valid = true;  // what the API demands is there, and members that it types have their type
   bool has_transfer_params = false;  // a member kv_transfer_params, in any spelling of the key
 };
@@ -54,7 +65,7 @@ class PromptReader {
   // May reallocate `body` (spare room behind the text), never changes it.
   // kInvalid: not a JSON object, invalid UTF-8, a string with a broken escape. Members of another
   // type than expected count as absent: the engine says what is wrong with them.
-  Result<PromptText> read(std::string& body, Api api);
+  Result<PromptText> read(std::string& body, Api api, Media media = Media::kPass);
 
  private:
   struct Impl;

@@ -127,6 +127,72 @@ TEST(AnswerText, CollectsTheDeltasHoweverTheStreamIsCut) {
   }
 }
 
+TEST(PromptText, ReadsHowMuchMayBeGenerated) {
+  // epp:P010
+  PromptReader reader;
+  const auto most = [&](Api api, std::string body) {
+    const auto read = reader.read(body, api);
+    return read ? read->most_tokens : std::optional<std::int64_t>(-2);
+  };
+  const auto chat = [&](std::string_view limits) {
+    return most(Api::kChat, R"({"messages":[],)" + std::string(limits) + R"("model":"m"})");
+  };
+  EXPECT_EQ(chat(""), std::nullopt);
+  EXPECT_EQ(chat(R"("max_tokens":5,)"), 5);
+  EXPECT_EQ(chat(R"("max_completion_tokens":7,"max_tokens":5,)"), 7);
+  EXPECT_EQ(chat(R"("max_tokens":5,"max_completion_tokens":7,)"), 7);
+  EXPECT_EQ(chat(R"("max_completion_tokens":null,"max_tokens":5,)"), 5);
+  EXPECT_EQ(chat(R"("max_tokens":0,)"), 0);
+  for (const auto* none : {"-1", "1.5", "\"5\"", "null", "[]"}) {
+    EXPECT_EQ(chat(R"("max_tokens":)" + std::string(none) + ","), std::nullopt) << none;
+  }
+  EXPECT_EQ(most(Api::kCompletion, R"({"prompt":"a","max_tokens":9})"), 9);
+  EXPECT_EQ(most(Api::kMessages, R"({"messages":[],"max_tokens":9})"), 9);
+  EXPECT_EQ(most(Api::kResponses, R"({"input":"a","max_output_tokens":9,"max_tokens":3})"), 9);
+  EXPECT_EQ(most(Api::kGenerate, R"({"token_ids":[1],"sampling_params":{"max_tokens":4}})"), 4);
+  EXPECT_EQ(most(Api::kSglang, R"({"input_ids":[1],"sampling_params":{"max_new_tokens":4}})"), 4);
+  EXPECT_EQ(most(Api::kSglang, R"({"input_ids":[1],"sampling_params":7})"), std::nullopt);
+}
+
+TEST(PromptText, ListsPicturesSoundAndVideoWhenAsked) {
+  // epp:K011
+  PromptReader reader;
+  const auto listed = [&](Api api, std::string body, Media media = Media::kList) {
+    std::vector<std::pair<std::string, std::uint64_t>> out;
+    const auto read = reader.read(body, api, media);
+    if (!read) return out;
+    for (const auto& item : read->media) out.emplace_back(item.kind, item.hash);
+    return out;
+  };
+  const std::string mixed =
+      R"({"messages":[{"role":"user","content":[{"type":"text","text":"t"},)"
+      R"({"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}},)"
+      R"({"type":"input_audio","input_audio":{"data":"BBBB","format":"wav"}},)"
+      R"({"type":"video_url","video_url":{"url":"http://v"}}]},)"
+      R"({"role":"user","content":[{"type":"image_url","image_url":"data:image/png;base64,AAAA"}]}]})";
+  const auto items = listed(Api::kChat, mixed);
+  ASSERT_EQ(items.size(), 4U);
+  EXPECT_EQ(items[0].first, "image");
+  EXPECT_EQ(items[1].first, "audio");
+  EXPECT_EQ(items[2].first, "video");
+  EXPECT_EQ(items[3], items[0]);
+  EXPECT_NE(items[1].second, items[2].second);
+  EXPECT_TRUE(listed(Api::kChat, mixed, Media::kPass).empty());
+  const auto anthropic = listed(
+      Api::kMessages,
+      R"({"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"AAAA"}},)"
+      R"({"type":"image","source":7},{"type":"image"}]}]})");
+  EXPECT_EQ(anthropic.size(), 1U);
+  const auto hashes = listed(
+      Api::kGenerate,
+      R"({"features":{"mm_hashes":{"image":["h1","h2"],"audio":["h1"],"video":7}},"token_ids":[1]})");
+  ASSERT_EQ(hashes.size(), 3U);
+  EXPECT_EQ(hashes[0].second, hashes[2].second);
+  std::string many = R"({"features":{"mm_hashes":{"image":["x")";
+  for (std::size_t i = 0; i < kMostMedia; ++i) many += ",\"" + std::to_string(i) + "\"";
+  EXPECT_EQ(listed(Api::kGenerate, many + R"(]}},"token_ids":[1]})").size(), kMostMedia);
+}
+
 TEST(AnswerText, TakesTheFirstChoiceAndTheUsage) {
   AnswerText answer(Api::kCompletion, AnswerForm::kEvents);
   const std::string stream =

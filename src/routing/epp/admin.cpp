@@ -11,7 +11,7 @@
 namespace baton::epp {
 namespace {
 
-constexpr std::string_view kDecisions = "/debug/decisions";
+constexpr std::string_view kDecisions = "/debug/decisions", kEndpoints = "/debug/endpoints";
 
 struct Answer {
   int status = 200;
@@ -41,18 +41,19 @@ Answer decisions(std::string_view path, const Recorder& recorder) {
 }
 
 Answer answer_to(const http::Exchange& exchange, const observe::Registry& registry,
-                 const Recorder& recorder) {
+                 const Recorder& recorder, const Admin::Moment& moment) {
   const auto& head = exchange.head();
   const auto path = head.path();
   const bool asks_decisions = path == kDecisions || path.starts_with(std::string(kDecisions) + "/");
-  if (path != "/metrics" && !asks_decisions) {
-    return plain(404, "there are /metrics and /debug/decisions\n");
+  if (path != "/metrics" && path != kEndpoints && !asks_decisions) {
+    return plain(404, "there are /metrics, /debug/decisions and /debug/endpoints\n");
   }
   if (head.method != "GET" && head.method != "HEAD") return plain(405, "");
   if (path == "/metrics") {
     return {.type = "text/plain; version=0.0.4", .body = registry.expose()};
   }
-  if (!from_here(exchange.peer())) return plain(403, "decisions are told to this machine only\n");
+  if (!from_here(exchange.peer())) return plain(403, "this is told to this machine only\n");
+  if (path == kEndpoints) return {.body = text::json::dump(moment.endpoints()) + "\n"};
   return decisions(path, recorder);
 }
 
@@ -71,11 +72,11 @@ Answer refusal(const kube::AccessReview::Answer& reviewed) {
 }  // namespace
 
 Admin::Admin(const observe::Registry& registry, const Recorder& recorder, Review review,
-             std::function<void()> refresh)
+             Moment moment)
     : registry_(registry),
       recorder_(recorder),
       review_(std::move(review)),
-      refresh_(std::move(refresh)) {
+      moment_(std::move(moment)) {
   if (review_) reviewers_.emplace(async::CpuPool::Config{.threads = 1, .queue = kMostReviews});
 }
 
@@ -97,8 +98,9 @@ Task<void> Admin::answer(http::Exchange& exchange) {
   if (!allowed) {
     log::warn("metrics are not told", {{"peer", exchange.peer()}, {"why", reviewed.why}});
   }
-  if (allowed && exchange.head().path() == "/metrics") refresh_();
-  const auto answer = allowed ? answer_to(exchange, registry_, recorder_) : refusal(reviewed);
+  if (allowed && exchange.head().path() == "/metrics") moment_.refresh();
+  const auto answer =
+      allowed ? answer_to(exchange, registry_, recorder_, moment_) : refusal(reviewed);
   http::ResponseHead head{answer.status, {{"content-type", std::string(answer.type)}}};
   if (answer.status == 405) head.headers.set("allow", "GET");
   if (answer.status == 401) head.headers.set("www-authenticate", "Bearer");

@@ -9,6 +9,7 @@
 #include "base/async/asio.hpp"
 #include "base/async/cpu_pool.hpp"
 #include "base/observe/metrics.hpp"
+#include "base/text/json.hpp"
 #include "net/http/server.hpp"
 #include "net/kube/access_review.hpp"
 #include "routing/epp/recorder.hpp"
@@ -22,13 +23,17 @@ using Review = std::function<kube::AccessReview::Answer(
 //   GET /metrics               Prometheus text
 //   GET /debug/decisions       {"requests": [ids, newest first]}; loopback only, else 403
 //   GET /debug/decisions/<id>  the newest decision about that request; 404
+//   GET /debug/endpoints       what each endpoint last told; loopback only
 // With a review, all of them need a bearer token: 401, 403; 500 when nobody says.
 // Confined to its loop.
 class Admin {
  public:
-  // `refresh` brings what is shown of the moment up to date, before metrics are told.
-  Admin(const observe::Registry& registry, const Recorder& recorder, Review review,
-        std::function<void()> refresh);
+  // What is told of the moment.
+  struct Moment {
+    std::function<void()> refresh;                 // brings metrics up to date
+    std::function<text::json::Value()> endpoints;  // endpoint_states()
+  };
+  Admin(const observe::Registry& registry, const Recorder& recorder, Review review, Moment moment);
 
   Task<void> answer(http::Exchange& exchange);
 
@@ -40,7 +45,7 @@ class Admin {
   const observe::Registry& registry_;
   const Recorder& recorder_;
   const Review review_;
-  const std::function<void()> refresh_;
+  const Moment moment_;
   std::optional<async::CpuPool> reviewers_;
 };
 

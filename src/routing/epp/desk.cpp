@@ -80,6 +80,12 @@ Refusal refusal_of(schedule::Outcome outcome) {
           .reason = told.reason};
 }
 
+std::string_view Desk::agent(std::span<const schedule::Header> headers) const {
+  const auto& agents = setup().agents;
+  if (agents.empty()) return {};
+  return schedule::session_of(agents, {.headers = headers});
+}
+
 std::variant<Placed, Refusal> Desk::read(const Asked& asked, std::string& body) {
   Placed placed;
   placed.priority = deps_.rules.priority(asked.objective);
@@ -133,7 +139,8 @@ std::optional<Refusal> Desk::read_body(const Claim& claim, std::string& body, Pl
 
 std::optional<Refusal> Desk::read_json(openai::Api api, std::string& json, Placed& placed,
                                        Said& said) {
-  auto prompt = reader_.read(json, api);
+  auto prompt =
+      reader_.read(json, api, setup().media ? openai::Media::kList : openai::Media::kPass);
   if (!prompt) {
     return bad_request("error unmarshaling request bodyMap: " + prompt.error().message());
   }
@@ -141,8 +148,13 @@ std::optional<Refusal> Desk::read_json(openai::Api api, std::string& json, Place
   placed.model = std::move(prompt->model);
   placed.stream = prompt->stream;
   placed.multimodal = prompt->multimodal;
+  for (const auto& item : prompt->media) placed.media.push_back(item.hash);
+  std::ranges::sort(placed.media);
+  const auto twice = std::ranges::unique(placed.media);
+  placed.media.erase(twice.begin(), twice.end());
   placed.prompt_bytes = prompt->text.size();
   placed.prompt_tokens = prompt->tokens;
+  placed.most_tokens = prompt->most_tokens;
   said.text = prompt->text;
   placed.salt = std::move(prompt->cache_salt);
   said.transfer_params = prompt->has_transfer_params;
@@ -233,6 +245,10 @@ std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
   sign_route(asked, placed);
   if (config_.emit_scores) placed.scores = scores_of(decision_, *snapshot.endpoints);
   deps_.metrics.staged(placed.model, decision_.stages());
+  if (placed.chain && !placed.keyed) {
+    const auto block = placed.chain->block_bytes();
+    deps_.metrics.matched(placed.picked.matched * block, placed.chain->blocks().size() * block);
+  }
   return std::nullopt;
 }
 
@@ -241,11 +257,13 @@ pick::ServicePool::Ask Desk::ask_of(const Asked& asked, const Placed& placed) co
           .keyed = placed.keyed ? &*placed.keyed : nullptr,
           .prompt_bytes = placed.prompt_bytes,
           .prompt_tokens = placed.prompt_tokens,
+          .most_tokens = placed.most_tokens,
           .model = placed.target,
           .headers = asked.headers,
           .priority = placed.priority,
           .multimodal = placed.multimodal,
-          .predictions = placed.latency ? &placed.latency->predictions : nullptr};
+          .predictions = placed.latency ? &placed.latency->predictions : nullptr,
+          .media = placed.media};
 }
 
 std::span<const schedule::LatencyRow> Desk::survey(const Asked& asked, Placed& placed) {
@@ -314,6 +332,9 @@ std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
                    .code = "ServiceUnavailable",
                    .message = "failed to find endpoint candidates for serving the request",
                    .reason = "rejected-no-endpoints"};
+  }
+  if (picked.error().code() == Code::kInvalid) {
+    return bad_request(std::string(picked.error().message()));
   }
   log::debug("no endpoint passed the filters", {{"why", picked.error().message()}});
   return Refusal{.status = 429,

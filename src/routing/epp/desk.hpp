@@ -60,11 +60,13 @@ struct Placed {
   std::string salt;                        // cache_salt
   std::vector<std::uint32_t> ids;          // of a prompt that came as token ids, for its keys
   std::size_t prompt_bytes = 0, prompt_tokens = 0;
-  std::string model, target;  // "" when the body was not read
+  std::optional<std::int64_t> most_tokens;  // to generate, where the body limits them
+  std::string model, target;                // "" when the body was not read
   std::int32_t priority = 0;
-  bool stream = false;         // the body asks for one
-  bool multimodal = false;     // it has images, sound or video
-  bool skip_response = false;  // nothing of the answer is wanted
+  bool stream = false;               // the body asks for one
+  bool multimodal = false;           // it has images, sound or video
+  std::vector<std::uint64_t> media;  // hashes of those, where they are compared; each once
+  bool skip_response = false;        // nothing of the answer is wanted
   bool body_changed = false;
   Metrics::Series* series = nullptr;
   std::optional<LatencyBook::Entry> latency;  // it is predicted, or learnt
@@ -97,6 +99,8 @@ class Desk {
   Desk(Deps deps, Config config, std::uint64_t seed)
       : deps_(deps), config_(config), ticket_key_(std::move(config.ticket_key)), random_(seed) {}
 
+  // Which agent asks, for whom no fairness id is given; "" when none says so.
+  std::string_view agent(std::span<const schedule::Header> headers) const;
   // `body` may be changed: kv_transfer_params removed, the model replaced.
   std::variant<Placed, Refusal> read(const Asked& asked, std::string& body);
   // Whether the prompt's tokens are to be made before pick(): key(), off the loop.
@@ -128,6 +132,7 @@ class Desk {
   void reported(const Placed& placed, std::optional<std::uint64_t> cached_tokens);
 
   const Config& config() const { return config_; }
+  const schedule::Setup& setup() const { return deps_.pool.setup(); }
   Metrics& metrics() { return deps_.metrics; }
   observe::Tracer* tracer() { return deps_.tracer; }
   Mono now() const { return deps_.clock.now(); }

@@ -22,11 +22,17 @@ Result<std::shared_ptr<const tls::ClientContext>> context_of(const schedule::Met
     config.key = tls::Source::of_file(source.client_key_path);
   }
   BATON_TRY_ASSIGN(std::shared_ptr<const tls::ClientContext> made,
-                   tls::ClientContext::open(std::move(config), clock).with("metrics-data-source"));
+                   tls::ClientContext::open(std::move(config), clock).with("data source"));
   return made;
 }
 
 }  // namespace
+
+Result<http::Client::Config> client_of(const schedule::MetricsSource& source, const Clock& clock) {
+  http::Client::Config out;
+  BATON_TRY_ASSIGN(out.tls, context_of(source, clock));
+  return out;
+}
 
 EngineScrapes::EngineScrapes(const schedule::Setup& setup, Nanos interval, Deps deps,
                              std::vector<schedule::EngineMetrics> engines,
@@ -43,8 +49,7 @@ Result<std::unique_ptr<EngineScrapes>> EngineScrapes::open(const schedule::Setup
                                                            Deps deps) {
   BATON_TRY_ASSIGN(auto engines,
                    schedule::engines_of(setup.extractor.engine_configs, "/engineConfigs"));
-  http::Client::Config client;
-  BATON_TRY_ASSIGN(client.tls, context_of(setup.metrics, deps.clock));
+  BATON_TRY_ASSIGN(auto client, client_of(setup.metrics, deps.clock));
   const auto interval = watch::rounded_interval(tick, setup.metrics.interval);
   return std::unique_ptr<EngineScrapes>(
       new EngineScrapes(setup, interval, deps, std::move(engines), std::move(client)));

@@ -14,6 +14,9 @@
 
 namespace baton::epp {
 
+// How a source is asked. kInvalid, kNotFound: a certificate cannot be used.
+Result<http::Client::Config> client_of(const schedule::MetricsSource& source, const Clock& clock);
+
 // Confined to one loop.
 class EngineScrapes {
  public:

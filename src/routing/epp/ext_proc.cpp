@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kRequestId = "x-request-id", kPrefer = "prefer",
                            kDroppedReason = "x-llm-d-request-dropped-reason";
+constexpr std::string_view kDefaultFlow = "default-flow";
 
 // What steers routing behind the picker (picker reference 2, sidecar reference 8): only the picker
 // says it.
@@ -169,7 +170,8 @@ void ExtProc::on_request_headers(const Message& message, Replies& replies) {
   objective_ =
       either(headers, "x-llm-d-inference-objective", "x-gateway-inference-objective").value_or("");
   fairness_ = either(headers, "x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
-                  .value_or("default-flow");
+                  .value_or(desk_.agent(headers_));
+  if (fairness_.empty()) fairness_ = kDefaultFlow;
   slo_ttft_ = millis_of(either(headers, "x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"));
   slo_tpot_ = millis_of(either(headers, "x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"));
   only_if_cached_ = prefers(headers, "if-available");
@@ -431,8 +433,13 @@ void ExtProc::on_trailers(Side side, Replies& replies) {
     return;
   }
   if (phase_ != Phase::kAnswer) return;
-  if (holding_ && !held_.empty()) release_answer(false, replies);
-  replies.push_back(trailers_reply(side));
+  if (holding_ && !held_.empty()) {
+    release_answer(false, replies);
+    report(replies.back());
+    replies.push_back(trailers_reply(side));
+  } else {
+    report(replies.emplace_back(trailers_reply(side)));
+  }
   finish(Whole::kYes);
 }
 

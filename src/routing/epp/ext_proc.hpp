@@ -114,6 +114,7 @@ class ExtProc {
   void inspect(std::string_view piece);
   std::string_view restored(std::string_view piece);
   void release_answer(bool end_of_stream, Replies& replies);
+  void report(Reply& last) const;
   enum class Whole : bool { kNo, kYes };
   void finish(Whole whole);
 

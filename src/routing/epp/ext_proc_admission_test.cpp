@@ -78,6 +78,25 @@ TEST_F(Admission, AHeaderSaysWhoseRequestItIs) {  // epp:X045
   EXPECT_EQ(total("default-flow"), 1);
 }
 
+TEST_F(Admission, AnAgentIsWhoeverGivesNoFairnessId) {  // epp:X045
+  serve(kThree, R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{type: queue-scorer}, {type: agent-identity}]
+)");
+  const auto fairness_of = [&](const testing::Fields& more) {
+    begin();
+    auto fields = head();
+    fields.insert(fields.end(), more.begin(), more.end());
+    ask(kCompletion, fields);
+    return stream_->admission().fairness_id;
+  };
+  EXPECT_EQ(fairness_of({{"Session-Id", "agent"}}), "agent");
+  EXPECT_EQ(fairness_of({{"session-id", "agent"}, {"x-llm-d-inference-fairness-id", "tenant"}}),
+            "tenant");
+  EXPECT_EQ(fairness_of({}), "default-flow");
+}
+
 TEST_F(Admission, WithoutQueuesOnlyPrioritiesBelowZeroAreShedWhenThePoolIsFull) {  // epp:F001
   serve(kFull);
   with_objectives();

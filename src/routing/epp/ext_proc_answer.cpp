@@ -46,6 +46,17 @@ void ExtProc::on_response_headers(const Message& message, Replies& replies) {
   }
   Changes told;
   told.set.emplace_back("x-went-into-resp-headers", "true");
+  if (placed_) {
+    for (const auto& [name, value] : placed_->picked.answer_headers) {
+      told.set.emplace_back(name, value);
+    }
+  }
+  if (desk_.setup().verifies_served) {
+    const auto served =
+        metadata_text(message.metadata, "envoy.lb", "x-gateway-destination-endpoint-served");
+    told.set.emplace_back("x-conformance-test-served-endpoint",
+                          served.value_or("fail: the proxy does not tell which endpoint served"));
+  }
   replies.push_back(headers_reply(Side::kResponse, told, nullptr));
   if (message.end_of_stream) finish(Whole::kYes);
 }
@@ -104,8 +115,31 @@ void ExtProc::on_response_body(const Message& message, Replies& replies) {
       replies.push_back(streamed_reply(Side::kResponse, piece, last && rest.empty()));
     } while (!rest.empty());
   }
-  if (last) finish(Whole::kYes);
+  if (last) {
+    if (!replies.empty()) report(replies.back());
+    finish(Whole::kYes);
+  }
   desk_.metrics().response_processed(desk_.now() - started);
+}
+
+// What the configuration wants the proxy to know of the usage, with the last piece of an answer.
+void ExtProc::report(Reply& last) const {
+  const auto& setup = desk_.setup();
+  if (!placed_ || setup.reports.empty()) return;
+  const auto& usage = usage_.usage();
+  schedule::TokenCounts counts{.prompt = usage.prompt,
+                               .completion = usage.completion,
+                               .total = usage.total,
+                               .cached = usage.cached};
+  if (!counts.total && usage.prompt && usage.completion) {
+    counts.total = *usage.prompt + *usage.completion;
+  }
+  std::vector<Fact> facts;
+  for (const auto& each : setup.reports) {
+    const auto value = schedule::reported(each, counts);
+    if (value) facts.push_back({each.ns, each.key, static_cast<double>(*value)});
+  }
+  tell(last, facts);
 }
 
 void ExtProc::release_answer(bool end_of_stream, Replies& replies) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text/base64.hpp"
 #include "routing/epp/testing/ext_proc_fixture.hpp"
 
 namespace baton::epp {
@@ -34,6 +35,27 @@ TEST_F(ExtProcTest, AnAnswerInJsonPassesWholeAndUnchanged) {  // epp:X046
   EXPECT_EQ(metric(series("request_output_tokens_sum")), 2);
   EXPECT_EQ(metric(series("request_cached_tokens_sum")), 3);
   EXPECT_EQ(metric(series("request_duration_seconds_count")), 1);
+}
+
+TEST_F(ExtProcTest, AnAnswerCarriesTheTokenOfItsSessionWhichLeadsBack) {  // epp:S018
+  serve(kThree, R"(
+apiVersion: llm-d.ai/v1alpha1
+kind: EndpointPickerConfig
+plugins: [{type: session-affinity-filter}, {type: queue-scorer}]
+)");
+  for (const auto& pod : kThree) {
+    begin();
+    auto fields = head();
+    fields.emplace_back("X-Session-Token", text::base64("llm/" + pod.name));
+    EXPECT_EQ(destination(ask(kCompletion, fields)), pod.host + ":8000");
+    const auto answer = send(testing::headers(Side::kResponse, {{":status", "200"}}));
+    EXPECT_EQ(answer.at(0).header("x-session-token"), text::base64("llm/" + pod.name));
+  }
+  serve(kThree);
+  ask(kCompletion);
+  EXPECT_FALSE(send(testing::headers(Side::kResponse, {{":status", "200"}}))
+                   .at(0)
+                   .header("x-session-token"));
 }
 
 TEST_F(ExtProcTest, CachedTokensAreReadInTheSpellingOfEachApi) {  // epp:X057

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "net/grpc/proto.hpp"
@@ -314,6 +315,27 @@ Reply trailers_reply(Side side) {
   Reply reply;
   Writer(reply.head).message(number_of(side, 5), [](Writer&) {});
   return reply;
+}
+
+void tell(Reply& reply, const std::vector<Fact>& facts) {
+  if (facts.empty()) return;
+  std::string told;
+  Writer(told).message(8, [&](Writer& metadata) {
+    for (std::size_t i = 0; i < facts.size(); ++i) {
+      const auto same = [&](const Fact& other) { return other.ns == facts[i].ns; };
+      if (std::any_of(facts.begin(), facts.begin() + static_cast<std::ptrdiff_t>(i), same))
+        continue;
+      struct_field(metadata, facts[i].ns, [&](Writer& value) {
+        value.message(5, [&](Writer& fields) {
+          for (const auto& fact : facts) {
+            if (!same(fact)) continue;
+            struct_field(fields, fact.key, [&](Writer& number) { number.real(2, fact.number); });
+          }
+        });
+      });
+    }
+  });
+  reply.head.insert(0, told);  // what is passed through stands behind the head
 }
 
 Reply immediate_reply(int status, std::string_view body,

@@ -110,6 +110,12 @@ Reply cleared_body_reply(Side side);
 // A piece of a body in FULL_DUPLEX_STREAMED mode.
 Reply streamed_reply(Side side, std::string_view piece, bool end_of_stream);
 Reply trailers_reply(Side side);
+// Dynamic metadata that travels with a reply which has none: ns -> {key: number}.
+struct Fact {
+  std::string_view ns, key;
+  double number = 0;
+};
+void tell(Reply& reply, const std::vector<Fact>& facts);
 Reply immediate_reply(int status, std::string_view body,
                       std::optional<std::pair<std::string_view, std::string_view>> header);
 

@@ -29,6 +29,10 @@ const Bounds kRequestWork = {.0005, .001, .002, .005, .01, .015, .025, .04,
 const Bounds kResponseWork = {.0001, .00025, .0005, .001, .0025, .005, .01, .025,
                               .05,   .1,     .25,   .5,   1,     2.5,  5};
 
+const Bounds kRatio = {0, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1};
+const Bounds kHitBytes = {0,    16,   32,   64,   128,   256,   512,
+                          1024, 2048, 4096, 8192, 16384, 32768, 65536};
+
 Bounds powers_of_two() {
   Bounds out;
   for (int power = 6; power <= 30; ++power) out.push_back(static_cast<double>(1 << power));
@@ -51,9 +55,19 @@ const std::string& LabelValues::take(std::string_view value) {
   return *known_.emplace(value).first;
 }
 
-Metrics::Metrics(observe::Registry& registry, Handler handler)
+Metrics::Plugins Metrics::plugins_of(const schedule::Setup& setup) {
+  Plugins out{.handler_name = setup.handler_name, .handler_type = setup.handler_type};
+  for (const auto& producer : setup.producers) {
+    if (producer.data != schedule::Data::kPrefixMatch || !out.prefix_name.empty()) continue;
+    out.prefix_name = producer.name;
+    out.prefix_type = producer.type;
+  }
+  return out;
+}
+
+Metrics::Metrics(observe::Registry& registry, Plugins plugins)
     : registry_(registry),
-      handler_(std::move(handler)),
+      plugins_(std::move(plugins)),
       scheduling_(histogram("scheduler_e2e_duration_seconds", "time to choose endpoints",
                             kScheduling, {}, "inference_extension_scheduler_e2e_duration_seconds",
                             {})),
@@ -82,6 +96,19 @@ Metrics::Metrics(observe::Registry& registry, Handler handler)
       .gauge("inference_extension_info", "what is running",
              {{"commit", ""}, {"build_ref", "baton"}})
       .set(1);
+  if (plugins_.prefix_name.empty()) return;
+  const Labels labels = {{"plugin_name", plugins_.prefix_name},
+                         {"plugin_type", plugins_.prefix_type}};
+  hit_ratio_ = histogram("prefix_indexer_hit_ratio", "share of a prompt that its endpoint holds",
+                         kRatio, labels, "inference_extension_prefix_indexer_hit_ratio", {});
+  hit_bytes_ = histogram("prefix_indexer_hit_bytes", "bytes of a prompt that its endpoint holds",
+                         kHitBytes, labels, "inference_extension_prefix_indexer_hit_bytes", {});
+}
+
+void Metrics::matched(std::size_t bytes, std::size_t of) {
+  if (hit_ratio_.now == nullptr || of == 0) return;
+  observe_in(hit_bytes_, static_cast<double>(bytes));
+  observe_in(hit_ratio_, static_cast<double>(bytes) / static_cast<double>(of));
 }
 
 Counts Metrics::counter(std::string_view name, std::string_view help, const Labels& labels,
@@ -179,14 +206,19 @@ void Metrics::staged(std::string_view model, std::string_view stages) {
     constexpr std::string_view kHelp = "decisions, by the stages that requests get";
     const Labels old = {{"model_name", std::string(std::get<0>(key))},
                         {"decision_type", std::string(stages)}};
-    Labels now = {{"plugin_name", handler_.name}, {"plugin_type", handler_.type}};
+    Labels now = {{"plugin_name", plugins_.handler_name}, {"plugin_type", plugins_.handler_type}};
     now.insert(now.end(), old.begin(), old.end());
-    found = stages_
-                .emplace(key, counter("disagg_decision_total", kHelp, now,
-                                      "llm_d_inference_scheduler_disagg_decision_total", old))
-                .first;
+    std::vector<Counts> made = {counter("disagg_decision_total", kHelp, now,
+                                        "llm_d_inference_scheduler_disagg_decision_total", old)};
+    if (plugins_.handler_type == "pd-profile-handler") {
+      made.push_back(counter("pd_decision_total", kHelp, now,
+                             "llm_d_inference_scheduler_pd_decision_total", old));
+    }
+    found = stages_.emplace(key, std::move(made)).first;
   }
-  found->second.each([](observe::Counter& c) { c.add(); });
+  for (const auto& counts : found->second) {
+    counts.each([](observe::Counter& c) { c.add(); });
+  }
 }
 
 void Metrics::rewritten(std::string_view by, std::string_view model, std::string_view target) {
@@ -201,6 +233,21 @@ void Metrics::rewritten(std::string_view by, std::string_view model, std::string
       {"model_rewrite_name", std::string(by)}, {"model_name", m}, {"target_model", t}};
   counter("model_rewrite_decisions_total", "models that rewrite rules replaced", labels,
           "inference_extension_model_rewrite_decisions_total", labels)
+      .each([](observe::Counter& c) { c.add(); });
+}
+
+void Metrics::models_failed() {
+  const Labels labels = {{"source_type", "models-data-source"}};
+  counter("datalayer_poll_errors_total", "scrapes without an answer", labels,
+          "llm_d_inference_scheduler_datalayer_poll_errors_total", labels)
+      .each([](observe::Counter& c) { c.add(); });
+}
+
+void Metrics::models_unread() {
+  const Labels labels = {{"source_type", "models-data-source"},
+                         {"extractor_type", "models-data-extractor"}};
+  counter("datalayer_extract_errors_total", "scrapes that lack metrics", labels,
+          "llm_d_inference_scheduler_datalayer_extract_errors_total", labels)
       .each([](observe::Counter& c) { c.add(); });
 }
 

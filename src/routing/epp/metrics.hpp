@@ -10,9 +10,11 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
+#include "routing/schedule/setup.hpp"
 #include "routing/schedule/snapshot.hpp"
 
 namespace baton::epp {
@@ -50,12 +52,14 @@ class LabelValues {
 // Any thread.
 class Metrics {
  public:
-  // The profile handler by its name and type: for the metrics of its decisions.
-  struct Handler {
-    std::string name, type;
+  // The plugins that labels name: the profile handler, and who knows prefixes; "" without.
+  struct Plugins {
+    std::string handler_name = {}, handler_type = {};
+    std::string prefix_name = {}, prefix_type = {};
   };
-  explicit Metrics(observe::Registry& registry) : Metrics(registry, Handler{}) {}
-  Metrics(observe::Registry& registry, Handler handler);
+  static Plugins plugins_of(const schedule::Setup& setup);
+  explicit Metrics(observe::Registry& registry) : Metrics(registry, Plugins{}) {}
+  Metrics(observe::Registry& registry, Plugins plugins);
 
   // Of the requests with one set of labels. Lives as long as the metrics.
   struct Series {
@@ -76,6 +80,8 @@ class Metrics {
   void decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen);
   // `stages` as Decision::stages() has them; an empty model is "unknown".
   void staged(std::string_view model, std::string_view stages);
+  // Bytes of a prompt that its endpoint is believed to hold, of those that are compared.
+  void matched(std::size_t bytes, std::size_t of);
   void rewritten(std::string_view by, std::string_view model, std::string_view target);
   void request_processed(Nanos took) { request_processing_.observe(seconds(took)); }
   void response_processed(Nanos took) { response_processing_.observe(seconds(took)); }
@@ -86,6 +92,9 @@ class Metrics {
   void extract_failed() {
     extract_errors_.each([](observe::Counter& c) { c.add(); });
   }
+  // The same of lists of models.
+  void models_failed();
+  void models_unread();
   void headers_removed(std::size_t count) { removed_headers_.add(static_cast<double>(count)); }
   void transfer_params_removed() { removed_params_.add(); }
   void client_gone() { gone_.add(); }
@@ -100,8 +109,9 @@ class Metrics {
                    const observe::Labels& old_labels);
 
   observe::Registry& registry_;
-  const Handler handler_;
+  const Plugins plugins_;
   Spread scheduling_;
+  Spread hit_ratio_, hit_bytes_;  // empty: nobody knows prefixes
   Counts poll_errors_, extract_errors_;
   observe::Histogram &request_processing_, &response_processing_;
   observe::Counter &removed_headers_, &removed_params_, &gone_, &unread_usage_;
@@ -112,7 +122,8 @@ class Metrics {
   template <class T, class... Key>
   using Found = std::map<std::tuple<Key...>, T, std::less<>>;
   Found<Series, std::string, std::string, std::string, std::int32_t> series_;
-  Found<Counts, std::string, std::string> stages_;  // by model and stages
+  // By model and stages; of the deprecated handler under its own name, too.
+  Found<std::vector<Counts>, std::string, std::string> stages_;
   Found<Counts, std::string, std::string, std::uint16_t> attempts_;
 };
 

@@ -13,6 +13,7 @@ namespace baton::epp {
 namespace {
 
 using testing::ExtProcTest;
+using testing::kDefault;
 using testing::kThree;
 
 struct Family {
@@ -42,6 +43,9 @@ constexpr std::string_view kStreamToken =
     "0.0005 0.00205 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.125 0.15 0.2 0.3 0.4 0.5 0.6 0.8 1 2";
 constexpr std::string_view kGap =
     "0.001 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.15 0.2 0.3 0.5 0.75 1 2";
+
+constexpr std::string_view kHitBytes =
+    "0 16 32 64 128 256 512 1024 2048 4096 8192 16384 32768 65536";
 
 constexpr Family kFamilies[] = {
     {"llm_d_epp_request_total", "counter", kAll},
@@ -98,6 +102,14 @@ constexpr Family kFamilies[] = {
     {"inference_extension_info", "gauge", "build_ref commit"},
     {"llm_d_epp_datalayer_poll_errors_total", "counter", "source_type"},
     {"llm_d_epp_datalayer_extract_errors_total", "counter", "extractor_type source_type"},
+    {"llm_d_epp_prefix_indexer_hit_ratio", "histogram", "plugin_name plugin_type",
+     "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1"},
+    {"inference_extension_prefix_indexer_hit_ratio", "histogram", "",
+     "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1"},
+    {"llm_d_epp_prefix_indexer_hit_bytes", "histogram", "plugin_name plugin_type", kHitBytes},
+    {"inference_extension_prefix_indexer_hit_bytes", "histogram", "", kHitBytes},
+    {"llm_d_epp_prefix_indexer_size", "gauge", "plugin_name plugin_type"},
+    {"inference_extension_prefix_indexer_size", "gauge", ""},
     {"llm_d_epp_disagg_decision_total", "counter",
      "decision_type model_name plugin_name plugin_type"},
     {"llm_d_inference_scheduler_disagg_decision_total", "counter", "decision_type model_name"},
@@ -157,6 +169,7 @@ TEST_F(ExtProcTest, MetricsHaveTheNamesTypesLabelsAndBucketsThatDashboardsRead) 
   PoolGauges gauges(registry_, "pool");
   gauges.show(picker_->pool.snapshot(), clock_.now(), Millis(1000));
   gauges.show_endpoints(picker_->pool.snapshot());
+  gauges.show_plugins(picker_->pool.setup(), picker_->pool.snapshot(), picker_->pool.remembered());
 
   const auto shown = families(registry_.expose());
   for (const auto& wanted : kFamilies) {
@@ -166,6 +179,57 @@ TEST_F(ExtProcTest, MetricsHaveTheNamesTypesLabelsAndBucketsThatDashboardsRead) 
     EXPECT_EQ(found->second.labels, wanted.labels) << wanted.name;
     EXPECT_EQ(found->second.buckets, wanted.buckets) << wanted.name;
   }
+}
+
+constexpr std::string_view kInFlight =
+    "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{name: mine, type: "
+    "inflight-load-producer}, {type: token-load-scorer}]\n";
+
+TEST_F(ExtProcTest, RequestsAndTokensInFlightAreShownByEndpoint) {
+  serve({{"a", "10.0.0.1"}}, kInFlight);
+  ask(R"({"model":"m","prompt":"0123456789abcdef"})");
+  PoolGauges gauges(registry_, "pool");
+  const auto shown = [&](std::string_view what) {
+    gauges.show_plugins(picker_->pool.setup(), picker_->pool.snapshot(), 0);
+    return metric("llm_d_epp_inflight_" + std::string(what) +
+                  "{endpoint_name=\"a\",namespace=\"llm\",producer_name=\"mine\",fairness_id="
+                  "\"\",priority=\"\"}");
+  };
+  EXPECT_EQ(shown("requests"), 1);
+  EXPECT_EQ(shown("tokens"), 4);
+  begin();
+  EXPECT_EQ(shown("requests"), 0);
+  EXPECT_EQ(shown("tokens"), 0);
+}
+
+TEST_F(ExtProcTest, WhatAnEndpointHoldsOfAPromptIsCounted) {
+  serve({{"a", "10.0.0.1"}}, kDefault);
+  const std::string prompt(256, 'x');
+  const auto body = R"({"model":"m","prompt":")" + prompt + "\"}";
+  const auto labels =
+      R"({plugin_name="approx-prefix-cache-producer",plugin_type="approx-prefix-cache-producer"})";
+  const auto sum = [&](const std::string& what) {
+    return metric("llm_d_epp_prefix_indexer_" + what + labels);
+  };
+  ask(body);
+  EXPECT_EQ(sum("hit_bytes_sum"), 0);
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  begin();
+  ask(body);
+  EXPECT_EQ(sum("hit_bytes_sum"), 256);
+  EXPECT_EQ(sum("hit_ratio_sum"), 1);
+  EXPECT_EQ(sum("hit_ratio_count"), 2);
+}
+
+TEST_F(ExtProcTest, TheDeprecatedHandlersDecisionsAreCountedUnderItsName) {  // epp:D013
+  serve(testing::kSplit, pick::testing::kSeedPd);
+  ask(R"({"model":"m","prompt":")" + std::string(200, 'x') + "\"}");
+  EXPECT_EQ(metric("llm_d_epp_pd_decision_total{plugin_name=\"pd-profile-handler\",plugin_type="
+                   "\"pd-profile-handler\",model_name=\"m\",decision_type=\"prefill-decode\"}"),
+            1);
+  EXPECT_EQ(metric("llm_d_inference_scheduler_pd_decision_total{model_name=\"m\",decision_type="
+                   "\"prefill-decode\"}"),
+            1);
 }
 
 }  // namespace

@@ -81,6 +81,16 @@ void SharedPool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped
   pool_.loaded(endpoint, scraped, now);
 }
 
+void SharedPool::serves(const schedule::Endpoint& endpoint, std::vector<std::string> models) {
+  const std::lock_guard lock(mutex_);
+  pool_.serves(endpoint, std::move(models));
+}
+
+std::size_t SharedPool::remembered() const {
+  const std::lock_guard lock(mutex_);
+  return pool_.remembered();
+}
+
 schedule::Saturation SharedPool::saturation(Mono now) const {
   if (pool_.broken()) return {};
   const std::lock_guard lock(mutex_);

@@ -52,6 +52,10 @@ class SharedPool {
   bool holds(const schedule::Endpoint& endpoint) const;
   void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
 
+  void serves(const schedule::Endpoint& endpoint, std::vector<std::string> models);
+
+  std::size_t remembered() const;  // blocks of prompts
+
   // How full the pool is; 1 when it is broken.
   schedule::Saturation saturation(Mono now) const;
   // Whether every admitter of the configuration lets the request through.

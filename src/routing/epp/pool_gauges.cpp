@@ -74,4 +74,36 @@ void PoolGauges::show_endpoints(const schedule::Snapshot& snapshot) {
   registry_.set_gauges("inference_pool_per_pod_queue_size", kHelp, samples("model_server_pod"));
 }
 
+// In flight are all requests of an endpoint together: what fairness ids and priorities they have is
+// not kept by endpoint.
+void PoolGauges::show_plugins(const schedule::Setup& setup, const schedule::Snapshot& snapshot,
+                              std::size_t remembered) {
+  using Samples = std::vector<observe::Registry::Sample>;
+  for (const auto& producer : setup.producers) {
+    if (producer.data == schedule::Data::kPrefixMatch) {
+      constexpr std::string_view kHelp = "blocks of prompts that are remembered, of all endpoints";
+      registry_
+          .gauge("llm_d_epp_prefix_indexer_size", kHelp,
+                 {{"plugin_name", producer.name}, {"plugin_type", producer.type}})
+          .set(static_cast<double>(remembered));
+      registry_.gauge("inference_extension_prefix_indexer_size", kHelp)
+          .set(static_cast<double>(remembered));
+    }
+    if (producer.data != schedule::Data::kInFlight) continue;
+    Samples requests, tokens;
+    for (std::size_t i = 0; i < snapshot.size(); ++i) {
+      const auto& endpoint = (*snapshot.endpoints)[i];
+      const observe::Labels labels = {{"endpoint_name", endpoint.id()},
+                                      {"namespace", endpoint.ns},
+                                      {"producer_name", producer.name},
+                                      {"fairness_id", ""},
+                                      {"priority", ""}};
+      requests.push_back({labels, static_cast<double>(snapshot.reserved(i))});
+      tokens.push_back({labels, static_cast<double>(snapshot.tokens(i))});
+    }
+    registry_.set_gauges("llm_d_epp_inflight_requests", "requests on their way", requests);
+    registry_.set_gauges("llm_d_epp_inflight_tokens", "tokens to be computed", tokens);
+  }
+}
+
 }  // namespace baton::epp

@@ -7,6 +7,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
+#include "routing/schedule/setup.hpp"
 #include "routing/schedule/snapshot.hpp"
 
 namespace baton::epp {
@@ -21,6 +22,10 @@ class PoolGauges {
 
   // The queue of each endpoint; those that left are gone.
   void show_endpoints(const schedule::Snapshot& snapshot);
+
+  // What producers know: requests and tokens on their way, blocks of prompts that are remembered.
+  void show_plugins(const schedule::Setup& setup, const schedule::Snapshot& snapshot,
+                    std::size_t remembered);
 
  private:
   struct Kind {

@@ -14,9 +14,11 @@
 #include "net/grpc/server.hpp"
 #include "net/http/server.hpp"
 #include "routing/epp/admin.hpp"
+#include "routing/epp/endpoint_states.hpp"
 #include "routing/epp/engine_scrapes.hpp"
 #include "routing/epp/ext_proc.hpp"
 #include "routing/epp/gate.hpp"
+#include "routing/epp/model_lists.hpp"
 #include "routing/epp/parsers.hpp"
 #include "routing/epp/pool_gauges.hpp"
 #include "routing/epp/stream_metrics.hpp"
@@ -104,9 +106,8 @@ Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
   }
 }
 
-Metrics::Handler handler_of(const SharedPool& pool) {
-  if (pool.broken()) return {};
-  return {pool.setup().handler_name, pool.setup().handler_type};
+Metrics::Plugins plugins_of(const SharedPool& pool) {
+  return pool.broken() ? Metrics::Plugins{} : Metrics::plugins_of(pool.setup());
 }
 
 }  // namespace
@@ -116,7 +117,7 @@ struct Server::Impl {
       : deps(std::move(d)),
         config(std::move(c)),
         pool(picker),
-        metrics(deps.registry, handler_of(pool)),
+        metrics(deps.registry, plugins_of(pool)),
         rules({.group = config.pool_group, .name = picker.name}),
         gate(pool, deps.clock, deps.registry, picker.name,
              config.scrape_interval + config.stale_after),
@@ -125,7 +126,14 @@ struct Server::Impl {
         ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
         health({deps.loops.front()}, deps.clock, {}),
         admin(deps.registry, recorder, deps.review,
-              [this] { gauges.show_endpoints(pool.snapshot()); }),
+              {.refresh =
+                   [this] {
+                     const auto snapshot = pool.snapshot();
+                     gauges.show_endpoints(snapshot);
+                     if (pool.broken()) return;
+                     gauges.show_plugins(pool.setup(), snapshot, pool.remembered());
+                   },
+               .endpoints = [this] { return endpoint_states(pool.snapshot(), deps.clock.now()); }}),
         metrics_server(*deps.loops.front(), deps.clock, metrics_config(config),
                        [this](http::Exchange& exchange) { return admin.answer(exchange); }),
         tasks(deps.loops.front()->executor()) {
@@ -188,8 +196,14 @@ struct Server::Impl {
   }
 
   void scrape(const schedule::Endpoint& endpoint) {
-    if (scrapes == nullptr) return;
     const auto wanted = [this, endpoint] { return pool.holds(endpoint); };
+    if (models != nullptr) {
+      tasks.spawn(
+          models->follow(endpoint, wanted, [this, endpoint](std::vector<std::string> names) {
+            pool.serves(endpoint, std::move(names));
+          }));
+    }
+    if (scrapes == nullptr) return;
     const auto loaded = [this, endpoint](const watch::Scraped& scraped) {
       pool.loaded(endpoint, scraped, deps.clock.now());
     };
@@ -224,6 +238,7 @@ struct Server::Impl {
   PoolGauges gauges;
   std::list<Desk> desks;                   // by loop
   std::unique_ptr<EngineScrapes> scrapes;  // null: the configuration asks for none
+  std::unique_ptr<ModelLists> models;      // null: likewise
   grpc::Server ext_proc;
   grpc::Server health;
   Admin admin;
@@ -250,6 +265,10 @@ Result<Server::Bound> Server::start() {
     BATON_TRY_ASSIGN(self.scrapes,
                      EngineScrapes::open(self.pool.setup(), self.config.scrape_interval,
                                          {self.deps.clock, self.metrics}));
+  }
+  if (const auto& source = self.pool.setup().models) {
+    BATON_TRY_ASSIGN(self.models, ModelLists::open(*source, self.config.scrape_interval,
+                                                   {self.deps.clock, self.metrics}));
   }
   if (const auto& wanted = self.pool.setup().precise) {
     BATON_TRY_ASSIGN(self.precise,

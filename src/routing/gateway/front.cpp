@@ -341,18 +341,25 @@ Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
   const auto started = deps_.clock.now();
   std::unique_ptr<schedule::Record> record;
   if (work.card) record = std::make_unique<schedule::Record>();
+  std::vector<std::string> names;
+  std::vector<schedule::Header> headers;
+  if (work.pool->broken() == std::nullopt && work.pool->setup().reads_headers) {
+    headers = pick_headers(work.exchange.head().headers, names);
+  }
   auto picked = work.pool->pick({.chain = work.chain ? &*work.chain : nullptr,
                                  .prompt_bytes = work.prompt_bytes,
                                  .refused = refused,
+                                 .headers = headers,
                                  .record = record.get()},
                                 started, ties_);
   if (!picked) {
     span.fail(picked.error().message());
     if (refused) co_return false;  // the refusal itself is the better message
     const auto& service = work.pool->service();
+    const int status = picked.error().code() == Code::kInvalid ? 400 : 503;
     co_await refuse(
         work.exchange,
-        {503, fmt::format("{} ({}/{})", picked.error().message(), service.ns, service.name)},
+        {status, fmt::format("{} ({}/{})", picked.error().message(), service.ns, service.name)},
         work.status);
     co_return false;
   }
@@ -448,6 +455,7 @@ Task<void> Front::relay(Work& work, http::Response response) {
   auto head = incoming_head(response.head(), route, config_.proof_headers);
   if (!config_.stand_in.empty()) head.headers.set("x-baton-stand-in", config_.stand_in);
   if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
+  for (const auto& [name, value] : work.picked.answer_headers) head.headers.set(name, value);
   std::optional<pick::Learner> learner;
   const auto learn = [&](pick::Learner::Learned news) {
     work.picked.decode_tally->tokens += news.tokens;

@@ -98,6 +98,21 @@ void route_request(http::RequestHead& head, const Route& route) {
   if (route.prefill) head.headers.set(kPrefiller, http::to_string(address(*route.prefill)));
 }
 
+std::vector<schedule::Header> pick_headers(const http::Headers& from_client,
+                                           std::vector<std::string>& names) {
+  std::vector<schedule::Header> out;
+  names.clear();
+  names.reserve(from_client.size());  // views of them stay
+  for (const auto& field : from_client) {
+    auto& name = names.emplace_back(field.name);
+    for (char& c : name) {
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    out.push_back({name, field.value});
+  }
+  return out;
+}
+
 http::ResponseHead incoming_head(const http::ResponseHead& from_pod, const Route& route,
                                  ProofHeaders proof) {
   http::ResponseHead head = from_pod;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/core/clock.hpp"
 #include "net/http/message.hpp"
@@ -26,6 +27,10 @@ enum class Authorization : bool { kDrop, kPass };
 Outgoing outgoing_head(const http::RequestHead& from_client, std::string_view target,
                        std::string_view request_id, Authorization authorization);
 void route_request(http::RequestHead& head, const Route& route);
+
+// The client's headers as scheduling reads them: `names` keeps their names in lower case.
+std::vector<schedule::Header> pick_headers(const http::Headers& from_client,
+                                           std::vector<std::string>& names);
 
 // The head for the client: hop-by-hop headers are gone; with proof headers on they are completed
 // by what the gateway knows, else removed.

@@ -42,6 +42,13 @@ Status check_offered(const schedule::Setup& setup, ServicePool::Owner owner) {
              "/requestHandler/parsers: only OpenAI, Anthropic, vllmhttp and passthrough "
              "parsers are offered here, baton epp has the others"));
   BATON_TRY(refuse(setup.encodes, "/plugins: only baton epp has encode stages"));
+  BATON_TRY(refuse(setup.output.has_value(), "/plugins: only baton epp counts tokens to come"));
+  BATON_TRY(refuse(setup.media.has_value(),
+                   "/plugins: only baton epp compares pictures, sound and video"));
+  BATON_TRY(refuse(setup.models.has_value(),
+                   "/dataLayer/sources: only baton epp asks engines for their models"));
+  BATON_TRY(refuse(!setup.reports.empty() || setup.verifies_served,
+                   "/plugins: only baton epp reports of answers, to the proxy before it"));
   BATON_TRY(refuse(setup.data_parallel,
                    "/plugins: only baton epp has data-parallel ports behind one pod"));
   return refuse(
@@ -143,6 +150,11 @@ ServicePool::ServicePool(const watch::Service& service, Owner owner)
                                               .lru_capacity = prefix->lru_capacity,
                                               .odd_weight = index::kStride});
   }
+  if (const auto& media = scheduler_->setup().media) {
+    media_.emplace(
+        index::PrefixIndex::Config{.slots = schedule::kMaxEndpoints, .lru_capacity = media->items});
+    media_held_.resize(schedule::kMaxEndpoints);
+  }
 }
 
 void ServicePool::follow(PrecisePrefix& precise) {
@@ -157,6 +169,7 @@ watch::Pool::Change ServicePool::update(const watch::Service& service) {
   auto change = pool_.update(service.endpoints);
   for (const auto& gone : change.removed) {
     if (index_) index_->forget(gone.slot);
+    if (media_) media_->forget(gone.slot);
     const auto lives = [&](const schedule::Endpoint& e) { return e.name == gone.name; };
     if (std::ranges::none_of(endpoints(), lives)) tallies_.erase(gone.name);
   }
@@ -223,6 +236,11 @@ schedule::Request ServicePool::request_of(const Ask& ask) {
       request.matched = weighted_;
     }
   }
+  if (media_ && !ask.media.empty()) {
+    match_media(ask.media);
+    request.media = static_cast<std::uint32_t>(ask.media.size());
+    request.media_held = media_held_;
+  }
   if (precise_ != nullptr && ask.keyed != nullptr) match_precisely(*ask.keyed, request);
   if (ask.predictions != nullptr && ask.predictions->endpoints != nullptr) {
     take_predictions(*ask.predictions);
@@ -267,26 +285,50 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
   }
   scheduler_->routed(request, snapshot, now, random, decision);
+  if (request.media > 0) remember_media(ask.media, decision);
   // The prompt is computed by the prefill endpoint where there is one.
   const schedule::Context context{request, snapshot, now, random};
   const auto tokens = [&](schedule::Index i) {
     return static_cast<std::int64_t>(context.uncached_tokens(i));
   };
+  const auto& output = setup().output;
+  const auto later = output ? expected_output(*output, request.tokens(), ask.most_tokens) : 0;
   Picked picked;
   picked.route.decode = without_labels((*snapshot.endpoints)[decision.primary]);
   picked.route.no_prefill = decision.no_prefill;
   picked.decode = {snapshot.reservations, picked.route.decode.slot,
-                   decision.prefill ? 0 : tokens(decision.primary)};
+                   decision.prefill ? 0 : tokens(decision.primary), later};
   picked.decode_tally = tally(picked.route.decode);
   if (decision.prefill) {
     picked.route.prefill = without_labels((*snapshot.endpoints)[*decision.prefill]);
     picked.prefill = {snapshot.reservations, picked.route.prefill->slot, tokens(*decision.prefill)};
     picked.prefill_tally = tally(*picked.route.prefill);
   }
+  picked.answer_headers = std::move(decision.answer_headers);
   picked.endpoints = snapshot.endpoints;
   picked.matched = context.held(decision.primary);
   if (keyed != nullptr) routed_precisely(*keyed, picked);
   return picked;
+}
+
+// How many of the items each slot was sent before.
+void ServicePool::match_media(std::span<const std::uint64_t> items) {
+  for (const auto& endpoint : endpoints()) media_held_[endpoint.slot] = 0;
+  for (const auto& item : items) {
+    media_->match(std::span(&item, 1), matches_);
+    for (const auto& endpoint : endpoints()) {
+      media_held_[endpoint.slot] += matches_.blocks(endpoint.slot);
+    }
+  }
+}
+
+// Who encodes them will have them: the encode stage, or the endpoint itself.
+void ServicePool::remember_media(std::span<const std::uint64_t> items,
+                                 const schedule::Decision& decision) {
+  std::vector<index::Slot> slots;
+  for (const auto i : decision.encode) slots.push_back(endpoints()[i].slot);
+  if (slots.empty()) slots.push_back(endpoints()[decision.primary].slot);
+  for (const auto& item : items) media_->record(slots, std::span(&item, 1));
 }
 
 // Blocks of tokens: as an engine tells, or what its bytes come to in those.
@@ -352,10 +394,22 @@ void ServicePool::loaded(const schedule::Endpoint& endpoint, const watch::Scrape
   size_index(endpoint.slot, scraped);
 }
 
+void ServicePool::serves(const schedule::Endpoint& endpoint, std::vector<std::string> models) {
+  if (holds(endpoint)) pool_.serves(endpoint.slot, std::move(models));
+}
+
 void ServicePool::size_index(schedule::Slot slot, const watch::Scraped& scraped) {
   if (!index_ || !scheduler_->prefix()->engine_capacity) return;
   const auto blocks = remembered_of(scraped, scheduler_->prefix()->block_bytes);
   if (blocks > 0 && blocks != index_->capacity(slot)) index_->set_capacity(slot, blocks);
+}
+
+std::size_t ServicePool::remembered() const {
+  std::size_t out = 0;
+  for (const auto& endpoint : endpoints()) {
+    if (index_) out += index_->held(endpoint.slot);
+  }
+  return out;
 }
 
 std::shared_ptr<PodTally> ServicePool::tally(const schedule::Endpoint& endpoint) {

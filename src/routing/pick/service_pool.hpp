@@ -84,6 +84,7 @@ class ServicePool {
     std::uint32_t matched = 0;                              // blocks that the decode pod holds
     // Tokens of the prompt that the decode pod's own events promise; nullopt: only estimated.
     std::optional<std::uint64_t> predicted = {};
+    std::vector<std::pair<std::string, std::string>> answer_headers;   // for the client
     std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;  // the decision's indexes
   };
   struct Ask {
@@ -91,6 +92,7 @@ class ServicePool {
     const KeyedPrompt* keyed = nullptr;  // the same prompt by its tokens
     std::size_t prompt_bytes = 0;
     std::size_t prompt_tokens = 0;                        // 0: not known
+    std::optional<std::int64_t> most_tokens = {};         // that the client lets be generated
     std::optional<schedule::Endpoint> refused = {};       // leave this one out
     const std::vector<schedule::Index>* among = nullptr;  // of endpoints(), ascending; null: all
     std::string_view model = {};
@@ -98,8 +100,9 @@ class ServicePool {
     std::int32_t priority = 0;
     bool multimodal = false;
     const Predictions* predictions = nullptr;
-    schedule::Decision* decision = nullptr;  // where it goes, in memory that is used again
-    schedule::Record* record = nullptr;      // where to keep what was known and decided
+    std::span<const std::uint64_t> media = {};  // hashes of its items; not 0, each once
+    schedule::Decision* decision = nullptr;     // where it goes, in memory that is used again
+    schedule::Record* record = nullptr;         // where to keep what was known and decided
   };
   // kUnavailable: no pod can serve it, or the picker's configuration is wrong.
   Result<Picked> pick(const Ask& ask, Mono now, Random& random);
@@ -123,6 +126,11 @@ class ServicePool {
   // configuration says how much: the cache's tokens at four bytes each, at most kMostRemembered.
   bool holds(const schedule::Endpoint& endpoint) const;
   void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
+  // The models that it says it serves.
+  void serves(const schedule::Endpoint& endpoint, std::vector<std::string> models);
+
+  // Blocks of prompts, of all pods.
+  std::size_t remembered() const;
 
   std::shared_ptr<PodTally> tally(const schedule::Endpoint& endpoint);
   const std::vector<schedule::Endpoint>& endpoints() const { return *pool_.snapshot().endpoints; }
@@ -132,6 +140,8 @@ class ServicePool {
   schedule::Request request_of(const Ask& ask);
   void take_predictions(const Predictions& predictions);
   void match(std::span<const std::uint64_t> chain);
+  void match_media(std::span<const std::uint64_t> items);
+  void remember_media(std::span<const std::uint64_t> items, const schedule::Decision& decision);
   void size_index(schedule::Slot slot, const watch::Scraped& scraped);
   void match_precisely(const KeyedPrompt& prompt, schedule::Request& request);
   void routed_precisely(const KeyedPrompt& prompt, Picked& picked);
@@ -140,11 +150,12 @@ class ServicePool {
   std::optional<schedule::Scheduler> scheduler_;
   std::optional<Error> broken_;
   std::optional<index::PrefixIndex> index_;
+  std::optional<index::PrefixIndex> media_;  // items in place of blocks, each a chain of its own
   watch::Pool pool_;
   std::map<std::string, std::shared_ptr<PodTally>, std::less<>> tallies_;  // by pod name
   PrecisePrefix* precise_ = nullptr;                                       // null: not followed
   // Scratch.
-  std::vector<std::uint32_t> matched_, held_, weighted_;  // by slot
+  std::vector<std::uint32_t> matched_, held_, weighted_, media_held_;  // by slot
   std::vector<std::uint64_t> hashes_;
   std::vector<std::uint32_t> ends_;
   index::Matches matches_;

@@ -110,6 +110,7 @@ void UsageScan::read(std::string_view object) {
   }
   take_first(usage_.prompt, {usage.find("prompt_tokens"), usage.find("input_tokens")});
   take_first(usage_.completion, {usage.find("completion_tokens"), usage.find("output_tokens")});
+  take_first(usage_.total, {usage.find("total_tokens")});
   take_first(usage_.cached, {usage.find_path({"prompt_tokens_details", "cached_tokens"}),
                              usage.find_path({"input_tokens_details", "cached_tokens"}),
                              usage.find("cache_read_input_tokens"), usage.find("cached_tokens")});

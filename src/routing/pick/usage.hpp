@@ -13,7 +13,7 @@ namespace baton::pick {
 inline constexpr std::size_t kMaxUsageBytes = 4096;  // of one usage object; a longer one is skipped
 
 struct Usage {
-  std::optional<std::uint64_t> prompt, completion, cached;
+  std::optional<std::uint64_t> prompt, completion, cached, total;
 };
 
 // Where an answer has its report.

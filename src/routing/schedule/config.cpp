@@ -50,6 +50,8 @@ Status read_plugins(Fields& root, PickerConfig& config) {
     } else if (const auto current = current_type(plugin.type); current != plugin.type) {
       config.warnings.push_back(
           fmt::format("{}/type: {} is deprecated, use {}", at, plugin.type, current));
+    } else if (is_experimental(plugin.type)) {
+      config.experimental.push_back(fmt::format("{}/type: {}", at, plugin.type));
     }
     const bool taken = std::ranges::any_of(
         config.plugins, [&](const PluginSpec& other) { return other.name == plugin.name; });
@@ -120,6 +122,13 @@ Result<PickerConfig> read(const text::json::Value& document) {
 Result<PickerConfig> load_picker_config(std::string_view text, std::string_view source) {
   BATON_TRY_ASSIGN(const auto document, text::yaml::parse(text, source));
   return read(document).with(source);
+}
+
+Status refuse_experimental(const PickerConfig& config) {
+  if (config.experimental.empty()) return {};
+  return unsupported(fmt::format(
+      "{} is experimental: it may change or go; --allow-experimental-plugins takes it all the same",
+      config.experimental.front()));
 }
 
 PickerConfig default_picker_config() {

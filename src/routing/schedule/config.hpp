@@ -77,13 +77,17 @@ struct PickerConfig {
   std::vector<Source> sources;
   std::optional<FileDiscovery> discovery;  // dataLayer.discovery
 
-  std::vector<Setting> settings = {};      // as read, plugins' parameters apart
-  std::vector<std::string> warnings = {};  // deprecated spellings
+  std::vector<Setting> settings = {};          // as read, plugins' parameters apart
+  std::vector<std::string> warnings = {};      // deprecated spellings
+  std::vector<std::string> experimental = {};  // plugins of level A: "<json pointer>: type"
 };
 
 // YAML or JSON. kInvalid: "<source>: <json pointer>: what". kUnsupported: a section or plugin that
 // Baton does not offer.
 Result<PickerConfig> load_picker_config(std::string_view text, std::string_view source);
+
+// kUnsupported: it lists a plugin of level A, which --allow-experimental-plugins lets in.
+Status refuse_experimental(const PickerConfig& config);
 
 // For a service without configuration of its own: least loaded first, then by prefix; never a pod
 // that only prefills.

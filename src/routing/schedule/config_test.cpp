@@ -129,9 +129,9 @@ TEST(PickerConfig, ReadsPdParametersWithinTheirBoundsD009) {
 
 TEST(PickerConfig, RefusesWhatIsNotOfferedAndNamesWhatToUse) {
   EXPECT_THAT(
-      problem("plugins: [{type: session-affinity-scorer}]"),
-      HasSubstr("/plugins/0/type: the plugin type 'session-affinity-scorer' is not offered: "
-                "use prefix-cache-scorer"));
+      problem("plugins: [{type: multicluster-queue-scorer}]"),
+      HasSubstr("/plugins/0/type: the plugin type 'multicluster-queue-scorer' is not offered: "
+                "use queue-scorer"));
   EXPECT_THAT(problem("dataLayer: {peerDiscovery: {pluginRef: x}}"),
               HasSubstr("/dataLayer/peerDiscovery: replicas do not share state"));
   EXPECT_THAT(problem("plugins: [{type: prefix-cache-scorer, parameters: {autoTune: true}}]"),
@@ -139,6 +139,21 @@ TEST(PickerConfig, RefusesWhatIsNotOfferedAndNamesWhatToUse) {
   EXPECT_THAT(problem("plugins: [{type: pd-profile-handler}]\nschedulingProfiles: [{name: decode}, "
                       "{name: prefill}]"),
               HasSubstr("no effect without prefill-header-handler"));
+}
+
+TEST(PickerConfig, AnExperimentalPluginNeedsToBeAllowed) {
+  // epp:C009
+  const auto of = [](std::string_view rest) {
+    const auto config = load_picker_config(std::string(kHead) + std::string(rest), "x");
+    EXPECT_TRUE(config && Scheduler::make(*config));
+    return refuse_experimental(*config);
+  };
+  EXPECT_TRUE(of("plugins: [{type: queue-scorer}, {type: decode-filter}]"));
+  const auto refused = of("plugins: [{type: queue-scorer}, {type: session-affinity-scorer}]");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+  EXPECT_THAT(refused.error().message(),
+              HasSubstr("/plugins/1/type: session-affinity-scorer is experimental"));
 }
 
 Setup setup(std::string_view rest) {
@@ -448,8 +463,8 @@ TEST(PickerConfig, TokensToComeAreNotCounted) {
   const auto told =
       describe(setup("plugins: [{type: inflight-load-producer, parameters: {outputRatio: 2, "
                      "maxEstimatedOutputTokens: 7}}]"));
-  EXPECT_THAT(told, HasSubstr("no effect: /plugins/0/parameters/outputRatio: only prompts"));
-  EXPECT_THAT(told, HasSubstr("no effect: /plugins/0/parameters/maxEstimatedOutputTokens: only"));
+  EXPECT_THAT(told, HasSubstr("no effect: /plugins/0/parameters/outputRatio: addEst"));
+  EXPECT_THAT(told, HasSubstr("no effect: /plugins/0/parameters/maxEstimatedOutputTokens: add"));
 }
 
 TEST(PickerConfig, SaysWhereEveryValueComesFrom) {

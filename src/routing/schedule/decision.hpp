@@ -47,8 +47,10 @@ struct Request {
   std::size_t prompt_tokens = 0;                 // 0: not known, a quarter of the bytes
   std::string_view model = {};                   // that the engine will be asked for
   std::span<const Header> headers = {};
-  std::int32_t priority = 0;  // below 0: may be shed
-  bool multimodal = false;    // carries images, sound or video
+  std::int32_t priority = 0;                       // below 0: may be shed
+  bool multimodal = false;                         // carries images, sound or video
+  std::uint32_t media = 0;                         // different items of those, where somebody asks
+  std::span<const std::uint32_t> media_held = {};  // by slot: how many of them it was sent before
 
   std::string_view header(std::string_view name) const;  // "" when absent
   std::size_t tokens() const { return prompt_tokens > 0 ? prompt_tokens : (prompt_bytes + 3) / 4; }
@@ -94,7 +96,8 @@ struct Decision {
   std::vector<Index> prefill_candidates;      // prefill first, best first; empty without prefill
   std::vector<Index> encode;                  // every endpoint of the encode stage
   std::optional<std::uint16_t> primary_port;  // of data parallel ranks behind one port
-  bool stage_headers = false;          // the configuration says to tell the request its stages
+  bool stage_headers = false;  // the configuration says to tell the request its stages
+  std::vector<std::pair<std::string, std::string>> answer_headers;  // for the client; see routed()
   bool explain = false;                // in: keep what filters take away
   std::vector<ProfileRun> spare = {};  // memory of earlier decisions, for Scheduler::schedule
 

@@ -9,12 +9,6 @@ namespace {
 
 using text::json::Value;
 
-std::string_view trim(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return text;
-}
-
 std::string_view unquoted(std::string_view text) {
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
     text.remove_prefix(1);
@@ -32,9 +26,12 @@ bool is_name(std::string_view text) {
 }
 
 std::string common_prefix(const EngineMetrics& engine) {
+  std::vector<const MetricSpec*> specs = {&engine.waiting,  &engine.running,    &engine.kv_usage,
+                                          &engine.adapters, &engine.cache_info, &engine.block_size,
+                                          &engine.blocks};
+  for (const auto& custom : engine.custom) specs.push_back(&custom.spec);
   std::optional<std::string> out;
-  for (const auto* spec : {&engine.waiting, &engine.running, &engine.kv_usage, &engine.adapters,
-                           &engine.cache_info, &engine.block_size, &engine.blocks}) {
+  for (const auto* spec : specs) {
     if (spec->empty()) continue;
     if (!out) out = spec->family;
     const auto end = std::ranges::mismatch(*out, spec->family).in1;
@@ -94,6 +91,22 @@ MetricSpec read_spec(Fields& fields, std::string_view key) {
   return {};
 }
 
+void read_custom(Fields& fields, EngineMetrics& engine) {
+  const auto& items = fields.array("customMetrics");
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Fields one(items[i], text::json::pointer(fields.pointer() + "/customMetrics", i),
+               fields.settings());
+    CustomMetric custom{.attribute = one.text("attributeKey", ""),
+                        .spec = read_spec(one, "metricSpec")};
+    if (custom.attribute.empty()) one.fail("attributeKey", "the attribute's name is missing");
+    if (custom.spec.empty()) one.fail("metricSpec", "the metric's name is missing");
+    const auto there = std::ranges::find(engine.custom, custom.attribute, &CustomMetric::attribute);
+    if (there != engine.custom.end()) one.fail("attributeKey", "the attribute is there twice");
+    fields.take_error(one);
+    engine.custom.push_back(std::move(custom));
+  }
+}
+
 EngineMetrics read_engine(Fields& fields) {
   EngineMetrics out;
   out.name = fields.text("name", "");
@@ -106,7 +119,7 @@ EngineMetrics read_engine(Fields& fields) {
   out.blocks_label = fields.text("cacheNumBlocksLabelName", "num_gpu_blocks");
   out.block_size = read_spec(fields, "cacheBlockSizeSpec");
   out.blocks = read_spec(fields, "cacheNumBlocksSpec");
-  fields.unused("customMetrics", "no plugin that is offered reads attributes of one's own");
+  read_custom(fields, out);
   if (out.name.empty()) fields.fail("name", "an engine needs a name");
   if (out.name == "default") fields.fail("name", "the name 'default' is reserved");
   out.prefix = common_prefix(out);
@@ -120,10 +133,10 @@ Result<MetricSpec> parse_metric_spec(std::string_view text) {
     return invalid(fmt::format("'{}': {}; expected name or name{{label=value,...}}", text, why));
   };
   MetricSpec out;
-  auto rest = trim(text);
+  auto rest = trimmed(text);
   if (rest.empty()) return out;
   const auto brace = rest.find('{');
-  const auto family = trim(rest.substr(0, brace));
+  const auto family = trimmed(rest.substr(0, brace));
   if (!is_name(family)) return wrong("no metric's name");
   out.family = family;
   if (brace == std::string_view::npos) return out;
@@ -131,14 +144,14 @@ Result<MetricSpec> parse_metric_spec(std::string_view text) {
     return wrong("braces that do not fit");
   }
   rest = rest.substr(brace + 1, rest.size() - brace - 2);
-  while (!trim(rest).empty()) {
+  while (!trimmed(rest).empty()) {
     const auto comma = std::min(rest.find(','), rest.size());
-    const auto pair = trim(rest.substr(0, comma));
+    const auto pair = trimmed(rest.substr(0, comma));
     rest.remove_prefix(std::min(rest.size(), comma + 1));
     const auto equals = pair.find('=');
-    const auto label = trim(pair.substr(0, equals));
+    const auto label = trimmed(pair.substr(0, equals));
     if (equals == std::string_view::npos || !is_name(label)) return wrong("no label=value");
-    out.labels.emplace_back(label, unquoted(trim(pair.substr(equals + 1))));
+    out.labels.emplace_back(label, unquoted(trimmed(pair.substr(equals + 1))));
   }
   return out;
 }

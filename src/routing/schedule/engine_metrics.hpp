@@ -26,6 +26,13 @@ struct MetricSpec {
 // `name` or `name{label=value,…}`; quotes and spaces as one likes. kInvalid: neither.
 Result<MetricSpec> parse_metric_spec(std::string_view text);
 
+// A metric that is known by a name of the configuration's.
+struct CustomMetric {
+  std::string attribute;
+  MetricSpec spec;
+  friend bool operator==(const CustomMetric&, const CustomMetric&) = default;
+};
+
 struct EngineMetrics {
   std::string name;  // the value of the engine's label
   MetricSpec waiting = {}, running = {}, kv_usage = {};
@@ -34,6 +41,7 @@ struct EngineMetrics {
   MetricSpec cache_info = {};
   std::string block_size_label = {}, blocks_label = {};
   MetricSpec block_size = {}, blocks = {};
+  std::vector<CustomMetric> custom = {};
   // What the families have in common at their beginning: other samples need no look.
   std::string prefix = {};
 

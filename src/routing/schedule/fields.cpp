@@ -12,6 +12,21 @@ namespace baton::schedule {
 
 using text::json::Value;
 
+namespace {
+
+// In lower case; false when it is no token of RFC 9110 5.6.2.
+bool to_header(std::string& name) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (!word && kMarks.find(c) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 Fields::Fields(const Value& value, std::string pointer, std::vector<Setting>* settings)
     : object_(value.if_object()), pointer_(std::move(pointer)), settings_(settings) {
   if (object_ == nullptr && !value.is_null()) {
@@ -151,6 +166,20 @@ std::string Fields::choice(std::string_view key, std::string_view otherwise,
   return word;
 }
 
+std::string Fields::header(std::string_view key, std::string_view otherwise) {
+  auto name = text(key, otherwise);
+  if (!to_header(name)) fail(key, fmt::format("'{}' is no header's name", name));
+  return name;
+}
+
+std::vector<std::string> Fields::headers(std::string_view key) {
+  auto names = texts(key);
+  for (auto& name : names) {
+    if (!to_header(name)) fail(key, fmt::format("'{}' is no header's name", name));
+  }
+  return names;
+}
+
 std::vector<std::string> Fields::texts(std::string_view key) {
   std::vector<std::string> out;
   for (const auto& item : array(key)) {
@@ -198,6 +227,13 @@ void Fields::unused(std::string_view key, std::string_view why) {
   if (value == nullptr) return;
   note(key, *value, true);
   if (settings_ != nullptr) settings_->back().unused = why;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t";
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
 Status Fields::finish() {

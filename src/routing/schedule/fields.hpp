@@ -43,6 +43,9 @@ class Fields {
   // One of a few words.
   std::string choice(std::string_view key, std::string_view otherwise,
                      std::span<const std::string_view> words);
+  // A header's name, in lower case.
+  std::string header(std::string_view key, std::string_view otherwise);
+  std::vector<std::string> headers(std::string_view key);
   std::vector<std::string> texts(std::string_view key);
   // The items with their pointers; empty when absent.
   const text::json::Array& array(std::string_view key);
@@ -75,6 +78,9 @@ class Fields {
   std::string error_;
   Code code_ = Code::kInvalid;
 };
+
+// Without the blanks around it.
+std::string_view trimmed(std::string_view text);
 
 // kInvalid: not a Go duration, negative, or beyond 290 years.
 Result<Nanos> read_duration(std::string_view text);

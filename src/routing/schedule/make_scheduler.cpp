@@ -25,6 +25,11 @@ std::string_view default_producer(Data data) {
       return "inflight-load-producer";
     case Data::kLatency:
       return "predicted-latency-producer";
+    case Data::kMedia:
+      return "mm-embeddings-cache-producer";
+    case Data::kSession:  // nobody needs them without naming who makes them
+    case Data::kAgent:
+      return "";
   }
   return "";
 }
@@ -45,6 +50,7 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
   BATON_TRY(made.make_profiles(config));
   BATON_TRY(made.default_pickers());
   BATON_TRY(made.default_handler());
+  BATON_TRY(made.bind_plugins(config));
   BATON_TRY(made.bind_handler(config));
   BATON_TRY(made.make_producers(config));
   BATON_TRY(made.join_prefix(config));
@@ -56,13 +62,32 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
   made.setup_.handler_type = listed ? config.plugins[handler].type : "single-profile-handler";
   made.setup_.encodes = made.handler_->encodes;
   made.setup_.data_parallel = made.handler_->data_parallel;
-  for (const auto& plugin : made.plugins_) {
+  for (std::size_t i = 0; i < made.plugins_.size(); ++i) {
+    const auto& plugin = made.plugins_[i];
+    if (auto producer = made.producer(config, i)) made.setup_.producers.push_back(*producer);
     made.setup_.candidates = std::max(made.setup_.candidates, plugin.ranks);
-    if (plugin.scorer != nullptr && plugin.scorer->remembers()) {
-      made.remembering_.push_back(plugin.scorer.get());
+    if (plugin.memory != nullptr) made.memories_.push_back(plugin.memory);
+    made.setup_.reads_headers = made.setup_.reads_headers || plugin.reads_headers;
+    if (const auto* media = std::get_if<MediaCache>(&plugin.service)) {
+      if (made.setup_.media && *made.setup_.media != *media) {
+        return unsupported(
+            "/plugins: one mm-embeddings-cache-producer is enough, all see the same");
+      }
+      made.setup_.media = *media;
     }
+    if (plugin.produces == Data::kAgent) made.setup_.agents = plugin.sessions;
   }
   return made;
+}
+
+std::optional<Producer> Scheduler::producer(const PickerConfig& config, std::size_t i) const {
+  auto data = plugins_[i].produces;
+  if (plugins_[i].prefix) data = Data::kPrefixMatch;
+  if (!data) return std::nullopt;
+  if (i < config.plugins.size())
+    return Producer{*data, config.plugins[i].name, config.plugins[i].type};
+  const auto& type = created_[i - config.plugins.size()];
+  return Producer{*data, type, type};
 }
 
 Plugin& Scheduler::add_default(std::string_view type, std::string_view why) {
@@ -72,6 +97,7 @@ Plugin& Scheduler::add_default(std::string_view type, std::string_view why) {
                               .value = type,
                               .origin = fmt::format("created: {}", why),
                               .unused = ""});
+  created_.emplace_back(type);
   return plugins_.emplace_back(*make_plugin(type, parameters));
 }
 
@@ -153,6 +179,19 @@ Status Scheduler::default_handler() {
     return invalid("/plugins: several profiles need a profile handler, such as pd-profile-handler");
   }
   handler_ = &add_default("single-profile-handler", "there is no profile handler");
+  return {};
+}
+
+Status Scheduler::bind_plugins(const PickerConfig& config) {
+  std::vector<NamedPlugin> named;
+  for (std::size_t i = 0; i < config.plugins.size(); ++i) {
+    named.push_back({config.plugins[i].name, &plugins_[i]});
+  }
+  for (const auto& [name, plugin] : named) {
+    if (!plugin->bind) continue;
+    auto bound = plugin->bind(named);
+    if (!bound) return std::move(bound).error().with(fmt::format("plugin '{}'", name));
+  }
   return {};
 }
 

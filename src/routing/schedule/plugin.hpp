@@ -3,6 +3,7 @@
 // that remember requests say so and guard themselves.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "routing/schedule/config.hpp"
 #include "routing/schedule/decision.hpp"
 #include "routing/schedule/fields.hpp"
+#include "routing/schedule/usage_expression.hpp"
 
 namespace baton::schedule {
 
@@ -25,6 +27,7 @@ struct Context {
   const Snapshot& snapshot;  // with columns, unless it is empty
   Mono now;
   Random& random;
+  std::optional<Index> peer = {};  // chosen already, for another stage of the request
 
   // Leading blocks of the prompt that the endpoint holds: as they are worth, and as they are.
   std::uint32_t matched(Index endpoint) const;
@@ -38,6 +41,8 @@ struct Context {
   // Bytes, and tokens, of the prompt behind them.
   std::size_t uncached_bytes(Index endpoint) const;
   std::size_t uncached_tokens(Index endpoint) const;
+  // Items of the request, text apart, that the endpoint was sent before.
+  std::uint32_t media_held(Index endpoint) const;
   bool fresh(Index endpoint) const { return snapshot.loads[endpoint].fresh(now); }
 };
 
@@ -56,9 +61,15 @@ class Scorer {
   // One score per candidate, 0 at first; clamped to 0..1 by the caller.
   virtual void score(const Context& context, std::span<const Index> candidates,
                      std::span<float> scores) const = 0;
-  // The request goes where the decision says. Thread-safe.
-  virtual void routed(const Context&, const Decision&) const {}
-  virtual bool remembers() const { return false; }  // routed() does something
+};
+
+// Learns where requests go, for later ones. Thread-safe.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  // The request goes where the decision says. What its client is to be told goes into the
+  // decision's answer_headers.
+  virtual void routed(const Context& context, Decision& decision) const = 0;
 };
 
 class Picker {
@@ -100,10 +111,11 @@ class Handler {
  public:
   virtual ~Handler() = default;
   // Once, when the configuration is complete. kInvalid: it does not suit the handler.
-  virtual Status check(std::span<const std::string_view> profiles) const = 0;
+  virtual Status check(std::span<const std::string_view> profiles) = 0;
   // Once, before: resolves what the parameters name.
   virtual Status bind(std::span<const NamedDecider>) { return {}; }
-  // kUnavailable: nobody can serve the request. kExhausted: everybody is full.
+  // kUnavailable: nobody can serve the request. kExhausted: everybody is full. kInvalid: it asks
+  // for what there is not.
   virtual Status decide(ProfileRunner& profiles, Decision& decision) const = 0;
 };
 
@@ -158,8 +170,25 @@ struct StageHeaders {
   std::string prefill_profile, encode_profile;
 };
 
+// Where a request says which session it belongs to.
+struct SessionSource {
+  enum class Kind : std::uint8_t { kHeader, kCookie };
+  Kind kind = Kind::kHeader;
+  std::string name;  // of a header in lower case
+};
+// The first source that says something, without blanks around it; "" when none does.
+std::string_view session_of(std::span<const SessionSource> sources, const Request& request);
+
 // Data that plugins make for others.
-enum class Data : std::uint8_t { kPrefixMatch, kTokens, kInFlight, kLatency };
+enum class Data : std::uint8_t {
+  kPrefixMatch,
+  kTokens,
+  kInFlight,
+  kLatency,
+  kSession,
+  kAgent,
+  kMedia,
+};
 
 struct Need {
   Data data;
@@ -195,6 +224,53 @@ struct MetricsExtractor {
 };
 
 struct EndpointNotifications {};
+
+// Objects of one kind whose changes are told; group "" is the core's.
+struct ObjectNotifications {
+  std::string group, version, kind;
+  friend bool operator==(const ObjectNotifications&, const ObjectNotifications&) = default;
+};
+
+// Where engines' lists of models are fetched, and that they are kept.
+struct ModelsSource {
+  MetricsSource fetch;
+};
+struct ModelsExtractor {};
+
+// How many tokens a request is expected to generate, before it has: by its prompt's.
+struct OutputEstimate {
+  double ratio = 1.5;
+  std::optional<std::int64_t> most = {};
+  friend bool operator==(const OutputEstimate&, const OutputEstimate&) = default;
+};
+// `cap`: that of the request, when it has one.
+std::int64_t expected_output(const OutputEstimate& estimate, std::size_t prompt_tokens,
+                             std::optional<std::int64_t> cap);
+
+// What is remembered of pictures, sound and video per endpoint.
+struct MediaCache {
+  std::size_t items = 2048;
+  friend bool operator==(const MediaCache&, const MediaCache&) = default;
+};
+
+// The labels that say where a pod is.
+struct Topology {
+  std::string host = "kubernetes.io/hostname", rack = "topology.kubernetes.io/rack",
+              zone = "topology.kubernetes.io/zone", region = "topology.kubernetes.io/region";
+};
+
+// What of an answer's usage the proxy is told, as a number of its dynamic metadata.
+struct UsageReport {
+  std::string ns = "envoy.lb", key;
+  UsageExpression value;
+  std::optional<UsageExpression> condition;
+};
+
+// What the proxy is told of these counts: whole, not 0; nullopt: nothing.
+std::optional<std::int64_t> reported(const UsageReport& report, const TokenCounts& counts);
+
+// The client of a test is told which endpoint the proxy says has served it.
+struct ServedVerifier {};
 
 // How full the pool is (picker reference 4.9).
 struct Detector {
@@ -234,10 +310,17 @@ struct ProbabilisticAdmitter {
 struct LatencySloAdmitter {};
 
 // What a plugin is apart from scheduling: settings for whoever serves.
-using Service = std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor,
-                             EndpointNotifications, FileDiscovery, Detector, Ordering, Fairness,
-                             UsageLimit, EvictionPolicy, ProbabilisticAdmitter, PreciseParameters,
-                             LocalTokenizer, LatencyParameters, LatencySloAdmitter>;
+using Service =
+    std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor, EndpointNotifications,
+                 FileDiscovery, Detector, Ordering, Fairness, UsageLimit, EvictionPolicy,
+                 ProbabilisticAdmitter, PreciseParameters, LocalTokenizer, LatencyParameters,
+                 LatencySloAdmitter, ObjectNotifications, Topology, UsageReport, ServedVerifier,
+                 MediaCache, ModelsSource, ModelsExtractor, OutputEstimate>;
+
+struct NamedPlugin {
+  std::string_view name;
+  const struct Plugin* plugin;
+};
 
 // A plugin is one or several of these.
 struct Plugin {
@@ -246,8 +329,13 @@ struct Plugin {
   std::unique_ptr<Picker> picker = {};
   std::unique_ptr<Handler> handler = {};
   std::unique_ptr<Decider> decider = {};
+  const Memory* memory = nullptr;  // a part of the above
   std::optional<StageHeaders> headers = {};
+  std::vector<SessionSource> sessions = {};  // that others may ask for
   Service service = {};
+
+  // Once, when all plugins are made: resolves what the parameters name.
+  std::function<Status(std::span<const NamedPlugin>)> bind = {};
 
   std::vector<Need> needs = {};
   std::optional<Data> produces = {};
@@ -259,6 +347,7 @@ struct Plugin {
   bool tells_stages = false;      // of a handler: it writes the headers itself
   bool encodes = false;           // of a handler: it may run an encode stage
   bool data_parallel = false;     // of a handler: one port before several ranks
+  bool reads_headers = false;     // of requests
   std::size_t ranks = 1;          // of a picker: candidates it lists
 };
 
@@ -267,6 +356,8 @@ struct Plugin {
 Status check_plugin_type(std::string_view type);
 // The type that a deprecated spelling stands for, else itself.
 std::string_view current_type(std::string_view type);
+// Whether it is of level A (picker reference 4.1): it may change or go.
+bool is_experimental(std::string_view type);
 // The one list of plugin types. kInvalid: unknown type (with the nearest name), wrong parameters.
 Result<Plugin> make_plugin(std::string_view type, Fields& parameters);
 

@@ -258,6 +258,40 @@ schedulingProfiles:
      {"approx-prefix-cache-producer", "predicted-latency-producer", "loose", "latency-scorer",
       "weighted-random-picker"},
      {"single-profile-handler", "token-producer", "inflight-load-producer"}},
+    {"sessions, with bodies that nobody reads",
+     R"(plugins:
+- type: session-affinity-scorer
+- type: queue-scorer
+- type: passthrough-parser
+requestHandler: {parsers: [{pluginRef: passthrough-parser}]}
+schedulingProfiles:
+- {name: default, plugins: [{pluginRef: session-affinity-scorer, weight: 10}, {pluginRef: queue-scorer, weight: 1}]}
+)",
+     "single-profile-handler",
+     {"session-affinity-scorer", "queue-scorer", "passthrough-parser"},
+     {"max-score-picker", "single-profile-handler"}},
+    {"prefill near decode",
+     R"(plugins:
+- {type: approx-prefix-cache-producer, parameters: {maxPrefixTokensToMatch: 16384, lruCapacityPerServer: 31250}}
+- type: prefix-cache-scorer
+- type: queue-scorer
+- type: prefill-filter
+- type: decode-filter
+- type: max-score-picker
+- type: topology-extractor
+- type: topology-affinity-filter
+- type: topology-affinity-scorer
+- {type: disagg-profile-handler, parameters: {deciders: {prefill: prefix-based-pd-decider}}}
+- {type: prefix-based-pd-decider, parameters: {nonCachedTokens: 16}}
+schedulingProfiles:
+- {name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: topology-affinity-filter}, {pluginRef: max-score-picker}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: topology-affinity-scorer, weight: 1}]}
+- {name: decode, plugins: [{pluginRef: decode-filter}, {pluginRef: max-score-picker}, {pluginRef: prefix-cache-scorer, weight: 2}, {pluginRef: queue-scorer, weight: 1}]}
+)",
+     "disagg-profile-handler",
+     {"approx-prefix-cache-producer", "prefix-cache-scorer", "queue-scorer", "prefill-filter",
+      "decode-filter", "max-score-picker", "topology-extractor", "topology-affinity-filter",
+      "topology-affinity-scorer", "disagg-profile-handler", "prefix-based-pd-decider"},
+     {"token-producer"}},
     {"bodies that nobody reads",
      R"(plugins: [{type: random-picker}, {type: passthrough-parser}]
 requestHandler: {parsers: [{pluginRef: passthrough-parser}]}
@@ -287,14 +321,13 @@ TEST(Samples, ThatAreNotOfferedSayWhatToUse) {
     std::string_view plugin, said;
   };
   for (const auto& [plugin, said] : {
-           Refused{"{type: topology-extractor}", "nothing stands in for it"},
+
            Refused{"{type: dcgm-data-source, parameters: {port: 9400, interval: 1s}}",
                    "use metrics-data-source"},
            Refused{"{type: burst-prefix-cache-producer, parameters: {windowDurationMs: 100}}",
                    "use approx-prefix-cache-producer"},
            Refused{"{type: disaggregatedset-rollout-screener}", "share the revision label"},
            Refused{"{type: soft-reflective-ceiling-policy}", "use static-usage-limit-policy"},
-           Refused{"{type: session-affinity-scorer}", "use prefix-cache-scorer"},
            Refused{"{type: precise-prefix-cache-producer, parameters: {kvEventsConfig: "
                    "{zmqEndpoint: \"tcp://0.0.0.0:5557\"}}}",
                    "the picker follows every endpoint"},

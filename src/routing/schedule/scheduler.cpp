@@ -39,6 +39,11 @@ std::uint32_t Context::held(Index endpoint) const {
   return slot < request.held.size() ? request.held[slot] : 0;
 }
 
+std::uint32_t Context::media_held(Index endpoint) const {
+  const auto slot = snapshot.columns->slots[endpoint];
+  return slot < request.media_held.size() ? request.media_held[slot] : 0;
+}
+
 std::size_t Context::uncached_bytes(Index endpoint) const {
   const auto bytes = request.prompt_bytes;
   const auto tokens = request.tokens();
@@ -75,6 +80,7 @@ class Scheduler::Runner final : public ProfileRunner {
     if (profile == scheduler_.profiles_.end()) return nullptr;
     auto& result = fresh_run(decision);
     result.profile = profile->name;
+    context_.peer = peer;
     filter(*profile, decision.explain, result);
     if (peer && !result.candidates.empty()) pair(*peer, decision.explain, result);
     if (result.candidates.empty()) return nullptr;
@@ -180,6 +186,7 @@ Status Scheduler::schedule(const Request& request, const Snapshot& snapshot, Mon
   into.encode.clear();
   into.prefill.reset();
   into.primary_port.reset();
+  into.answer_headers.clear();
   into.primary = 0;
   into.uncached_bytes = 0;
   into.no_prefill = NoPrefill::kNotRequested;
@@ -189,9 +196,10 @@ Status Scheduler::schedule(const Request& request, const Snapshot& snapshot, Mon
 }
 
 void Scheduler::routed(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
-                       const Decision& decision) const {
+                       Decision& decision) const {
+  if (memories_.empty()) return;
   const Context context{request, snapshot, now, random};
-  for (const auto* scorer : remembering_) scorer->routed(context, decision);
+  for (const auto* memory : memories_) memory->routed(context, decision);
 }
 
 }  // namespace baton::schedule

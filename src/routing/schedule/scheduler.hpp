@@ -31,9 +31,10 @@ class Scheduler {
   // The same into the memory of an earlier decision: no allocation once it has grown.
   Status schedule(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
                   Decision& into) const;
-  // The request goes where the decision says: for plugins that remember. Thread-safe.
+  // The request goes where the decision says: for plugins that remember, which may add to its
+  // answer_headers. Thread-safe.
   void routed(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
-              const Decision& decision) const;
+              Decision& decision) const;
 
   // How prompts are to be hashed; nullopt: nobody asks, so they need not be.
   const std::optional<PrefixParameters>& prefix() const { return prefix_; }
@@ -63,18 +64,22 @@ class Scheduler {
   Status build_profile(const PickerConfig& config, const ProfileSpec& spec);
   Status default_pickers();
   Status default_handler();
+  Status bind_plugins(const PickerConfig& config);
   Status bind_handler(const PickerConfig& config);
   Status make_producers(const PickerConfig& config);
   Status join_prefix(const PickerConfig& config);
   Status join_latency(const PickerConfig& config);
   Status check_header(const PickerConfig& config);
   Plugin& add_default(std::string_view type, std::string_view why);
+  // Of plugins_[i]; nullopt: it makes nothing for others.
+  std::optional<Producer> producer(const PickerConfig& config, std::size_t i) const;
 
-  std::vector<Plugin> plugins_;
+  std::vector<Plugin> plugins_;       // as configured, then those that are created
+  std::vector<std::string> created_;  // their types
   std::vector<Profile> profiles_;
   const Plugin* handler_ = nullptr;  // null while being made
   std::optional<PrefixParameters> prefix_;
-  std::vector<const Scorer*> remembering_;
+  std::vector<const Memory*> memories_;
   bool stage_headers_ = false;
   Setup setup_;
 };

@@ -16,16 +16,23 @@ class Named {
   Named(const PickerConfig& config, const std::vector<Plugin>& plugins)
       : config_(config), plugins_(plugins) {}
 
+  // Null: there is none.
+  const Plugin* any(std::string_view name) const {
+    for (std::size_t i = 0; i < config_.plugins.size(); ++i) {
+      if (config_.plugins[i].name == name) return &plugins_[i];
+    }
+    return nullptr;
+  }
+
   // The plugin that is referred to, as a T.
   template <class T>
   Result<const T*> find(const PluginRef& ref, std::string_view kind) const {
     std::vector<std::string_view> fitting;
-    const Plugin* found = nullptr;
     for (std::size_t i = 0; i < config_.plugins.size(); ++i) {
       if (std::holds_alternative<T>(plugins_[i].service))
         fitting.push_back(config_.plugins[i].name);
-      if (config_.plugins[i].name == ref.plugin) found = &plugins_[i];
     }
+    const auto* found = any(ref.plugin);
     if (found == nullptr) {
       return invalid(fmt::format("{}: no plugin is named '{}'{}", ref.pointer, ref.plugin,
                                  did_you_mean(ref.plugin, fitting)));
@@ -105,12 +112,58 @@ Status set_parsers(const PickerConfig& config, const Named& named, Setup& setup)
   return {};
 }
 
+// Who is told of endpoints that come and go. Here all are, listed or not.
+Status check_endpoint_extractor(const PluginRef& ref, const Named& named) {
+  const auto* plugin = named.any(ref.plugin);
+  const bool takes = plugin != nullptr &&
+                     (std::holds_alternative<Topology>(plugin->service) ||
+                      plugin->produces == Data::kInFlight || plugin->produces == Data::kMedia);
+  if (takes) return {};
+  BATON_TRY(named.find<PreciseParameters>(ref, "extractor of endpoints"));
+  return {};
+}
+
+Status set_objects(const PickerConfig::Source& source, const ObjectNotifications& objects,
+                   const Named& named, Setup& setup) {
+  for (const auto& ref : source.extractors) {
+    BATON_TRY(named.find<Topology>(ref, "extractor of objects"));
+    if (objects != ObjectNotifications{.group = "", .version = "v1", .kind = "Pod"}) {
+      return invalid(fmt::format("{}: '{}' takes Pods (version v1), not {}", ref.pointer,
+                                 ref.plugin, objects.kind));
+    }
+  }
+  if (source.extractors.empty()) {
+    setup.warnings.push_back(
+        fmt::format("{}: no extractor takes what it tells", source.source.pointer));
+  }
+  return {};
+}
+
+Status set_models(const PickerConfig::Source& source, const ModelsSource& models,
+                  const Named& named, Setup& setup) {
+  for (const auto& ref : source.extractors) {
+    BATON_TRY(named.find<ModelsExtractor>(ref, "extractor of models"));
+    setup.models = models.fetch;
+  }
+  if (source.extractors.empty()) {
+    setup.warnings.push_back(
+        fmt::format("{}: no extractor takes what it tells", source.source.pointer));
+  }
+  return {};
+}
+
 Status set_source(const PickerConfig::Source& source, const Named& named, Setup& setup) {
   if (const auto notes = named.find<EndpointNotifications>(source.source, "data source"); notes) {
     for (const auto& ref : source.extractors) {
-      BATON_TRY(named.find<PreciseParameters>(ref, "extractor of endpoints"));
+      BATON_TRY(check_endpoint_extractor(ref, named));
     }
     return {};
+  }
+  if (const auto objects = named.find<ObjectNotifications>(source.source, "data source"); objects) {
+    return set_objects(source, **objects, named, setup);
+  }
+  if (const auto models = named.find<ModelsSource>(source.source, "data source"); models) {
+    return set_models(source, **models, named, setup);
   }
   BATON_TRY_ASSIGN(const MetricsSource* metrics,
                    named.find<MetricsSource>(source.source, "data source"));
@@ -134,8 +187,16 @@ Status set_data_layer(const PickerConfig& config, const Named& named, Setup& set
   setup.extractor = named.first(MetricsExtractor{});
   setup.scrapes = config.inject_defaults;
   std::size_t fetched = 0;
+  std::vector<ObjectNotifications> kinds;
   for (const auto& source : config.sources) {
     BATON_TRY(set_source(source, named, setup));
+    if (const auto objects = named.find<ObjectNotifications>(source.source, "data source")) {
+      if (std::ranges::find(kinds, **objects) != kinds.end()) {
+        return invalid(fmt::format("{}: another source tells of {} already", source.source.pointer,
+                                   (*objects)->kind));
+      }
+      kinds.push_back(**objects);
+    }
     fetched += named.find<MetricsSource>(source.source, "data source") ? 1 : 0;
   }
   if (fetched > 1) {
@@ -152,6 +213,17 @@ Status set_data_layer(const PickerConfig& config, const Named& named, Setup& set
     }
   }
   setup.discovery = config.discovery;
+  for (const auto& plugin : config.plugins) {
+    const bool wired = std::ranges::any_of(
+        config.sources, [&](const auto& source) { return source.source.plugin == plugin.name; });
+    const bool tells =
+        plugin.type == "k8s-notification-source" || plugin.type == "models-data-source";
+    if (!tells || wired) continue;
+    setup.warnings.push_back(
+        fmt::format("/plugins: '{}' has no effect: dataLayer.sources does not "
+                    "name it",
+                    plugin.name));
+  }
   return {};
 }
 
@@ -247,6 +319,12 @@ Result<Setup> make_setup(const PickerConfig& config, const std::vector<Plugin>& 
       setup.admitters.push_back(*admitter);
     }
     if (std::holds_alternative<LatencySloAdmitter>(plugin.service)) setup.slo_admitter = true;
+    if (const auto* output = std::get_if<OutputEstimate>(&plugin.service)) setup.output = *output;
+    if (const auto* report = std::get_if<UsageReport>(&plugin.service)) {
+      setup.reports.push_back(*report);
+    }
+    setup.verifies_served =
+        setup.verifies_served || std::holds_alternative<ServedVerifier>(plugin.service);
   }
   return setup;
 }

@@ -29,8 +29,15 @@ struct FlowConfig {
   bool evicts = false;  // running requests of priority below 0, for better ones that wait
 };
 
+// Who makes data for others, listed or created: for the labels of metrics.
+struct Producer {
+  Data data = Data::kPrefixMatch;
+  std::string name, type;
+};
+
 struct Setup {
   std::string handler_name, handler_type;  // of the profile handler
+  std::vector<Producer> producers;
   std::vector<Parser> parsers;
   std::optional<FileDiscovery> discovery;  // absent: Kubernetes
   bool scrapes = true;                     // engines' metrics are fetched
@@ -41,10 +48,17 @@ struct Setup {
   std::vector<ProbabilisticAdmitter> admitters;
   bool slo_admitter = false;                 // the latency admitter is there
   std::optional<LatencyParameters> latency;  // it is predicted, or learnt
+  std::vector<UsageReport> reports;          // at the end of an answer
+  bool verifies_served = false;              // the proxy's word on who served goes to the client
   std::optional<PreciseParameters> precise;  // engines' KV events are followed
+  std::optional<MediaCache> media;           // what is not text is compared, too
+  std::optional<MetricsSource> models;       // engines are asked for their models
+  std::optional<OutputEstimate> output;      // tokens to come count as in flight, too
   bool encodes = false;                      // decisions may have an encode stage
   bool data_parallel = false;                // decisions may have a primary port
+  bool reads_headers = false;                // decisions depend on requests' headers
   std::size_t candidates = 1;                // that decisions may list for a stage
+  std::vector<SessionSource> agents;         // who asks, where no fairness id is given
 
   std::vector<std::string> warnings;  // one line each, with the JSON pointer
   std::vector<Setting> effective;     // every value, in the order it was read

@@ -1,8 +1,16 @@
 #include "routing/schedule/snapshot.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace baton::schedule {
+
+std::optional<double> Attributes::find(std::string_view name) const {
+  for (const auto& [key, value] : values) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
 
 std::string Endpoint::id() const { return rank ? name + "-rank-" + std::to_string(*rank) : name; }
 
@@ -14,6 +22,10 @@ std::string_view Endpoint::role() const {
 std::string_view Endpoint::label(std::string_view key) const {
   const auto it = labels.find(std::string(key));
   return it == labels.end() ? std::string_view() : std::string_view(it->second);
+}
+
+std::uint64_t identity_of(std::string_view qualified_id) {
+  return std::hash<std::string_view>()(qualified_id);
 }
 
 // Picker reference 4.5, the role filters.
@@ -34,6 +46,7 @@ std::shared_ptr<const Columns> columns_of(const std::vector<Endpoint>& endpoints
   for (const auto& endpoint : endpoints) {
     made->slots.push_back(endpoint.slot);
     made->stages.push_back(stages_of(endpoint.role()));
+    made->identities.push_back(identity_of(endpoint.qualified_id()));
     const auto revision = endpoint.label(kRevisionLabel);
     const auto next = static_cast<std::uint32_t>(revisions.size() + 1);
     made->revisions.push_back(
@@ -47,14 +60,18 @@ void Snapshot::set_endpoints(std::shared_ptr<const std::vector<Endpoint>> to) {
   endpoints = std::move(to);
 }
 
-Reservation::Reservation(std::shared_ptr<Reservations> board, Slot slot, std::int64_t tokens)
-    : board_(std::move(board)), slot_(slot), tokens_(tokens) {
+Reservation::Reservation(std::shared_ptr<Reservations> board, Slot slot, std::int64_t tokens,
+                         std::int64_t later)
+    : board_(std::move(board)), slot_(slot), tokens_(tokens), later_(later) {
   board_->add(slot_, 1);
-  board_->add_tokens(slot_, tokens_);
+  board_->add_tokens(slot_, tokens_ + later_);
 }
 
 Reservation::Reservation(Reservation&& other) noexcept
-    : board_(std::move(other.board_)), slot_(other.slot_), tokens_(other.tokens_) {}
+    : board_(std::move(other.board_)),
+      slot_(other.slot_),
+      tokens_(other.tokens_),
+      later_(other.later_) {}
 
 Reservation& Reservation::operator=(Reservation&& other) noexcept {
   if (this != &other) {
@@ -62,14 +79,19 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
     board_ = std::move(other.board_);
     slot_ = other.slot_;
     tokens_ = other.tokens_;
+    later_ = other.later_;
   }
   return *this;
 }
 
 void Reservation::release() {
   release_tokens();
-  if (board_ != nullptr) board_->add(slot_, -1);
+  if (board_ != nullptr) {
+    board_->add(slot_, -1);
+    board_->add_tokens(slot_, -later_);
+  }
   board_.reset();
+  later_ = 0;
 }
 
 void Reservation::release_tokens() {

@@ -32,12 +32,17 @@ struct Endpoint {
   std::map<std::string, std::string> labels;
   Slot slot = 0;
   std::optional<std::uint16_t> rank = {};  // of the port among its pool's; nullopt: has no pool
+  std::string hostname = {};               // that the pod asks for; "": none
 
-  std::string id() const;                              // "pod-rank-0", or its name without a rank
+  std::string id() const;  // "pod-rank-0", or its name without a rank
+  std::string qualified_id() const { return ns + '/' + id(); }
   std::string_view role() const;                       // of kRoleLabel; "" without
   std::string_view label(std::string_view key) const;  // "" without
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
+
+// Stands for a qualified id: equal for an endpoint that comes back.
+std::uint64_t identity_of(std::string_view qualified_id);
 
 // The stages that a role stands for.
 using Stages = std::uint8_t;
@@ -48,7 +53,8 @@ Stages stages_of(std::string_view role);
 struct Columns {
   std::vector<Slot> slots;
   std::vector<Stages> stages;
-  std::vector<std::uint32_t> revisions;  // equal numbers: equal labels; 0: no label
+  std::vector<std::uint32_t> revisions;   // equal numbers: equal labels; 0: no label
+  std::vector<std::uint64_t> identities;  // identity_of their qualified ids
 };
 std::shared_ptr<const Columns> columns_of(const std::vector<Endpoint>& endpoints);
 
@@ -59,18 +65,26 @@ struct Adapters {
   friend bool operator==(const Adapters&, const Adapters&) = default;
 };
 
+// Metrics of an engine's own, by the names that the configuration gives them.
+struct Attributes {
+  std::vector<std::pair<std::string, double>> values;
+  std::optional<double> find(std::string_view name) const;
+};
+
 // What an engine last told about itself.
 struct Load {
   float waiting = 0, running = 0;
   float kv_usage = 0;  // 0..1
   Mono updated = Mono::min();
-  std::shared_ptr<const Adapters> adapters = {};  // null: it told of none
+  std::shared_ptr<const Adapters> adapters = {};                // null: it told of none
+  std::shared_ptr<const Attributes> attributes = {};            // null: likewise
+  std::shared_ptr<const std::vector<std::string>> models = {};  // null: it was not asked
 
   bool fresh(Mono now) const { return updated != Mono::min() && now - updated <= kLoadStaleAfter; }
 };
 
-// Requests on their way per slot, and the prompt tokens that are still to be computed: counted from
-// the pick until the answer ends, so that picks between two scrapes see each other. Thread-safe.
+// Requests on their way per slot, and the tokens that are still to be computed: counted from the
+// pick until the answer ends, so that picks between two scrapes see each other. Thread-safe.
 class Reservations {
  public:
   std::int32_t count(Slot slot) const { return counts_[slot].load(std::memory_order_relaxed); }
@@ -90,7 +104,9 @@ class Reservation {
  public:
   Reservation() = default;
   // Shared: a request may outlive the pool it was picked from.
-  Reservation(std::shared_ptr<Reservations> board, Slot slot, std::int64_t tokens = 0);
+  // `tokens` until the answer begins, `later` until it ends.
+  Reservation(std::shared_ptr<Reservations> board, Slot slot, std::int64_t tokens = 0,
+              std::int64_t later = 0);
   Reservation(Reservation&& other) noexcept;
   Reservation& operator=(Reservation&& other) noexcept;
   ~Reservation() { release(); }
@@ -101,7 +117,7 @@ class Reservation {
  private:
   std::shared_ptr<Reservations> board_;
   Slot slot_ = 0;
-  std::int64_t tokens_ = 0;
+  std::int64_t tokens_ = 0, later_ = 0;
 };
 
 struct Snapshot {

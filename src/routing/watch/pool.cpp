@@ -84,6 +84,14 @@ Pool::Change Pool::update(const std::vector<Endpoint>& ready) {
   return change;
 }
 
+void Pool::serves(schedule::Slot slot, std::vector<std::string> models) {
+  const auto& endpoints = *snapshot_.endpoints;
+  const auto it = std::ranges::find(endpoints, slot, &Endpoint::slot);
+  if (it == endpoints.end()) return;
+  snapshot_.loads[static_cast<std::size_t>(it - endpoints.begin())].models =
+      std::make_shared<const std::vector<std::string>>(std::move(models));
+}
+
 void Pool::loaded(schedule::Slot slot, const Scraped& scraped, Mono now) {
   const auto& endpoints = *snapshot_.endpoints;
   const auto it = std::ranges::find(endpoints, slot, &Endpoint::slot);
@@ -93,6 +101,7 @@ void Pool::loaded(schedule::Slot slot, const Scraped& scraped, Mono now) {
   load.running = scraped.running.value_or(load.running);
   load.kv_usage = std::clamp(scraped.kv_usage.value_or(load.kv_usage), 0.0F, 1.0F);
   load.adapters = scraped.adapters;
+  load.attributes = scraped.attributes;
   load.updated = now;
 }
 

@@ -27,6 +27,7 @@ class Pool {
 
   // Ignored when the endpoint has left.
   void loaded(schedule::Slot slot, const Scraped& scraped, Mono now);
+  void serves(schedule::Slot slot, std::vector<std::string> models);
 
   const schedule::Snapshot& snapshot() const { return snapshot_; }
 

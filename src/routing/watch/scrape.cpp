@@ -57,13 +57,23 @@ std::optional<std::uint32_t> number(double value) {
   return static_cast<std::uint32_t>(value);
 }
 
+// The same metric may be a custom one too.
+void take_custom(const observe::Sample& sample, const schedule::EngineMetrics& engine,
+                 schedule::Attributes& into) {
+  for (const auto& custom : engine.custom) {
+    if (!tells(custom.spec, sample)) continue;
+    if (!into.find(custom.attribute)) into.values.emplace_back(custom.attribute, sample.value);
+  }
+}
+
 std::size_t count_missing(const Scraped& out, const schedule::EngineMetrics& engine) {
   const auto lacks = [](const schedule::MetricSpec& spec, bool told) {
     return !spec.empty() && !told ? std::size_t{1} : 0;
   };
   return lacks(engine.waiting, out.waiting.has_value()) +
          lacks(engine.running, out.running.has_value()) +
-         lacks(engine.kv_usage, out.kv_usage.has_value());
+         lacks(engine.kv_usage, out.kv_usage.has_value()) + engine.custom.size() -
+         (out.attributes == nullptr ? 0 : out.attributes->values.size());
 }
 
 }  // namespace
@@ -71,6 +81,7 @@ std::size_t count_missing(const Scraped& out, const schedule::EngineMetrics& eng
 Scraped read_metrics(std::string_view exposition, const schedule::EngineMetrics& engine) {
   Scraped out;
   double adapters_at = 0;
+  schedule::Attributes attributes;
   observe::ExpositionReader reader(exposition);
   while (const auto sample = reader.next()) {
     // Most lines are histogram buckets of other families.
@@ -79,7 +90,9 @@ Scraped read_metrics(std::string_view exposition, const schedule::EngineMetrics&
       out.block_size = number_label(sample->labels, engine.block_size_label);
       out.blocks = number_label(sample->labels, engine.blocks_label);
     }
-    if (!std::isfinite(sample->value) || sample->value < 0) continue;
+    if (!std::isfinite(sample->value)) continue;
+    if (!engine.custom.empty()) take_custom(*sample, engine, attributes);
+    if (sample->value < 0) continue;
     if (tells(engine.waiting, *sample)) {
       add(out.waiting, sample->value);
     } else if (tells(engine.running, *sample)) {
@@ -95,6 +108,9 @@ Scraped read_metrics(std::string_view exposition, const schedule::EngineMetrics&
     } else if (tells(engine.blocks, *sample)) {
       out.blocks = number(sample->value);
     }
+  }
+  if (!attributes.values.empty()) {
+    out.attributes = std::make_shared<schedule::Attributes>(std::move(attributes));
   }
   out.missing = count_missing(out, engine);
   return out;

@@ -17,12 +17,13 @@ struct Scraped {
   std::size_t missing = 0;                          // metrics that the engine should have told
   // Of the adapters' family: the sample with the greatest value, which is its time. Null without.
   std::shared_ptr<const schedule::Adapters> adapters = {};
+  std::shared_ptr<const schedule::Attributes> attributes = {};  // null: the engine has none
 
-  bool any() const { return waiting || running || kv_usage; }
+  bool any() const { return waiting || running || kv_usage || attributes != nullptr; }
 };
 
-// Sums the engines of one server (data parallel ranks); usage is the largest. Allocates
-// for adapters only.
+// Sums the engines of one server (data parallel ranks); usage is the largest; of a custom metric
+// the first sample counts. Allocates for adapters and custom metrics only.
 Scraped read_metrics(std::string_view exposition, const schedule::EngineMetrics& engine);
 // The engine of that name; else the one of the other name, which is there.
 const schedule::EngineMetrics& engine_named(std::span<const schedule::EngineMetrics> engines,

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/async/asio.hpp"
 #include "base/core/clock.hpp"
@@ -30,11 +31,19 @@ struct ScrapeSink {
   std::function<void()> on_failed = nullptr;       // after each one that got no answer
 };
 
+// The same for whoever reads the answer's text.
+struct PollSink {
+  std::function<bool()> wanted;
+  std::function<void(std::string_view)> on_text;
+  std::function<void()> on_failed = nullptr;
+};
+
 // A whole number of ticks, at least one: how often a source that asks for `wanted` is read. 0:
 // every tick.
 Nanos rounded_interval(Nanos tick, Nanos wanted);
 
 // What fails is tried again at the next tick (the load goes stale meanwhile).
 Task<void> scrape_while(ScrapeDeps deps, http::Endpoint endpoint, ScrapeSink sink);
+Task<void> poll_while(ScrapeDeps deps, http::Endpoint endpoint, PollSink sink);
 
 }  // namespace baton::watch

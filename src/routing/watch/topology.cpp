@@ -251,6 +251,7 @@ std::vector<schedule::Endpoint> endpoints_of(const Target& target, std::string_v
       endpoint.name = kube::name_of(pod);
       endpoint.host = ip;
       endpoint.port = port;
+      endpoint.hostname = pod.string_at({"spec", "hostname"});
       if (const auto* labels = pod.find_path({"metadata", "labels"})) {
         endpoint.labels = kube::match_labels(*labels);
       }

@@ -30,9 +30,7 @@ struct Picker {
          Desk::Config config = {}, observe::Tracer* tracer = nullptr)
       : clock(c),
         pool(pick::testing::service(picker)),
-        metrics(registry, pool.broken() ? Metrics::Handler{}
-                                        : Metrics::Handler{pool.setup().handler_name,
-                                                           pool.setup().handler_type}),
+        metrics(registry, pool.broken() ? Metrics::Plugins{} : Metrics::plugins_of(pool.setup())),
         gate(pool, clock, registry, "pool"),
         recorder(registry, 8),
         desk({pool, metrics, clock, rules, gate, recorder, tracer}, config, 1) {}

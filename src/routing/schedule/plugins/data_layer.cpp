@@ -11,24 +11,40 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kSchemes = {"http", "https"};
 
-}  // namespace
-
-Plugin make_metrics_data_source(Fields& parameters) {
+MetricsSource read_source(Fields& parameters, std::string_view path, Nanos interval) {
   MetricsSource source;
   source.scheme = parameters.choice("scheme", source.scheme, kSchemes);
-  source.path = parameters.text("path", source.path);
+  source.path = parameters.text("path", path);
   source.port = static_cast<std::uint16_t>(parameters.integer("port", 0, 0, 65535));
   source.insecure_skip_verify = parameters.boolean("insecureSkipVerify", true);
   source.ca_cert_path = parameters.text("caCertPath", "");
   source.client_cert_path = parameters.text("clientCertPath", "");
   source.client_key_path = parameters.text("clientKeyPath", "");
-  source.interval = parameters.duration("interval", Nanos(0));
+  source.interval = parameters.duration("interval", interval);
   if (!source.path.starts_with('/')) parameters.fail("path", "a path begins with /");
   if (source.client_cert_path.empty() != source.client_key_path.empty()) {
     parameters.fail("clientCertPath", "certificate and key belong together");
   }
+  return source;
+}
+
+}  // namespace
+
+Plugin make_metrics_data_source(Fields& parameters) {
   Plugin plugin;
-  plugin.service = std::move(source);
+  plugin.service = read_source(parameters, "/metrics", Nanos(0));
+  return plugin;
+}
+
+Plugin make_models_data_source(Fields& parameters) {
+  Plugin plugin;
+  plugin.service = ModelsSource{read_source(parameters, "/v1/models", std::chrono::seconds(5))};
+  return plugin;
+}
+
+Plugin make_models_data_extractor(Fields&) {
+  Plugin plugin;
+  plugin.service = ModelsExtractor{};
   return plugin;
 }
 
@@ -55,6 +71,17 @@ Plugin make_core_metrics_extractor(Fields& parameters) {
 Plugin make_endpoint_notification_source(Fields&) {
   Plugin plugin;
   plugin.service = EndpointNotifications{};
+  return plugin;
+}
+
+Plugin make_k8s_notification_source(Fields& parameters) {
+  ObjectNotifications objects{.group = parameters.text("group", ""),
+                              .version = parameters.text("version", ""),
+                              .kind = parameters.text("kind", "")};
+  if (objects.version.empty()) parameters.fail("version", "the objects' version is missing");
+  if (objects.kind.empty()) parameters.fail("kind", "the objects' kind is missing");
+  Plugin plugin;
+  plugin.service = std::move(objects);
   return plugin;
 }
 

@@ -32,7 +32,7 @@ class StagesHandler final : public Handler {
     return find(deciders, s_.encode_decider, encode_);
   }
 
-  Status check(std::span<const std::string_view> profiles) const override {
+  Status check(std::span<const std::string_view> profiles) override {
     const auto there = [&](std::string_view wanted) {
       return std::ranges::find(profiles, wanted) != profiles.end();
     };

@@ -11,7 +11,7 @@ class SingleProfileHandler final : public Handler {
  public:
   SingleProfileHandler(std::string_view type, std::optional<std::uint16_t> port)
       : type_(type), port_(port) {}
-  Status check(std::span<const std::string_view> profiles) const override {
+  Status check(std::span<const std::string_view> profiles) override {
     if (profiles.size() == 1) return {};
     return invalid(
         fmt::format("{} needs exactly one profile, there are {}", type_, profiles.size()));

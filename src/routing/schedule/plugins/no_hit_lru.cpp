@@ -11,7 +11,7 @@
 namespace baton::schedule {
 namespace {
 
-class NoHitLruScorer final : public Scorer {
+class NoHitLruScorer final : public Scorer, public Memory {
  public:
   explicit NoHitLruScorer(std::size_t most) : most_(most) {}
 
@@ -34,9 +34,7 @@ class NoHitLruScorer final : public Scorer {
     }
   }
 
-  bool remembers() const override { return true; }
-
-  void routed(const Context& context, const Decision& decision) const override {
+  void routed(const Context& context, Decision& decision) const override {
     const ProfileRun* primary = nullptr;
     for (const auto& run : decision.runs) {
       if (run.picked == decision.primary) primary = &run;
@@ -92,7 +90,9 @@ Plugin make_no_hit_lru_scorer(Fields& parameters) {
   for (const std::string_view key : {"prefixPluginType", "prefixPluginName"}) {
     parameters.unused(key, "prefixMatchInfoProducerName says whose matches count");
   }
-  Plugin plugin{.scorer = std::make_unique<NoHitLruScorer>(static_cast<std::size_t>(most))};
+  auto scorer = std::make_unique<NoHitLruScorer>(static_cast<std::size_t>(most));
+  Plugin plugin{.memory = scorer.get()};
+  plugin.scorer = std::move(scorer);
   plugin.needs.push_back({.data = Data::kPrefixMatch,
                           .producer = parameters.text("prefixMatchInfoProducerName", ""),
                           .pointer = parameters.pointer() + "/prefixMatchInfoProducerName"});

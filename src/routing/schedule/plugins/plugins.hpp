@@ -14,6 +14,10 @@ Plugin make_by_label(Fields& parameters);
 Plugin make_testing_filter(Fields& parameters);
 Plugin make_prefix_affinity_filter(Fields& parameters);
 Plugin make_context_length_aware(Fields& parameters);
+Plugin make_session_affinity_filter(Fields& parameters);
+Plugin make_utilization_filter(Fields& parameters);
+Plugin make_endpoint_attribute_filter(Fields& parameters);
+Plugin make_topology_affinity_filter(Fields& parameters);
 
 Plugin make_queue_scorer(Fields& parameters);
 Plugin make_running_requests_scorer(Fields& parameters);
@@ -24,6 +28,11 @@ Plugin make_token_load_scorer(Fields& parameters);
 Plugin make_lora_affinity_scorer(Fields& parameters);
 Plugin make_prefix_cache_scorer(Fields& parameters);
 Plugin make_no_hit_lru_scorer(Fields& parameters);
+Plugin make_session_affinity_scorer(Fields& parameters);
+Plugin make_header_label_scorer(Fields& parameters);
+Plugin make_endpoint_attribute_scorer(Fields& parameters);
+Plugin make_topology_affinity_scorer(Fields& parameters);
+Plugin make_media_cache_scorer(Fields& parameters);
 
 Plugin make_max_score_picker(Fields& parameters);
 Plugin make_random_picker(Fields& parameters);
@@ -33,6 +42,7 @@ Plugin make_single_profile_handler(Fields& parameters);
 Plugin make_data_parallel_profile_handler(Fields& parameters);
 Plugin make_disagg_profile_handler(Fields& parameters);
 Plugin make_pd_profile_handler(Fields& parameters);
+Plugin make_header_profile_handler(Fields& parameters);
 Plugin make_stage_headers_handler(Fields& parameters);
 
 Plugin make_prefix_based_pd_decider(Fields& parameters);
@@ -44,6 +54,11 @@ Plugin make_precise_prefix_cache_producer(Fields& parameters);
 Plugin make_precise_prefix_cache_scorer(Fields& parameters);
 Plugin make_token_producer(Fields& parameters);
 Plugin make_inflight_load_producer(Fields& parameters);
+Plugin make_session_id_producer(Fields& parameters);
+Plugin make_agent_identity(Fields& parameters);
+Plugin make_media_cache_producer(Fields& parameters);
+Plugin make_request_attribute_reporter(Fields& parameters);
+Plugin make_served_verifier(Fields& parameters);
 
 Plugin make_predicted_latency_producer(Fields& parameters);
 Plugin make_latency_scorer(Fields& parameters);
@@ -53,6 +68,10 @@ Plugin make_latency_slo_admitter(Fields& parameters);
 Plugin make_metrics_data_source(Fields& parameters);
 Plugin make_core_metrics_extractor(Fields& parameters);
 Plugin make_endpoint_notification_source(Fields& parameters);
+Plugin make_k8s_notification_source(Fields& parameters);
+Plugin make_models_data_source(Fields& parameters);
+Plugin make_models_data_extractor(Fields& parameters);
+Plugin make_topology_extractor(Fields& parameters);
 Plugin make_file_discovery(Fields& parameters);
 
 Plugin make_openai_parser(Fields& parameters);

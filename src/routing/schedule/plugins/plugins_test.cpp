@@ -207,7 +207,7 @@ TEST(NoHitLruScorer, SendsColdRequestsRound) {
     decision.runs.push_back({});
     decision.runs[0].candidates = f.candidates;
     decision.runs[0].picked = to;
-    plugin.scorer->routed(f.context(), decision);
+    plugin.memory->routed(f.context(), decision);
   };
   EXPECT_THAT(scores(3), ElementsAre(1, 0.5F, 0));
   EXPECT_THAT(scores(1), ElementsAre(1));
@@ -231,13 +231,13 @@ TEST(NoHitLruScorer, TouchesThePrefillTargetToo) {
   Fixture f({{"a"}, {"b"}, {"c"}});
   const auto plugin = f.make("no-hit-lru-scorer");
   Decision decision;
-  plugin.scorer->routed(f.context(), decision);  // no results at all
+  plugin.memory->routed(f.context(), decision);  // no results at all
   decision.primary = 0;
   decision.prefill = 1;
   decision.runs.push_back({});
   decision.runs[0].picked = 0;
   decision.runs[0].candidates = f.candidates;
-  plugin.scorer->routed(f.context(), decision);
+  plugin.memory->routed(f.context(), decision);
   std::vector<float> out(3, 0);
   plugin.scorer->score(f.context(), f.candidates, out);
   EXPECT_THAT(out, ElementsAre(0.5F, 0, 1));

@@ -1,6 +1,7 @@
 // Producers of data that scorers and deciders read (picker reference 4.5, 4.6).
 
 #include <algorithm>
+#include <cmath>
 
 #include "routing/schedule/plugins/plugins.hpp"
 
@@ -59,17 +60,34 @@ Plugin make_token_producer(Fields& parameters) {
   return plugin;
 }
 
+std::int64_t expected_output(const OutputEstimate& estimate, std::size_t prompt_tokens,
+                             std::optional<std::int64_t> cap) {
+  constexpr double kMost = 1e12;
+  const double raw = static_cast<double>(prompt_tokens) * estimate.ratio;
+  auto out = static_cast<std::int64_t>(std::min(std::round(raw), kMost));
+  for (const auto& limit : {cap, estimate.most}) {
+    if (limit && *limit >= 0) out = std::min(out, *limit);
+  }
+  return out;
+}
+
 Plugin make_inflight_load_producer(Fields& parameters) {
-  if (parameters.boolean("addEstimatedOutputTokens", false)) {
-    parameters.later("addEstimatedOutputTokens",
-                     "only prompts are counted; tokens to come are not offered");
-  }
-  for (const std::string_view key : {"outputRatio", "maxEstimatedOutputTokens"}) {
-    parameters.unused(key, "only prompts are counted; tokens to come are not offered");
-  }
-  parameters.unused("syncCrossReplicaState", "replicas do not share their counts");
+  constexpr double kMostRatio = 1e6;
   Plugin plugin;
   plugin.produces = Data::kInFlight;
+  if (parameters.boolean("addEstimatedOutputTokens", false)) {
+    OutputEstimate estimate;
+    estimate.ratio = parameters.number("outputRatio", estimate.ratio, 0, kMostRatio);
+    if (parameters.has("maxEstimatedOutputTokens")) {
+      estimate.most = parameters.integer("maxEstimatedOutputTokens", 0, 0, INT64_MAX);
+    }
+    plugin.service = estimate;
+  } else {
+    for (const std::string_view key : {"outputRatio", "maxEstimatedOutputTokens"}) {
+      parameters.unused(key, "addEstimatedOutputTokens is not set: prompts alone are counted");
+    }
+  }
+  parameters.unused("syncCrossReplicaState", "replicas do not share their counts");
   if (parameters.has("prefixMatchInfoProducerName")) {
     plugin.needs.push_back({.data = Data::kPrefixMatch,
                             .producer = parameters.text("prefixMatchInfoProducerName", ""),

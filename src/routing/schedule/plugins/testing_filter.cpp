@@ -15,12 +15,6 @@ struct Wanted {
   std::uint16_t port = 0;  // 0: any
 };
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // "10.0.0.1", "10.0.0.1:80", "::1", "[::1]", "[::1]:80". A port that is none leaves no host.
 Wanted read(std::string_view text) {
   Wanted wanted{.host = text};
@@ -50,7 +44,7 @@ class TestingFilter final : public Filter {
     auto rest = context.request.header(kHeader);
     while (!rest.empty()) {
       const auto comma = std::min(rest.find(','), rest.size());
-      const auto wanted = read(trim(rest.substr(0, comma)));
+      const auto wanted = read(trimmed(rest.substr(0, comma)));
       rest.remove_prefix(std::min(comma + 1, rest.size()));
       for (const Index i : candidates) {
         const auto& endpoint = (*context.snapshot.endpoints)[i];
@@ -65,6 +59,8 @@ class TestingFilter final : public Filter {
 
 }  // namespace
 
-Plugin make_testing_filter(Fields&) { return {.filter = std::make_unique<TestingFilter>()}; }
+Plugin make_testing_filter(Fields&) {
+  return {.filter = std::make_unique<TestingFilter>(), .reads_headers = true};
+}
 
 }  // namespace baton::schedule

@@ -1,0 +1,127 @@
+// What a pool counts and remembers beside prefixes, and what it refuses for a router alone.
+
+#include "routing/pick/service_pool.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "routing/pick/testing/seed.hpp"
+
+namespace baton::pick {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
+
+struct Rig {
+  explicit Rig(std::string_view config, const std::vector<std::string>& pods = {"a", "b", "c"})
+      : pool(testing::service(std::string(kHead) + std::string(config)),
+             ServicePool::Owner::kPicker) {
+    EXPECT_FALSE(pool.broken()) << pool.broken()->message();
+    serve(pods);
+  }
+  void serve(const std::vector<std::string>& pods) {
+    auto service = pool.service();
+    service.endpoints.clear();
+    for (const auto& pod : pods) {
+      service.endpoints.push_back(testing::endpoint(pod, "", "10.0.0." + pod, 8000));
+    }
+    pool.update(service);
+  }
+  ServicePool::Picked pick(const ServicePool::Ask& ask) {
+    auto picked = pool.pick(ask, clock.now(), random);
+    EXPECT_TRUE(picked) << picked.error().message();
+    return std::move(*picked);
+  }
+  ManualClock clock;
+  SeededRandom random{11};
+  ServicePool pool;
+};
+
+TEST(ServicePool, TokensToComeCountUntilTheAnswerEnds) {  // epp:K010
+  Rig rig(
+      "plugins: [{type: token-load-scorer}, {type: inflight-load-producer, parameters: "
+      "{addEstimatedOutputTokens: true, outputRatio: 2, maxEstimatedOutputTokens: 500}}]",
+      {"a"});
+  const auto& snapshot = rig.pool.snapshot();
+  {
+    auto picked = rig.pick({.prompt_bytes = 400});
+    EXPECT_EQ(snapshot.tokens(0), 100 + 200);
+    picked.decode.release_tokens();
+    EXPECT_EQ(snapshot.tokens(0), 200);
+  }
+  EXPECT_EQ(snapshot.tokens(0), 0);
+  {
+    const auto limited = rig.pick({.prompt_bytes = 400, .most_tokens = 30});
+    EXPECT_EQ(snapshot.tokens(0), 100 + 30);
+  }
+  const auto longer = rig.pick({.prompt_tokens = 1000});
+  EXPECT_EQ(snapshot.tokens(0), 1000 + 500);
+}
+
+// Whether, of picks for these items, all go to one endpoint.
+bool sticks(Rig& rig, std::span<const std::uint64_t> items) {
+  const auto first = rig.pick({.media = items}).route.decode.name;
+  for (int i = 0; i < 24; ++i) {
+    if (rig.pick({.media = items}).route.decode.name != first) return false;
+  }
+  return true;
+}
+
+TEST(ServicePool, RemembersItemsWhereTheyWereSentAsManyAsFit) {  // epp:K011
+  Rig rig(
+      "plugins: [{type: mm-embeddings-cache-scorer}, {type: mm-embeddings-cache-producer, "
+      "parameters: {cacheSizeInMBPerServer: 4}}]");
+  const std::array<std::uint64_t, 1> cat = {7};
+  const auto home = rig.pick({.media = cat}).route.decode.name;
+  EXPECT_EQ(rig.pick({.media = cat}).route.decode.name, home);
+  EXPECT_TRUE(sticks(rig, cat));
+  rig.serve({home == "a" ? "b" : "a", home == "c" ? "b" : "c"});  // its pod has gone
+  EXPECT_NE(rig.pick({.media = cat}).route.decode.name, home);
+
+  Rig one(
+      "plugins: [{type: mm-embeddings-cache-scorer}, {type: mm-embeddings-cache-producer, "
+      "parameters: {cacheSizeInMBPerServer: 4}}]",
+      {"a"});
+  for (const std::uint64_t item : {1, 2, 3}) {
+    const std::array<std::uint64_t, 1> items = {item};
+    (void)one.pick({.media = items});
+  }
+  // Two fit: the first is forgotten.
+  const auto score = [&](std::uint64_t item) {
+    const std::array<std::uint64_t, 1> items = {item};
+    schedule::Decision decision;
+    (void)one.pick({.media = items, .decision = &decision});
+    return decision.runs.at(0).totals.at(0);
+  };
+  EXPECT_EQ(score(3), 1);
+  EXPECT_EQ(score(2), 1);
+  EXPECT_EQ(score(1), 0);
+}
+
+TEST(ServicePool, ARouterAloneRefusesWhatOnlyAPickerDoes) {
+  const auto problem = [](std::string_view config) {
+    const ServicePool pool(testing::service(std::string(kHead) + std::string(config)));
+    return pool.broken() ? pool.broken()->message() : "";
+  };
+  EXPECT_THAT(problem("plugins: [{type: mm-embeddings-cache-scorer}]"),
+              HasSubstr("only baton epp compares pictures, sound and video"));
+  EXPECT_THAT(problem("plugins: [{type: destination-endpoint-served-verifier}]"),
+              HasSubstr("only baton epp reports of answers"));
+  EXPECT_THAT(problem("plugins: [{type: inflight-load-producer, parameters: "
+                      "{addEstimatedOutputTokens: true}}]"),
+              HasSubstr("only baton epp counts tokens to come"));
+  EXPECT_THAT(problem("plugins: [{type: models-data-source}, {type: models-data-extractor}]\n"
+                      "dataLayer: {sources: [{pluginRef: models-data-source, extractors: "
+                      "[{pluginRef: models-data-extractor}]}]}"),
+              HasSubstr("only baton epp asks engines for their models"));
+  EXPECT_EQ(problem("plugins: [{type: session-affinity-scorer}, {type: utilization-filter, "
+                    "parameters: {conditions: [{metric: active-requests, maxValue: 3}]}}]"),
+            "");
+}
+
+}  // namespace
+}  // namespace baton::pick
