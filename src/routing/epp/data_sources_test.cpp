@@ -88,7 +88,8 @@ dataLayer: {sources: [{pluginRef: models-data-source, extractors: [{pluginRef: m
 )";
   start();
   server_->update(one_endpoint());
-  EXPECT_TRUE(tells("llm_d_epp_datalayer_poll_errors_total{source_type=\"models-data-source\"} 2"));
+  EXPECT_TRUE(
+      counts("llm_d_epp_datalayer_poll_errors_total{source_type=\"models-data-source\"}", 2));
 }
 
 }  // namespace

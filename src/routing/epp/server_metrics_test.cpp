@@ -168,7 +168,7 @@ dataLayer: {{sources: [{{pluginRef: metrics-data-source, extractors: [{{pluginRe
   }
   // Gone: each try is counted (epp:L010), the last numbers stay.
   EXPECT_TRUE(
-      tells("llm_d_epp_datalayer_poll_errors_total{source_type=\"metrics-data-source\"} 3"));
+      counts("llm_d_epp_datalayer_poll_errors_total{source_type=\"metrics-data-source\"}", 3));
 }
 
 }  // namespace

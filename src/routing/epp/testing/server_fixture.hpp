@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <thread>
@@ -100,12 +101,23 @@ class EppServerTest : public ::testing::Test {
   }
   // Whether the metrics port comes to show the line.
   bool tells(std::string_view line) {
-    http::Client http(kClock, http::Client::Config{});
     const auto wanted = "\n" + std::string(line) + "\n";
+    return metrics_until([&](const std::string& text) { return text.contains(wanted); });
+  }
+  // The series has reached `least`.
+  bool counts(std::string_view series, double least) {
+    const auto begin = "\n" + std::string(series) + " ";
+    return metrics_until([&](const std::string& text) {
+      const auto at = text.find(begin);
+      return at != text.npos && std::strtod(text.c_str() + at + begin.size(), nullptr) >= least;
+    });
+  }
+  bool metrics_until(const std::function<bool(const std::string&)>& holds) {
+    http::Client http(kClock, http::Client::Config{});
     const auto limit = soon();
     while (kClock.now() < limit.at) {
       const auto text = async::blocking_run(loop_, get(http, bound_.metrics, "/metrics"));
-      if (text && text->find(wanted) != std::string::npos) return true;
+      if (text && holds(*text)) return true;
     }
     return false;
   }
