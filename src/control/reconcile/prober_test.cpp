@@ -94,13 +94,12 @@ class ProberTest : public ReconcileTest {
       {type: ResolvedRefs, status: "True"}],
       parentRef: {name: kserve-ingress-gateway, namespace: kserve}}])");
     for (const auto& type : {kRoute, kPool}) {
-      auto one = cluster_.list({type, "", {}}, soon())->items.front();
-      one["status"]["parents"] = fresh;
-      ASSERT_TRUE(cluster_.update_status(one, soon()));
+      const auto key = *kube::key_of(cluster_.list({type, "", {}}, soon())->items.front());
+      change_part(key, kube::Part::kStatus,
+                  [&](kube::Object& o) { o["status"]["parents"] = fresh; });
     }
-    auto gateway = *cluster_.get({kGateway, "kserve", "kserve-ingress-gateway"}, soon());
-    gateway["status"]["addresses"] = parse("[{value: 10.9.9.9}]");
-    ASSERT_TRUE(cluster_.update_status(gateway, soon()));
+    change_part({kGateway, "kserve", "kserve-ingress-gateway"}, kube::Part::kStatus,
+                [](kube::Object& o) { o["status"]["addresses"] = parse("[{value: 10.9.9.9}]"); });
   }
   void await(const std::string& what, const std::function<bool()>& holds) {
     const auto deadline = soon();

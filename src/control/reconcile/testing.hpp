@@ -14,6 +14,7 @@
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/reconciler.hpp"
 #include "net/kube/memory_cluster.hpp"
+#include "net/kube/modify.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::reconcile {
@@ -130,10 +131,19 @@ class ReconcileTest : public ::testing::Test {
   kube::Object service(const char* name = "storyteller") {
     return *cluster_.get({kService, "default", name}, soon());
   }
+  // A reconciler may write the same object at the same time.
   void edit(const std::function<void(kube::Object&)>& change, const char* name = "storyteller") {
-    auto object = service(name);
-    change(object);
-    const auto written = cluster_.update(object, kube::DryRun::kNo, soon());
+    change_part({kService, "default", name}, kube::Part::kObject, change);
+  }
+  void change_part(const kube::ObjectKey& key, kube::Part part,
+                   const std::function<void(kube::Object&)>& change) {
+    const auto written = kube::modify(
+        cluster_, key, part,
+        [&](kube::Object& object) {
+          change(object);
+          return Status();
+        },
+        soon());
     ASSERT_TRUE(written) << written.error().message();
   }
   std::vector<std::string> events(const std::string& reason) {
@@ -196,12 +206,12 @@ class ReconcileTest : public ::testing::Test {
     return got ? *got : kube::Object();
   }
   void mark_available(const std::string& name, const char* truth) {
-    auto object = deployment(name);
-    object["status"]["availableReplicas"] = std::string_view(truth) == "True" ? 1 : 0;
-    kube::set_condition(object["status"]["conditions"],
-                        {"Available", truth, "MinimumReplicasUnavailable", "pod x: stuck", ""},
-                        clock_.wall());
-    ASSERT_TRUE(cluster_.update_status(object, soon()));
+    change_part({kDeployment, "default", name}, kube::Part::kStatus, [&](kube::Object& object) {
+      object["status"]["availableReplicas"] = std::string_view(truth) == "True" ? 1 : 0;
+      kube::set_condition(object["status"]["conditions"],
+                          {"Available", truth, "MinimumReplicasUnavailable", "pod x: stuck", ""},
+                          clock_.wall());
+    });
   }
   static std::string_view reason(const kube::Object& object, std::string_view condition) {
     const auto* found = kube::find_condition(object, condition);
