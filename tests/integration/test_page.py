@@ -67,6 +67,12 @@ def test_a_conversation_has_turns_and_can_be_begun_anew_by_keyboard(page):
     assert text(page, "#log") == ""
 
 
+def test_a_message_sent_before_the_models_are_known_waits_for_them(page):
+    page.js("""document.querySelector('#model').replaceChildren(); document.querySelector('#message').value = 'Hello';
+               document.querySelector('#chat-form').requestSubmit()""")
+    page.sees("document.querySelector('#stop').disabled && document.querySelector('#log .assistant')?.innerText.length > 20")
+
+
 def test_escape_stops_an_answer(page, stack):
     held = [stack.pid(p) for p in stack.pods("decode")]
     for pid in held:

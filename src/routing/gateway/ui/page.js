@@ -269,6 +269,7 @@ async function send() {
   $("stop").disabled = false;
   let content = "";
   try {
+    if (!$("model").value) await listModels();
     const answer = await fetch("/v1/chat/completions", {
       method: "POST",
       headers: { "Content-Type": "application/json", ...headers() },
