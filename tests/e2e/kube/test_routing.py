@@ -116,9 +116,12 @@ def chat(model: str, text: str = "hi", **more) -> dict:
 
 
 def echo_template(model: str) -> dict:
-    """Pods that tell what they were asked, in place of an engine."""
-    env = [{"name": "MODEL", "value": model}, {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
-    return {"containers": [{"name": "main", "image": "echo", "env": env, "command": [sys.executable, str(Path(__file__).parent / "echo_engine.py")]}]}
+    """Pods that tell what they were asked, in place of an engine. The program is text: a pod's volumes may cover this checkout. It is no part of
+    the command, in which the planner looks for flags."""
+    env = [{"name": "MODEL", "value": model}, {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+           {"name": "PROGRAM", "value": (Path(__file__).parent / "echo_engine.py").read_text()}]  # fmt: skip
+    command = ["/usr/bin/python3", "-c", "import os; exec(os.environ['PROGRAM'])"]
+    return {"containers": [{"name": "main", "image": "echo", "env": env, "command": command}]}
 
 
 def test_a_model_and_its_adapter_are_found_by_header_and_all_models_by_the_catch_all(here):  # llmisvc:J17
