@@ -134,7 +134,9 @@ class Lexer {
       at_ += punct.size();
       return {};
     }
-    return error_at(at, fmt::format("unexpected '{}' in an action", c));
+    std::size_t size = 1;  // of the whole character, so that the text stays UTF-8
+    while (size < rest.size() && (rest[size] & 0xC0) == 0x80) ++size;
+    return error_at(at, fmt::format("unexpected '{}' in an action", rest.substr(0, size)));
   }
 
   Status word(Position at, bool after_space) {

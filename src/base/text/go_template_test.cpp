@@ -67,6 +67,10 @@ TEST(GoTemplate, RangesOverListsAndMapsInKeyOrder) {
   EXPECT_EQ(rendered("{{ range .Spec.Prefill }}x{{ else }}none{{ end }}"), "none");
 }
 
+TEST(GoTemplate, NamesAWholeCharacterThatItDoesNotExpect) {
+  EXPECT_EQ(rendered("{{ Ҭ }}"), "ERROR line 1, column 4: unexpected 'Ҭ' in an action");
+}
+
 TEST(GoTemplate, HasVariablesPipelinesWithAndTheUsualFunctions) {
   EXPECT_EQ(rendered("{{ $n := len .Spec.Items }}{{ $n = 3 }}{{ $n }}"), "3");
   EXPECT_EQ(rendered("{{ with .Spec.Model }}{{ $.Name }}{{ end }}"), "storyteller");
