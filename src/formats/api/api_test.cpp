@@ -278,6 +278,9 @@ TEST(Quantity, ReadsDecimalAndBinarySuffixes) {
   EXPECT_EQ(*quantity(Value("500m")), 1);
   EXPECT_EQ(*quantity(Value(4)), 4);
   EXPECT_EQ(*quantity(Value("1e3")), 1000);
+  EXPECT_EQ(*quantity(Value(".55E")), 550'000'000'000'000'000);
+  EXPECT_EQ(*quantity(Value("9007199254740993")), 9'007'199'254'740'993);  // 2^53 + 1
+  EXPECT_EQ(*quantity(Value("0.1n")), 1);
   for (const char* bad : {"", "Gi", "10GB", "1Ei0", "99E99", "nan"})
     EXPECT_FALSE(quantity(Value(bad))) << bad;
 }

@@ -26,14 +26,17 @@ Result<std::int64_t> quantity(const text::json::Value& value) {
   const auto wrong = [&] {
     return invalid(fmt::format("expected a quantity such as 10Gi, is {}", text::json::dump(value)));
   };
-  double number = 0;
+  long double number = 0;  // holds every int64
   const char* end = text.data() + text.size();
   const auto [rest, ec] = std::from_chars(text.data(), end, number);
   if (ec != std::errc() || !std::isfinite(number)) return wrong();
   const std::string_view suffix(rest, static_cast<std::size_t>(end - rest));
   for (const Suffix& known : kSuffixes) {
     if (known.text != suffix) continue;
-    const long double exact = std::ceil(static_cast<long double>(number) * known.factor);
+    const long double scaled = number * known.factor;
+    const long double nearest = std::round(scaled);  // what is whole but for its last bits
+    const bool whole = std::fabs(scaled - nearest) <= std::fabs(scaled) * 0x1p-62L;
+    const long double exact = whole ? nearest : std::ceil(scaled);
     if (std::fabs(exact) >= 0x1p63L) return wrong();
     return static_cast<std::int64_t>(exact);
   }
