@@ -84,6 +84,15 @@ TEST(Conversion, FillsAnOldPoolSpecWithItsDefaultsAndKeepsSelectorAndPort) {
   EXPECT_EQ(*to_v1alpha2(now), now);
 }
 
+TEST(Conversion, FillsInWhatAPickerLeavesOutInEitherShape) {
+  const auto picker = [](const char* spec) {
+    return *pool_spec_to_v1(yaml(spec)).find("endpointPickerRef");
+  };
+  EXPECT_EQ(picker("{endpointPickerRef: {name: e}}"), picker("{extensionRef: {name: e}}"));
+  EXPECT_EQ(picker("{endpointPickerRef: {name: e, port: {number: 7}}}"),
+            picker("{extensionRef: {name: e, portNumber: 7}}"));
+}
+
 TEST(Conversion, GivesAPickerThatIsNoServiceNoPort) {
   const Value now = pool_spec_to_v1(yaml("{extensionRef: {name: e, kind: Other}}"));
 

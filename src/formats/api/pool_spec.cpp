@@ -13,20 +13,25 @@ using text::json::Value;
 
 constexpr std::int64_t kPickerPort = 9002;
 
+// A reference of v1 with what it leaves out, as the API server has it.
+Value complete(Object ref) {
+  if (ref.find("kind") == nullptr) ref.set("kind", "Service");
+  const Value* port = ref.find("port");
+  const bool numbered = port != nullptr && port->find("number") != nullptr;
+  if (!numbered && *ref.find("kind") == Value("Service")) {
+    ref.set("port", Object{{"number", Value(kPickerPort)}});
+  }
+  if (ref.find("failureMode") == nullptr) ref.set("failureMode", "FailClose");
+  return ref;
+}
+
 Value picker_ref_to_v1(const Value& extension) {
   Object out;
-  for (const std::string_view key : {"group", "kind", "name"}) {
+  for (const std::string_view key : {"group", "kind", "name", "failureMode"}) {
     if (const Value* value = extension.find(key)) out.set(key, *value);
   }
-  if (out.find("kind") == nullptr) out.set("kind", "Service");
-  const bool service = *out.find("kind") == Value("Service");
-  const Value* port = extension.find("portNumber");
-  if (port != nullptr || service) {
-    out.set("port", Object{{"number", port != nullptr ? *port : Value(kPickerPort)}});
-  }
-  const Value* mode = extension.find("failureMode");
-  out.set("failureMode", mode != nullptr ? *mode : Value("FailClose"));
-  return out;
+  if (const Value* port = extension.find("portNumber")) out.set("port", Object{{"number", *port}});
+  return complete(std::move(out));
 }
 
 }  // namespace
@@ -41,6 +46,8 @@ Value pool_spec_to_v1(const Value& spec) {
       out.set("targetPorts", Array{Object{{"number", value}}});
     } else if (key == "extensionRef") {
       out.set("endpointPickerRef", picker_ref_to_v1(value));
+    } else if (key == "endpointPickerRef" && value.is_object()) {
+      out.set(key, complete(*value.if_object()));
     } else {
       out.set(key, value);
     }
