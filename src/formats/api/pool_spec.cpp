@@ -25,12 +25,13 @@ Value complete(Object ref) {
   return ref;
 }
 
+// Fields that neither API has are kept in both directions.
 Value picker_ref_to_v1(const Value& extension) {
   Object out;
-  for (const std::string_view key : {"group", "kind", "name", "failureMode"}) {
-    if (const Value* value = extension.find(key)) out.set(key, *value);
+  if (!extension.is_object()) return complete(std::move(out));
+  for (const auto& [key, value] : *extension.if_object()) {
+    key == "portNumber" ? out.set("port", Object{{"number", value}}) : out.set(key, value);
   }
-  if (const Value* port = extension.find("portNumber")) out.set("port", Object{{"number", *port}});
   return complete(std::move(out));
 }
 
@@ -68,8 +69,10 @@ Value pool_spec_to_x(const Value& spec) {
   }
   if (const Value* picker = spec.find("endpointPickerRef")) {
     Object ref;
-    for (const std::string_view key : {"group", "kind", "name", "failureMode"}) {
-      if (const Value* value = picker->find(key)) ref.set(key, *value);
+    if (picker->is_object()) {
+      for (const auto& [key, value] : *picker->if_object()) {
+        if (key != "port") ref.set(key, value);
+      }
     }
     if (const Value* number = picker->find_path({"port", "number"})) {
       ref.set("portNumber", *number);
