@@ -33,7 +33,7 @@ check: ## the everyday check: lint and unit tests
 	@tools/check
 	@$(MAKE) --no-print-directory unit
 
-lint: ## formatting, layers, forbidden tokens, file length, clang-tidy of changed files
+lint: ## formatting, layers, forbidden tokens, file length, folder READMEs, clang-tidy of changed files
 	@tools/check
 
 tidy: ## clang-tidy over everything (tools/check reads only changed files)
