@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "base/core/nearest.hpp"
@@ -68,6 +71,27 @@ Value* model_of(Value& object) {
   return model != nullptr && model->is_object() ? model : nullptr;
 }
 
+// Members of a pool spec, of either API, that are not the same in the other one.
+constexpr std::string_view kConverted[] = {"selector", "targetPorts", "targetPortNumber",
+                                           "endpointPickerRef", "extensionRef"};
+
+// Of the x-k8s API, with what neither API knows. What a v1alpha2 object has under names of x-k8s is
+// not among it: there these names mean nothing.
+Value pool_spec_to_x_keeping(const Value& spec) {
+  Value out = pool_spec_to_x(spec);
+  for (const auto& [key, value] : *spec.if_object()) {
+    if (std::ranges::find(kConverted, key) == std::end(kConverted)) out[key] = value;
+  }
+  return out;
+}
+
+// What is left of a pool spec of v1 that is read through the other API and written back.
+Value by_way_of_x(const Value& spec) { return pool_spec_to_v1(pool_spec_to_x_keeping(spec)); }
+
+bool same(const Value* a, const Value* b) {
+  return a == nullptr || b == nullptr ? a == b : *a == *b;
+}
+
 // A pool spec that is none stays away, as upstream.
 void convert_pool(Value& object, Value (*convert)(const Value&)) {
   Value* pool = pool_of(object);
@@ -80,15 +104,6 @@ void convert_pool(Value& object, Value (*convert)(const Value&)) {
   }
 }
 
-// Fields of a newer API that a pool spec may have, kept as they are.
-Value pool_spec_to_x_keeping(const Value& spec) {
-  Value out = pool_spec_to_x(spec);
-  for (const auto& [key, value] : *spec.if_object()) {
-    if (key != "selector" && key != "targetPorts" && key != "endpointPickerRef") out[key] = value;
-  }
-  return out;
-}
-
 // Takes what only v1alpha2 has out of `value`, adding it to `taken` under its pointer. Lists of the
 // spec are left alone: adapters keep unknown fields, nothing else in them is new.
 void take_new_fields(const Struct& type, Value& value, const std::string& at, Object& taken) {
@@ -99,7 +114,7 @@ void take_new_fields(const Struct& type, Value& value, const std::string& at, Ob
     if (member == nullptr) continue;
     const bool converted = field.type == FieldType::kRaw;  // the pool's spec: both have one
     if (field.versions == Versions::kV1Alpha2 && !converted) {
-      if (!member->is_null()) taken.set(text::json::pointer(at, field.name), *member);
+      taken.set(text::json::pointer(at, field.name), *member);
       members->erase(field.name);
     } else if (field.type == FieldType::kObject) {
       take_new_fields(*field.of, *member, text::json::pointer(at, field.name), taken);
@@ -127,30 +142,41 @@ void put_new_fields(const Struct& type, Value& value, const std::string& at, con
   }
 }
 
-constexpr std::string_view kTargetPorts = "/spec/router/scheduler/pool/spec/targetPorts";
+constexpr std::string_view kPoolSpec = "/spec/router/scheduler/pool/spec";
 
-Value* target_ports_of(Value& object) {
+Object* pool_spec_of(Value& object) {
   Value* pool = pool_of(object);
   Value* spec = pool == nullptr ? nullptr : pool->find("spec");
-  Value* ports = spec == nullptr ? nullptr : spec->find("targetPorts");
-  return ports != nullptr && ports->is_array() && !ports->if_array()->empty() ? ports : nullptr;
+  return spec == nullptr ? nullptr : spec->if_object();
 }
 
-void save_new_fields(Value& object) {
-  Object taken;
-  if (Value* spec = object.find("spec")) take_new_fields(service_spec(), *spec, "/spec", taken);
-  if (const Value* ports = target_ports_of(object);
-      ports != nullptr && ports->if_array()->size() > 1)
-    taken.set(kTargetPorts, *ports);
-  if (!taken.empty()) annotations(object)[kNewFields] = text::json::dump(taken);
+// Adds the members of a pool spec that the x-k8s API does not bring back as they are: further
+// target ports, say.
+void take_pool_members(const Object& spec, Object& taken) {
+  const Value back = by_way_of_x(spec);
+  for (const std::string_view name : kConverted) {
+    const Value* member = spec.find(name);
+    if (member == nullptr || same(back.find(name), member)) continue;
+    taken.set(text::json::pointer(kPoolSpec, name), *member);
+  }
 }
 
-// Removes the annotation; its text, or "".
-std::string take_annotation(Value& object, std::string_view key) {
+// Puts back those whose rest in the x-k8s API nobody changed meanwhile.
+void put_pool_members(Object& spec, const Object& taken) {
+  for (const std::string_view name : kConverted) {
+    const Value* kept = taken.find(text::json::pointer(kPoolSpec, name));
+    if (kept == nullptr) continue;
+    const Value rest = by_way_of_x(Object{{std::string(name), *kept}});
+    if (same(rest.find(name), spec.find(name))) spec.set(name, *kept);
+  }
+}
+
+// Removes the annotation; its text, when there is one.
+std::optional<std::string> take_annotation(Value& object, std::string_view key) {
   Value* metadata = object.find("metadata");
   Value* all = metadata == nullptr ? nullptr : metadata->find("annotations");
   const Value* found = all == nullptr ? nullptr : all->find(key);
-  if (found == nullptr || !found->is_string()) return "";
+  if (found == nullptr || !found->is_string()) return std::nullopt;
   std::string text = *found->if_string();
   all->if_object()->erase(key);
   if (all->if_object()->empty()) metadata->if_object()->erase("annotations");
@@ -159,29 +185,31 @@ std::string take_annotation(Value& object, std::string_view key) {
 
 // The JSON object in an annotation, which is removed.
 Object take_json(Value& object, std::string_view key) {
-  const auto parsed = text::json::parse(take_annotation(object, key));
+  const auto parsed = text::json::parse(take_annotation(object, key).value_or(""));
   return parsed && parsed->is_object() ? *parsed->if_object() : Object();
+}
+
+void save_new_fields(Value& object) {
+  take_annotation(object, kNewFields);  // of another reading: it says nothing about this object
+  Object taken;
+  if (Value* spec = object.find("spec")) take_new_fields(service_spec(), *spec, "/spec", taken);
+  if (const Object* pool = pool_spec_of(object)) take_pool_members(*pool, taken);
+  if (!taken.empty()) annotations(object)[kNewFields] = text::json::dump(taken);
 }
 
 void restore_new_fields(Value& object) {
   const Object taken = take_json(object, kNewFields);
   if (taken.empty()) return;
   if (Value* spec = object.find("spec")) put_new_fields(service_spec(), *spec, "/spec", taken);
-  const Value* kept = taken.find(kTargetPorts);
-  Value* ports = target_ports_of(object);
-  const bool whole = kept != nullptr && kept->is_array() && !kept->if_array()->empty();
-  // The first port may have been changed meanwhile: it is the one that v1alpha1 shows.
-  if (whole && ports != nullptr && kept->if_array()->front() == ports->if_array()->front()) {
-    *ports = *kept;
-  }
+  if (Object* pool = pool_spec_of(object)) put_pool_members(*pool, taken);
 }
 
 void restore_criticalities(Value& object) {
-  const std::string own = take_annotation(object, kCriticality);
+  const auto own = take_annotation(object, kCriticality);
   const Object of_adapters = take_json(object, kLoraCriticalities);
   Value* model = model_of(object);
   if (model == nullptr) return;
-  if (!own.empty()) (*model)["criticality"] = own;
+  if (own) (*model)["criticality"] = *own;
   Value* lora = model->find("lora");
   Value* adapters = lora == nullptr ? nullptr : lora->find("adapters");
   if (adapters == nullptr || !adapters->is_array()) return;

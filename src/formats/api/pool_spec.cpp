@@ -41,7 +41,9 @@ Value pool_spec_to_v1(const Value& spec) {
   if (!spec.is_object()) return spec;
   Object out;
   for (const auto& [key, value] : *spec.if_object()) {
-    if (key == "selector" && value.is_object() && value.find("matchLabels") == nullptr) {
+    const Value* nested = key == "selector" ? value.find("matchLabels") : nullptr;
+    const bool of_v1 = nested != nullptr && !nested->is_string();  // a label may have that name
+    if (key == "selector" && value.is_object() && !of_v1) {
       out.set("selector", Object{{"matchLabels", value}});
     } else if (key == "targetPortNumber") {
       out.set("targetPorts", Array{Object{{"number", value}}});
