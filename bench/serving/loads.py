@@ -35,12 +35,16 @@ class Mixed:
     chat_rate: float
     chat_tokens: int
 
+    def scaled(self, factor):
+        """The same for a machine that reads prompts `factor` times as fast. A chat is hardly any prompt: chats stay as they are."""
+        return dataclasses.replace(self, rate=self.rate * factor)
+
     def __str__(self):
-        return (f"{self.rate:g}/s of {self.tokens} tokens beside {self.chat_rate:g}/s of {self.chat_tokens}, each with "
+        return (f"{self.rate:.2g}/s of {self.tokens} tokens beside {self.chat_rate:g}/s of {self.chat_tokens}, each with "
                 f"{OUTPUT} tokens back")
 
     def short_name(self):
-        return f"{self.rate:g} long + {self.chat_rate:g} short/s"
+        return f"{self.rate:.2g} long + {self.chat_rate:g} short/s"
 
     def run(self, url, seconds, seed, limits):
         pair = [begin(url, seed, limits, poisson(self.rate, self.tokens, seconds)),
@@ -57,8 +61,11 @@ class Trace:
     scale: float
     length_scale: float
 
+    def scaled(self, factor):
+        return dataclasses.replace(self, scale=self.scale * factor)
+
     def __str__(self):
-        return (f"{self.name}: the first {self.count} requests, {self.scale:g} times as fast, lengths times "
+        return (f"{self.name}: the first {self.count} requests, {self.scale:.2g} times as fast, lengths times "
                 f"{self.length_scale:g}")
 
     def short_name(self):
@@ -68,6 +75,13 @@ class Trace:
         return {"trace": report(begin(url, seed, limits, [
             "--trace", self.file, "--num-prompts", str(self.count), "--trace-scale", str(self.scale),
             "--trace-length-scale", str(self.length_scale)]))}
+
+
+def reading_speed(url, seed, tokens=1000):
+    """Prompt tokens a second that one pod reads: prompts of `tokens` one at a time."""
+    alone = report(begin(url, seed, [], ["--num-prompts", "5", "--request-rate", "inf", "--concurrency", "1", "--input-len",
+                                         str(tokens), "--output-len", "2"]))
+    return tokens / alone["ttft_ms"]["p50"] * 1000
 
 
 def warm_up(url, seed):
