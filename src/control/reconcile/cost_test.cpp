@@ -1,5 +1,6 @@
 // What a service costs: writes, requests, memory. Guards of what bench/controller measures.
 
+#include <atomic>
 #include <numeric>
 
 #include "control/reconcile/config_pass.hpp"
@@ -26,6 +27,18 @@ std::size_t heap_bytes(const kube::Object& value) {
   }
   return out;
 }
+
+// The system's, as many seconds later as a test wants.
+class ClockAhead final : public Clock {
+ public:
+  Mono now() const override { return system_.now() + Nanos(ahead_.load()); }
+  Wall wall() const override { return system_.wall(); }
+  void advance(Nanos by) { ahead_ += by.count(); }
+
+ private:
+  SystemClock system_;
+  std::atomic<std::int64_t> ahead_ = 0;
+};
 
 class CostTest : public ReconcileTest {
  protected:
@@ -118,6 +131,38 @@ TEST_F(CostTest, WhoIsSilentIsNotWaitedForForEver) {
     ASSERT_FALSE(deadline.passed(clock_.now()));
     EXPECT_TRUE(pass(patient));
   }
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "MinimumReplicasUnavailable");
+}
+
+TEST_F(CostTest, WhoIsSilentIsWaitedForWhileDeploymentsOfOthersReport) {
+  ClockAhead clock;
+  observe::Registry registry;
+  Reconciler patient({troubled_, clock, registry},
+                     {Installation(),
+                      0,
+                      {.for_reports = std::chrono::seconds(60), .at_most = std::chrono::hours(1)}});
+  create_quickstart();
+  auto other = service();
+  other["metadata"] = text::json::Object{{"name", "other"}, {"namespace", "default"}};
+  create(other);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(pass(patient));
+    EXPECT_TRUE(pass(patient, "other"));
+  }
+  mark_available("storyteller-kserve", "False");
+  EXPECT_TRUE(pass(patient));
+
+  clock.advance(std::chrono::seconds(50));
+  // Whoever sees the second has been told of the first.
+  mark_available("other-kserve", "False");
+  mark_available("other-kserve-prefill", "False");
+  catch_up(patient);
+  clock.advance(std::chrono::seconds(20));
+  EXPECT_TRUE(pass(patient));
+  EXPECT_EQ(reason(service(), "MainWorkloadReady"), "Progressing") << "another one reported";
+
+  clock.advance(std::chrono::seconds(60));
+  EXPECT_TRUE(pass(patient));
   EXPECT_EQ(reason(service(), "MainWorkloadReady"), "MinimumReplicasUnavailable");
 }
 

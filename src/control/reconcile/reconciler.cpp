@@ -7,6 +7,7 @@
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/references.hpp"
 #include "control/reconcile/service_pass.hpp"
+#include "control/reconcile/service_status.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::reconcile {
@@ -80,6 +81,9 @@ Reconciler::~Reconciler() {
 }
 
 void Reconciler::tell(const kube::SnapshotPtr& before, const kube::SnapshotPtr& now) {
+  if (before && now && !has_reported(before->object) && has_reported(now->object)) {
+    last_report_ = deps_.clock.now();
+  }
   const auto& settings = config_.installation.plan;
   for (const auto& key : concerned(cache_, settings, before, now)) queue_.add(key);
   const auto& object = (now ? now : before)->object;
@@ -144,6 +148,7 @@ Status Reconciler::reconcile(const std::string& key) {
       .random = random_,
       .prober = prober_.get(),
       .detail_pause = config_.detail_pause,
+      .last_report = last_report_,
   };
   auto& memory = memory_.of(key);
   const bool held = memory.status.held_since.has_value();

@@ -70,7 +70,8 @@ class Reconciler {
   VersionReader versions_;
   SystemRandom random_;
   std::unique_ptr<Prober> prober_;
-  std::atomic<int> held_ = 0;  // services whose new status waits
+  std::atomic<int> held_ = 0;                   // services whose new status waits
+  std::atomic<Mono> last_report_{Mono::min()};  // Reports::last
   std::atomic<bool> stopping_ = false;
   std::vector<std::thread> workers_;
 };

@@ -386,8 +386,11 @@ Status ServicePass::write_status(const Object& service, const Outcome& outcome) 
   }
   if (!outcome.failure && is_detail(service, next)) {
     memory_.status.held_since = held_since;
-    const auto wait = hold_detail(deps_.detail_pause, memory_.status,
-                                  all_reported(outcome.children), deps_.clock.now());
+    const Reports reports{
+        .complete = std::ranges::all_of(outcome.children,
+                                        [](const Object* child) { return has_reported(*child); }),
+        .last = deps_.last_report};
+    const auto wait = hold_detail(deps_.detail_pause, memory_.status, reports, deps_.clock.now());
     if (wait) {
       again_ = std::min(again_.value_or(Nanos::max()), *wait);
       return {};

@@ -33,6 +33,7 @@ class ServicePass {
     Random& random;  // keys come from it: unguessable
     Prober* prober;  // null: nothing is probed
     DetailPause detail_pause;
+    Mono last_report;  // Reports::last
   };
   ServicePass(const Deps& deps, const Installation& base, Remembered& memory, Deadline deadline)
       : deps_(deps), base_(base), memory_(memory), deadline_(deadline) {}

@@ -349,11 +349,9 @@ bool is_detail(const Object& before, const Object& after) {
   return plan::is_routable(before) == plan::is_routable(after) && rest(before) == rest(after);
 }
 
-bool all_reported(const Objects& children) {
-  return std::ranges::all_of(children, [](const Object* child) {
-    return child->string_at({"kind"}) != "Deployment" ||
-           kube::find_condition(*child, "Available") != nullptr;
-  });
+bool has_reported(const Object& child) {
+  return child.string_at({"kind"}) != "Deployment" ||
+         kube::find_condition(child, "Available") != nullptr;
 }
 
 std::string false_conditions(const Object& service) {

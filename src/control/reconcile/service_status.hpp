@@ -35,8 +35,8 @@ kube::Object service_status(const Outcome& outcome, Wall now);
 // numbers of replicas, and changes nothing that others act on.
 bool is_detail(const kube::Object& before, const kube::Object& after);
 
-// Whether every Deployment has said at least once whether it is available.
-bool all_reported(const Objects& children);
+// Whether a Deployment has said at least once whether it is available; others need not.
+bool has_reported(const kube::Object& child);
 
 // The names of conditions that are False, "Ready" left out; for the event of an unready service.
 std::string false_conditions(const kube::Object& service);
