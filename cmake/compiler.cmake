@@ -8,6 +8,14 @@ if(BATON_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BATON_CCACHE})
 endif()
 
+# Ten files of a folder as one translation unit: most of a compilation is reading headers, so this builds four times
+# as fast. `dev` keeps files apart, for the sake of a change in one of them. Names of file scope must differ within a folder.
+option(BATON_TOGETHER "Compile the files of a folder together" OFF)
+if(BATON_TOGETHER)
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
+endif()
+
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -16,6 +24,9 @@ set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
 
 add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wold-style-cast -Wnon-virtual-dtor
   -Woverloaded-virtual -Wimplicit-fallthrough -Wundef -Werror -fno-pie)
+if(BATON_TOGETHER)
+  add_compile_options(-Wno-shadow) # of another file's names
+endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   add_compile_options(-march=x86-64-v2)
 endif()

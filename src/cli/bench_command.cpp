@@ -16,7 +16,7 @@
 namespace baton::cli {
 namespace {
 
-struct Options {
+struct BenchFlags {
   std::string url = "http://127.0.0.1:8080/v1";
   BenchTarget target;
   SyntheticLoad load;
@@ -30,7 +30,7 @@ struct Options {
   bool chat = false;
 };
 
-void add_target_flags(CLI::App& app, Options& o) {
+void add_target_flags(CLI::App& app, BenchFlags& o) {
   app.add_option("--url", o.url, "the server's base address, with /v1")
       ->envname("OPENAI_BASE_URL")
       ->capture_default_str();
@@ -49,7 +49,7 @@ void add_target_flags(CLI::App& app, Options& o) {
                  "count requests within limits, ms: ttft:500 tpot:50 e2e:3000");
 }
 
-void add_load_flags(CLI::App& app, Options& o) {
+void add_load_flags(CLI::App& app, BenchFlags& o) {
   app.add_option("--num-prompts", o.load.count, "how many requests; of a trace, its first ones")
       ->check(CLI::Range(std::size_t{1}, kMaxAsks))
       ->capture_default_str();
@@ -94,7 +94,7 @@ struct Planned {
   std::vector<Ask> asks;
 };
 
-Result<std::vector<Planned>> planned_traces(Options& o) {
+Result<std::vector<Planned>> planned_traces(BenchFlags& o) {
   o.traced.count = o.load.count;
   o.traced.seed = o.load.seed;
   BATON_TRY_ASSIGN(const std::string text, read_text_file(o.trace));
@@ -109,7 +109,7 @@ Result<std::vector<Planned>> planned_traces(Options& o) {
   return out;
 }
 
-Result<std::vector<Planned>> planned_rates(Options& o) {
+Result<std::vector<Planned>> planned_rates(BenchFlags& o) {
   if (o.load.shared_prefix >= o.load.input) {
     return invalid(fmt::format("--shared-prefix-len {}: expected less than --input-len {}",
                                o.load.shared_prefix, o.load.input));
@@ -130,7 +130,7 @@ Result<std::vector<Planned>> planned_rates(Options& o) {
   return out;
 }
 
-void print_points(const Options& o, const std::vector<BenchPoint>& points) {
+void print_points(const BenchFlags& o, const std::vector<BenchPoint>& points) {
   if (o.output == "json") {
     text::json::Array list;
     for (const auto& point : points) {
@@ -147,7 +147,7 @@ void print_points(const Options& o, const std::vector<BenchPoint>& points) {
   }
 }
 
-Status write_page(const Options& o, const std::vector<BenchPoint>& points) {
+Status write_page(const BenchFlags& o, const std::vector<BenchPoint>& points) {
   const auto about = fmt::format("{} {}", o.url, o.trace.empty() ? "" : o.trace);
   std::ofstream out(o.page, std::ios::binary | std::ios::trunc);
   out << bench_page(points, o.limits, about);
@@ -169,7 +169,7 @@ Result<BenchRun> send_shown(const BenchTarget& target, const Planned& run, std::
                    [&](std::size_t requests) { view.have(requests); });
 }
 
-Status bench(Options& o) {
+Status bench(BenchFlags& o) {
   BATON_TRY_ASSIGN(o.target.server, parse_server_url(o.url));
   BATON_TRY_ASSIGN(o.limits, parse_limits(o.goodput));
   BATON_TRY_ASSIGN(auto runs, o.trace.empty() ? planned_rates(o) : planned_traces(o));
@@ -199,7 +199,7 @@ Status bench(Options& o) {
 }  // namespace
 
 int run_bench(int argc, char** argv) {
-  Options options;
+  BenchFlags options;
   CLI::App app("Load an OpenAI-compatible server and measure its answers", "bench");
   add_target_flags(app, options);
   add_load_flags(app, options);

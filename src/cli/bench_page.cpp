@@ -28,7 +28,7 @@ tr+tr{border-top:1px solid #8884}code{font-size:13px}
 </style></head><body><h1>baton bench</h1>
 )";
 
-using Value = double (*)(const Outcome&);
+using Measure = double (*)(const Outcome&);
 
 bool counts(const Outcome& outcome) { return outcome.failure.empty(); }
 double ttft(const Outcome& outcome) { return millis(outcome.first.value_or(outcome.last)); }
@@ -46,7 +46,7 @@ Series distribution(std::string name, std::vector<double> values) {
   return out;
 }
 
-std::vector<double> values_of(const BenchPoint& point, Value value) {
+std::vector<double> values_of(const BenchPoint& point, Measure value) {
   std::vector<double> out;
   for (const auto& outcome : point.outcomes) {
     if (counts(outcome)) out.push_back(value(outcome));

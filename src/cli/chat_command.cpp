@@ -23,7 +23,7 @@
 namespace baton::cli {
 namespace {
 
-struct Options {
+struct ChatFlags {
   std::string url = "http://127.0.0.1:8080/v1";
   std::string system;
   std::string system_file;
@@ -47,7 +47,7 @@ Status check(const std::string& requirement, const Proof& proof) {
   return invalid(fmt::format("--require {}: expected any, kv-moved or decode-only", requirement));
 }
 
-Status turn(ChatSession& session, const std::string& message, const Options& options,
+Status turn(ChatSession& session, const std::string& message, const ChatFlags& options,
             const std::string& requirement) {
   const auto print = [](std::string_view text) {
     fmt::print("{}", text);
@@ -59,7 +59,7 @@ Status turn(ChatSession& session, const std::string& message, const Options& opt
   return check(requirement, proof);
 }
 
-Status scripted(ChatSession& session, const Options& options) {
+Status scripted(ChatSession& session, const ChatFlags& options) {
   for (std::size_t i = 0; i < options.messages.size(); ++i) {
     fmt::print("\n> {}\n\n", options.messages[i]);
     BATON_TRY(turn(session, options.messages[i], options,
@@ -73,7 +73,7 @@ bool is_blank(std::string_view line) {
 }
 
 // Messages from a file or a pipe, one a line.
-Status piped(ChatSession& session, const Options& options) {
+Status piped(ChatSession& session, const ChatFlags& options) {
   std::string line;
   while (std::getline(std::cin, line)) {
     if (is_blank(line)) continue;
@@ -93,7 +93,7 @@ std::string history_file() {
 }
 
 // A person at a terminal: what goes wrong with one answer ends only that one.
-Status interactive(ChatSession& session, const Options& options, const InterruptKey& interrupt) {
+Status interactive(ChatSession& session, const ChatFlags& options, const InterruptKey& interrupt) {
   BATON_TRY_ASSIGN(const auto editor,
                    LineEditor::open(options.keep_history ? history_file() : "", interrupt));
   fmt::print("Type a message. Ctrl-C stops an answer, Ctrl-D leaves.\n");
@@ -116,7 +116,7 @@ Status interactive(ChatSession& session, const Options& options, const Interrupt
   return {};
 }
 
-Result<std::string> system_message(const Options& options) {
+Result<std::string> system_message(const ChatFlags& options) {
   if (options.system_file.empty()) return options.system;
   std::ifstream file(options.system_file);
   if (!file) return not_found(fmt::format("no file {}", options.system_file));
@@ -128,7 +128,7 @@ Result<std::string> system_message(const Options& options) {
 }  // namespace
 
 int run_chat(int argc, char** argv) {
-  Options options;
+  ChatFlags options;
   CLI::App app("Talk to a Baton server (or any OpenAI-compatible one)", "chat");
   app.add_option("--url", options.url, "the server's base address, with /v1")
       ->envname("OPENAI_BASE_URL")

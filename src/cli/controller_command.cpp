@@ -18,6 +18,7 @@
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/command.hpp"
+#include "cli/environment.hpp"
 #include "cli/stop_signal.hpp"
 #include "control/reconcile/metered_cluster.hpp"
 #include "control/reconcile/reconciler.hpp"
@@ -53,7 +54,7 @@ constexpr std::string_view kFooter =
     "refuses,\n"
     "4 no cluster is configured, 7 it cannot be reached or leadership was lost.";
 
-struct Options {
+struct ControllerFlags {
   std::string kubeconfig, context;
   std::string metrics = "0.0.0.0:8443";
   std::string health = "0.0.0.0:8081";
@@ -64,11 +65,6 @@ struct Options {
   std::string leader_namespace;  // "": the system namespace
   reconcile::Installation installation;
 };
-
-std::string environment(const char* name, const char* otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? otherwise : value;
-}
 
 // "0.0.0.0:8081", ":8081"; nullopt for "0": not served.
 Result<std::optional<http::Endpoint>> listen_address(const std::string& text,
@@ -96,7 +92,7 @@ class Pages {
         health_(loop, clock, {{}, "baton-controller"},
                 [this](http::Exchange& exchange) { return answer(exchange); }) {}
 
-  Status listen(const Options& options) {
+  Status listen(const ControllerFlags& options) {
     BATON_TRY_ASSIGN(const auto metrics, listen_address(options.metrics, "--metrics-bind-address"));
     BATON_TRY_ASSIGN(const auto health,
                      listen_address(options.health, "--health-probe-bind-address"));
@@ -144,8 +140,8 @@ class Pages {
 
 // Reconciles while it leads, or from the start without an election. kUnavailable: it led and does
 // not any more; a fresh process contends again.
-Status lead(const Options& options, kube::Cluster& server, const Clock& clock, Random& random,
-            observe::Registry& registry, const StopSignal& stop, Pages& pages) {
+Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& clock,
+            Random& random, observe::Registry& registry, const StopSignal& stop, Pages& pages) {
   reconcile::MeteredCluster cluster(server, registry);
   std::atomic<bool> leads = !options.leader_elect;
   std::atomic<bool> lost = false;
@@ -155,7 +151,7 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
     const auto& system = options.installation.plan.system_namespace;
     lease.ns = options.leader_namespace.empty() ? system : options.leader_namespace;
     lease.name = kLease;
-    lease.identity = fmt::format("{}_{}", environment("HOSTNAME", "baton"), uuid4(random));
+    lease.identity = fmt::format("{}_{}", from_environment_or("HOSTNAME", "baton"), uuid4(random));
     cluster.fence([&] { return election ? election->until() : Mono::min(); }, clock);
     BATON_TRY_ASSIGN(election, kube::LeaderElection::start(std::move(lease), server, clock, random,
                                                            {[&] { leads = true; },
@@ -203,17 +199,17 @@ Status lead(const Options& options, kube::Cluster& server, const Clock& clock, R
   return {};
 }
 
-webhook::ContextSource::Config context_config(const Options& options) {
+webhook::ContextSource::Config context_config(const ControllerFlags& options) {
   webhook::ContextSource::Config out;
   out.ns = options.installation.plan.system_namespace;
   out.config_map = reconcile::kInstallationConfigMap;
   out.settings = options.installation.plan;
   out.keep_well_known_configs =
-      environment("PREVENT_WELL_KNOWN_CONFIG_DELETION", "true") != "false";
+      from_environment_or("PREVENT_WELL_KNOWN_CONFIG_DELETION", "true") != "false";
   return out;
 }
 
-Status run(const Options& options) {
+Status run(const ControllerFlags& options) {
   const StopSignal stop;
   const SystemClock clock;
   SystemRandom random;
@@ -260,14 +256,16 @@ Status run(const Options& options) {
 int run_controller(int argc, char** argv) {
   // One arena a thread, as is the default, would keep what a burst needed once in each of dozens.
   mallopt(M_ARENA_MAX, kArenas);
-  Options options;
+  ControllerFlags options;
   auto& settings = options.installation.plan;
-  settings.system_namespace = environment("POD_NAMESPACE", settings.system_namespace.c_str());
+  settings.system_namespace =
+      from_environment_or("POD_NAMESPACE", settings.system_namespace.c_str());
   settings.config_prefix =
-      environment("LLM_INFERENCE_SERVICE_CONFIG_PREFIX", settings.config_prefix.c_str());
-  settings.pin_configs = environment("LLM_INFERENCE_SERVICE_VERSIONED_CONFIG", "true") != "false";
-  options.installation.wildcard_label =
-      environment("GATEWAY_API_WILDCARD_HOSTNAME", options.installation.wildcard_label.c_str());
+      from_environment_or("LLM_INFERENCE_SERVICE_CONFIG_PREFIX", settings.config_prefix.c_str());
+  settings.pin_configs =
+      from_environment_or("LLM_INFERENCE_SERVICE_VERSIONED_CONFIG", "true") != "false";
+  options.installation.wildcard_label = from_environment_or(
+      "GATEWAY_API_WILDCARD_HOSTNAME", options.installation.wildcard_label.c_str());
 
   CLI::App app("Keep the LLMInferenceServices of a Kubernetes cluster", "controller");
   app.footer(std::string(kFooter));

@@ -10,6 +10,7 @@
 #include "base/core/log.hpp"
 #include "cli/command.hpp"
 #include "cli/engine_options.hpp"
+#include "cli/environment.hpp"
 #include "cli/free_memory.hpp"
 #include "cli/progress_view.hpp"
 #include "cli/stop_signal.hpp"
@@ -23,11 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kDefaultKvBytes = std::uint64_t{512} << 20;
-
-std::optional<std::string> from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
 
 // A folder as it is, or an installed model by its name.
 Result<fs::path> find_model(const std::string& given) {

@@ -22,6 +22,7 @@
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
+#include "cli/environment.hpp"
 #include "cli/epp_options.hpp"
 #include "cli/epp_replay.hpp"
 #include "cli/stop_signal.hpp"
@@ -44,11 +45,6 @@ constexpr std::size_t kMostThreads = 8;
 constexpr Nanos kLastStreams = std::chrono::minutes(5);  // from taking no more to cutting off
 constexpr Nanos kReview = std::chrono::seconds(5);       // of who reads metrics
 constexpr auto kValidity = std::chrono::hours(24 * 365 * 10);
-
-std::optional<std::string> from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
 
 struct Configuration {
   std::optional<std::string> text;  // nullopt: the default

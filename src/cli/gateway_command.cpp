@@ -31,7 +31,7 @@ namespace {
 
 constexpr Nanos kDrain = std::chrono::seconds(10);
 
-struct Options {
+struct GatewayFlags {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;
   std::string endpoints;
@@ -49,7 +49,7 @@ struct Options {
   std::string traces_endpoint;
 };
 
-Result<watch::Topology> topology_of(const Options& options) {
+Result<watch::Topology> topology_of(const GatewayFlags& options) {
   std::optional<std::string> picker;
   if (!options.config_file.empty()) {
     BATON_TRY_ASSIGN(picker, read_text_file(options.config_file));
@@ -64,7 +64,7 @@ Result<watch::Topology> topology_of(const Options& options) {
   return watch::load_endpoint_file(text, options.endpoints, picker, options.config_file);
 }
 
-Result<gateway::Config> config_of(const Options& options, const Clock& clock) {
+Result<gateway::Config> config_of(const GatewayFlags& options, const Clock& clock) {
   gateway::Config config;
   config.listen = {options.host, options.port};
   config.request_timeout =
@@ -84,7 +84,7 @@ Result<gateway::Config> config_of(const Options& options, const Clock& clock) {
 }
 
 // TLS towards clients and pods, read again when files change.
-Status secure(const Options& options, const Clock& clock, gateway::Config& config,
+Status secure(const GatewayFlags& options, const Clock& clock, gateway::Config& config,
               std::vector<std::unique_ptr<tls::Reloader>>& reloaders) {
   if (!options.certificate.empty()) {
     const auto& key = options.key.empty() ? options.certificate : options.key;
@@ -108,7 +108,7 @@ Status secure(const Options& options, const Clock& clock, gateway::Config& confi
   return {};
 }
 
-Status run(const Options& options) {
+Status run(const GatewayFlags& options) {
   raise_open_files();
   const StopSignal stop;
   const SystemClock clock;
@@ -146,7 +146,7 @@ Status run(const Options& options) {
 }  // namespace
 
 int run_gateway(int argc, char** argv) {
-  Options options;
+  GatewayFlags options;
   CLI::App app(
       "The HTTP front door with the picker inside, before the pods of a cluster or a fixed set of "
       "engines",

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct LogsFlags {
   std::string pod, container, state_dir;
   std::uint16_t port = 8080;
   bool follow = false;
@@ -51,7 +51,7 @@ std::string listing(const std::vector<Log>& logs) {
 }
 
 // POD is a name, "ns/name", or the beginning of a name that only one pod has.
-Result<Log> choose(const std::vector<Log>& logs, const Options& options) {
+Result<Log> choose(const std::vector<Log>& logs, const LogsFlags& options) {
   std::vector<Log> found;
   for (const auto& log : logs) {
     const bool named = log.pod == options.pod || log.ns + "/" + log.pod == options.pod;
@@ -96,7 +96,7 @@ void follow(const fs::path& file, std::streamoff from) {
   }
 }
 
-Status run(Options options) {
+Status run(LogsFlags options) {
   if (options.state_dir.empty()) {
     BATON_TRY_ASSIGN(options.state_dir, default_state_dir(options.port));
   }
@@ -120,7 +120,7 @@ Status run(Options options) {
 }  // namespace
 
 int run_logs(int argc, char** argv) {
-  Options options;
+  LogsFlags options;
   CLI::App app("What a container of a pod wrote; without POD, the list of logs", "logs");
   app.add_option("pod", options.pod, "pod name, namespace/name, or a name's beginning");
   app.add_option("-c,--container", options.container, "container (default: main)");

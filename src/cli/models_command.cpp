@@ -8,6 +8,7 @@
 
 #include "base/text/json.hpp"
 #include "cli/command.hpp"
+#include "cli/environment.hpp"
 #include "cli/progress_view.hpp"
 #include "net/hub/cache.hpp"
 #include "net/hub/settings.hpp"
@@ -20,13 +21,8 @@ using text::json::Array;
 using text::json::Object;
 using text::json::Value;
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 Result<std::string> cache_folder() {
-  BATON_TRY_ASSIGN(auto settings, hub::read_settings(environment));
+  BATON_TRY_ASSIGN(auto settings, hub::read_settings(environment_text));
   if (settings.cache.empty()) return invalid("set HF_HUB_CACHE, HF_HOME or HOME");
   return std::move(settings.cache);
 }

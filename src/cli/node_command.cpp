@@ -28,7 +28,7 @@ namespace {
 constexpr Nanos kDown = std::chrono::seconds(30);  // for the pods, after the signal
 constexpr Nanos kAsk = std::chrono::seconds(1);    // the gateway, whether it is there
 
-struct Options {
+struct NodeFlags {
   ClusterOptions cluster;
   NodeOptions node;
   bool pod_tls = false;
@@ -64,7 +64,7 @@ Status refuse_other_machines(const kube::Access& access) {
       access.source, access.server.host));
 }
 
-Status run(const Options& options) {
+Status run(const NodeFlags& options) {
   const StopSignal stop;  // before any thread
   const SystemClock clock;
   SystemRandom random;
@@ -103,7 +103,7 @@ Status run(const Options& options) {
 }  // namespace
 
 int run_node(int argc, char** argv) {
-  Options options;
+  NodeFlags options;
   CLI::App app(
       "Equipment of tests: runs the pods of a control plane on this machine as processes, and "
       "writes what a gateway's controller would",

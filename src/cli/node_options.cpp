@@ -1,4 +1,5 @@
 #include "cli/node_options.hpp"
+#include "cli/environment.hpp"
 
 #include <fmt/format.h>
 
@@ -23,15 +24,10 @@ constexpr std::array kPullVariables = {"PATH",          "HOME",        "XDG_CACH
                                        "HF_TOKEN_PATH", "HF_ENDPOINT", "SSL_CERT_FILE",
                                        "SSL_CERT_DIR",  "TERM"};
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 // Where baton://NAME is looked for: $BATON_MODELS_DIR, else beside the binary or above it.
 std::vector<std::string> models_dirs(const fs::path& binary) {
   std::vector<std::string> out;
-  std::istringstream given(environment("BATON_MODELS_DIR"));
+  std::istringstream given(environment_text("BATON_MODELS_DIR"));
   for (std::string dir; std::getline(given, dir, ':');) {
     if (!dir.empty()) out.push_back(fs::absolute(dir).string());
   }
@@ -72,14 +68,14 @@ Result<node::Config> node_config(const NodeOptions& options, const std::string& 
   if (error) return internal("reading /proc/self/exe: " + error.message());
   config.state_dir = state_dir;
   config.baton = binary.string();
-  config.path = environment("PATH");
+  config.path = environment_text("PATH");
   if (config.path.empty()) config.path = "/usr/local/bin:/usr/bin:/bin";
   config.models_dirs = models_dirs(binary);
   for (const auto& dir : options.model_dirs)
     config.model_dirs.push_back(fs::absolute(dir).string());
-  BATON_TRY_ASSIGN(config.hub, hub::read_settings(environment));
+  BATON_TRY_ASSIGN(config.hub, hub::read_settings(environment_text));
   for (const char* name : kPullVariables) {
-    if (const auto value = environment(name); !value.empty()) {
+    if (const auto value = environment_text(name); !value.empty()) {
       config.pull_environment.push_back(fmt::format("{}={}", name, value));
     }
   }

@@ -18,12 +18,10 @@ namespace baton::cli {
 
 namespace {
 
-using kube::Object;
-
 constexpr Nanos kBudget = std::chrono::minutes(2);
 
 // Values of Secrets are not for terminals: that they differ is told, not what they are.
-void hide_values(Object& secret, const Object& other, std::string_view mark) {
+void hide_values(kube::Object& secret, const kube::Object& other, std::string_view mark) {
   for (const auto* member : {"data", "stringData"}) {
     auto* values = secret.find(member);
     if (values == nullptr || values->if_object() == nullptr) continue;
@@ -35,7 +33,7 @@ void hide_values(Object& secret, const Object& other, std::string_view mark) {
   }
 }
 
-std::string text_of(Object object) {
+std::string text_of(kube::Object object) {
   auto* members = object.if_object();
   if (members == nullptr) return "";
   members->erase("status");
@@ -55,8 +53,8 @@ std::string path_of(const kube::ObjectKey& key) {
 
 // false: nothing that is shown differs.
 bool print_change(const reconcile::Change& change) {
-  Object before = change.before;
-  Object after = change.after;
+  kube::Object before = change.before;
+  kube::Object after = change.after;
   if (change.key.type.kind == "Secret") {
     hide_values(before, change.after, "before");
     hide_values(after, change.before, "after");
@@ -64,7 +62,7 @@ bool print_change(const reconcile::Change& change) {
   const auto hunks = text::line_diff(text_of(std::move(before)), text_of(std::move(after)));
   if (hunks.empty()) return false;
   const auto path = path_of(change.key);
-  const auto side = [&](std::string_view folder, const Object& object) {
+  const auto side = [&](std::string_view folder, const kube::Object& object) {
     return object.is_null() ? std::string("/dev/null") : fmt::format("{}/{}", folder, path);
   };
   fmt::print("--- {}\n+++ {}\n{}", side("live", change.before), side("planned", change.after),
@@ -72,9 +70,10 @@ bool print_change(const reconcile::Change& change) {
   return true;
 }
 
-Result<std::vector<Object>> wanted_objects(const api::Manifests& manifests, std::string_view ns) {
+Result<std::vector<kube::Object>> wanted_objects(const api::Manifests& manifests,
+                                                 std::string_view ns) {
   BATON_TRY_ASSIGN(auto objects, cluster_objects(manifests, ns));
-  std::vector<Object> out;
+  std::vector<kube::Object> out;
   for (auto& [key, object] : objects) {
     if (key.type.group == api::kGroup) {
       auto converted = api::to_v1alpha2(std::move(object));

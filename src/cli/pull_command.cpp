@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "cli/command.hpp"
+#include "cli/environment.hpp"
 #include "cli/progress_view.hpp"
 #include "control/node/models.hpp"
 #include "net/hub/pull.hpp"
@@ -15,19 +16,14 @@
 namespace baton::cli {
 namespace {
 
-struct Options {
+struct PullFlags {
   std::string model, link;
   bool cached = false;
 };
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-Result<std::string> pull(const Options& options) {
+Result<std::string> pull(const PullFlags& options) {
   BATON_TRY_ASSIGN(const auto id, hub::parse_model_id(options.model));
-  BATON_TRY_ASSIGN(const auto settings, hub::read_settings(environment));
+  BATON_TRY_ASSIGN(const auto settings, hub::read_settings(environment_text));
   const SystemClock clock;
   auto view = ProgressView::of_standard_error(to_string(id), clock);
   hub::Patience patience({.sleep = [](Nanos time) { std::this_thread::sleep_for(time); },
@@ -39,7 +35,7 @@ Result<std::string> pull(const Options& options) {
 }  // namespace
 
 int run_pull(int argc, char** argv) {
-  Options options;
+  PullFlags options;
   CLI::App app("Get a model from the Hugging Face hub into the cache that other programs share",
                "pull");
   app.add_option("model", options.model, "ORG/NAME, or ORG/NAME@REVISION; hf:// in front or not")

@@ -12,7 +12,7 @@ namespace {
 
 constexpr Screen::Size kUnknown{24, 80};
 
-void write_standard_error(std::string_view text) {
+void write_terminal(std::string_view text) {
   while (!text.empty()) {
     const auto written = ::write(STDERR_FILENO, text.data(), text.size());
     if (written <= 0) return;  // nothing can be done about a closed terminal
@@ -30,7 +30,7 @@ Screen::Size measure_standard_error() {
 
 }  // namespace
 
-Screen Screen::of_standard_error() { return {write_standard_error, measure_standard_error}; }
+Screen Screen::of_standard_error() { return {write_terminal, measure_standard_error}; }
 
 void Screen::print(std::string_view lines) {
   const std::scoped_lock lock(mutex_);

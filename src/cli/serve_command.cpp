@@ -39,7 +39,7 @@ namespace fs = std::filesystem;
 constexpr Nanos kTick = Millis(200);  // for what has no events; changes of objects wake at once
 constexpr Nanos kDrain = std::chrono::seconds(30);  // for running requests after Ctrl-C
 constexpr Nanos kDown = std::chrono::seconds(30);   // then for the pods
-constexpr Nanos kRedraw = std::chrono::seconds(1);
+constexpr Nanos kTableRedraw = std::chrono::seconds(1);
 
 const kube::Type kService{"serving.kserve.io", "v1alpha2", "LLMInferenceService"};
 const kube::Type kPod{"", "v1", "Pod"};
@@ -64,7 +64,7 @@ class Wake {
   int descriptor_;
 };
 
-struct Options {
+struct ServeFlags {
   std::vector<std::string> files;
   std::string model, manifest;  // `serve MODEL`, and the manifest made of it
   bool split = false, standard = false, print_manifest = false;
@@ -78,7 +78,7 @@ struct Options {
   bool tls = false;
 };
 
-Result<gateway::Config> gateway_config(const Options& options) {
+Result<gateway::Config> gateway_config(const ServeFlags& options) {
   gateway::Config config;
   config.listen = {options.host, options.port};
   config.request_timeout =
@@ -99,7 +99,7 @@ struct Checked {
   api::Manifests manifests;
   std::vector<std::string> to_pull;  // model URIs that are not here yet
 };
-Result<Checked> read_and_check(const Options& options, const plan::Settings& settings,
+Result<Checked> read_and_check(const ServeFlags& options, const plan::Settings& settings,
                                const node::Config& node) {
   const std::vector<api::Source> made = {{"the manifest of " + options.model, options.manifest}};
   BATON_TRY_ASSIGN(auto manifests, options.model.empty() ? read_manifest_files(options.files)
@@ -124,7 +124,7 @@ Result<Checked> read_and_check(const Options& options, const plan::Settings& set
 
 // The manifest of `serve MODEL`. The model comes first, unless the manifest is only shown: how long
 // its context is stands in its config.json.
-Result<std::string> manifest_of(const Options& options, const node::Config& node,
+Result<std::string> manifest_of(const ServeFlags& options, const node::Config& node,
                                 const StopSignal& stop) {
   BATON_TRY_ASSIGN(const auto model, choose_model(options.model));
   if (!options.print_manifest) {
@@ -149,7 +149,7 @@ void write_file(const std::string& file, const std::string& text) {
 
 class Serve {
  public:
-  Serve(Options options, plan::Settings settings, node::Config node)
+  Serve(ServeFlags options, plan::Settings settings, node::Config node)
       : options_(std::move(options)), settings_(std::move(settings)), node_(std::move(node)) {
     std::error_code ignored;
     fs::remove(status_path(), ignored);  // of a serve that was killed
@@ -278,13 +278,13 @@ class Serve {
     const Mono now = clock_.now();
     auto table = status_table(header_, view_, stats, screen_.columns());
     if (table == table_ || now < next_draw_) return;
-    next_draw_ = now + kRedraw;
+    next_draw_ = now + kTableRedraw;
     screen_.draw(table);
     table_ = std::move(table);
   }
 
   const SystemClock clock_;
-  const Options options_;
+  const ServeFlags options_;
   const plan::Settings settings_;
   const node::Config node_;
   const bool is_terminal_ = ::isatty(STDERR_FILENO) == 1;
@@ -297,7 +297,7 @@ class Serve {
   bool announced_ = false;
 };
 
-Status serve(Options options) {
+Status serve(ServeFlags options) {
   const StopSignal stop;  // before any thread
   if (options.state_dir.empty()) {
     BATON_TRY_ASSIGN(options.state_dir, default_state_dir(options.port));
@@ -330,7 +330,7 @@ Status serve(Options options) {
 }  // namespace
 
 int run_serve(int argc, char** argv) {
-  Options options;
+  ServeFlags options;
   CLI::App app("Serve a model, or those of manifests, on this machine: pods are processes",
                "serve");
   auto* model = app.add_option("model", options.model,

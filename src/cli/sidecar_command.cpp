@@ -10,6 +10,7 @@
 #include "base/core/memory.hpp"
 #include "base/core/open_files.hpp"
 #include "cli/command.hpp"
+#include "cli/environment.hpp"
 #include "cli/sidecar_options.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/tracing.hpp"
@@ -29,11 +30,6 @@ constexpr std::string_view kNoEndpoint =
     "--tracing: spans go nowhere, neither OTEL_EXPORTER_OTLP_ENDPOINT nor "
     "OTEL_TRACES_EXPORTER=otlp is set";
 constexpr std::chrono::hours kSelfSignedFor{24 * 3650};
-
-std::optional<std::string> from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
 
 using Reloaders = std::vector<std::unique_ptr<tls::Reloader>>;
 

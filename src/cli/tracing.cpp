@@ -1,4 +1,5 @@
 #include "cli/tracing.hpp"
+#include "cli/environment.hpp"
 
 #include <unistd.h>
 
@@ -7,15 +8,6 @@
 #include <string_view>
 
 namespace baton::cli {
-namespace {
-
-std::optional<std::string> from_environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-}  // namespace
-
 void add_tracing_flag(CLI::App& app, std::string& endpoint) {
   app.add_option(
       "--otlp-traces-endpoint", endpoint,

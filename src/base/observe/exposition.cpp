@@ -3,15 +3,10 @@
 #include <charconv>
 #include <limits>
 
+#include "base/core/trim.hpp"
+
 namespace baton::observe {
 namespace {
-
-std::string_view trim(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t' || s.back() == '\r'))
-    s.remove_suffix(1);
-  return s;
-}
 
 // The position of the closing brace; quoted values may hold braces and escaped quotes.
 std::size_t closing_brace(std::string_view s, std::size_t from) {
@@ -44,14 +39,14 @@ std::optional<Sample> sample_of(std::string_view line) {
   if (const std::size_t brace = line.find('{'); brace != std::string_view::npos) {
     const std::size_t close = closing_brace(line, brace + 1);
     if (close == std::string_view::npos) return std::nullopt;
-    out.name = trim(line.substr(0, brace));
+    out.name = trim(line.substr(0, brace), " \t\r");
     out.labels = line.substr(brace + 1, close - brace - 1);
-    rest = trim(line.substr(close + 1));
+    rest = trim(line.substr(close + 1), " \t\r");
   } else {
     const std::size_t space = line.find_first_of(" \t");
     if (space == std::string_view::npos) return std::nullopt;
     out.name = line.substr(0, space);
-    rest = trim(line.substr(space));
+    rest = trim(line.substr(space), " \t\r");
   }
   rest = rest.substr(0, rest.find_first_of(" \t"));  // a timestamp may follow
   const auto value = value_of(rest);
@@ -65,7 +60,7 @@ std::optional<Sample> sample_of(std::string_view line) {
 std::optional<Sample> ExpositionReader::next() {
   while (!rest_.empty()) {
     const std::size_t end = rest_.find('\n');
-    const std::string_view line = trim(rest_.substr(0, end));
+    const std::string_view line = trim(rest_.substr(0, end), " \t\r");
     rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
     if (line.empty() || line.front() == '#') continue;
     if (auto sample = sample_of(line)) return sample;
@@ -79,7 +74,7 @@ std::optional<std::string_view> label(std::string_view labels, std::string_view 
   while (at < labels.size()) {
     const std::size_t equals = labels.find("=\"", at);
     if (equals == std::string_view::npos) return std::nullopt;
-    const std::string_view name = trim(labels.substr(at, equals - at));
+    const std::string_view name = trim(labels.substr(at, equals - at), " \t\r");
     std::size_t end = equals + 2;
     while (end < labels.size() && labels[end] != '"') end += labels[end] == '\\' ? 2 : 1;
     if (end >= labels.size()) return std::nullopt;

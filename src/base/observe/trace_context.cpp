@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/core/assert.hpp"
+#include "base/core/trim.hpp"
 
 namespace baton::observe {
 
@@ -25,12 +26,6 @@ std::optional<std::uint64_t> hex(std::string_view digits) {
 
 void write_hex(char* at, std::uint64_t value, std::size_t digits) {
   for (std::size_t i = digits; i-- > 0; value >>= 4) at[i] = kDigits[value & 0xF];
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
 }
 
 }  // namespace

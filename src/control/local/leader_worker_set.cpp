@@ -28,7 +28,7 @@ constexpr std::string_view kSize = "leaderworkerset.sigs.k8s.io/size";
 constexpr std::string_view kLeaderName = "leaderworkerset.sigs.k8s.io/leader-name";
 constexpr std::string_view kSubgroupSize = "leaderworkerset.sigs.k8s.io/subgroup-size";
 
-bool is_ready(const kube::Object& pod) { return kube::condition_is(pod, "Ready", "True"); }
+bool pod_is_ready(const kube::Object& pod) { return kube::condition_is(pod, "Ready", "True"); }
 
 int int_at(const kube::Object& in, std::initializer_list<std::string_view> path, int fallback) {
   const auto* found = in.find_path(path);
@@ -127,8 +127,9 @@ std::map<int, Group> groups_of(const std::vector<kube::Object>& pods, const Want
     group.is_current &= kube::label(pod, kRevision) == wanted.revision;
   }
   for (auto& [index, group] : out) {
-    group.is_ready = !group.is_going && static_cast<int>(group.all.size()) == wanted.size &&
-                     std::ranges::all_of(group.all, [](const auto* pod) { return is_ready(*pod); });
+    group.is_ready =
+        !group.is_going && static_cast<int>(group.all.size()) == wanted.size &&
+        std::ranges::all_of(group.all, [](const auto* pod) { return pod_is_ready(*pod); });
   }
   return out;
 }
@@ -302,7 +303,7 @@ class Steps {
       return;
     }
     if (group.leader->string_at({"status", "podIP"}).empty()) return;
-    if (wanted_.leader_must_be_ready && !is_ready(*group.leader)) return;
+    if (wanted_.leader_must_be_ready && !pod_is_ready(*group.leader)) return;
     for (int worker = 1; worker < wanted_.size; ++worker) {
       if (group.workers.contains(worker)) continue;
       out_.create.push_back(pod_of_group(set_, wanted_, {index, worker, group.leader}));

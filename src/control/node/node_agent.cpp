@@ -25,7 +25,7 @@ constexpr std::uint16_t kEntryPort = 8000;   // of a pod: its sidecar, or the en
 constexpr std::uint16_t kEnginePort = 8001;  // behind a sidecar
 constexpr Nanos kPendingRetry = std::chrono::seconds(1);
 constexpr std::string_view kPickerComponent = "llminferenceservice-router-scheduler";
-constexpr Nanos kCallBudget = std::chrono::seconds(10);
+constexpr Nanos kApiBudget = std::chrono::seconds(10);
 constexpr Nanos kLongestGrace = std::chrono::seconds(30);
 
 std::string key_text(const kube::Object& pod) {
@@ -116,9 +116,9 @@ Result<std::unique_ptr<NodeAgent>> NodeAgent::start(Deps deps, Config config) {
   BATON_TRY(make_links(config));
   BATON_TRY(choose_mounts(config, deps.clock));
   if (!config.api_host.empty()) {
-    BATON_TRY(register_node(deps.cluster, config, deps.clock.wall(),
-                            Deadline::in(deps.clock, kCallBudget))
-                  .with("registering node " + config.node_name));
+    BATON_TRY(
+        register_node(deps.cluster, config, deps.clock.wall(), Deadline::in(deps.clock, kApiBudget))
+            .with("registering node " + config.node_name));
   }
   BATON_TRY_ASSIGN(auto guard, GroupGuard::start());
   return std::unique_ptr<NodeAgent>(
@@ -167,7 +167,7 @@ void NodeAgent::work() {
   }
 }
 
-Deadline NodeAgent::soon() const { return Deadline::in(deps_.clock, kCallBudget); }
+Deadline NodeAgent::soon() const { return Deadline::in(deps_.clock, kApiBudget); }
 
 void NodeAgent::sync(const std::string& key) {
   const auto pod = deps_.cluster.get(pod_key(key), soon());

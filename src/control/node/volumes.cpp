@@ -22,7 +22,7 @@ const text::json::Array& items(const kube::Object& object,
   return list == nullptr || list->if_array() == nullptr ? kNone : *list->if_array();
 }
 
-bool is_optional(const kube::Object& source) {
+bool may_miss(const kube::Object& source) {
   const auto* optional = source.find("optional");
   return optional != nullptr && optional->if_bool() != nullptr && *optional->if_bool();
 }
@@ -87,7 +87,7 @@ Status write_data(const std::string& folder, std::string_view kind, const kube::
                   std::string_view name_member, const ReadObject& read) {
   const auto object = read(kind, std::string(source.string_at({name_member})));
   if (!object) {
-    if (is_optional(source)) return {};
+    if (may_miss(source)) return {};
     return object.error();
   }
   Files files;

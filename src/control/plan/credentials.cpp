@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/core/trim.hpp"
 #include "control/plan/objects.hpp"
 
 namespace baton::plan {
@@ -103,16 +104,10 @@ std::string lowered(std::string_view text) {
   return out;
 }
 
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\n") - first + 1);
-}
-
 // A scheme in the endpoint decides about HTTPS, else the setting does.
 void set_endpoint(Value& container, const Value& owner, const Credentials& credentials) {
   const std::string text = value_of(kS3Endpoint, owner, credentials);
-  const std::string_view endpoint = trimmed(text);
+  const std::string_view endpoint = trim(text, " \t\n");
   if (endpoint.empty()) return;
   const std::string low = lowered(endpoint);
   std::string https;

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "base/core/trim.hpp"
 #include "control/plan/build.hpp"
 #include "control/plan/objects.hpp"
 
@@ -21,19 +22,12 @@ std::string annotation(const Build& build, std::string_view suffix) {
   return std::string(build.service.string_at({"metadata", "annotations", key}));
 }
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const auto first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
 std::string template_name(const Build& build) { return build.child("-managed-dra"); }
 
 // Validation has seen that it is a number of at least 1.
 std::int64_t device_count(const Build& build) {
   const std::string text = annotation(build, "device-count");
-  const std::string_view digits = trimmed(text);
+  const std::string_view digits = trim(text, " \t\r\n");
   std::int64_t count = 1;
   std::from_chars(digits.data(), digits.data() + digits.size(), count);
   return count;
@@ -43,8 +37,8 @@ Array selectors(const Build& build) {
   Array out;
   std::istringstream lines(annotation(build, "cel-selector"));
   for (std::string line; std::getline(lines, line);) {
-    if (trimmed(line).empty()) continue;
-    out.push_back(Object{{"cel", Object{{"expression", trimmed(line)}}}});
+    if (trim(line, " \t\r\n").empty()) continue;
+    out.push_back(Object{{"cel", Object{{"expression", trim(line, " \t\r\n")}}}});
   }
   return out;
 }
@@ -53,8 +47,8 @@ Array selectors(const Build& build) {
 
 void add_device_template(Build& build) {
   const std::string device_class = annotation(build, "device-class");
-  if (trimmed(device_class).empty()) return;
-  Object exactly{{"deviceClassName", trimmed(device_class)}};
+  if (trim(device_class, " \t\r\n").empty()) return;
+  Object exactly{{"deviceClassName", trim(device_class, " \t\r\n")}};
   if (const std::int64_t count = device_count(build); count > 1) exactly.set("count", count);
   if (Array cel = selectors(build); !cel.empty()) exactly.set("selectors", std::move(cel));
   Value out = object("resource.k8s.io/v1", "ResourceClaimTemplate", build.ns, template_name(build),
@@ -65,7 +59,7 @@ void add_device_template(Build& build) {
 }
 
 void claim_devices(Build& build, const PodPlace& place, Value& pod) {
-  if (trimmed(annotation(build, "device-class")).empty()) return;
+  if (trim(annotation(build, "device-class"), " \t\r\n").empty()) return;
   add_named(pod["resourceClaims"],
             Object{{"name", kClaim}, {"resourceClaimTemplateName", template_name(build)}});
   const std::string wanted = annotation(build, "container-name");

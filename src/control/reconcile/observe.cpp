@@ -86,14 +86,14 @@ Snapshots not_of_others(Snapshots all, const Object& service) {
   return all;
 }
 
-constexpr std::string_view kGroupLabel = "serving.kserve.io/routing-group";
+constexpr std::string_view kRoutingGroup = "serving.kserve.io/routing-group";
 
 // What may make two services concern each other: their traffic group and the models they serve.
 std::set<std::string_view> ties_of(const Object& object) {
   std::set<std::string_view> out{object.string_at({"spec", "router", "route", "group"}),
                                  object.string_at({"status", "router", "group", "name"}),
                                  object.string_at({"spec", "model", "name"}),
-                                 kube::label(object, kGroupLabel)};
+                                 kube::label(object, kRoutingGroup)};
   for (const auto& adapter : items(object, {"spec", "model", "lora", "adapters"})) {
     out.insert(adapter.string_at({"name"}));
   }

@@ -26,7 +26,7 @@ constexpr Nanos kGiveUpOnCache = std::chrono::seconds(30);  // then the write is
 constexpr Nanos kSoon = std::chrono::seconds(1);
 constexpr Nanos kGroupPoll = std::chrono::seconds(5);
 
-Step step_of(plan::Stage stage) {
+Step step_of_stage(plan::Stage stage) {
   switch (stage) {
     case plan::Stage::kMultiNode:
       return Step::kMultiNode;
@@ -246,7 +246,7 @@ std::optional<StepFailure> ServicePass::apply(const Observation& seen, const pla
   Applier applier({deps_.cluster, deps_.cache, deps_.ledger}, service, deadline_, teller(service));
   const auto run = [&]() -> std::optional<StepFailure> {
     const bool partial = attempt.failure && !before_children(attempt.failure->stage);
-    const auto limit = partial ? step_of(attempt.failure->stage) : Step::kEnd;
+    const auto limit = partial ? step_of_stage(attempt.failure->stage) : Step::kEnd;
     // What goes is removed first: a topology change frees its accelerators.
     if (auto failure = remove_unplanned(applier, seen, plan, limit)) return failure;
     if (stopped) return std::nullopt;

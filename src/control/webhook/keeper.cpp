@@ -17,7 +17,6 @@
 namespace baton::webhook {
 namespace {
 
-using kube::Object;
 using text::json::Array;
 
 constexpr std::string_view kManagedBy = "app.kubernetes.io/managed-by";
@@ -40,24 +39,24 @@ std::vector<kube::ObjectKey> trusting() {
 }
 
 // What cannot be decoded counts as absent: it is made anew.
-std::string data(const Object& secret, std::string_view key) {
+std::string data(const kube::Object& secret, std::string_view key) {
   const std::string_view text = secret.string_at({"data", key});
   return text::parse_base64(text).value_or("");
 }
 
 // Every WebhookClientConfig in a webhook configuration or definition.
-std::vector<Object*> client_configs(Object& object) {
-  std::vector<Object*> out;
-  if (Object* hooks = object.find("webhooks"); hooks != nullptr && hooks->is_array()) {
-    for (Object& hook : *hooks->if_array()) out.push_back(hook.find("clientConfig"));
+std::vector<kube::Object*> client_configs(kube::Object& object) {
+  std::vector<kube::Object*> out;
+  if (kube::Object* hooks = object.find("webhooks"); hooks != nullptr && hooks->is_array()) {
+    for (kube::Object& hook : *hooks->if_array()) out.push_back(hook.find("clientConfig"));
   } else {
-    Object* at = &object;
+    kube::Object* at = &object;
     for (const std::string_view key : {"spec", "conversion", "webhook", "clientConfig"}) {
       at = at == nullptr ? nullptr : at->find(key);
     }
     out.push_back(at);
   }
-  std::erase_if(out, [](const Object* one) { return one == nullptr || !one->is_object(); });
+  std::erase_if(out, [](const kube::Object* one) { return one == nullptr || !one->is_object(); });
   return out;
 }
 
@@ -78,9 +77,9 @@ bool is_address(const std::string& host) {
 }
 
 // Sets caBundle wherever it is another; whether that changed anything.
-bool set_bundles(Object& object, std::string_view bundle) {
+bool set_bundles(kube::Object& object, std::string_view bundle) {
   bool changed = false;
-  for (Object* config : client_configs(object)) {
+  for (kube::Object* config : client_configs(object)) {
     if (config->string_at({"caBundle"}) == bundle) continue;
     (*config)["caBundle"] = bundle;
     changed = true;
@@ -91,7 +90,7 @@ bool set_bundles(Object& object, std::string_view bundle) {
 }  // namespace
 
 struct Keeper::Found {
-  Object secret;  // null: there is none
+  kube::Object secret;  // null: there is none
   Credentials credentials;
   bool foreign = false;
 };
@@ -115,13 +114,13 @@ Result<Keeper::Found> Keeper::read(Deadline deadline) {
 }
 
 Status Keeper::write(const Found& found, const Credentials& credentials, Deadline deadline) {
-  const Object content =
-      Object(text::json::Object{{"ca.crt", text::base64(credentials.authorities)},
-                                {"ca.key", text::base64(credentials.authority_key)},
-                                {"tls.crt", text::base64(credentials.certificate)},
-                                {"tls.key", text::base64(credentials.key)}});
+  const kube::Object content =
+      kube::Object(text::json::Object{{"ca.crt", text::base64(credentials.authorities)},
+                                      {"ca.key", text::base64(credentials.authority_key)},
+                                      {"tls.crt", text::base64(credentials.certificate)},
+                                      {"tls.key", text::base64(credentials.key)}});
   if (found.secret.is_null()) {
-    const Object secret = text::json::Object{
+    const kube::Object secret = text::json::Object{
         {"apiVersion", "v1"},
         {"kind", "Secret"},
         {"metadata",
@@ -133,9 +132,9 @@ Status Keeper::write(const Found& found, const Credentials& credentials, Deadlin
     BATON_TRY(cluster_.create(secret, kube::DryRun::kNo, deadline));
     return {};
   }
-  Object secret = found.secret;
+  kube::Object secret = found.secret;
   secret["data"] = content;
-  Object& labels = secret["metadata"]["labels"];
+  kube::Object& labels = secret["metadata"]["labels"];
   if (!labels.is_object()) labels = text::json::Object();
   labels[kManagedBy] = kOurs;
   BATON_TRY(cluster_.update(secret, kube::DryRun::kNo, deadline));
@@ -165,8 +164,8 @@ Status Keeper::trust_in(const kube::ObjectKey& key, const std::string& bundle, b
   }
 }
 
-void Keeper::note_hosts(Object& object) {
-  for (const Object* config : client_configs(object)) {
+void Keeper::note_hosts(kube::Object& object) {
+  for (const kube::Object* config : client_configs(object)) {
     const std::string host = host_of(config->string_at({"url"}));
     auto& known = is_address(host) ? called_.ips : called_.dns;
     if (!host.empty() && std::ranges::find(known, host) == known.end()) known.push_back(host);

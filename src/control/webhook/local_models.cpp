@@ -5,27 +5,25 @@
 namespace baton::webhook {
 namespace {
 
-using kube::Object;
-
 const kube::Type kOfCluster{"serving.kserve.io", "v1alpha1", "LocalModelCache"};
 const kube::Type kOfNamespace{"serving.kserve.io", "v1alpha1", "LocalModelNamespaceCache"};
 
-std::vector<Object> all(const kube::Cache& cache, const kube::Type& type) {
-  std::vector<Object> out;
+std::vector<kube::Object> all(const kube::Cache& cache, const kube::Type& type) {
+  std::vector<kube::Object> out;
   for (const kube::SnapshotPtr& one : cache.list(type, "")) out.push_back(one->object);
   return out;
 }
 
 }  // namespace
 
-Result<bool> uses_local_models(const Object& config_map) {
+Result<bool> uses_local_models(const kube::Object& config_map) {
   const std::string_view text = config_map.string_at({"data", "localModel"});
   if (text.empty()) return false;
   const auto parsed = text::json::parse(text);
   if (!parsed) {
     return invalid(fmt::format("/data/localModel: {}", parsed.error().message()));
   }
-  const Object* enabled = parsed->find("enabled");
+  const kube::Object* enabled = parsed->find("enabled");
   if (enabled == nullptr) return false;
   if (enabled->if_bool() == nullptr) {
     return invalid("/data/localModel: enabled: expected true or false");

@@ -13,7 +13,6 @@
 namespace baton::webhook {
 namespace {
 
-using kube::Object;
 using text::json::Array;
 
 constexpr std::string_view kStored = "v1alpha2";
@@ -29,7 +28,7 @@ constexpr std::array kKinds = {Kind{api::kServiceCrd, "LLMInferenceService"},
                                Kind{api::kConfigCrd, "LLMInferenceServiceConfig"}};
 
 // As it is: the API server stores it in the version of today.
-Status rewrite(kube::Cluster& cluster, const Object& object, Deadline deadline) {
+Status rewrite(kube::Cluster& cluster, const kube::Object& object, Deadline deadline) {
   const auto written = cluster.update(object, kube::DryRun::kNo, deadline);
   const bool others = !written && (written.error().code() == Code::kConflict ||
                                    written.error().code() == Code::kNotFound);
@@ -41,7 +40,7 @@ Status rewrite_all(kube::Cluster& cluster, const Kind& kind, Deadline deadline) 
   const kube::Type type{std::string(api::kGroup), std::string(kStored), std::string(kind.kind)};
   BATON_TRY_ASSIGN(const kube::List all, cluster.list({type, "", {}}, deadline));
   Status first;
-  for (const Object& object : all.items) {
+  for (const kube::Object& object : all.items) {
     const Status one = rewrite(cluster, object, deadline);
     if (!one && first) first = one;
   }
@@ -50,7 +49,7 @@ Status rewrite_all(kube::Cluster& cluster, const Kind& kind, Deadline deadline) 
 
 Status migrate(kube::Cluster& cluster, const Kind& kind, Deadline deadline) {
   const kube::ObjectKey key{kDefinition, "", std::string(kind.definition)};
-  BATON_TRY_ASSIGN(const Object before, cluster.get(key, deadline));
+  BATON_TRY_ASSIGN(const kube::Object before, cluster.get(key, deadline));
   switch (migration_of(before)) {
     case Migration::kDone:
       return {};
@@ -61,7 +60,7 @@ Status migrate(kube::Cluster& cluster, const Kind& kind, Deadline deadline) {
   }
   BATON_TRY(rewrite_all(cluster, kind, deadline));
   for (int attempt = 0;; ++attempt) {
-    BATON_TRY_ASSIGN(Object definition, cluster.get(key, deadline));
+    BATON_TRY_ASSIGN(kube::Object definition, cluster.get(key, deadline));
     definition["status"]["storedVersions"] = Array{kStored};
     const auto updated = cluster.update_status(definition, deadline);
     if (updated) break;
@@ -75,14 +74,14 @@ Status migrate(kube::Cluster& cluster, const Kind& kind, Deadline deadline) {
 
 }  // namespace
 
-Migration migration_of(const Object& definition) {
-  const Object* stored = definition.find_path({"status", "storedVersions"});
-  if (stored != nullptr && *stored == Object(Array{kStored})) return Migration::kDone;
-  const Object* versions = definition.find_path({"spec", "versions"});
+Migration migration_of(const kube::Object& definition) {
+  const kube::Object* stored = definition.find_path({"status", "storedVersions"});
+  if (stored != nullptr && *stored == kube::Object(Array{kStored})) return Migration::kDone;
+  const kube::Object* versions = definition.find_path({"spec", "versions"});
   if (versions == nullptr || !versions->is_array()) return Migration::kWait;
-  for (const Object& version : *versions->if_array()) {
-    const Object* storage = version.find("storage");
-    const bool stores = storage != nullptr && *storage == Object(true);
+  for (const kube::Object& version : *versions->if_array()) {
+    const kube::Object* storage = version.find("storage");
+    const bool stores = storage != nullptr && *storage == kube::Object(true);
     if (stores && version.string_at({"name"}) == kStored) return Migration::kRewrite;
   }
   return Migration::kWait;

@@ -15,7 +15,7 @@
 namespace baton::runtime {
 namespace {
 
-constexpr std::size_t kThreads = 4;  // connections served at once; others wait in the backlog
+constexpr std::size_t kServers = 4;  // connections served at once; others wait in the backlog
 
 // While it lives, the lease's blocks hold its prompt.
 class Reading {
@@ -75,7 +75,7 @@ Result<std::unique_ptr<KvServer>> KvServer::listen(const TransferConfig& config,
 KvServer::~KvServer() { stop(); }
 
 void KvServer::start() {
-  for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
+  for (std::size_t i = 0; i < kServers; ++i) threads_.emplace_back([this] { run(); });
 }
 
 void KvServer::stop() {

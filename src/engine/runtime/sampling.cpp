@@ -13,7 +13,7 @@
 namespace baton::runtime {
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();  // logit of a masked token
+constexpr float kMasked = -std::numeric_limits<float>::infinity();  // logit of a masked token
 
 struct Candidate {
   float logit;
@@ -224,7 +224,7 @@ Sample sample(const Draw& draw, const SamplingParams& params) {
   const auto shaped = shapes(params) ? shape(draw, params) : std::vector<float>();
   const std::span<const float> row = shaped.empty() ? draw.logits : shaped;
   const auto allowed = [&](TokenId token) {
-    return row[token] > kNever &&
+    return row[token] > kMasked &&
            (draw.banned.empty() || std::ranges::find(draw.banned, token) == draw.banned.end());
   };
   std::optional<TokenId> token = params.temperature < kGreedyBelow

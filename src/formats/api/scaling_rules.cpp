@@ -12,7 +12,7 @@ namespace {
 
 using text::json::Value;
 
-bool has(const Value& in, std::initializer_list<std::string_view> path) {
+bool holds(const Value& in, std::initializer_list<std::string_view> path) {
   return member(in, path) != nullptr;
 }
 
@@ -35,7 +35,7 @@ class Rules {
         out_(out) {}
 
   void run() {
-    if (has(workload_, {"replicas"})) error("", "excludes replicas");
+    if (holds(workload_, {"replicas"})) error("", "excludes replicas");
     const Value* wva = member(scaling_, {"wva"});
     const Value* keda = member(scaling_, {"keda"});
     if ((wva == nullptr) == (keda == nullptr)) error("", "needs exactly one of wva and keda");
@@ -65,14 +65,14 @@ class Rules {
   void bounds() {
     const auto least = number("minReplicas");
     const auto most = number("maxReplicas");
-    if (!has(scaling_, {"maxReplicas"})) error("/maxReplicas", "is required", Kind::kRequired);
+    if (!holds(scaling_, {"maxReplicas"})) error("/maxReplicas", "is required", Kind::kRequired);
     if (least && most && *least > *most) {
       error("/minReplicas", fmt::format("is {}, above maxReplicas {}", *least, *most));
     }
   }
 
   void wva_rules(const Value& wva) {
-    const bool hpa = has(wva, {"hpa"});
+    const bool hpa = holds(wva, {"hpa"});
     const Value* keda = member(wva, {"keda"});
     if (hpa == (keda != nullptr)) error("/wva", "needs exactly one of hpa and keda");
     const std::string_view cost = wva.string_at({"variantCost"});
@@ -116,17 +116,17 @@ class Rules {
 std::string mechanism(const Value& workload) {
   const Value* scaling = member(workload, {"scaling"});
   if (scaling == nullptr) return "";
-  if (has(*scaling, {"wva", "hpa"})) return "wva with hpa";
-  if (has(*scaling, {"wva", "keda"})) return "wva with keda";
-  return has(*scaling, {"keda"}) ? "keda" : "";
+  if (holds(*scaling, {"wva", "hpa"})) return "wva with hpa";
+  if (holds(*scaling, {"wva", "keda"})) return "wva with keda";
+  return holds(*scaling, {"keda"}) ? "keda" : "";
 }
 
 }  // namespace
 
 void check_scaling(const Value& spec, Findings& out) {
-  if (has(spec, {"scaling"})) Rules(spec, "/spec", out).run();
+  if (holds(spec, {"scaling"})) Rules(spec, "/spec", out).run();
   const Value* prefill = member(spec, {"prefill"});
-  if (prefill == nullptr || !has(*prefill, {"scaling"})) return;
+  if (prefill == nullptr || !holds(*prefill, {"scaling"})) return;
   Rules(*prefill, "/spec/prefill", out).run();
   const std::string decode = mechanism(spec);
   const std::string own = mechanism(*prefill);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kMagic = 0x3256'4b42;  // "BKV2"
 
-class Writer {
+class WireWriter {
  public:
   template <std::unsigned_integral T>
   void operator()(T value) {
@@ -37,9 +37,9 @@ class Writer {
 };
 
 // Zero values after the first shortage; `ok` tells.
-class Reader {
+class WireReader {
  public:
-  explicit Reader(std::string_view bytes) : left_(bytes) {}
+  explicit WireReader(std::string_view bytes) : left_(bytes) {}
 
   template <std::unsigned_integral T>
   void operator()(T& value) {
@@ -114,7 +114,7 @@ void members(IO& io, M& m) {
 template <class M>
 Result<Message> decoded(std::string_view body) {
   M message;
-  Reader reader(body);
+  WireReader reader(body);
   members(reader, message);
   if (!reader.complete())
     return invalid(fmt::format("KV frame: malformed body of {} bytes", body.size()));
@@ -124,10 +124,10 @@ Result<Message> decoded(std::string_view body) {
 }  // namespace
 
 std::string encode(const Message& message, std::size_t payload) {
-  Writer body;
+  WireWriter body;
   std::visit([&](const auto& m) { members(body, m); }, message);
   const std::string content = body.take();
-  Writer head;
+  WireWriter head;
   head(kMagic);
   head(static_cast<std::uint8_t>(message.index() + 1));
   head(std::uint8_t{0}), head(std::uint16_t{0});
@@ -140,7 +140,7 @@ Result<FrameHead> decode_head(std::string_view bytes) {
   std::uint32_t magic = 0, length = 0;
   std::uint16_t zero16 = 0;
   std::uint8_t kind = 0, zero8 = 0;
-  Reader reader(bytes);
+  WireReader reader(bytes);
   reader(magic), reader(kind), reader(zero8), reader(zero16), reader(length);
   if (magic != kMagic) return invalid("KV frame: not this protocol or version (magic)");
   if (kind < 1 || kind > std::to_underlying(FrameKind::kShared) || zero8 != 0 || zero16 != 0)

@@ -22,9 +22,9 @@ Error wrong(std::string_view member, std::string_view expected, const Value& got
 }
 
 // Reads members of one object; null counts as absent.
-class Reader {
+class ParamsReader {
  public:
-  explicit Reader(const Object& object) : object_(object) {}
+  explicit ParamsReader(const Object& object) : object_(object) {}
 
   Status read(std::string_view member, bool& into) const {
     const Value* value = present(member);
@@ -103,7 +103,7 @@ Result<TransferParams> decode(const Value& value) {
     return invalid(
         fmt::format("kv_transfer_params: expected an object, got {}", value.kind_name()));
 
-  const Reader reader(*object);
+  const ParamsReader reader(*object);
   std::uint64_t port = 0;
   BATON_TRY(reader.read("do_remote_decode", out.do_remote_decode));
   BATON_TRY(reader.read("do_remote_prefill", out.do_remote_prefill));

@@ -25,7 +25,7 @@ struct Scratch {
 };
 
 // As prompts of token ids are flattened.
-void append_ids(std::string& out, simdjson::simdjson_result<dom::element> ids) {
+void read_ids(std::string& out, simdjson::simdjson_result<dom::element> ids) {
   dom::array list;
   if (ids.get(list) != simdjson::SUCCESS) return;
   for (const auto each : list) {
@@ -39,7 +39,7 @@ void append_choice(std::string& out, dom::element choice, Api api, std::string_v
   std::int64_t index = 0;
   std::string_view content;
   if (choice["index"].get(index) == simdjson::SUCCESS && index != 0) return;
-  if (api == Api::kGenerate) return append_ids(out, choice["token_ids"]);
+  if (api == Api::kGenerate) return read_ids(out, choice["token_ids"]);
   const auto found = api == Api::kCompletion ? choice["text"] : choice[container]["content"];
   if (found.get(content) == simdjson::SUCCESS) out += content;
 }

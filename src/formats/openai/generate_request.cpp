@@ -5,14 +5,14 @@
 namespace baton::openai {
 namespace {
 
-constexpr std::uint64_t kDefaultMaxTokens = 16;  // of vLLM's SamplingParams
+constexpr std::uint64_t kMaxTokens = 16;  // of vLLM's SamplingParams
 
 Sampling read_params(Fields& fields) {
   Sampling out = read_sampling(fields);
   const auto n = fields.integer("max_tokens");
   if (n && *n < 1)
     fields.out_of_range("max_tokens", "max_tokens must be at least 1", fmt::format("{}", *n));
-  out.max_tokens = n ? static_cast<std::uint64_t>(*n) : kDefaultMaxTokens;
+  out.max_tokens = n ? static_cast<std::uint64_t>(*n) : kMaxTokens;
   out.logprobs = fields.integer("logprobs");
   if (out.logprobs && *out.logprobs < 0)
     fields.refuse("logprobs", "`logprobs` must be a positive value. (parameter=logprobs)");

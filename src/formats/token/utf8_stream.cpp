@@ -3,7 +3,7 @@
 namespace baton::token {
 namespace {
 
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 bool continues(std::string_view held, unsigned char c) {
   const auto lead = static_cast<unsigned char>(held[0]);
@@ -40,13 +40,13 @@ void Utf8Stream::push(std::string_view bytes, std::string& out) {
       held_ = bytes[i];
       missing_ = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
     } else {
-      out += kReplacement;
+      out += kReplacementCharacter;
     }
   }
 }
 
 void Utf8Stream::finish(std::string& out) {
-  if (!held_.empty()) out += kReplacement;
+  if (!held_.empty()) out += kReplacementCharacter;
   held_.clear();
 }
 

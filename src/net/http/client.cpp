@@ -22,14 +22,14 @@ namespace baton::http {
 namespace {
 
 // A head and a short answer, or a few tokens.
-constexpr std::size_t kFirstRead = 1 << 10;
+constexpr std::size_t kFirstAnswerRead = 1 << 10;
 
 // One connection. Its expiry cancels what it waits for.
 struct Connection {
   Connection(async::Watchdog& dog, const asio::any_io_executor& executor, std::size_t head_bytes)
       : wire(Tcp::socket(executor)),
         parser({.head_bytes = head_bytes}),
-        in(head_bytes + kReadBytes, kFirstRead),
+        in(head_bytes + kReadBytes, kFirstAnswerRead),
         limit(dog, [this] {
           expired = true;
           boost::system::error_code ignored;

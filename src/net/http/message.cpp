@@ -6,17 +6,13 @@
 #include <array>
 #include <charconv>
 
+#include "base/core/trim.hpp"
+
 namespace baton::http {
 
 namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 constexpr std::array<std::string_view, 9> kHopByHop = {"Connection",
                                                        "Keep-Alive",

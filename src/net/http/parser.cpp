@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "base/core/trim.hpp"
+
 namespace baton::http {
 
 namespace {
@@ -32,12 +34,6 @@ bool is_control(char c) {
 
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(), is_control);
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
 }
 
 int hex_value(char c) {

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Nanos kLook = Millis(200);
+constexpr Nanos kLookAtBlob = Millis(200);
 constexpr Nanos kNoteEvery = Millis(500);
 constexpr std::uint64_t kSpare = std::uint64_t{16} << 20;  // left free on the disk
 
@@ -226,7 +226,7 @@ Result<Turn> take_turn(const ModelId& id, Want want, const Settings& settings,
     if (clock.now() > until) {
       return timed_out(fmt::format("another process holds {} and brings nothing: {}", file, seen));
     }
-    patience.sleep(kLook);
+    patience.sleep(kLookAtBlob);
   }
 }
 

@@ -9,26 +9,26 @@
 namespace baton::kube {
 namespace {
 
-using text::json::Object;
+using Members = text::json::Object;
 using text::json::Value;
 using Verdict = AccessReview::Verdict;
 
 Value token_review(std::string_view token) {
-  return Object{{"apiVersion", "authentication.k8s.io/v1"},
-                {"kind", "TokenReview"},
-                {"spec", Object{{"token", token}}}};
+  return Members{{"apiVersion", "authentication.k8s.io/v1"},
+                 {"kind", "TokenReview"},
+                 {"spec", Members{{"token", token}}}};
 }
 
 // As the user that a TokenReview named.
 Value subject_review(const Value& user, std::string_view verb, std::string_view path) {
-  Object spec{{"nonResourceAttributes", Object{{"path", path}, {"verb", verb}}},
-              {"user", user.string_at({"username"})}};
+  Members spec{{"nonResourceAttributes", Members{{"path", path}, {"verb", verb}}},
+               {"user", user.string_at({"username"})}};
   if (const auto* uid = user.find("uid")) spec.set("uid", *uid);
   if (const auto* groups = user.find("groups")) spec.set("groups", *groups);
   if (const auto* extra = user.find("extra")) spec.set("extra", *extra);
-  return Object{{"apiVersion", "authorization.k8s.io/v1"},
-                {"kind", "SubjectAccessReview"},
-                {"spec", std::move(spec)}};
+  return Members{{"apiVersion", "authorization.k8s.io/v1"},
+                 {"kind", "SubjectAccessReview"},
+                 {"spec", std::move(spec)}};
 }
 
 bool says(const Value& answer, std::string_view member) {

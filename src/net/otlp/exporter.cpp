@@ -11,11 +11,11 @@ namespace baton::otlp {
 
 namespace {
 
-constexpr std::string_view kDropped = "baton_trace_spans_dropped_total";
+constexpr std::string_view kDroppedSpans = "baton_trace_spans_dropped_total";
 constexpr std::string_view kDroppedHelp = "Spans that no collector got, by reason.";
 
 observe::Counter& dropped(observe::Registry& registry, std::string reason) {
-  return registry.counter(kDropped, kDroppedHelp, {{"reason", std::move(reason)}});
+  return registry.counter(kDroppedSpans, kDroppedHelp, {{"reason", std::move(reason)}});
 }
 
 }  // namespace

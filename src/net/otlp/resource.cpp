@@ -5,15 +5,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/core/trim.hpp"
+
 namespace baton::otlp {
 
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
 
 std::optional<std::string> decode(std::string_view text) {
   std::string out;

@@ -19,8 +19,10 @@ const std::vector<double> kToken = {
 const std::vector<double> kPredicting = {.0001, .0005, .001, .002, .005, .01, .02,
                                          .05,   .1,    .2,   .5,   1,    2,   5};
 
-std::string older(std::string_view name) { return fmt::format("inference_objective_{}", name); }
-std::string current(std::string_view name) { return fmt::format("llm_d_epp_{}", name); }
+std::string older_name(std::string_view name) {
+  return fmt::format("inference_objective_{}", name);
+}
+std::string current_name(std::string_view name) { return fmt::format("llm_d_epp_{}", name); }
 Labels older_labels(const LatencyMetrics::Names& names) {
   return {{"model_name", std::string(names.model)},
           {"target_model_name", std::string(names.target)}};
@@ -51,14 +53,14 @@ void LatencyMetrics::show(std::string_view type, const Names& names, double valu
   auto now = labels(names), old = older_labels(names);
   now.emplace_back("type", type);
   old.emplace_back("type", type);
-  registry_.gauge(current(kName), kHelp, now).set(value);
-  registry_.gauge(older(kName), kHelp, old).set(value);
+  registry_.gauge(current_name(kName), kHelp, now).set(value);
+  registry_.gauge(older_name(kName), kHelp, old).set(value);
 }
 
 void LatencyMetrics::observe(std::string_view name, std::string_view help,
                              const std::vector<double>& bounds, const Names& names, double value) {
-  registry_.histogram(current(name), help, bounds, labels(names)).observe(value);
-  registry_.histogram(older(name), help, bounds, older_labels(names)).observe(value);
+  registry_.histogram(current_name(name), help, bounds, labels(names)).observe(value);
+  registry_.histogram(older_name(name), help, bounds, older_labels(names)).observe(value);
 }
 
 void LatencyMetrics::predicted(const Names& names, Nanos took) {
@@ -75,7 +77,7 @@ void LatencyMetrics::came(What what, const Names& names, double actual, double p
   const auto& bounds = what == What::kFirstToken ? kGeneral : kToken;
   constexpr double kMillis = 1e-3;
   registry_
-      .histogram(older(fmt::format("request_{}_seconds", word)), "as it came", bounds,
+      .histogram(older_name(fmt::format("request_{}_seconds", word)), "as it came", bounds,
                  older_labels(names))
       .observe(actual * kMillis);
   show(word, names, actual * kMillis);
@@ -92,8 +94,8 @@ void LatencyMetrics::came(What what, const Names& names, double actual, double p
   now.emplace_back("type", word);
   old.emplace_back("type", word);
   constexpr std::string_view kHelp = "answers slower than their clients asked for";
-  registry_.counter(current("request_slo_violation_total"), kHelp, now).add();
-  registry_.counter(older("request_slo_violation_total"), kHelp, old).add();
+  registry_.counter(current_name("request_slo_violation_total"), kHelp, now).add();
+  registry_.counter(older_name("request_slo_violation_total"), kHelp, old).add();
 }
 
 }  // namespace baton::epp

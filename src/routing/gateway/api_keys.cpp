@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "base/core/trim.hpp"
 #include "net/http/message.hpp"
 
 namespace baton::gateway {
 namespace {
+
+constexpr std::string_view kBlank = " \t\r";
 
 constexpr std::string_view kScheme = "Bearer ";
 
@@ -18,13 +21,6 @@ bool equal(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r";
-  const auto first = text.find_first_not_of(kBlank);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
 }  // namespace
 
 bool authorized(std::string_view authorization, const std::vector<std::string>& keys) {
@@ -32,7 +28,7 @@ bool authorized(std::string_view authorization, const std::vector<std::string>& 
       !http::equal_names(authorization.substr(0, kScheme.size()), kScheme)) {
     return false;
   }
-  const auto given = trim(authorization.substr(kScheme.size()));
+  const auto given = trim(authorization.substr(kScheme.size()), kBlank);
   bool found = false;
   for (const auto& key : keys) found = equal(given, key) || found;
   return found;
@@ -42,7 +38,7 @@ Result<std::vector<std::string>> read_api_keys(std::string_view text, std::strin
   std::vector<std::string> keys;
   while (!text.empty()) {
     const auto end = std::min(text.find('\n'), text.size());
-    const auto line = trim(text.substr(0, end));
+    const auto line = trim(text.substr(0, end), kBlank);
     if (!line.empty() && line.front() != '#') keys.emplace_back(line);
     text.remove_prefix(std::min(end + 1, text.size()));
   }

@@ -48,7 +48,7 @@ std::optional<openai::Api> api_of(std::string_view path) {
 
 bool is_page(std::string_view path) { return path == "/ui" || path.starts_with("/ui/"); }
 
-std::uint64_t number(const http::Headers& headers, std::string_view name) {
+std::uint64_t count_in(const http::Headers& headers, std::string_view name) {
   const auto text = headers.get(name).value_or("");
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
@@ -57,7 +57,7 @@ std::uint64_t number(const http::Headers& headers, std::string_view name) {
 
 void count(const ServicePool::Picked& picked, const http::ResponseHead& head) {
   ++picked.decode_tally->requests;
-  picked.decode_tally->kv_bytes += number(head.headers, "x-baton-kv-bytes");
+  picked.decode_tally->kv_bytes += count_in(head.headers, "x-baton-kv-bytes");
   if (picked.prefill_tally != nullptr && pick::used_prefill(head.headers.get("x-baton-prefill"))) {
     ++picked.prefill_tally->requests;
   }

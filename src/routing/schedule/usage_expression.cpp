@@ -30,9 +30,9 @@ bool begins_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Recursive descent. After a failure everything parses as a number and nothing is consumed.
-class Parser {
+class ExpressionParser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit ExpressionParser(std::string_view text) : text_(text) {}
 
   struct Part {
     std::uint32_t node = 0;
@@ -306,7 +306,7 @@ double combined(Step step, double a, double b) {
 Result<UsageExpression> UsageExpression::parse(std::string_view text, Type type) {
   if (text.size() > kMostBytes) return invalid(fmt::format("longer than {} bytes", kMostBytes));
   UsageExpression out;
-  BATON_TRY_ASSIGN(out.nodes_, Parser(text).parse(type));
+  BATON_TRY_ASSIGN(out.nodes_, ExpressionParser(text).parse(type));
   return out;
 }
 

@@ -4,17 +4,12 @@
 #include <array>
 #include <utility>
 
+#include "base/core/trim.hpp"
 #include "routing/ticket/ticket.hpp"
 
 namespace baton::sidecar {
 
 namespace {
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 void add_candidate(std::vector<std::string>& into, std::string_view text) {
   text = without_scheme(text);

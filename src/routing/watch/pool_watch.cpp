@@ -6,7 +6,7 @@ namespace baton::watch {
 namespace {
 
 // Pods come and go in bursts: wait this long for more.
-constexpr auto kSettle = std::chrono::milliseconds(2);
+constexpr auto kBurst = std::chrono::milliseconds(2);
 constexpr std::string_view kAlphaGroup = "inference.networking.x-k8s.io";
 
 }  // namespace
@@ -79,7 +79,7 @@ void PoolWatch::build() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return (dirty_ && pods_listed_) || stopping_; });
-    changed_.wait_for(lock, kSettle, [&] { return stopping_; });
+    changed_.wait_for(lock, kBurst, [&] { return stopping_; });
     if (stopping_) return;
     dirty_ = false;
     const auto target = target_;

@@ -8,7 +8,7 @@
 namespace baton::schedule {
 namespace {
 
-constexpr double kMost = 1e12;
+constexpr double kLargest = 1e12;
 
 template <class T>
 Plugin made(T service) {
@@ -17,8 +17,8 @@ Plugin made(T service) {
   return plugin;
 }
 
-double above_zero(Fields& parameters, std::string_view key, double otherwise) {
-  const double value = parameters.number(key, otherwise, -kMost, kMost);
+double positive(Fields& parameters, std::string_view key, double otherwise) {
+  const double value = parameters.number(key, otherwise, -kLargest, kLargest);
   if (value <= 0) parameters.fail(key, "it must be above 0");
   return value;
 }
@@ -45,8 +45,8 @@ Plugin make_program_aware_fairness(Fields& parameters) {
   constexpr std::array<std::string_view, 1> kStrategies = {"las"};
   Fairness fairness{.kind = Fairness::Kind::kProgramAware};
   parameters.choice("strategy", "las", kStrategies);
-  fairness.weight_service = parameters.number("lasWeightService", 0.8, 0, kMost);
-  fairness.weight_wait = parameters.number("lasWeightHeadWait", 0.2, 0, kMost);
+  fairness.weight_service = parameters.number("lasWeightService", 0.8, 0, kLargest);
+  fairness.weight_wait = parameters.number("lasWeightHeadWait", 0.2, 0, kLargest);
   fairness.half_life = seconds_of(parameters, "lasHalfLifeSeconds", 60);
   fairness.forget_after = seconds_of(parameters, "evictionTtlSeconds", 3600);
   parameters.unused("evictionSweepSeconds", "programs are forgotten as flows are swept");
@@ -61,10 +61,10 @@ Plugin make_eviction_policy(Fields&) { return made(EvictionPolicy{}); }
 
 Plugin make_probabilistic_admitter(Fields& parameters) {
   ProbabilisticAdmitter admitter;
-  admitter.queue_depth = above_zero(parameters, "queueDepthThreshold", admitter.queue_depth);
-  admitter.kv_usage = above_zero(parameters, "kvCacheUtilThreshold", admitter.kv_usage);
-  admitter.power = above_zero(parameters, "power", admitter.power);
-  admitter.k = above_zero(parameters, "k", admitter.k);
+  admitter.queue_depth = positive(parameters, "queueDepthThreshold", admitter.queue_depth);
+  admitter.kv_usage = positive(parameters, "kvCacheUtilThreshold", admitter.kv_usage);
+  admitter.power = positive(parameters, "power", admitter.power);
+  admitter.k = positive(parameters, "k", admitter.k);
   return made(admitter);
 }
 
