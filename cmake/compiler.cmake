@@ -8,14 +8,9 @@ if(BATON_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${BATON_CCACHE})
 endif()
 
-# Ten files of a folder as one translation unit: most of a compilation is reading headers, so this builds four times
-# as fast. `dev` keeps files apart, for the sake of a change in one of them. Names of file scope must differ within a folder.
+# Ten files of a folder as one translation unit (cmake/baton_library): most of a compilation is reading headers, so this
+# builds some four times as fast. `dev` keeps files apart, for the sake of a change in one of them. Names of file scope must differ within a folder.
 option(BATON_TOGETHER "Compile the files of a folder together" OFF)
-if(BATON_TOGETHER)
-  set(CMAKE_UNITY_BUILD ON)
-  set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
-endif()
-
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
