@@ -22,7 +22,7 @@ constexpr std::string_view kLeaderElection = "ha-enable-leader-election";
 constexpr std::string_view kLoraScorer = "lora-affinity-scorer";
 constexpr std::string_view kFilters[] = {"prefill-filter", "decode-filter"};
 
-const Value& scheduler(const Build& build) {
+const Value& scheduler_of(const Build& build) {
   return *build.spec().find_path({"router", "scheduler"});
 }
 
@@ -121,7 +121,7 @@ std::string_view add_picker_arguments(Build& build, Version version, std::string
                                       Value& main) {
   Array args;
   for (const Value& word : items(std::as_const(main).find("args"))) args.push_back(word);
-  const Value* replicas = get(scheduler(build), {"replicas"});
+  const Value* replicas = get(scheduler_of(build), {"replicas"});
   if (replicas != nullptr && replicas->if_int().value_or(1) > 1 &&
       !has_flag(main, kLeaderElection)) {
     args.emplace_back(fmt::format("--{}", kLeaderElection));
@@ -131,7 +131,7 @@ std::string_view add_picker_arguments(Build& build, Version version, std::string
     args.emplace_back(flag);
     args.emplace_back(std::move(text));
   };
-  if (build.picker_text || get(scheduler(build), {"config", "inline"}) != nullptr) {
+  if (build.picker_text || get(scheduler_of(build), {"config", "inline"}) != nullptr) {
     add("--config-text", given_picker_config(build.spec(), build.picker_text));
   } else if (config_flag(main).source == ConfigSource::kNone) {
     ConfigFlag kept = kept_config(build, version, tokenizer_url);
