@@ -200,13 +200,17 @@ struct Discovery {
   std::unique_ptr<watch::EndpointListWatch> file;
 };
 
-Status discover_file(const schedule::FileDiscovery& source, const Clock& clock, epp::Server& server,
-                     Discovery& out) {
+Status discover_file(const schedule::FileDiscovery& source, const EppOptions& options,
+                     const Clock& clock, epp::Server& server, Discovery& out) {
   using Again = watch::EndpointListWatch::Again;
-  BATON_TRY_ASSIGN(out.file,
-                   watch::EndpointListWatch::start(
-                       source.path, source.watch ? Again::kYes : Again::kNo, clock,
-                       [&server](const std::vector<schedule::Endpoint>& e) { server.update(e); }));
+  const auto take = [&server](const watch::EndpointList& list) {
+    server.set_objectives(list.objectives);
+    server.set_rewrites(list.rewrites);
+    server.update(list.endpoints);
+  };
+  BATON_TRY_ASSIGN(out.file, watch::EndpointListWatch::start(
+                                 source.path, source.watch ? Again::kYes : Again::kNo, clock, take,
+                                 {.group = options.pool_group, .name = identity_of(options)}));
   return {};
 }
 
@@ -324,8 +328,9 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   {
     Discovery discovery;
     const auto found =
-        in_cluster ? discover_cluster(options, clock, random, *cluster, server, discovery)
-                   : discover_file(*configuration.parsed.discovery, clock, server, discovery);
+        in_cluster
+            ? discover_cluster(options, clock, random, *cluster, server, discovery)
+            : discover_file(*configuration.parsed.discovery, options, clock, server, discovery);
     if (!found) return found.error();
     fmt::print("ready ext_proc {} health {} metrics {}\n", http::to_string(bound.ext_proc),
                http::to_string(bound.health), http::to_string(bound.metrics));

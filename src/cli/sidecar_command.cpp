@@ -108,7 +108,7 @@ Result<Scheduling> find_prefill_pods(const SidecarOptions& o, const Clock& clock
   if (!o.endpoints_file.empty()) {
     BATON_TRY_ASSIGN(out.file, watch::EndpointListWatch::start(
                                    o.endpoints_file, watch::EndpointListWatch::Again::kYes, clock,
-                                   [into](const auto& endpoints) { into->publish(endpoints); }));
+                                   [into](const auto& list) { into->publish(list.endpoints); }));
     return out;
   }
   BATON_TRY_ASSIGN(out.cluster, open_cluster(o, clock, random, "--self-schedule"));

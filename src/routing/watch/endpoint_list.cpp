@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "base/core/log.hpp"
@@ -63,37 +64,78 @@ Result<Endpoint> read_entry(const Value& value, std::string pointer) {
   return endpoint;
 }
 
-Result<std::vector<Endpoint>> read_list(const Value& document) {
+// As the cluster's object of that name, with one member of its spec. `at`: its place in the list,
+// which stands for its age.
+Value object_of(std::string name, std::size_t at, std::string_view member, Value value,
+                const schedule::PoolRef& pool) {
+  using text::json::Object;
+  return Object{{"metadata", Object{{"name", std::move(name)},
+                                    {"creationTimestamp", fmt::format("{:08}", at)}}},
+                {"spec", Object{{std::string(member), std::move(value)},
+                                {"poolRef", Object{{"group", pool.group}, {"name", pool.name}}}}}};
+}
+
+// `Store` is who reads such objects: what it refuses is refused here.
+template <class Store>
+Result<std::vector<Value>> read_objects(const text::json::Array& items, std::string_view list,
+                                        std::string_view member, const schedule::PoolRef& pool) {
+  std::vector<Value> out;
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const auto pointer = text::json::pointer(list, i);
+    Fields fields(items[i], pointer);
+    auto name = fields.text("name", "");
+    if (name.empty()) fields.fail("name", "it needs a name");
+    if (!names.insert(name).second) fields.fail("name", fmt::format("'{}' is there twice", name));
+    const auto* value = fields.any(member);
+    if (value == nullptr) fields.fail(member, "it is missing");
+    BATON_TRY(fields.finish());
+    out.push_back(object_of(std::move(name), i, member, *value, pool));
+    BATON_TRY(Store(pool).set(out.back()).with(pointer));
+  }
+  return out;
+}
+
+Result<EndpointList> read_list(const Value& document, const schedule::PoolRef& pool) {
   Fields root(document, "");
   const auto& items = root.array("endpoints");
+  const auto& objectives = root.array("objectives");
+  const auto& rewrites = root.array("modelRewrites");
   BATON_TRY(root.finish());
-  std::vector<Endpoint> out;
+  EndpointList out;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const auto pointer = text::json::pointer("/endpoints", i);
     BATON_TRY_ASSIGN(auto endpoint, read_entry(items[i], pointer));
-    const bool taken = std::ranges::any_of(out, [&](const Endpoint& other) {
+    const bool taken = std::ranges::any_of(out.endpoints, [&](const Endpoint& other) {
       return other.ns == endpoint.ns && other.name == endpoint.name;
     });
     if (taken) return invalid(fmt::format("{}/name: '{}' is there twice", pointer, endpoint.name));
-    out.push_back(std::move(endpoint));
+    out.endpoints.push_back(std::move(endpoint));
   }
+  BATON_TRY_ASSIGN(out.objectives,
+                   read_objects<schedule::Objectives>(objectives, "/objectives", "priority", pool));
+  BATON_TRY_ASSIGN(out.rewrites, read_objects<schedule::ModelRewrites>(rewrites, "/modelRewrites",
+                                                                       "rules", pool));
   return out;
 }
 
 }  // namespace
 
-Result<std::vector<Endpoint>> load_endpoint_list(std::string_view text, std::string_view source) {
+Result<EndpointList> load_endpoint_list(std::string_view text, std::string_view source,
+                                        const schedule::PoolRef& pool) {
   if (text.size() > kMaxEndpointList) {
     return exhausted(fmt::format("{}: an endpoint file has at most 1 MiB", source));
   }
   BATON_TRY_ASSIGN(const auto document, text::yaml::parse(text, source));
-  return read_list(document).with(source);
+  return read_list(document, pool).with(source);
 }
 
 Result<std::unique_ptr<EndpointListWatch>> EndpointListWatch::start(const std::string& path,
                                                                     Again again, const Clock& clock,
-                                                                    OnEndpoints on) {
-  std::unique_ptr<EndpointListWatch> made(new EndpointListWatch(path, clock, std::move(on)));
+                                                                    OnList on,
+                                                                    schedule::PoolRef pool) {
+  std::unique_ptr<EndpointListWatch> made(
+      new EndpointListWatch(path, clock, std::move(on), std::move(pool)));
   if (again == Again::kYes) {
     BATON_TRY_ASSIGN(made->watch_, async::FileWatch::open({path}));
   }
@@ -114,8 +156,8 @@ Status EndpointListWatch::read() {
   std::string text(kMaxEndpointList + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
-  BATON_TRY_ASSIGN(const auto endpoints, load_endpoint_list(text, path_));
-  on_(endpoints);
+  BATON_TRY_ASSIGN(const auto list, load_endpoint_list(text, path_, pool_));
+  on_(list);
   return {};
 }
 
@@ -125,7 +167,7 @@ void EndpointListWatch::run() {
     if (!changed) return;
     if (*changed == async::FileWatch::Change::kNone) continue;
     if (const auto done = read(); !done) {
-      log::error("the endpoint file is wrong: the endpoints stay as they were",
+      log::error("the endpoint file is wrong: everything stays as it was",
                  {{"why", done.error().message()}});
     }
   }

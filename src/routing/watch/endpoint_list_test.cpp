@@ -37,10 +37,51 @@ TEST(EndpointList, ReadsWhatLlmdReads) {  // epp:L013
       "- {name: p, namespace: x, address: '::1', port: 80}\n",
       "f");
   ASSERT_TRUE(read) << read.error().message();
-  EXPECT_EQ(read->at(0).ns, "default");
-  EXPECT_EQ(read->at(0).role(), "decode");
-  EXPECT_EQ(read->at(0).port, 8001);
-  EXPECT_EQ(read->at(1).host, "::1");
+  EXPECT_EQ(read->endpoints[0].ns, "default");
+  EXPECT_EQ(read->endpoints[0].role(), "decode");
+  EXPECT_EQ(read->endpoints[0].port, 8001);
+  EXPECT_EQ(read->endpoints[1].host, "::1");
+  EXPECT_TRUE(read->objectives.empty() && read->rewrites.empty());
+}
+
+constexpr std::string_view kRules = R"(
+endpoints: []
+objectives: [{name: batch, priority: -10}, {name: chat, priority: 5}]
+modelRewrites:
+- {name: z, rules: [{matches: [{model: {value: m}}], targets: [{modelRewrite: first}]}]}
+- {name: a, rules: [{matches: [{model: {value: m}}], targets: [{modelRewrite: second}]}]}
+)";
+
+TEST(EndpointList, PrioritiesAndRewritesCountForThePoolAsAClustersWould) {
+  const schedule::PoolRef pool{.group = "g", .name = "laptop"};
+  const auto read = load_endpoint_list(kRules, "f", pool);
+  ASSERT_TRUE(read) << read.error().message();
+
+  schedule::Objectives objectives(pool);
+  for (const auto& object : read->objectives) ASSERT_TRUE(objectives.set(object));
+  EXPECT_EQ(objectives.priority("batch"), -10);
+  EXPECT_EQ(objectives.priority("chat"), 5);
+  schedule::ModelRewrites rewrites(pool);
+  for (const auto& object : read->rewrites) ASSERT_TRUE(rewrites.set(object));
+  SeededRandom random(1);
+  EXPECT_EQ(rewrites.rewrite("m", random)->model, "first");  // as in the file, not by name
+}
+
+TEST(EndpointList, SaysWhichObjectiveOrRewriteIsWrong) {
+  const auto said = [](const std::string& lists) {
+    const auto list = load_endpoint_list("endpoints: []\n" + lists, "f");
+    return list ? std::string() : std::string(list.error().message());
+  };
+  EXPECT_THAT(said("objectives: [{name: a, priority: high}]"),
+              HasSubstr("f: /objectives/0: InferenceObjective a: /spec/priority"));
+  EXPECT_THAT(said("objectives: [{name: a}]"), HasSubstr("/objectives/0/priority: it is missing"));
+  EXPECT_THAT(said("objectives: [{priority: 1}]"),
+              HasSubstr("/objectives/0/name: it needs a name"));
+  EXPECT_THAT(said("objectives: [{name: a, priority: 1}, {name: a, priority: 2}]"),
+              HasSubstr("/objectives/1/name: 'a' is there twice"));
+  EXPECT_THAT(said("objectives: [{name: a, prio: 1}]"), HasSubstr("prio"));
+  EXPECT_THAT(said("modelRewrites: [{name: a, rules: [{targets: []}]}]"),
+              HasSubstr("a rule needs a target"));
 }
 
 TEST(EndpointList, SaysWhichEntryIsWrong) {  // epp:L013
@@ -91,8 +132,8 @@ TEST(EndpointListWatch,
   std::atomic<std::size_t> count = 0;
   std::atomic<int> told = 0;
   const auto watch = EndpointListWatch::start(file.path(), EndpointListWatch::Again::kYes, kClock,
-                                              [&](const std::vector<schedule::Endpoint>& given) {
-                                                count = given.size();
+                                              [&](const EndpointList& given) {
+                                                count = given.endpoints.size();
                                                 ++told;
                                               });
   ASSERT_TRUE(watch) << watch.error().message();
@@ -109,12 +150,11 @@ TEST(EndpointListWatch, RefusesToStartOnAFileThatIsWrongOrMissing) {
   const EndpointFile file;
   file.write("endpoints: [{}]");
   const auto watch = EndpointListWatch::start(file.path(), EndpointListWatch::Again::kNo, kClock,
-                                              [](const std::vector<schedule::Endpoint>&) {});
+                                              [](const EndpointList&) {});
   ASSERT_FALSE(watch);
   EXPECT_THAT(watch.error().message(), HasSubstr(file.path()));
-  const auto missing =
-      EndpointListWatch::start("/nowhere/endpoints", EndpointListWatch::Again::kNo, kClock,
-                               [](const std::vector<schedule::Endpoint>&) {});
+  const auto missing = EndpointListWatch::start("/nowhere/endpoints", EndpointListWatch::Again::kNo,
+                                                kClock, [](const EndpointList&) {});
   ASSERT_FALSE(missing);
   EXPECT_THAT(missing.error().message(), HasSubstr("cannot read /nowhere/endpoints"));
 }
