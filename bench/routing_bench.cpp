@@ -4,8 +4,8 @@
 //
 //   routing_bench [--trace FILE] [--picker FILE] [--json FILE]
 //
-// The pods tell how much their caches hold. The seed's configuration also runs with its scorer's
-// discountCommonPrefix, and with a capacity of its own that is half of that.
+// The pods tell how much their caches hold. The seed's configuration also runs with a capacity of
+// its own that is half of that.
 //
 // Without --trace the environment's BATON_TRACE names the trace (conversation_trace.jsonl,
 // FAST'25); --picker is another EndpointPickerConfig to run beside the seed's.
@@ -378,8 +378,6 @@ int run(const std::string& trace, const std::string& picker, const std::string& 
   policies.push_back({"2x prefix + load", std::make_unique<Scored>(1)});
   const auto plain = policies.size();
   policies.push_back({"baton, seed", std::make_unique<Picker>(pick::testing::kSeedPd)});
-  policies.push_back(
-      {"discount", std::make_unique<Picker>(seed_with("discountCommonPrefix: true"))});
   policies.push_back({"fixed capacity", std::make_unique<Picker>(seed_with(kCapacity))});
   if (!picker.empty()) policies.push_back({picker, std::make_unique<Picker>(read_file(picker))});
   fmt::print("{} requests on {} pods\n{:<18} {:>9} {:>9} {:>14} {:>18} {:>12} {:>11}\n",

@@ -321,7 +321,6 @@ TEST(Samples, ThatAreNotOfferedSayWhatToUse) {
     std::string_view plugin, said;
   };
   for (const auto& [plugin, said] : {
-
            Refused{"{type: dcgm-data-source, parameters: {port: 9400, interval: 1s}}",
                    "use metrics-data-source"},
            Refused{"{type: burst-prefix-cache-producer, parameters: {windowDurationMs: 100}}",

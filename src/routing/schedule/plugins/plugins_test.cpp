@@ -181,17 +181,6 @@ TEST(PrefixCacheScorer, MayWeighTheMatchedLength) {  // epp:S011
   }
 }
 
-TEST(PrefixCacheScorer, MayLeaveOutWhatMostEndpointsHold) {
-  Fixture f({{"a"}, {"b"}, {"c"}, {"d"}});
-  f.request.prompt_blocks = 10;
-  const auto discount = parameters(R"({"discountCommonPrefix": true})");
-  const std::array<std::uint32_t, 4> most = {1, 6, 1, 0}, half = {8, 8, 0, 0};
-  f.request.matched = most;
-  EXPECT_THAT(f.score("prefix-cache-scorer", discount), ElementsAre(0, 0.5F, 0, 0));
-  f.request.matched = half;
-  EXPECT_THAT(f.score("prefix-cache-scorer", discount), ElementsAre(0.8F, 0.8F, 0, 0));
-}
-
 TEST(NoHitLruScorer, SendsColdRequestsRound) {
   // epp:S012, epp:S013
   Fixture f({{"a"}, {"b"}, {"c"}});

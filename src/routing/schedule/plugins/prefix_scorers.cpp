@@ -1,30 +1,16 @@
 // Scorers that read what endpoints hold of the prompt (picker reference 4.4).
 
 #include <algorithm>
-#include <functional>
-#include <vector>
 
 #include "routing/schedule/plugins/plugins.hpp"
 
 namespace baton::schedule {
 namespace {
 
-// Blocks that more than half of the candidates hold.
-std::uint32_t common_blocks(const Context& context, std::span<const Index> candidates) {
-  thread_local std::vector<std::uint32_t> matched;
-  matched.clear();
-  for (const Index i : candidates) matched.push_back(context.matched(i));
-  const auto middle = matched.begin() + static_cast<std::ptrdiff_t>(matched.size() / 2);
-  std::nth_element(matched.begin(), middle, matched.end(), std::greater<>());
-  return *middle;
-}
-
 // Matched share, mixed with the matched length: weight * min(1, tokens / scale)^2.
 class PrefixCacheScorer final : public Scorer {
  public:
-  // `discount`: common blocks do not count, so that who has not even those is not avoided for it.
-  PrefixCacheScorer(float weight, float scale, bool discount)
-      : weight_(weight), scale_(scale), discount_(discount) {}
+  PrefixCacheScorer(float weight, float scale) : weight_(weight), scale_(scale) {}
   void score(const Context& context, std::span<const Index> candidates,
              std::span<float> scores) const override {
     const auto& request = context.request;
@@ -33,10 +19,8 @@ class PrefixCacheScorer final : public Scorer {
     const float block = request.block_tokens > 0 ? static_cast<float>(request.block_tokens)
                                                  : static_cast<float>(request.block_bytes) / 4;
     const float tokens = block / scale_;
-    const auto common = discount_ ? common_blocks(context, candidates) : 0;
     for (std::size_t c = 0; c < candidates.size(); ++c) {
-      const auto held = context.matched(candidates[c]);
-      const auto matched = static_cast<float>(held - std::min(held, common));
+      const auto matched = static_cast<float>(context.matched(candidates[c]));
       const float length = std::min(1.0F, matched * tokens);
       scores[c] = share * matched + weight_ * length * length;
     }
@@ -44,7 +28,6 @@ class PrefixCacheScorer final : public Scorer {
 
  private:
   float weight_, scale_;
-  bool discount_;
 };
 
 Need prefix_match(Fields& parameters) {
@@ -56,7 +39,7 @@ Need prefix_match(Fields& parameters) {
 }  // namespace
 
 std::unique_ptr<Scorer> make_match_scorer() {
-  return std::make_unique<PrefixCacheScorer>(0.0F, 1.0F, false);
+  return std::make_unique<PrefixCacheScorer>(0.0F, 1.0F);
 }
 
 // The October 2025 generation gives the blocks here, in bytes; later ones leave them to the
@@ -88,15 +71,13 @@ Plugin make_prefix_cache_scorer(Fields& parameters) {
   if (weight > 0 && scale <= 0) {
     parameters.fail("matchLengthScaleTokens", "it must be above 0 when matchLengthWeight is");
   }
-  const bool discount = parameters.boolean("discountCommonPrefix", false);
   auto need = prefix_match(parameters);
   if (october && !need.producer.empty()) {
     parameters.fail("prefixMatchInfoProducerName",
                     "a producer and blocks of its own exclude each other");
   }
-  Plugin plugin{
-      .scorer = std::make_unique<PrefixCacheScorer>(
-          static_cast<float>(weight), static_cast<float>(std::max(scale, 1.0)), discount)};
+  Plugin plugin{.scorer = std::make_unique<PrefixCacheScorer>(
+                    static_cast<float>(weight), static_cast<float>(std::max(scale, 1.0)))};
   if (october) plugin.prefix = prefix;
   if (!october) plugin.needs.push_back(std::move(need));
   return plugin;
