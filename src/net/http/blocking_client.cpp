@@ -19,10 +19,11 @@ namespace {
 
 struct Connection {
   Connection(const Clock& clock, std::size_t head_bytes)
-      : link(clock), parser({.head_bytes = head_bytes}), in(head_bytes + kReadBytes, 4 << 10) {}
+      : link(clock), parser({.head_bytes = head_bytes}), in(head_bytes + kReadBytes, buffers) {}
 
   BlockingConnection link;
   ResponseParser parser;
+  SpareBuffers buffers{4 << 10};
   InBuffer in;
   bool kept = false;  // has carried an exchange before
   Mono until{};       // at rest: when it is too old

@@ -7,7 +7,6 @@
 #include <list>
 #include <map>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "base/async/watchdog.hpp"
@@ -26,10 +25,11 @@ constexpr std::size_t kFirstAnswerRead = 1 << 10;
 
 // One connection. Its expiry cancels what it waits for.
 struct Connection {
-  Connection(async::Watchdog& dog, const asio::any_io_executor& executor, std::size_t head_bytes)
+  Connection(async::Watchdog& dog, SpareBuffers& buffers, const asio::any_io_executor& executor,
+             std::size_t head_bytes)
       : wire(Tcp::socket(executor)),
         parser({.head_bytes = head_bytes}),
-        in(head_bytes + kReadBytes, kFirstAnswerRead),
+        in(head_bytes + kReadBytes, buffers),
         limit(dog, [this] {
           expired = true;
           boost::system::error_code ignored;
@@ -45,6 +45,9 @@ struct Connection {
   InBuffer in;
   bool expired = false;
   bool kept = false;  // has carried an exchange before
+  // Of the receive that waited while the connection was at rest, when it ended before its answer
+  // was awaited.
+  std::optional<std::pair<boost::system::error_code, std::size_t>> early;
   std::function<void()> on_idle_expiry;
   async::Watchdog::Entry limit;
 };
@@ -64,24 +67,31 @@ struct Pool {
 
   explicit Pool(const asio::any_io_executor& executor) : watchdog(executor) {}
 
-  std::unique_ptr<Connection> take(const Endpoint& to);
+  std::unique_ptr<Connection> take(const Endpoint& to, Resend resend);
   void put(const Endpoint& to, std::unique_ptr<Connection> connection, Mono until,
            std::size_t bound);
 
   async::Watchdog watchdog;
+  SpareBuffers buffers{kFirstAnswerRead};
   std::map<Endpoint, Idle> idle;
 };
 
-std::unique_ptr<Connection> Pool::take(const Endpoint& to) {
+// The most recently used. One that its peer has closed, or on which it said something, left the
+// pool in the loop's turn after that; what must not be sent twice looks closer.
+std::unique_ptr<Connection> Pool::take(const Endpoint& to, Resend resend) {
   auto found = idle.find(to);
   if (found == idle.end()) return nullptr;
   Idle& list = found->second;
   while (!list.empty()) {
-    std::unique_ptr<Connection> connection = std::move(list.back());  // the most recently used
+    std::unique_ptr<Connection> connection = std::move(list.back());
     list.pop_back();
     connection->on_idle_expiry = nullptr;
     connection->limit.clear();
-    if (connection->wire.quiet()) return connection;
+    connection->wire.redirect_read(
+        [taken = connection.get()](const boost::system::error_code& ec, std::size_t size) {
+          taken->early.emplace(ec, size);
+        });
+    if (resend == Resend::kOnFresh || connection->wire.quiet()) return connection;
   }
   return nullptr;
 }
@@ -92,9 +102,12 @@ void Pool::put(const Endpoint& to, std::unique_ptr<Connection> connection, Mono 
   if (list.size() >= bound) return;
   Connection* kept = connection.get();
   list.push_back(std::move(connection));
+  const auto at = std::prev(list.end());
   kept->kept = true;
-  kept->on_idle_expiry = [&list, at = std::prev(list.end())] { list.erase(at); };
+  kept->on_idle_expiry = [&list, at] { list.erase(at); };
   kept->limit.set(until);
+  kept->wire.async_read(
+      kept->in, [&list, at](const boost::system::error_code&, std::size_t) { list.erase(at); });
 }
 
 struct Client::Impl {
@@ -140,15 +153,13 @@ namespace {
 
 // Receives once into the connection's buffer. False at the end of the stream.
 Task<Sent<bool>> receive(Connection& connection, const Endpoint& to) {
-  boost::system::error_code ec;
-  std::size_t size = 0;
   Wire& wire = connection.wire;
-  if (wire.tls() == nullptr) {
-    std::tie(ec, size) = co_await wire.socket().async_read_some(
-        connection.in.prepare(), asio::as_tuple(asio::use_awaitable));
-  } else {
-    ec = co_await wire.read(connection.in.prepare(), size);
+  auto outcome = std::exchange(connection.early, std::nullopt);
+  if (!outcome) {
+    const auto [failed, got] = co_await wire.read(connection.in);
+    outcome.emplace(failed, got);
   }
+  const auto [ec, size] = *outcome;
   if (connection.expired) co_return late(to);
   check_cancelled(ec, connection);
   if (ec == asio::error::eof) co_return false;
@@ -161,8 +172,7 @@ Task<Sent<bool>> receive(Connection& connection, const Endpoint& to) {
 // may still be there).
 Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to, Outgoing& out) {
   for (;;) {
-    auto [ec] = co_await connection.wire.socket().async_wait(Tcp::socket::wait_write,
-                                                             asio::as_tuple(asio::use_awaitable));
+    auto [ec] = co_await connection.wire.socket().async_wait(Tcp::socket::wait_write, kOutcome);
     if (connection.expired) co_return late(to);
     check_cancelled(ec, connection);
     if (ec) co_return false;
@@ -272,8 +282,8 @@ Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& 
   auto address = asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, ec);
   if (!ec) co_return Tcp::endpoint(address, to.port);
   Tcp::resolver resolver(guard.wire.socket().get_executor());
-  auto [failed, found] = co_await resolver.async_resolve(to.host, std::to_string(to.port),
-                                                         asio::as_tuple(asio::use_awaitable));
+  auto [failed, found] =
+      co_await resolver.async_resolve(to.host, std::to_string(to.port), kOutcome);
   if (failed || found.empty()) {
     co_return refused(to, "no address for this name");
   }
@@ -282,13 +292,14 @@ Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& 
 
 Task<Sent<std::unique_ptr<Connection>>> Client::Impl::connect(Endpoint to, Deadline deadline) {
   auto executor = co_await asio::this_coro::executor;
-  auto connection = std::make_unique<Connection>(pool->watchdog, executor, config.head_bytes);
+  auto connection =
+      std::make_unique<Connection>(pool->watchdog, pool->buffers, executor, config.head_bytes);
   Deadline limit = deadline.earlier({clock.now() + config.connect_timeout});
   connection->limit.set(limit.at);
   auto target = co_await resolve(to, *connection);
   if (!target) co_return std::unexpected(std::move(target).error());
   Wire& wire = connection->wire;
-  auto [ec] = co_await wire.socket().async_connect(*target, asio::as_tuple(asio::use_awaitable));
+  auto [ec] = co_await wire.socket().async_connect(*target, kOutcome);
   boost::system::error_code ignored;
   if (!ec) wire.socket().set_option(Tcp::no_delay(true), ignored);
   if (!ec && config.tls) {
@@ -319,7 +330,7 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
   pieces.push_back(head_bytes);
   pieces.insert(pieces.end(), body.begin(), body.end());
 
-  std::unique_ptr<Connection> connection = impl.pool->take(to);
+  std::unique_ptr<Connection> connection = impl.pool->take(to, resend);
   for (;;) {
     if (!connection) {
       auto fresh = co_await impl.connect(to, deadline);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cstring>
-#include <iterator>
 
 namespace baton::http {
 
@@ -32,8 +31,14 @@ std::unexpected<Failure> not_http(const Endpoint& to, std::string_view what) {
 void write_request_head(const Endpoint& to, const RequestHead& head, std::size_t length,
                         std::string& out) {
   out.reserve(kHeadBytes);
-  fmt::format_to(std::back_inserter(out), "{} {} HTTP/1.1\r\n", head.method, head.target);
-  if (!head.headers.has("Host")) append_field(out, {"Host", to_string(to)});
+  out += head.method;
+  out += ' ';
+  out += head.target;
+  out += " HTTP/1.1\r\n";
+  if (!head.headers.has("Host")) {
+    const std::string host = to_string(to);
+    append_field(out, {"Host", host});
+  }
   for (const Field& field : head.headers) {
     if (equal_names(field.name, "Content-Length") || equal_names(field.name, "Transfer-Encoding")) {
       continue;
@@ -41,7 +46,11 @@ void write_request_head(const Endpoint& to, const RequestHead& head, std::size_t
     append_field(out, field);
   }
   bool bodiless = length == 0 && (head.method == "GET" || head.method == "HEAD");
-  if (!bodiless) fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", length);
+  if (!bodiless) {
+    out += "Content-Length: ";
+    append_number(out, length);
+    out += "\r\n";
+  }
   out += "\r\n";
 }
 

@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <future>
 #include <thread>
 
 #include "base/async/blocking.hpp"
@@ -17,6 +21,7 @@ namespace {
 const SystemClock kClock;
 using testing::eventually;
 using testing::Raw;
+using Tcp = asio::ip::tcp;
 Deadline soon() { return Deadline::in(kClock, std::chrono::seconds(20)); }
 
 struct Seen {
@@ -203,6 +208,21 @@ TEST_F(ServerTest, CancelsTheHandlerWhenTheClientLeaves) {
   EXPECT_TRUE(eventually([&] { return server_->open_connections() == 0; }));
 }
 
+TEST_F(ServerTest, SeesAnEndThatCameWithTheRequest) {
+  Endpoint at = serve();
+  Raw client(at);
+  ASSERT_TRUE(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+  ASSERT_NE(client.read_until("\r\n\r\n"), "");
+  std::promise<void> arrived;
+  loop_.post([gate = arrived.get_future().share()] { gate.wait(); });
+
+  ASSERT_TRUE(client.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n"));
+  client.close();
+  arrived.set_value();
+
+  EXPECT_TRUE(eventually([&] { return seen_.cancelled == 1; }));
+}
+
 TEST_F(ServerTest, TimesOutASlowHead) {
   Raw raw(serve({.head_timeout = Millis(30)}));
 
@@ -343,6 +363,62 @@ TEST_F(ClientTest, ReplacesAStaleConnectionOnce) {
   ASSERT_TRUE(eventually([&] { return server_->open_connections() == 0; }));
 
   EXPECT_TRUE(fetch(at, {"GET", "/", {}}));
+}
+
+Task<bool> fetch_once(Client* client, Endpoint to) {
+  RequestHead head{"POST", "/", {}};
+  auto answer = co_await client->send(to, head, {}, soon(), Resend::kNever);
+  co_return answer.has_value();
+}
+
+TEST_F(ClientTest, SendsNothingOnAKeptConnectionThatWasClosed) {
+  Endpoint at = serve({.idle_timeout = Millis(20)});
+  ASSERT_TRUE(fetch(at, {"GET", "/", {}}));
+  ASSERT_TRUE(eventually([&] { return server_->open_connections() == 0; }));
+
+  EXPECT_TRUE(async::blocking_run(loop_, fetch_once(&client_, at)));
+}
+
+// A server that says something out of turn on its first connection.
+class Chatty {
+ public:
+  Chatty() : acceptor_(context_, Tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {
+    thread_ = std::thread([this] {
+      Tcp::socket first = answer("one");
+      asio::write(first, asio::buffer(std::string("HTTP/1.1 408 Late\r\n\r\n")));
+      char byte = 0;
+      boost::system::error_code ec;
+      first.read_some(asio::buffer(&byte, 1), ec);
+      left = ec == asio::error::eof || ec == asio::error::connection_reset;
+      answer("two");
+    });
+  }
+  ~Chatty() { thread_.join(); }
+
+  Endpoint at() const { return {"127.0.0.1", acceptor_.local_endpoint().port()}; }
+  std::atomic<bool> left = false;  // the client closed the first connection
+
+ private:
+  Tcp::socket answer(const std::string& body) {
+    Tcp::socket socket = acceptor_.accept();
+    std::string request;
+    asio::read_until(socket, asio::dynamic_buffer(request), "\r\n\r\n");
+    asio::write(socket, asio::buffer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + body));
+    return socket;
+  }
+
+  asio::io_context context_;
+  Tcp::acceptor acceptor_;
+  std::thread thread_;
+};
+
+TEST_F(ClientTest, LetsGoOfAKeptConnectionOnWhichItsPeerSpeaks) {
+  loop_.start();
+  Chatty server;
+  ASSERT_EQ(fetch(server.at(), {"GET", "/", {}}), "200 one");
+  ASSERT_TRUE(eventually([&] { return server.left.load(); }));
+
+  EXPECT_EQ(fetch(server.at(), {"GET", "/", {}}), "200 two");
 }
 
 TEST_F(ClientTest, SaysWhenNobodyListens) {

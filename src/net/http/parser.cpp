@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "base/core/trim.hpp"
@@ -377,6 +378,12 @@ void append_fields(std::string& out, const Headers& headers) {
 
 }  // namespace
 
+void append_number(std::string& out, std::uint64_t number, int base) {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, base).ptr;
+  out.append(digits.data(), end);
+}
+
 void append_field(std::string& out, const Field& field) {
   out += field.name;
   out += ": ";
@@ -397,7 +404,7 @@ void append_head(std::string& out, const RequestHead& head) {
 
 void append_head(std::string& out, const ResponseHead& head) {
   out += "HTTP/1.1 ";
-  out += std::to_string(head.status);
+  append_number(out, static_cast<std::uint64_t>(head.status));
   out += ' ';
   out += reason(head.status);
   out += "\r\n";

@@ -138,6 +138,8 @@ class ResponseParser : public Parser {
   bool to_head_ = false;
 };
 
+// A number in its digits. 10 <= base <= 16.
+void append_number(std::string& out, std::uint64_t number, int base = 10);
 // Heads on the wire. Control bytes in values become spaces: a head cannot be split by a value.
 void append_field(std::string& out, const Field& field);
 void append_head(std::string& out, const RequestHead& head);

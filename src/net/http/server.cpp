@@ -22,7 +22,8 @@ namespace baton::http {
 namespace {
 
 constexpr int kAcceptBurst = 32;
-constexpr Nanos kAcceptPause = Millis(50);  // after a failed accept (no descriptors left)
+constexpr std::size_t kFirstRead = 2 << 10;  // a head and a short prompt
+constexpr Nanos kAcceptPause = Millis(50);   // after a failed accept (no descriptors left)
 constexpr Nanos kUnwindTime =
     std::chrono::seconds(10);  // from cancellation to the end of a handler
 
@@ -60,6 +61,7 @@ struct Server::Impl {
   Handler handler;
   async::Watchdog watchdog;
   HandshakeLog handshakes;
+  SpareBuffers buffers{kFirstRead};
   std::list<Listener> listeners;
   std::list<Session> sessions;
   asio::steady_timer retry;
@@ -128,7 +130,7 @@ void Server::Impl::begin(Tcp::socket socket) {
   std::string peer = to_string(Endpoint{remote.address().to_string(), remote.port()});
   std::unique_ptr<tls::Stream> tls;
   if (config.tls) tls = tls::Stream::accept(*config.tls, socket.native_handle());
-  Session::Deps deps{clock, config, handler, stopping, watchdog, handshakes};
+  Session::Deps deps{clock, config, handler, stopping, watchdog, handshakes, buffers};
   auto it = sessions.emplace(sessions.end(), deps, Wire(std::move(socket), std::move(tls)),
                              std::move(peer));
   ++open;

@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <iterator>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "base/async/task_group.hpp"
@@ -23,8 +21,6 @@ constexpr Nanos kLingerTime = std::chrono::seconds(1);
 constexpr std::size_t kLingerBytes = 1 << 20;
 // Beyond a head, pipelined requests are buffered up to this.
 constexpr std::size_t kReadAhead = 16 << 10;
-// A head and a short prompt.
-constexpr std::size_t kFirstRead = 2 << 10;
 // Room behind a body, so that a JSON parser that reads beyond its end needs no copy.
 constexpr std::size_t kSpareBytes = 64;
 
@@ -47,7 +43,7 @@ Session::Session(const Deps& deps, Wire wire, std::string peer)
       wire_(std::move(wire)),
       peer_(std::move(peer)),
       parser_({.head_bytes = deps.config.limits.head_bytes}),
-      in_(deps.config.limits.head_bytes + kReadAhead, kFirstRead),
+      in_(deps.config.limits.head_bytes + kReadAhead, deps.buffers),
       readable_(wire_.socket().get_executor()),
       limit_(deps.watchdog, [this] { on_expiry(); }) {}
 
@@ -249,14 +245,7 @@ Task<Status> Session::receive_into(std::string& body) {
   body.resize_and_overwrite(size, [size](char*, std::size_t) { return size; });
   while (parser_.remaining() > 0) {
     asio::mutable_buffer room(body.data() + at, size - at);
-    boost::system::error_code ec;
-    std::size_t got = 0;
-    if (wire_.tls() == nullptr) {
-      std::tie(ec, got) =
-          co_await wire_.socket().async_read_some(room, asio::as_tuple(asio::use_awaitable));
-    } else {
-      ec = co_await wire_.read(room, got);
-    }
+    const auto [ec, got] = co_await wire_.read(room);
     if (expired_) co_return timed_out("the request body took too long");
     if (ec) {
       gone_ = true;
@@ -272,17 +261,22 @@ void Session::serialize(const ResponseHead& head, std::uint64_t length) {
   keep_ = keep_ && !deps_.stopping && body_done_;
   bool bodiless = head.status == 204 || head.status == 304 || head.status < 200;
   out_.clear();
-  auto into = std::back_inserter(out_);
-  fmt::format_to(into, "HTTP/1.1 {} {}\r\n", head.status, reason(head.status));
+  out_ += "HTTP/1.1 ";
+  append_number(out_, static_cast<std::uint64_t>(head.status));
+  out_ += ' ';
+  out_ += reason(head.status);
+  out_ += "\r\n";
   for (const Field& field : head.headers) {
     if (!framing_field(field.name)) append_field(out_, field);
   }
   if (reply_ == Reply::kLength && !bodiless) {
-    fmt::format_to(into, "Content-Length: {}\r\n", length);
+    out_ += "Content-Length: ";
+    append_number(out_, length);
+    out_ += "\r\n";
   } else if (reply_ == Reply::kChunked) {
     out_ += "Transfer-Encoding: chunked\r\n";
   }
-  if (!head.headers.has("Server")) fmt::format_to(into, "Server: {}\r\n", deps_.config.server_name);
+  if (!head.headers.has("Server")) append_field(out_, {"Server", deps_.config.server_name});
   if (!keep_) {
     out_ += "Connection: close\r\n";
   } else if (parser_.http10()) {
@@ -333,7 +327,8 @@ Task<Status> Session::write(std::span<const std::string_view> pieces) {
   }
   if (reply_ != Reply::kChunked) return send(pieces);
   out_.clear();
-  fmt::format_to(std::back_inserter(out_), "{:x}\r\n", size);
+  append_number(out_, size, 16);
+  out_ += "\r\n";
   gathered_.assign(1, out_);
   gathered_.insert(gathered_.end(), pieces.begin(), pieces.end());
   gathered_.push_back("\r\n");
@@ -362,8 +357,7 @@ Task<Status> Session::send(std::span<const std::string_view> pieces) {
       co_return cancelled("the client left");
     }
     enter(Phase::kWrite, deps_.config.limits.write_timeout);
-    auto [ec] = co_await wire_.socket().async_wait(Tcp::socket::wait_write,
-                                                   asio::as_tuple(asio::use_awaitable));
+    auto [ec] = co_await wire_.socket().async_wait(Tcp::socket::wait_write, kOutcome);
     leave();
     if (expired_ || ec) {
       gone_ = true;
@@ -381,9 +375,8 @@ void Session::wake() {
 void Session::start_read() {
   if (reading_ || gone_ || in_.full()) return;
   reading_ = true;
-  wire_.async_read(in_.prepare(), [this](const boost::system::error_code& ec, std::size_t size) {
-    on_read(ec, size);
-  });
+  wire_.async_read(
+      in_, [this](const boost::system::error_code& ec, std::size_t size) { on_read(ec, size); });
 }
 
 void Session::on_read(const boost::system::error_code& ec, std::size_t size) {

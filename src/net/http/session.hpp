@@ -29,6 +29,7 @@ class Session final : public Exchange {
     const bool& stopping;
     async::Watchdog& watchdog;
     HandshakeLog& handshakes;
+    SpareBuffers& buffers;
   };
   Session(const Deps& deps, Wire wire, std::string peer);
 

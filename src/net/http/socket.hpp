@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/async/asio.hpp"
@@ -21,12 +22,39 @@ namespace baton::http {
 
 using Tcp = asio::ip::tcp;
 
-// Bytes received and not yet consumed. Views stay valid until prepare().
+// Buffers of the size that connections begin with, kept for the next one that receives. Confined to
+// its loop.
+class SpareBuffers {
+ public:
+  explicit SpareBuffers(std::size_t size) : size_(size) {}
+
+  std::vector<char> take() {
+    if (spare_.empty()) return std::vector<char>(size_);
+    std::vector<char> buffer = std::move(spare_.back());
+    spare_.pop_back();
+    return buffer;
+  }
+  std::size_t size() const { return size_; }
+  void give(std::vector<char> buffer) {
+    if (buffer.size() == size_ && spare_.size() < kMost) spare_.push_back(std::move(buffer));
+  }
+
+ private:
+  static constexpr std::size_t kMost = 64;
+  const std::size_t size_;
+  std::vector<std::vector<char>> spare_;
+};
+
+// Bytes received and not yet consumed. Views stay valid until prepare() or rest(). A connection at
+// rest holds no memory here.
 class InBuffer {
  public:
-  // `first`: room at the beginning, which a connection that says little keeps; it doubles whenever
-  // a receive has filled it.
-  InBuffer(std::size_t limit, std::size_t first) : limit_(limit), first_(first) {}
+  // The room at the beginning comes from `spare`, which outlives this; it doubles whenever a
+  // receive has filled it.
+  InBuffer(std::size_t limit, SpareBuffers& spare) : limit_(limit), spare_(spare) {}
+  ~InBuffer() { spare_.give(std::move(data_)); }
+  InBuffer(const InBuffer&) = delete;
+  InBuffer& operator=(const InBuffer&) = delete;
 
   std::string_view view() const { return {data_.data() + begin_, end_ - begin_}; }
   char* data() { return data_.data() + begin_; }
@@ -34,8 +62,9 @@ class InBuffer {
   bool full() const { return end_ - begin_ >= limit_; }
   void consume(std::size_t n) { begin_ += n; }
 
-  // Room for the next receive. Contract: not full, no receive outstanding.
+  // Room for the next receive. Contract: not full.
   asio::mutable_buffer prepare() {
+    if (data_.empty()) data_ = spare_.take();
     if (begin_ == end_) {
       begin_ = end_ = 0;
     } else if (begin_ > 0) {
@@ -44,7 +73,7 @@ class InBuffer {
       begin_ = 0;
     }
     if (grow_ || end_ == data_.size()) {
-      data_.resize(std::min(limit_, std::max(first_, data_.size() * 2)));
+      data_.resize(std::min(limit_, data_.size() * 2));
       grow_ = false;
     }
     return {data_.data() + end_, data_.size() - end_};
@@ -53,10 +82,16 @@ class InBuffer {
     grow_ = n == data_.size() - end_;  // the peer is faster than the buffer is big
     end_ += n;
   }
+  // Nothing comes for now. A buffer that has grown stays: its connection needs one again.
+  void rest() {
+    if (!empty() || data_.size() != spare_.size()) return;
+    begin_ = end_ = 0;
+    spare_.give(std::exchange(data_, {}));
+  }
 
  private:
-  std::size_t limit_;
-  std::size_t first_;
+  const std::size_t limit_;
+  SpareBuffers& spare_;
   std::vector<char> data_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -21,41 +21,9 @@ Task<boost::system::error_code> Wire::handshake() {
     if (state == State::kDone) co_return boost::system::error_code();
     if (state != State::kWantRead && state != State::kWantWrite) co_return broken();
     auto [ec] = co_await socket_.async_wait(
-        state == State::kWantRead ? Tcp::socket::wait_read : Tcp::socket::wait_write,
-        asio::as_tuple(asio::use_awaitable));
+        state == State::kWantRead ? Tcp::socket::wait_read : Tcp::socket::wait_write, kOutcome);
     if (ec) co_return ec;
   }
-}
-
-boost::system::error_code Wire::read_now(asio::mutable_buffer into, std::size_t& got) {
-  switch (tls_->read({static_cast<char*>(into.data()), into.size()}, got)) {
-    case State::kDone:
-      return {};
-    case State::kEnd:
-      return asio::error::eof;
-    case State::kBroken:
-      return broken();
-    case State::kWantRead:
-    case State::kWantWrite:  // only of a renegotiation, which is off
-      break;
-  }
-  return asio::error::would_block;
-}
-
-boost::system::error_code Wire::read_known(asio::mutable_buffer into, std::size_t& got) {
-  if (tls_->drained()) return asio::error::would_block;
-  return read_now(into, got);
-}
-
-Task<boost::system::error_code> Wire::read(asio::mutable_buffer into, std::size_t& got) {
-  boost::system::error_code now = read_known(into, got);
-  while (now == asio::error::would_block) {
-    auto [ec] =
-        co_await socket_.async_wait(Tcp::socket::wait_read, asio::as_tuple(asio::use_awaitable));
-    if (ec) co_return ec;
-    now = read_now(into, got);
-  }
-  co_return now;
 }
 
 Outgoing::State Wire::write_tls(Outgoing& out) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/async/asio.hpp"
+#include "net/http/receive.hpp"
 #include "net/http/socket.hpp"
 #include "net/tls/stream.hpp"
 
@@ -26,24 +27,20 @@ class Wire {
 
   // Contract: tls(). What failed is in reason().
   Task<boost::system::error_code> handshake();
-  Task<boost::system::error_code> read(asio::mutable_buffer into, std::size_t& got);
-
-  // Calls `handler(error, size)` later, as async_read_some does. eof: a clean end.
-  template <class Handler>
-  void async_read(asio::mutable_buffer into, Handler handler) {
-    if (tls_ == nullptr) {
-      socket_.async_read_some(into, std::move(handler));
-      return;
-    }
-    std::size_t got = 0;
-    boost::system::error_code ec = read_known(into, got);
-    if (ec == asio::error::would_block) {
-      read_when_ready(into, std::move(handler));
-      return;
-    }
-    asio::post(socket_.get_executor(),
-               [handler = std::move(handler), ec, got]() mutable { handler(ec, got); });
+  // Calls `done(error, size)` later, as async_read_some does; the size is still to be committed.
+  // eof: a clean end.
+  void async_read(Receive::Room into, Receive::Done done) {
+    receive_.start(socket_, tls_.get(), into, std::move(done));
   }
+  // The same, awaited: auto [ec, size]. A read that is outstanding already, into the same room, is
+  // taken over.
+  auto read(Receive::Room into) {
+    return asio::async_initiate<decltype(kOutcome), void(boost::system::error_code, std::size_t)>(
+        Reading{*this, into}, kOutcome);
+  }
+  bool reading() const { return receive_.outstanding(); }
+  // Who is told of the read that is outstanding.
+  void redirect_read(Receive::Done done) { receive_.redirect(std::move(done)); }
 
   // Blocked: until the socket takes more.
   Outgoing::State write(Outgoing& out) {
@@ -62,28 +59,27 @@ class Wire {
   std::string reason(const boost::system::error_code& ec) const;
 
  private:
-  // would_block: nothing there yet.
-  boost::system::error_code read_now(asio::mutable_buffer into, std::size_t& got);
-  // The same, but the kernel is not asked when nothing more is to be expected of it.
-  boost::system::error_code read_known(asio::mutable_buffer into, std::size_t& got);
-  Outgoing::State write_tls(Outgoing& out);
-
-  template <class Handler>
-  void read_when_ready(asio::mutable_buffer into, Handler handler) {
-    socket_.async_wait(Tcp::socket::wait_read, [this, into, handler = std::move(handler)](
-                                                   boost::system::error_code ec) mutable {
-      std::size_t got = 0;
-      if (!ec) ec = read_now(into, got);
-      if (ec == asio::error::would_block) {
-        read_when_ready(into, std::move(handler));
-      } else {
-        handler(ec, got);
+  struct Reading {
+    Wire& wire;
+    Receive::Room into;
+    template <class Handler>
+    void operator()(Handler handler) const {
+      auto slot = asio::get_associated_cancellation_slot(handler);
+      if (slot.is_connected()) {
+        slot.assign([to = &wire](asio::cancellation_type) { to->receive_.cancel(to->socket_); });
       }
-    });
-  }
+      if (wire.reading()) {
+        wire.receive_.redirect(std::move(handler));
+      } else {
+        wire.async_read(into, std::move(handler));
+      }
+    }
+  };
+  Outgoing::State write_tls(Outgoing& out);
 
   Tcp::socket socket_;
   std::unique_ptr<tls::Stream> tls_;
+  Receive receive_;
   std::string joined_;  // small pieces of one record
 };
 

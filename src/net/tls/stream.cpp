@@ -13,6 +13,7 @@
 #include "base/core/assert.hpp"
 #include "net/tls/context_impl.hpp"
 #include "net/tls/openssl.hpp"
+#include "net/tls/socket_receive.hpp"
 
 namespace baton::tls {
 
@@ -24,7 +25,7 @@ struct SocketEnd {
   int error = 0;     // errno of the call that failed
   bool end = false;  // the peer sent its TCP end
   bool heard = false;
-  bool drained = false;  // the last receive brought less than there was room for
+  bool drained = false;  // the last receive left nothing behind
 };
 
 SocketEnd& end_of(BIO* bio) { return *static_cast<SocketEnd*>(BIO_get_data(bio)); }
@@ -48,11 +49,8 @@ int bio_write(BIO* bio, const char* bytes, int size) {
 int bio_read(BIO* bio, char* into, int size) {
   SocketEnd& end = end_of(bio);
   BIO_clear_retry_flags(bio);
-  ssize_t got = 0;
-  do {
-    got = ::recv(end.socket, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
-  } while (got < 0 && errno == EINTR);
-  end.drained = got > 0 && got < size;
+  const auto [got, drained] = receive_some(end.socket, into, static_cast<std::size_t>(size));
+  end.drained = drained;
   if (got > 0) {
     end.heard = true;
     return static_cast<int>(got);
@@ -120,6 +118,7 @@ Stream::Stream(std::unique_ptr<Owned> owned) : owned_(std::move(owned)) {
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl, bio, bio);
   SSL_set_app_data(ssl, this);
+  tell_left_behind(owned_->end.socket);
 }
 
 Stream::~Stream() = default;
