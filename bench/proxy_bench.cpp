@@ -234,9 +234,11 @@ void measure_latency(Field& field, Value& results) {
   results["added_ms"] = median(added);
 }
 
-// Connections that say nothing after one request each, before the crowd of measure_crowd().
+// Connections that have said nothing for a while after one request each, before the crowd of
+// measure_crowd().
 void measure_idle(Field& field, const Clock& clock, Value& results) {
   constexpr std::size_t kIdle = 1000;
+  constexpr auto kRest = std::chrono::seconds(5);
   for (const Make& make : field.makes()) {
     const Listening proxy = field.fresh(make);
     const double before = proxy.rss_mib();
@@ -244,6 +246,7 @@ void measure_idle(Field& field, const Clock& clock, Value& results) {
     Clients held(clock);
     const auto outcome = held.run(load, {proxy.port()});
     if (outcome.wrong > 0) std::exit((fmt::print(stderr, "proxy_bench: idle: wrong\n"), 1));
+    std::this_thread::sleep_for(kRest);
     fmt::print("{} idle connections: {:<14} {:.1f} MiB resident, {:.1f} before\n", kIdle, make.name,
                proxy.rss_mib(), before);
     results["idle_mib"][make.name] = proxy.rss_mib();

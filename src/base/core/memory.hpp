@@ -7,4 +7,8 @@ namespace baton {
 // pass, whose pages the kernel would else clear anew for each. Call once, early.
 void keep_freed_memory();
 
+// Gives back what is freed by now, also between what is not: for a process that has come to rest.
+// Takes the allocator's locks, for milliseconds where much was freed.
+void give_back_freed_memory();
+
 }  // namespace baton

@@ -97,6 +97,7 @@ Task<bool> Session::secure() {
 // False: nothing more is to be read from this connection.
 Task<bool> Session::next_head() {
   const ServerLimits& limits = deps_.config.limits;
+  head_ = {};  // it may be long until the next one
   enter(Phase::kIdle, limits.idle_timeout);
   for (;;) {
     Step step = parser_.next(in_.view());

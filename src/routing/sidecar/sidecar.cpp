@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "base/async/blocking.hpp"
+#include "base/async/watchdog.hpp"
+#include "base/core/memory.hpp"
 #include "net/http/server.hpp"
 #include "routing/sidecar/proxy.hpp"
 
@@ -20,6 +22,9 @@ constexpr http::ServerLimits kLimits{
     .head_timeout = std::chrono::seconds(30),
     .idle_timeout = std::chrono::seconds(300),
 };
+
+// Without a request for so long, what a burst has freed goes back to the machine.
+constexpr Nanos kRest = std::chrono::seconds(2);
 
 Task<void> expose(http::Exchange& exchange, observe::Registry* registry) {
   if (exchange.head().path() != "/metrics") {
@@ -42,6 +47,8 @@ struct Sidecar::Impl {
         serve_tls(config.serve_tls),
         clock(k),
         proxy({l, k, random, probe, tracer}, std::move(config)),
+        watchdog(l.executor()),
+        at_rest(watchdog, give_back_freed_memory),
         metrics(l, k, {{}, "baton-sidecar"},
                 [&registry](http::Exchange& exchange) { return expose(exchange, &registry); }) {}
 
@@ -51,6 +58,8 @@ struct Sidecar::Impl {
   std::shared_ptr<const tls::ServerContext> serve_tls;
   const Clock& clock;
   Proxy proxy;
+  async::Watchdog watchdog;
+  async::Watchdog::Entry at_rest;
   std::vector<std::unique_ptr<http::Server>> servers;  // by rank
   http::Server metrics;
 };
@@ -67,8 +76,10 @@ Result<http::Endpoint> Sidecar::listen(const http::Endpoint& at) {
   for (int rank = 0; rank < (at.port == 0 ? 1 : self.ranks); ++rank) {
     http::Server::Config config{kLimits, "baton-sidecar", self.serve_tls};
     self.servers.push_back(std::make_unique<http::Server>(
-        self.loop, self.clock, std::move(config),
-        [&self, rank](http::Exchange& exchange) { return self.proxy.handle(exchange, rank); }));
+        self.loop, self.clock, std::move(config), [&self, rank](http::Exchange& exchange) {
+          self.at_rest.set(exchange.arrived() + kRest);
+          return self.proxy.handle(exchange, rank);
+        }));
     if (rank == 0) self.proxy.set_base_port(at.port);
     http::Endpoint own{at.host, static_cast<std::uint16_t>(at.port + rank)};
     BATON_TRY_ASSIGN(http::Endpoint bound, self.servers.back()->listen(own));
