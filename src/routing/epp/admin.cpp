@@ -11,7 +11,8 @@
 namespace baton::epp {
 namespace {
 
-constexpr std::string_view kDecisions = "/debug/decisions", kEndpoints = "/debug/endpoints";
+constexpr std::string_view kDecisions = "/debug/decisions", kEndpoints = "/debug/endpoints",
+                           kPlugins = "/debug/plugins/state";
 
 struct Answer {
   int status = 200;
@@ -45,15 +46,20 @@ Answer answer_to(const http::Exchange& exchange, const observe::Registry& regist
   const auto& head = exchange.head();
   const auto path = head.path();
   const bool asks_decisions = path == kDecisions || path.starts_with(std::string(kDecisions) + "/");
-  if (path != "/metrics" && path != kEndpoints && !asks_decisions) {
-    return plain(404, "there are /metrics, /debug/decisions and /debug/endpoints\n");
+  const bool asks_plugins = path == kPlugins;
+  if (path != "/metrics" && path != kEndpoints && !asks_plugins && !asks_decisions) {
+    return plain(404,
+                 "there are /metrics, /debug/decisions, /debug/endpoints and "
+                 "/debug/plugins/state\n");
   }
-  if (head.method != "GET" && head.method != "HEAD") return plain(405, "");
+  const bool reads = head.method == "GET" || (head.method == "HEAD" && !asks_plugins);
+  if (!reads) return plain(405, "");
   if (path == "/metrics") {
     return {.type = "text/plain; version=0.0.4", .body = registry.expose()};
   }
   if (!from_here(exchange.peer())) return plain(403, "this is told to this machine only\n");
   if (path == kEndpoints) return {.body = text::json::dump(moment.endpoints()) + "\n"};
+  if (asks_plugins) return {.body = text::json::dump(moment.plugins()) + "\n"};
   return decisions(path, recorder);
 }
 

@@ -24,6 +24,7 @@ using Review = std::function<kube::AccessReview::Answer(
 //   GET /debug/decisions       {"requests": [ids, newest first]}; loopback only, else 403
 //   GET /debug/decisions/<id>  the newest decision about that request; 404
 //   GET /debug/endpoints       what each endpoint last told; loopback only
+//   GET /debug/plugins/state   what plugins know (plugin_states.hpp); loopback only
 // With a review, all of them need a bearer token: 401, 403; 500 when nobody says.
 // Confined to its loop.
 class Admin {
@@ -32,6 +33,7 @@ class Admin {
   struct Moment {
     std::function<void()> refresh;                 // brings metrics up to date
     std::function<text::json::Value()> endpoints;  // endpoint_states()
+    std::function<text::json::Value()> plugins;    // plugin_states()
   };
   Admin(const observe::Registry& registry, const Recorder& recorder, Review review, Moment moment);
 

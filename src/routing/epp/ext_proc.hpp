@@ -32,6 +32,7 @@
 #include "base/observe/span.hpp"
 #include "routing/epp/desk.hpp"
 #include "routing/epp/flow_metrics.hpp"
+#include "routing/epp/grpc_usage.hpp"
 #include "routing/epp/messages.hpp"
 #include "routing/pick/learner.hpp"
 #include "routing/pick/usage.hpp"
@@ -155,6 +156,7 @@ class ExtProc {
   std::string rewritten_;
   std::optional<pick::Learner> learner_;
   pick::UsageScan usage_;
+  std::optional<GrpcUsage> grpc_usage_;  // in its place
   std::size_t response_bytes_ = 0;
   std::optional<Mono> first_piece_, last_piece_;
   bool running_ = false;

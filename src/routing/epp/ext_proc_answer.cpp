@@ -37,6 +37,10 @@ void ExtProc::on_response_headers(const Message& message, Replies& replies) {
     usage_ =
         pick::UsageScan(event_stream_ ? pick::Report::kMetaInfoOfLast : pick::Report::kMetaInfo);
   }
+  if (placed_ && placed_->api == openai::Api::kGenerate) {
+    const auto reader = claim(desk_.setup().parsers, path_);
+    if (reader && reader->wrapping == Wrapping::kVllmGrpc) grpc_usage_.emplace();
+  }
   if (placed_ && status.starts_with('2')) {
     desk_.answered(*placed_, pick::used_prefill(find(headers, "x-baton-prefill")));
     if (placed_->api == openai::Api::kChat || placed_->api == openai::Api::kCompletion) {
@@ -74,7 +78,7 @@ void ExtProc::inspect(std::string_view piece) {
   last_piece_ = now;
   if (!placed_) return;
   if (!model_error_) desk_.piece(*placed_);
-  usage_.feed(piece);
+  grpc_usage_ ? grpc_usage_->feed(piece) : usage_.feed(piece);
   if (learner_) desk_.learned(*placed_, learner_->feed(piece).blocks);
 }
 
@@ -126,7 +130,7 @@ void ExtProc::on_response_body(const Message& message, Replies& replies) {
 void ExtProc::report(Reply& last) const {
   const auto& setup = desk_.setup();
   if (!placed_ || setup.reports.empty()) return;
-  const auto& usage = usage_.usage();
+  const auto& usage = grpc_usage_ ? grpc_usage_->usage() : usage_.usage();
   schedule::TokenCounts counts{.prompt = usage.prompt,
                                .completion = usage.completion,
                                .total = usage.total,
@@ -170,7 +174,7 @@ void ExtProc::finish(Whole whole) {
     observe_in(event_stream_ ? series.first_token_streamed : series.first_token,
                seconds(*first_piece_ - received_));
   }
-  const auto& usage = usage_.usage();
+  const auto& usage = grpc_usage_ ? grpc_usage_->usage() : usage_.usage();
   const auto count = [](const Spread& spread, std::optional<std::uint64_t> value) {
     if (value && *value > 0) observe_in(spread, static_cast<double>(*value));
   };
@@ -180,7 +184,7 @@ void ExtProc::finish(Whole whole) {
   if (usage.prompt && !model_error_) desk_.reported(*placed_, usage.cached);
   observe_in(series.response_bytes, static_cast<double>(response_bytes_));
   desk_.served(*placed_, usage.prompt.value_or(0), usage.completion.value_or(0));
-  if (whole == Whole::kYes && usage_.unread()) {
+  if (whole == Whole::kYes && (grpc_usage_ ? grpc_usage_->unread() : usage_.unread())) {
     desk_.metrics().usage_unread();
     log::warn("the tokens of an answer cannot be read, so they are not counted",
               {{"request", request_id_}, {"path", path_}});

@@ -20,6 +20,7 @@
 #include "routing/epp/gate.hpp"
 #include "routing/epp/model_lists.hpp"
 #include "routing/epp/parsers.hpp"
+#include "routing/epp/plugin_states.hpp"
 #include "routing/epp/pool_gauges.hpp"
 #include "routing/epp/stream_metrics.hpp"
 
@@ -133,7 +134,12 @@ struct Server::Impl {
                      if (pool.broken()) return;
                      gauges.show_plugins(pool.setup(), snapshot, pool.remembered());
                    },
-               .endpoints = [this] { return endpoint_states(pool.snapshot(), deps.clock.now()); }}),
+               .endpoints = [this] { return endpoint_states(pool.snapshot(), deps.clock.now()); },
+               .plugins =
+                   [this] {
+                     return plugin_states(pool.setup(), pool.snapshot(), pool.remembered(),
+                                          deps.clock.wall());
+                   }}),
         metrics_server(*deps.loops.front(), deps.clock, metrics_config(config),
                        [this](http::Exchange& exchange) { return admin.answer(exchange); }),
         tasks(deps.loops.front()->executor()) {
