@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/core/result.hpp"
@@ -28,6 +29,14 @@ struct Slice {
   std::size_t position = 0;            // of tokens[0] in its sequence
   std::span<const BlockIndex> blocks;  // block table covering [0, position + tokens.size())
   enum class Logits : std::uint8_t { kNone, kLast, kAll } logits = Logits::kLast;
+};
+
+// How much KV of a slice is there while it is computed, and will not change: all layers of what
+// lies before `begin`, and the first `layers` layers of what lies before `end`.
+struct Stored {
+  std::size_t slice = 0;           // index
+  std::size_t begin = 0, end = 0;  // positions
+  std::size_t layers = 0;
 };
 
 // Of the weights of layers and head, at load time; the embedding stays as it is.
@@ -65,6 +74,17 @@ class Model {
   // `logits`, [rows, vocab] f32 in order of slices. Contract: tokens < vocab, KV of earlier
   // positions is there.
   virtual void forward(std::span<const Slice> slices, KvMemory& kv, std::vector<float>& logits) = 0;
+
+  // Called by forward, on its thread, after each layer of each slice. Must not take long.
+  void on_stored(std::function<void(const Stored&)> told) { on_stored_ = std::move(told); }
+
+ protected:
+  void tell_stored(const Stored& stored) const {
+    if (on_stored_) on_stored_(stored);
+  }
+
+ private:
+  std::function<void(const Stored&)> on_stored_;
 };
 
 }  // namespace baton::model

@@ -34,14 +34,15 @@ KvShape Transformer::kv_shape() const {
 
 void Transformer::forward(std::span<const Slice> slices, KvMemory& kv, std::vector<float>& logits) {
   BATON_ASSERT(kv.shape() == kv_shape());
-  for (const Slice& slice : slices) {
+  for (std::size_t index = 0; index < slices.size(); ++index) {
+    const Slice& slice = slices[index];
     BATON_ASSERT(!slice.tokens.empty());
     for (std::size_t done = 0; done < slice.tokens.size();) {
       if (pass_.rows.size() == kMaxRows) run_pass(kv, logits);
       const std::size_t count = std::min(slice.tokens.size() - done, kMaxRows - pass_.rows.size());
       const std::size_t position = slice.position + done;
       pass_.pieces.push_back(
-          {slice.tokens.subspan(done, count), position, slice.blocks, pass_.rows.size()});
+          {slice.tokens.subspan(done, count), position, slice.blocks, pass_.rows.size(), index});
       for (std::size_t i = 0; i < count; ++i) {
         const bool last = done + i + 1 == slice.tokens.size();
         if (slice.logits == Slice::Logits::kAll || (last && slice.logits == Slice::Logits::kLast)) {
@@ -138,6 +139,8 @@ void Transformer::attention_block(std::size_t layer, KvMemory& kv) {
   project(weights.qkv, input_, qkv_.data(), Store::kSet);
   add_bias(weights.qkv_bias, qkv_.data());
   rotate_and_store(layer, kv);
+  for (const Piece& piece : pass_.pieces)
+    tell_stored({piece.slice, piece.position, piece.position + piece.tokens.size(), layer + 1});
   mixed_.resize(weights.output.dtype(), pass_.rows.size(), weights.output.inputs());
   pool_->run(pass_.tiles.size(), [&](std::size_t tile, std::size_t worker) {
     attend(pass_.tiles[tile], layer, kv, worker);

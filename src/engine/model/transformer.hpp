@@ -31,7 +31,8 @@ class Transformer final : public Model {
     std::span<const TokenId> tokens;
     std::size_t position = 0;
     std::span<const BlockIndex> blocks;
-    std::size_t row = 0;  // of tokens[0]
+    std::size_t row = 0;    // of tokens[0]
+    std::size_t slice = 0;  // its index
   };
   // What one thread attends to at a time.
   struct Tile {

@@ -13,6 +13,8 @@ namespace baton::runtime {
 namespace {
 
 constexpr Nanos kRenewEvery = std::chrono::seconds(5);
+// Tokens to compute; shorter prompts are done before anybody could come for what there is.
+constexpr std::size_t kAnnounceFrom = 256;
 
 bool contains(const std::vector<TokenId>& list, TokenId token) {
   return std::ranges::find(list, token) != list.end();
@@ -43,6 +45,14 @@ std::optional<Finish> finish_after(const Sequence& sequence, const model::Config
   return std::nullopt;
 }
 
+// Without blocks.
+LeasedPrompt leased_prompt(const Sequence& sequence) {
+  return {.request_id = sequence.request.id,
+          .prompt = kv::digest(std::span(sequence.tokens).first(sequence.prompt)),
+          .tokens = sequence.prompt,
+          .blocks = {}};
+}
+
 }  // namespace
 
 Batch::Batch(const EngineConfig& config, Deps deps)
@@ -54,7 +64,11 @@ Batch::Batch(const EngineConfig& config, Deps deps)
                   .max_tokens = config.max_num_batched_tokens,
                   .prefix_caching = config.prefix_caching},
                  pool_, log_ ? &*log_ : nullptr),
-      budget_(config.step_target) {}
+      budget_(config.step_target) {
+  deps_.model.on_stored([this](const model::Stored& stored) { tell_readers(stored); });
+}
+
+Batch::~Batch() { deps_.model.on_stored(nullptr); }
 
 void Batch::add(GenerateRequest request, Mono arrived) {
   auto sequence = std::make_unique<Sequence>();
@@ -115,16 +129,20 @@ void Batch::pulled(const PullOutcome& outcome) {
   scheduler_.pulled(*sequence, outcome.tokens);  // the rest is computed here
 }
 
-bool Batch::step() {
+void Batch::plan() {
   reclaim_leases();
   look_at_the_clock();
-  const Plan plan = scheduler_.plan(budget_.prompt_tokens());
-  counters_.preemptions += plan.preempt.size();
-  scheduler_.apply(plan);
-  start_admitted(plan);
-  if (!plan.work.empty()) compute(plan);
+  plan_ = scheduler_.plan(budget_.prompt_tokens());
+  counters_.preemptions += plan_.preempt.size();
+  for (Sequence* sequence : plan_.preempt) withdraw(*sequence);
+  scheduler_.apply(plan_);
+  start_admitted();
+}
+
+bool Batch::compute() {
+  if (!plan_.work.empty()) forward();
   tell_cache_events();
-  const bool moved = !plan.work.empty() || !plan.admit.empty() || !plan.preempt.empty();
+  const bool moved = !plan_.work.empty() || !plan_.admit.empty() || !plan_.preempt.empty();
   return scheduler_.running() > 0 || (moved && scheduler_.waiting() > 0);
 }
 
@@ -138,8 +156,9 @@ void Batch::reclaim_leases() {
   if (!deps_.leases) return;
   for (const LeaseTable::Reclaimed& lease : deps_.leases->reclaim()) {
     pool_.unpin(lease.blocks);
-    ++(lease.end == LeaseTable::End::kExpired ? counters_.leases_expired
-                                              : counters_.leases_released);
+    ++(lease.end == LeaseTable::End::kExpired    ? counters_.leases_expired
+       : lease.end == LeaseTable::End::kReleased ? counters_.leases_released
+                                                 : counters_.leases_withdrawn);
   }
 }
 
@@ -157,19 +176,24 @@ void Batch::look_at_the_clock() {
   }
 }
 
-void Batch::start_admitted(const Plan& plan) {
+void Batch::start_admitted() {
   const Mono now = deps_.clock.now();
-  for (const Plan::Admission& admission : plan.admit) {
+  for (const Plan::Admission& admission : plan_.admit) {
     Sequence& sequence = *admission.sequence;
     sequence.admitted = now;
     if (sequence.reported) continue;  // preempted while decoding
-    if (sequence.report.prompt == 0) sequence.report.queue = now - sequence.arrived;
+    const bool first = sequence.report.prompt == 0;
+    if (first) sequence.report.queue = now - sequence.arrived;
     sequence.report.prompt = sequence.prompt;
     sequence.report.cached = sequence.computed;
     sequence.report.remote = 0;
     counters_.prefix_query_tokens += sequence.prompt;
     counters_.prefix_hit_tokens += sequence.computed;
     if (sequence.wants_remote) start_pull(sequence);
+    const kv::TransferParams& asked = sequence.request.transfer;
+    if (first && asked.do_remote_decode && asked.announce &&
+        sequence.prompt - sequence.computed >= kAnnounceFrom)
+      announce(sequence);
   }
 }
 
@@ -181,7 +205,11 @@ void Batch::start_pull(Sequence& sequence) {
     return;
   }
   sequence.cancel_pull = std::make_shared<std::atomic<bool>>(false);
-  const Deadline budget = Deadline::in(deps_.clock, config_.transfer->pull_timeout);
+  Nanos limit = config_.transfer->pull_timeout;
+  // What waits for a prompt to be computed leaves time to compute it here.
+  if (sequence.request.transfer.announced)
+    limit = std::max(limit, sequence.request.deadline.left(deps_.clock.now()) / 2);
+  const Deadline budget = Deadline::in(deps_.clock, limit);
   deps_.puller->pull({.source = sequence.request.transfer,
                       .serial = sequence.serial,
                       .prompt = kv::digest(std::span(sequence.tokens)),
@@ -192,10 +220,10 @@ void Batch::start_pull(Sequence& sequence) {
                       .cancelled = sequence.cancel_pull});
 }
 
-void Batch::compute(const Plan& plan) {
+void Batch::forward() {
   std::vector<model::Slice> slices;
-  slices.reserve(plan.work.size());
-  for (const auto& [sequence, tokens] : plan.work) {
+  slices.reserve(plan_.work.size());
+  for (const auto& [sequence, tokens] : plan_.work) {
     const bool last = sequence->computed + tokens == sequence->tokens.size();
     slices.push_back({.tokens = std::span(sequence->tokens).subspan(sequence->computed, tokens),
                       .position = sequence->computed,
@@ -207,24 +235,27 @@ void Batch::compute(const Plan& plan) {
   logits_.clear();
   const Mono start = deps_.clock.now();
   deps_.model.forward(slices, deps_.memory, logits_);
-  count_step(plan, deps_.clock.now() - start);
+  count_step(deps_.clock.now() - start);
 
   const std::size_t vocab = deps_.model.config().vocab;
   std::span<const float> rest = logits_;
-  for (const auto& [sequence, tokens] : plan.work) {
+  for (const auto& [sequence, tokens] : plan_.work) {
     const bool last = sequence->computed + tokens == sequence->tokens.size();
     const std::size_t rows = sequence->scores_prompt() ? tokens : last ? 1 : 0;
     const auto rows_of_it = rest.first(rows * vocab);
     rest = rest.subspan(rows * vocab);
     if (sequence->scores_prompt()) score_prompt(*sequence, rows_of_it);
     scheduler_.computed(*sequence, tokens);
+    if (sequence->announced)
+      deps_.leases->advance(sequence->announced->generation,
+                            kv::Extent::whole(static_cast<std::uint32_t>(sequence->computed)));
     if (last) draw(*sequence, rows_of_it.last(vocab));
   }
 }
 
-void Batch::count_step(const Plan& plan, Nanos took) {
+void Batch::count_step(Nanos took) {
   std::size_t tokens = 0, decoding = 0;
-  for (const Plan::Work& work : plan.work) {
+  for (const Plan::Work& work : plan_.work) {
     tokens += work.tokens;
     decoding += work.sequence->decoding() ? 1 : 0;
   }
@@ -315,6 +346,7 @@ void Batch::end(Sequence& sequence, Event event) {
     scheduler_.forget_id(sequence);
   } else {
     if (sequence.wants_remote) release_remote(sequence);
+    withdraw(sequence);
     scheduler_.finish(sequence);
   }
   events_.push_back(std::move(event));
@@ -328,28 +360,72 @@ void Batch::end_early(Sequence& sequence, Finish finish, Error error) {
   end(sequence, std::move(event));
 }
 
-// The blocks go to the lease, with their references.
 kv::TransferParams Batch::lease(Sequence& sequence) {
-  const std::span prompt = std::span(sequence.tokens).first(sequence.prompt);
-  LeasedPrompt leased{.request_id = sequence.request.id,
-                      .prompt = kv::digest(prompt),
-                      .tokens = sequence.prompt,
-                      .blocks = {}};
+  if (sequence.announced) {  // its lease has references of its own
+    kv::TransferParams out = *sequence.announced;
+    scheduler_.finish(sequence);
+    return out;
+  }
+  LeasedPrompt leased = leased_prompt(sequence);
   leased.blocks = scheduler_.finish_keeping(sequence, leased.tokens);
   pool_.pin(leased.blocks);
-  kv::TransferParams out;
-  out.do_remote_prefill = true;
-  out.remote_engine_id = deps_.leases->engine_id();
-  out.remote_request_id = leased.request_id;
-  out.remote_host = config_.transfer->host;
-  out.remote_port = config_.transfer->port;
+  kv::TransferParams out = params_of(leased);
   for (const BlockIndex block : leased.blocks)
     out.remote_block_ids.push_back(static_cast<std::uint64_t>(block));
-  out.remote_num_tokens = leased.tokens;
   LeaseTable::Grant grant = deps_.leases->publish(std::move(leased));
   out.generation = grant.generation;
   out.lease_token = std::move(grant.token);
   ++counters_.leases_granted;
+  return out;
+}
+
+// The engines of a pair can move what there is while the rest is computed.
+void Batch::announce(Sequence& sequence) {
+  LeasedPrompt leased = leased_prompt(sequence);
+  leased.blocks = sequence.blocks;
+  pool_.acquire(leased.blocks);
+  pool_.pin(leased.blocks);
+  kv::TransferParams out = params_of(leased);
+  // One stands for all, as the announcement is a header and pulls do not look at them.
+  out.remote_block_ids = {static_cast<std::uint64_t>(leased.blocks.front())};
+  LeaseTable::Grant grant = deps_.leases->announce(std::move(leased), sequence.computed);
+  out.generation = grant.generation;
+  out.lease_token = std::move(grant.token);
+  sequence.announced = out;
+  ++counters_.leases_granted;
+  out.announced = true;
+  Event event;
+  event.id = sequence.request.id;
+  event.announced = std::move(out);
+  event.prompt = sequence.report;
+  event.prompt->computed = sequence.prompt - sequence.computed;
+  events_.push_back(std::move(event));
+}
+
+void Batch::tell_readers(const model::Stored& stored) {
+  const std::optional<kv::TransferParams>& lease = plan_.work[stored.slice].sequence->announced;
+  if (!lease) return;
+  deps_.leases->advance(lease->generation, {static_cast<std::uint32_t>(stored.begin),
+                                            static_cast<std::uint32_t>(stored.end),
+                                            static_cast<std::uint32_t>(stored.layers)});
+}
+
+// Ends the lease of a prompt that will not be computed to its end, or not into these blocks.
+void Batch::withdraw(Sequence& sequence) {
+  if (!sequence.announced) return;
+  deps_.leases->withdraw(sequence.announced->generation);
+  sequence.announced.reset();
+}
+
+// Without blocks, generation and token.
+kv::TransferParams Batch::params_of(const LeasedPrompt& prompt) const {
+  kv::TransferParams out;
+  out.do_remote_prefill = true;
+  out.remote_engine_id = deps_.leases->engine_id();
+  out.remote_request_id = prompt.request_id;
+  out.remote_host = config_.transfer->host;
+  out.remote_port = config_.transfer->port;
+  out.remote_num_tokens = prompt.tokens;
   return out;
 }
 

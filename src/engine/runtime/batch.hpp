@@ -32,6 +32,7 @@ class Batch {
   };
 
   Batch(const EngineConfig& config, Deps deps);
+  ~Batch();
 
   // Contract: valid for this engine, with an id that is not in flight.
   void add(GenerateRequest request, Mono arrived);
@@ -39,10 +40,17 @@ class Batch {
   void abort_all();
   void pulled(const PullOutcome& outcome);
 
-  // Reclaims leases, ends what is late, and computes one step. True: there is more to compute now.
-  bool step();
+  // Reclaims leases, ends what is late, and plans one step: who is admitted, and what is announced.
+  void plan();
+  // Computes what was planned. True: there is more to compute now.
+  bool compute();
+  bool step() {
+    plan();
+    return compute();
+  }
   // What happened since the last call.
   std::vector<Event> take_events() { return std::exchange(events_, {}); }
+  bool has_events() const { return !events_.empty(); }
 
   bool idle() const { return scheduler_.idle(); }  // nothing in flight; leases may be
   // Something will happen by the passing of time alone.
@@ -53,16 +61,20 @@ class Batch {
   void tell_cache_events();
   void reclaim_leases();
   void look_at_the_clock();
-  void start_admitted(const Plan& plan);
+  void start_admitted();
   void start_pull(Sequence& sequence);
-  void compute(const Plan& plan);
-  void count_step(const Plan& plan, Nanos took);
+  void forward();
+  void count_step(Nanos took);
   void score_prompt(Sequence& sequence, std::span<const float> logits);
   void draw(Sequence& sequence, std::span<const float> logits);
   void report_prompt(Sequence& sequence, Event& event);
   void end(Sequence& sequence, Event event);
   void end_early(Sequence& sequence, Finish finish, Error error);
   kv::TransferParams lease(Sequence& sequence);
+  void announce(Sequence& sequence);
+  void withdraw(Sequence& sequence);
+  void tell_readers(const model::Stored& stored);
+  kv::TransferParams params_of(const LeasedPrompt& prompt) const;
   void release_remote(const Sequence& sequence);
 
   const EngineConfig config_;
@@ -74,7 +86,8 @@ class Batch {
   std::uint64_t next_serial_ = 1;
   Stats counters_;  // the counters of it
   std::vector<Event> events_;
-  std::vector<float> logits_;  // of one step
+  Plan plan_;                  // of the step
+  std::vector<float> logits_;  // of it
 };
 
 }  // namespace baton::runtime

@@ -211,6 +211,7 @@ Stats LocalEngine::stats() const {
   out.waiting += submitted_;
   out.rejected = rejected_;
   if (server_) out.served_bytes = server_->bytes();
+  if (server_) out.served_bytes_early = server_->early_bytes();
   if (config_.kv_events) out.kv_events = config_.kv_events->sink->counts();
   return out;
 }
@@ -221,7 +222,9 @@ void LocalEngine::run(Sink& sink) {
   bool busy = false;
   while (await_mail(mail, busy)) {
     for (Message& message : std::exchange(mail, {})) take(std::move(message));
-    busy = batch_->step();
+    batch_->plan();
+    if (batch_->has_events()) deliver(sink);  // announcements are worth nothing after the step
+    busy = batch_->compute();
     deliver(sink);
   }
   for (Message& message : mail) take(std::move(message));

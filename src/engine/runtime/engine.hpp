@@ -33,6 +33,7 @@ struct GenerateRequest {
   std::vector<TokenId> prompt;
   SamplingParams sampling;
   // do_remote_decode: compute the prompt, sample one token, keep the KV under a lease.
+  // announce: lease a long prompt before it is computed, and say so at once.
   // do_remote_prefill: take the prompt's KV from another engine.
   kv::TransferParams transfer;
   Deadline deadline;            // past it the request ends with kTimeout
@@ -66,7 +67,9 @@ struct Event {
   std::optional<Finish> finish;                // set on the last event
   std::optional<TokenId> stop_token;           // the stop_token_ids member that ended it (not EOS)
   std::optional<kv::TransferParams> transfer;  // last event of a do_remote_decode request
-  std::optional<Error> error;                  // with kError and kAbort
+  // First event of one that asked for it: where its KV will be. With what `prompt` will say.
+  std::optional<kv::TransferParams> announced;
+  std::optional<Error> error;  // with kError and kAbort
 };
 
 // Called on the engine thread, once per step with what happened in it. Must not block.
@@ -165,8 +168,10 @@ struct Stats {
   std::uint64_t transfer_bytes = 0;         // pulled
   std::uint64_t transfer_bytes_copied = 0;  // of these, out of another engine's memory
   std::uint64_t served_bytes = 0;           // pulled from us
+  std::uint64_t served_bytes_early = 0;     // of these, while the prompt was being computed
   std::uint64_t leases_granted = 0, leases_released = 0, leases_expired = 0;
-  std::uint64_t evictions = 0;  // cached blocks reused for something else
+  std::uint64_t leases_withdrawn = 0;  // of prompts that were not computed to their end
+  std::uint64_t evictions = 0;         // cached blocks reused for something else
 
   double kv_usage() const {
     return blocks_total == 0 ? 0

@@ -16,10 +16,11 @@
 namespace baton::runtime {
 namespace {
 
-constexpr std::size_t kThreads = 4;       // pulls at once
+constexpr std::size_t kThreads = 16;      // pulls at once; most wait for prompts being computed
 constexpr std::size_t kMaxQueued = 1024;  // beyond: no renewals and releases
 constexpr std::size_t kMaxResumptions = 3;
 constexpr std::size_t kCopyBytes = std::size_t{64} << 20;  // between two looks at the lease
+constexpr std::size_t kBeyondCaches = std::size_t{16} << 20;
 constexpr Nanos kSettleTimeout = std::chrono::seconds(2);
 
 kv::LeaseKey key_of(const kv::TransferParams& source) {
@@ -187,7 +188,9 @@ Status KvPuller::receive_frame(const Socket& peer, const PullJob& job,
   const bool rows_come = head.kind == kv::FrameKind::kRows;
   std::string body(rows_come ? kv::kRowsHead : head.length, '\0');
   BATON_TRY(peer.receive(std::span(body), patience));
-  BATON_TRY_ASSIGN(const auto rows, expect<kv::Rows>(kv::decode_body(head.kind, body)));
+  auto message = kv::decode_body(head.kind, body);
+  if (job.source.announced && message && std::holds_alternative<kv::Ready>(*message)) return {};
+  BATON_TRY_ASSIGN(const auto rows, expect<kv::Rows>(std::move(message)));
   if (rows.generation != job.source.generation) return invalid("KV frame: another generation");
   if (rows.layer >= arrived.size() || rows.first != arrived[rows.layer] || rows.count == 0 ||
       rows.count > job.end - rows.first)
@@ -224,25 +227,62 @@ Status KvPuller::copy_rows(const Socket& peer, const PullJob& job, const kv::Sha
   std::vector<model::BlockIndex> blocks(where.first);
   for (const std::uint32_t block : where.table) blocks.push_back(model::BlockIndex{block});
 
+  const auto confirm = [&](std::size_t tokens) {
+    const std::uint64_t bytes = (tokens - outcome.tokens) * shape.layers * shape.row_bytes();
+    outcome.tokens = tokens;
+    outcome.bytes += bytes;
+    outcome.copied += bytes;
+  };
   const kv::LeaseKey key = key_of(job.source);
-  const std::size_t step =
-      std::max<std::size_t>(1, kCopyBytes / (shape.layers * shape.row_bytes()));
-  for (std::size_t at = begin; at < job.end; at += step) {
-    const std::size_t count = std::min(step, job.end - at);
-    for (std::size_t layer = 0; layer < shape.layers; ++layer)
-      copy(rows_of(*theirs, layer, blocks, at, count),
-           rows_of(deps_.memory, layer, job.blocks, at, count));
-    // Only the server's word makes what was copied good: until then it may have taken the blocks
-    // back from a reader that it took for dead.
-    const bool last = at + count == job.end;
+  const auto end = static_cast<std::uint32_t>(job.end);
+  const auto step = static_cast<std::uint32_t>(
+      std::max<std::size_t>(1, kCopyBytes / (shape.layers * shape.row_bytes())));
+  const bool large = (job.end - begin) * shape.layers * shape.row_bytes() >= kBeyondCaches;
+  const Caches caches = large ? Caches::kPast : Caches::kThrough;
+  kv::Extent told, copied = kv::Extent::whole(static_cast<std::uint32_t>(begin));
+  // Only the server's word makes what was copied good: until then it may have taken the blocks back
+  // from a reader that it took for dead.
+  while (copied.tokens < end) {
+    if (job.source.announced) {
+      const Status more = await_more(peer, job, told, patience);
+      // Whatever it says, it has kept the blocks until now.
+      if (more || more.error().code() == Code::kNotFound) confirm(copied.tokens - job.begin);
+      if (!more) return more;
+    } else {
+      told = kv::Extent::whole(copied.tokens + std::min(step, end - copied.tokens));
+    }
+    const kv::Extent next{std::min(told.tokens, end), std::min(told.until, end), told.layers};
+    for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
+      const std::uint32_t at = copied.of(layer), until = std::max(at, next.of(layer));
+      copy_areas(rows_of(*theirs, layer, blocks, at, until - at),
+                 rows_of(deps_.memory, layer, job.blocks, at, until - at), caches);
+    }
+    if (next.until > copied.tokens)
+      copied = {std::max(copied.tokens, next.tokens), next.until, next.layers};
+    const bool last = copied.tokens == end;
+    if (job.source.announced && !last) continue;
     const kv::Message request = last ? kv::Message(kv::Release{key}) : kv::Message(kv::Renew{key});
     BATON_TRY(peer.send(kv::encode(request), stall(patience)));
     BATON_TRY(expect<kv::Done>(receive_control(peer, stall(patience))));
-    outcome.tokens += count;
-    outcome.bytes += count * shape.layers * shape.row_bytes();
-    outcome.copied += count * shape.layers * shape.row_bytes();
+    confirm(copied.tokens - job.begin);
   }
   return {};
+}
+
+Status KvPuller::await_more(const Socket& peer, const PullJob& job, kv::Extent& told,
+                            const Patience& patience) const {
+  const std::string request = kv::encode(kv::Await{key_of(job.source), told});
+  while (true) {
+    BATON_TRY(peer.send(request, stall(patience)));
+    BATON_TRY_ASSIGN(const auto ready, expect<kv::Ready>(receive_control(peer, stall(patience))));
+    const kv::Extent& there = ready.there;
+    if (ready.generation != job.source.generation || there.tokens > there.until ||
+        there.layers >= deps_.memory.shape().layers + 1)
+      return invalid("KV frame: an extent that cannot be");
+    if (!there.exceeds(told)) continue;
+    told = there;
+    return {};
+  }
 }
 
 }  // namespace baton::runtime

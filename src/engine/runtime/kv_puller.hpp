@@ -85,9 +85,12 @@ class KvPuller {
   // Adds the frame's rows to what its layer has, `arrived`: the end of each layer's tokens.
   Status receive_frame(const Socket& peer, const PullJob& job, std::vector<std::uint32_t>& arrived,
                        const Patience& patience) const;
-  // From the other engine's memory.
+  // From the other engine's memory, as it becomes there.
   Status copy_rows(const Socket& peer, const PullJob& job, const kv::Shared& where,
                    PullOutcome& outcome, const Patience& patience);
+  // Asks until more than `told` is there, and puts that into it.
+  Status await_more(const Socket& peer, const PullJob& job, kv::Extent& told,
+                    const Patience& patience) const;
   Patience stall(const Patience& patience) const {
     return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
   }

@@ -8,6 +8,20 @@ namespace {
 
 constexpr std::size_t kFrameBytes = std::size_t{128} << 10;
 
+using Move = void (*)(std::byte*, const std::byte*, std::size_t);
+
+void through_caches(std::byte* to, const std::byte* from, std::size_t bytes) {
+  std::memcpy(to, from, bytes);
+}
+
+Move past_caches() {
+#if defined(__x86_64__)
+  static const bool avx2 = __builtin_cpu_supports("avx2") != 0;
+  if (avx2) return &detail::stream_avx2;
+#endif
+  return &through_caches;
+}
+
 }  // namespace
 
 std::size_t rows_per_frame(const model::KvShape& shape) {
@@ -39,14 +53,15 @@ std::vector<iovec> rows_of(const model::KvMemory& memory, std::size_t layer,
   return out;
 }
 
-void copy(std::span<const iovec> from, std::span<const iovec> into) {
+void copy_areas(std::span<const iovec> from, std::span<const iovec> into, Caches caches) {
+  const Move move = caches == Caches::kPast ? past_caches() : &through_caches;
   std::size_t taken = 0;  // of from.front()
   for (const iovec& part : into) {
     for (std::size_t done = 0; done < part.iov_len;) {
       const iovec& source = from.front();
       const std::size_t n = std::min(part.iov_len - done, source.iov_len - taken);
-      std::memcpy(static_cast<std::byte*>(part.iov_base) + done,
-                  static_cast<const std::byte*>(source.iov_base) + taken, n);
+      move(static_cast<std::byte*>(part.iov_base) + done,
+           static_cast<const std::byte*>(source.iov_base) + taken, n);
       done += n;
       taken += n;
       if (taken < source.iov_len) continue;

@@ -36,9 +36,26 @@ TEST(KvRows, AreCopiedWhereverTheirPartsBeginAndEnd) {
   const std::array targets{iovec{into.data() + 4, 5}, iovec{into.data(), 4},
                            iovec{into.data() + 9, 1}};
 
-  copy(sources, targets);
+  copy_areas(sources, targets, Caches::kThrough);
 
   EXPECT_EQ(into, "fghiabcdej");
+}
+
+TEST(KvRows, AreCopiedPastTheCachesByteForByte) {
+  SeededRandom random(2);
+  std::string from(5000, '\0');
+  for (char& c : from) c = static_cast<char>(random.next());
+  for (const std::size_t at : {0, 1, 31, 64})
+    for (const std::size_t size : {0, 1, 63, 64, 65, 200, 4900}) {
+      std::string into(5000, '.');
+      const std::array source{iovec{from.data() + 7, size}};
+      const std::array target{iovec{into.data() + at, size}};
+
+      copy_areas(source, target, Caches::kPast);
+
+      EXPECT_EQ(into,
+                std::string(at, '.') + from.substr(7, size) + std::string(5000 - at - size, '.'));
+    }
 }
 
 TEST(KvRows, TheChecksumIsXxh3OfTheConcatenationForEveryInstructionSet) {

@@ -15,14 +15,17 @@
 namespace baton::runtime {
 namespace {
 
-constexpr std::size_t kServers = 4;  // connections served at once; others wait in the backlog
+// Connections served at once; others wait in the backlog. Most of them wait for a prompt that is
+// being computed.
+constexpr std::size_t kServers = 16;
+constexpr Nanos kSignOfLife = std::chrono::seconds(1);
 
 // While it lives, the lease's blocks hold its prompt.
 class Reading {
  public:
   static Result<Reading> begin(LeaseTable& leases, const kv::LeaseKey& key) {
-    BATON_TRY_ASSIGN(const auto blocks, leases.begin_read(key));
-    return Reading(leases, key.generation, blocks);
+    BATON_TRY_ASSIGN(const auto read, leases.begin_read(key));
+    return Reading(leases, key.generation, read);
   }
   ~Reading() {
     if (leases_ != nullptr) leases_->end_read(generation_);
@@ -30,18 +33,27 @@ class Reading {
   Reading(Reading&& other) noexcept
       : leases_(std::exchange(other.leases_, nullptr)),
         generation_(other.generation_),
-        blocks_(other.blocks_) {}
+        read_(other.read_) {}
   Reading& operator=(Reading&&) = delete;
-  std::span<const BlockIndex> blocks() const { return blocks_; }
+  std::span<const BlockIndex> blocks() const { return read_.blocks; }
+  bool complete() const { return read_.complete; }
 
  private:
-  Reading(LeaseTable& leases, std::uint64_t generation, std::span<const BlockIndex> blocks)
-      : leases_(&leases), generation_(generation), blocks_(blocks) {}
+  Reading(LeaseTable& leases, std::uint64_t generation, LeaseTable::Read read)
+      : leases_(&leases), generation_(generation), read_(read) {}
 
   LeaseTable* leases_;
   std::uint64_t generation_;
-  std::span<const BlockIndex> blocks_;
+  LeaseTable::Read read_;
 };
+
+// Bytes of a pull's rows that are in `extent`.
+std::uint64_t bytes_in(const kv::Extent& extent, const kv::Pull& pull, std::size_t row_bytes) {
+  std::uint64_t rows = 0;
+  for (std::uint32_t layer = 0; layer < pull.shape.layers; ++layer)
+    rows += std::clamp(extent.of(layer), pull.begin, pull.end) - pull.begin;
+  return rows * row_bytes;
+}
 
 }  // namespace
 
@@ -117,6 +129,10 @@ Status KvServer::answer(const Socket& peer, const kv::Message& request) {
     done = deps_.leases.renew(renew->key);
   } else if (const auto* release = std::get_if<kv::Release>(&request)) {
     done = deps_.leases.release(release->key);
+  } else if (const auto* await = std::get_if<kv::Await>(&request)) {
+    const auto now = deps_.leases.await(await->key, await->copied, sign_of_life());
+    if (now) return peer.send(kv::encode(kv::Ready{await->key.generation, now->there}), patience());
+    done = now.error();
   } else {
     done = invalid("KV frame: not a request");
   }
@@ -137,24 +153,55 @@ Status KvServer::check(const kv::Pull& pull) const {
 
 Status KvServer::answer_pull(const Socket& peer, const kv::Pull& pull) {
   BATON_TRY(peer.send(kv::encode(kv::Accepted{pull.key.generation}), patience()));
-  // All layers of some tokens before the next ones: what a reader has when the connection breaks,
-  // it need not ask for again.
-  const std::size_t most = rows_per_frame(deps_.memory.shape());
-  for (std::uint32_t first = pull.begin; first < pull.end;) {
-    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(most, pull.end - first));
-    for (std::uint32_t layer = 0; layer < pull.shape.layers; ++layer) {
-      const Status sent = send_rows(peer, pull, {pull.key.generation, layer, first, count, 0});
-      if (sent) continue;
-      // Between frames the reader can be told why; inside one the cut connection says it.
-      if (sent.error().code() == Code::kNotFound)
-        (void)peer.send(kv::encode(kv::Failed{Code::kNotFound, sent.error().message()}),
-                        patience());
-      return sent;
-    }
-    first += count;
+  if (const Status sent = send_tokens(peer, pull); !sent) {
+    // Between frames the reader can be told why; inside one the cut connection says it.
+    if (sent.error().code() == Code::kNotFound)
+      (void)peer.send(kv::encode(kv::Failed{Code::kNotFound, sent.error().message()}), patience());
+    return sent;
   }
   return peer.send(kv::encode(kv::End{pull.key.generation}), patience());
 }
+
+// All layers of some tokens before the next ones: what a reader has when the connection breaks, it
+// need not ask for again. Tokens that are being computed go layer by layer, as these come.
+Status KvServer::send_tokens(const Socket& peer, const kv::Pull& pull) {
+  const auto most = static_cast<std::uint32_t>(rows_per_frame(deps_.memory.shape()));
+  kv::Extent there;
+  for (std::uint32_t first = pull.begin; first < pull.end;) {
+    BATON_TRY(await(peer, pull.key, 0, first + 1, there));
+    const std::uint32_t end = std::min(
+        pull.end, there.tokens > first ? std::min(there.tokens, first + most) : there.until);
+    for (std::uint32_t layer = 0; layer < pull.shape.layers; ++layer) {
+      BATON_TRY(await(peer, pull.key, layer, end, there));
+      for (std::uint32_t at = first; at < end; at += most) {
+        BATON_TRY(
+            send_rows(peer, pull, {pull.key.generation, layer, at, std::min(most, end - at), 0}));
+      }
+    }
+    first = end;
+  }
+  return {};
+}
+
+Status KvServer::await(const Socket& peer, const kv::LeaseKey& key, std::uint32_t layer,
+                       std::uint32_t tokens, kv::Extent& there) {
+  while (there.of(layer) < tokens) {
+    BATON_TRY_ASSIGN(const auto now, deps_.leases.await(key, there, sign_of_life()));
+    if (!now.there.exceeds(there)) {
+      BATON_TRY(peer.send(kv::encode(kv::Ready{key.generation, there}), patience()));
+    }
+    there = now.there;
+  }
+  return {};
+}
+
+bool KvServer::is_complete(const kv::LeaseKey& key) {
+  const auto now = deps_.leases.await(key, {}, Nanos(0));
+  return now && now->complete;
+}
+
+// Well before the reader takes us for dead.
+Nanos KvServer::sign_of_life() const { return std::min(kSignOfLife, stall_ / 4); }
 
 Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
   const model::KvMemory& memory = deps_.memory;
@@ -164,6 +211,8 @@ Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
                    .first = static_cast<std::uint32_t>(pull.begin / memory.block_size()),
                    .table = {}};
   const std::size_t end = (pull.end + memory.block_size() - 1) / memory.block_size();
+  const std::size_t row_bytes = memory.shape().row_bytes();
+  std::uint64_t early = 0;  // bytes copied before the prompt was complete
   kv::Message request;
   {
     BATON_TRY_ASSIGN(const Reading reading, Reading::begin(deps_.leases, pull.key));
@@ -173,14 +222,20 @@ Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
     BATON_TRY(peer.send_descriptor(memory.pages().descriptor(), patience()));
     while (true) {
       BATON_TRY_ASSIGN(request, receive_control(peer, patience()));
-      if (!std::holds_alternative<kv::Renew>(request)) break;
+      const auto* await = std::get_if<kv::Await>(&request);
+      const bool over = await == nullptr && !std::holds_alternative<kv::Renew>(request);
+      if ((await != nullptr || over) && !is_complete(pull.key)) {
+        const auto copied = await != nullptr ? await->copied : kv::Extent::whole(pull.end);
+        const std::uint64_t before = std::exchange(early, bytes_in(copied, pull, row_bytes));
+        early_ += early - before;
+      }
+      if (over) break;
       BATON_TRY(answer(peer, request));
     }
   }
   if (!std::holds_alternative<kv::Release>(request))
     return invalid("KV frame: a shared pull ends with a release");
-  bytes_.fetch_add((pull.end - pull.begin) * memory.shape().layers * memory.shape().row_bytes(),
-                   std::memory_order_relaxed);
+  bytes_ += bytes_in(kv::Extent::whole(pull.end), pull, row_bytes);
   return answer(peer, request);
 }
 
@@ -193,7 +248,8 @@ Status KvServer::send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows ro
   std::string head = kv::encode(rows, payload);
   parts.insert(parts.begin(), iovec{head.data(), head.size()});
   const Status sent = peer.send(std::span(parts), patience());
-  if (sent) bytes_.fetch_add(payload, std::memory_order_relaxed);
+  if (sent) bytes_ += payload;
+  if (sent && !reading.complete()) early_ += payload;
   return sent;
 }
 

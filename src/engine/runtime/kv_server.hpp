@@ -33,6 +33,8 @@ class KvServer {
 
   std::uint16_t port() const { return port_; }
   std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // of rows sent
+  // Of these, while their prompt was still being computed.
+  std::uint64_t early_bytes() const { return early_.load(std::memory_order_relaxed); }
 
   void start();
   // Cuts every connection and joins the threads.
@@ -48,6 +50,12 @@ class KvServer {
   // The reader copies from our memory, which stays the lease's until it is done.
   Status answer_shared(const Socket& peer, const kv::Pull& pull);
   Status check(const kv::Pull& pull) const;
+  Status send_tokens(const Socket& peer, const kv::Pull& pull);
+  // Until so many tokens of the layer are `there`; says so to the reader meanwhile.
+  Status await(const Socket& peer, const kv::LeaseKey& key, std::uint32_t layer,
+               std::uint32_t tokens, kv::Extent& there);
+  bool is_complete(const kv::LeaseKey& key);
+  Nanos sign_of_life() const;
   Status send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows rows);
   Patience patience() const { return {deps_.clock, Deadline::in(deps_.clock, stall_), stopping_}; }
 
@@ -57,7 +65,7 @@ class KvServer {
   const Deps deps_;
   std::vector<Socket> listeners_;
   std::uint16_t port_ = 0;
-  std::atomic<std::uint64_t> bytes_ = 0;
+  std::atomic<std::uint64_t> bytes_ = 0, early_ = 0;
   std::atomic<bool> stopping_ = false;
   Signal stop_;
   std::vector<std::jthread> threads_;

@@ -35,12 +35,41 @@ LeaseTable::LeaseTable(std::string engine_id, Nanos duration, const Clock& clock
       last_generation_(random.next() >> 16) {}
 
 LeaseTable::Grant LeaseTable::publish(LeasedPrompt prompt) {
+  const std::size_t all = prompt.tokens;
+  return announce(std::move(prompt), all);
+}
+
+LeaseTable::Grant LeaseTable::announce(LeasedPrompt prompt, std::size_t there) {
   const std::scoped_lock lock(mutex_);
   Grant grant{++last_generation_, random_hex(random_, kTokenBytes)};
   blocks_ += prompt.blocks.size();
   leases_.emplace(grant.generation,
-                  Lease{std::move(prompt), grant.token, clock_.now() + duration_});
+                  Lease{.prompt = std::move(prompt),
+                        .token = grant.token,
+                        .expires = clock_.now() + duration_,
+                        .there = kv::Extent::whole(static_cast<std::uint32_t>(there))});
   return grant;
+}
+
+void LeaseTable::advance(std::uint64_t generation, const kv::Extent& there) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto it = leases_.find(generation);
+    if (it == leases_.end()) return;
+    it->second.there = there;
+    it->second.expires = clock_.now() + duration_;
+  }
+  moved_.notify_all();
+}
+
+void LeaseTable::withdraw(std::uint64_t generation) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto it = leases_.find(generation);
+    if (it == leases_.end() || it->second.ended) return;
+    it->second.ended = End::kWithdrawn;
+  }
+  moved_.notify_all();
 }
 
 std::vector<LeaseTable::Reclaimed> LeaseTable::reclaim() {
@@ -49,13 +78,12 @@ std::vector<LeaseTable::Reclaimed> LeaseTable::reclaim() {
   std::vector<Reclaimed> out;
   for (auto it = leases_.begin(); it != leases_.end();) {
     Lease& lease = it->second;
-    if (lease.readers > 0 || (!lease.released && now < lease.expires)) {
+    if (lease.readers > 0 || (!lease.ended && !lease.expired(now))) {
       ++it;
       continue;
     }
     blocks_ -= lease.prompt.blocks.size();
-    out.push_back(
-        {std::move(lease.prompt.blocks), lease.released ? End::kReleased : End::kExpired});
+    out.push_back({std::move(lease.prompt.blocks), lease.ended.value_or(End::kExpired)});
     it = leases_.erase(it);
   }
   return out;
@@ -71,13 +99,13 @@ Status LeaseTable::check(const kv::LeaseKey& key, const kv::Digest& prompt,
   return {};
 }
 
-Result<std::span<const BlockIndex>> LeaseTable::begin_read(const kv::LeaseKey& key) {
+Result<LeaseTable::Read> LeaseTable::begin_read(const kv::LeaseKey& key) {
   const std::scoped_lock lock(mutex_);
   Lease* lease = find(key);
   if (!lease) return unknown_lease();
   prolong(*lease);
   ++lease->readers;
-  return std::span<const BlockIndex>(lease->prompt.blocks);
+  return Read{lease->prompt.blocks, lease->complete()};
 }
 
 void LeaseTable::end_read(std::uint64_t generation) {
@@ -85,6 +113,18 @@ void LeaseTable::end_read(std::uint64_t generation) {
   const auto it = leases_.find(generation);
   BATON_ASSERT(it != leases_.end() && it->second.readers > 0);
   --it->second.readers;
+}
+
+Result<LeaseTable::Progress> LeaseTable::await(const kv::LeaseKey& key, const kv::Extent& known,
+                                               Nanos most) {
+  std::unique_lock lock(mutex_);
+  const Lease* lease = nullptr;
+  moved_.wait_for(lock, most, [&] {
+    lease = find(key);
+    return !lease || lease->there.exceeds(known);
+  });
+  if (!lease) return unknown_lease();
+  return Progress{lease->there, lease->complete()};
 }
 
 Status LeaseTable::renew(const kv::LeaseKey& key) {
@@ -100,8 +140,9 @@ Status LeaseTable::release(const kv::LeaseKey& key) {
     const std::scoped_lock lock(mutex_);
     Lease* lease = find(key);
     if (!lease) return unknown_lease();
-    lease->released = true;
+    lease->ended = End::kReleased;
   }
+  moved_.notify_all();
   on_release_();
   return {};
 }
@@ -140,7 +181,7 @@ const LeaseTable::Lease* LeaseTable::find(const kv::LeaseKey& key) const {
   const auto it = leases_.find(key.generation);
   if (it == leases_.end() || key.engine_id != engine_id_) return nullptr;
   const Lease& lease = it->second;
-  const bool over = lease.released || clock_.now() >= lease.expires;
+  const bool over = lease.ended || lease.expired(clock_.now());
   if (over || lease.prompt.request_id != key.request_id || !same_secret(lease.token, key.token))
     return nullptr;
   return &lease;

@@ -2,16 +2,37 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+#include <utility>
+
 namespace baton::runtime {
 namespace {
 
 constexpr kv::Digest kPrompt{1, 2};
+constexpr Nanos kPatience = std::chrono::seconds(60);
 
 class LeaseTableTest : public ::testing::Test {
  protected:
   kv::LeaseKey grant(const std::string& id = "r1") {
     const auto g = table.publish({id, kPrompt, 20, {BlockIndex{3}, BlockIndex{4}}});
     return {"engine", id, g.token, g.generation};
+  }
+  // Of which 16 tokens are there.
+  kv::LeaseKey announce() {
+    const auto g = table.announce({"r1", kPrompt, 20, {BlockIndex{3}, BlockIndex{4}}}, 16);
+    return {"engine", "r1", g.token, g.generation};
+  }
+
+  // A reader that waits for more, and what it is told.
+  struct Waiting {
+    std::future<Result<LeaseTable::Progress>> told;
+    std::jthread thread;
+  };
+  Waiting wait(const kv::LeaseKey& key, const kv::Extent& known) {
+    std::packaged_task task([this, key, known] { return table.await(key, known, kPatience); });
+    auto told = task.get_future();
+    return {std::move(told), std::jthread(std::move(task))};
   }
 
   ManualClock clock;
@@ -24,9 +45,10 @@ TEST_F(LeaseTableTest, ALeaseCanBeReadByWhoeverPresentsAllOfIt) {
   const kv::LeaseKey key = grant();
 
   EXPECT_TRUE(table.check(key, kPrompt, 20));
-  auto blocks = table.begin_read(key);
-  ASSERT_TRUE(blocks);
-  EXPECT_EQ(blocks->size(), 2U);
+  auto read = table.begin_read(key);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->blocks.size(), 2U);
+  EXPECT_TRUE(read->complete);
   table.end_read(key.generation);
   EXPECT_EQ(table.blocks(), 2U);
   EXPECT_EQ(key.token.size(), 32U);
@@ -106,6 +128,61 @@ TEST_F(LeaseTableTest, TheApiReleasesByRequestAndToken) {
   EXPECT_FALSE(table.release("r1", "guess"));
   EXPECT_FALSE(table.release("r2", key.token));
   EXPECT_TRUE(table.release("r1", key.token));
+}
+
+TEST_F(LeaseTableTest, APromptInTheMakingIsLeasedUntilItIsCompleteAndThenAsLongAsOthers) {
+  const kv::LeaseKey key = announce();
+  clock.advance(std::chrono::minutes(10));
+  EXPECT_TRUE(table.reclaim().empty());
+  EXPECT_FALSE(table.begin_read(key)->complete);
+  table.end_read(key.generation);
+
+  table.advance(key.generation, kv::Extent::whole(20));
+
+  EXPECT_TRUE(table.begin_read(key)->complete);
+  table.end_read(key.generation);
+  clock.advance(std::chrono::seconds(29));
+  EXPECT_TRUE(table.reclaim().empty());
+  clock.advance(std::chrono::seconds(1));
+  EXPECT_EQ(table.reclaim().at(0).end, LeaseTable::End::kExpired);
+}
+
+TEST_F(LeaseTableTest, AReaderWaitsForMoreThanItKnows) {
+  const kv::LeaseKey key = announce();
+  const kv::Extent some{16, 20, 3};
+
+  EXPECT_EQ(table.await(key, kv::Extent::whole(16), Nanos(0))->there, kv::Extent::whole(16));
+  Waiting more = wait(key, kv::Extent::whole(16));
+  table.advance(key.generation, some);
+
+  EXPECT_EQ(more.told.get()->there, some);
+  EXPECT_EQ(table.await(key, some, Nanos(0))->there, some);
+  Waiting rest = wait(key, some);
+  table.advance(key.generation, kv::Extent::whole(20));
+  EXPECT_TRUE(rest.told.get()->complete);
+}
+
+TEST_F(LeaseTableTest, WhoWaitsIsToldWhenThePromptIsGivenUp) {
+  const kv::LeaseKey key = announce();
+  Waiting more = wait(key, kv::Extent::whole(16));
+
+  table.withdraw(key.generation);
+
+  EXPECT_EQ(more.told.get().error().code(), Code::kNotFound);
+  EXPECT_FALSE(table.begin_read(key));
+  EXPECT_EQ(table.reclaim().at(0).end, LeaseTable::End::kWithdrawn);
+  EXPECT_EQ(table.blocks(), 0U);
+}
+
+TEST_F(LeaseTableTest, AReleaseBeforeTheEndIsFinalToo) {
+  const kv::LeaseKey key = announce();
+
+  ASSERT_TRUE(table.release(key));
+  table.withdraw(key.generation);
+
+  EXPECT_EQ(table.reclaim().at(0).end, LeaseTable::End::kReleased);
+  table.advance(key.generation, kv::Extent::whole(20));
+  EXPECT_FALSE(table.begin_read(key));
 }
 
 TEST_F(LeaseTableTest, GenerationsNeverRepeat) {

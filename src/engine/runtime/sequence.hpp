@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,7 @@ struct Sequence {
   Mono arrived;
   Mono admitted;  // latest admission, or end of the pull
   Mono renewed;   // when the remote lease was last known or told to live
+  std::optional<kv::TransferParams> announced;     // its lease, granted before it was computed
   std::shared_ptr<std::atomic<bool>> cancel_pull;  // shared with the pulling thread
 
   // All of the prompt is computed here, in small pieces: each token's logits are wanted.

@@ -38,6 +38,10 @@ bool Choice::take() {
 void Choice::take(const Letter& letter) {
   const runtime::Event& event = letter.event;
   const Mono now = letter.when;
+  if (event.announced) {
+    announcement_ = event;
+    return;
+  }
   if (event.prompt) {
     take_prompt(event);
     first_token_ = now;

@@ -51,6 +51,8 @@ class Choice {
   bool is_over() const { return ending_ || error_; }
   const std::optional<Error>& error() const { return error_; }
   const std::optional<runtime::PromptReport>& report() const { return report_; }
+  // What came before anything else, when the KV was announced.
+  const std::optional<runtime::Event>& announcement() const { return announcement_; }
   Mono first_token() const { return first_token_; }
   Mono last_token() const { return last_token_; }
   std::size_t tokens() const { return text_.tokens(); }
@@ -81,6 +83,7 @@ class Choice {
   std::vector<token::TokenId> ids_;                 // as logprobs_
   bool was_submitted_ = false, wrote_ = false, told_ending_ = false;
   std::size_t offset_ = 0;  // text shown before the piece
+  std::optional<runtime::Event> announcement_;
   std::optional<runtime::PromptReport> report_;
   std::optional<kv::TransferParams> transfer_;
   std::optional<openai::Ending> ending_;

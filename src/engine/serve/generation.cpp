@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/core/log.hpp"
+#include "base/text/json.hpp"
 #include "formats/kv/transfer_params.hpp"
 #include "net/http/trace_headers.hpp"
 
@@ -20,9 +22,7 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
-}  // namespace
-
-void add_proof(http::Headers& headers, const runtime::PromptReport& r, Nanos first_token) {
+void add_counts(http::Headers& headers, const runtime::PromptReport& r) {
   const auto number = [&](std::string_view name, std::uint64_t value) {
     headers.set(name, fmt::format("{}", value));
   };
@@ -31,6 +31,12 @@ void add_proof(http::Headers& headers, const runtime::PromptReport& r, Nanos fir
   number("x-baton-cached-tokens", r.cached);
   number("x-baton-computed-tokens", r.computed);
   number("x-baton-kv-bytes", r.kv_bytes);
+}
+
+}  // namespace
+
+void add_proof(http::Headers& headers, const runtime::PromptReport& r, Nanos first_token) {
+  add_counts(headers, r);
   if (!r.transfer_error.empty()) headers.set("x-baton-transfer-error", one_line(r.transfer_error));
   auto timing = fmt::format("queue;dur={:.3f}, ", millis(r.queue));
   if (r.transfer > Nanos(0)) timing += fmt::format("transfer;dur={:.3f}, ", millis(r.transfer));
@@ -122,6 +128,10 @@ Task<void> Generation::run() {
   Status submitted = submit(Wave::kFirst);
   while (submitted && error() == nullptr && !have_begun()) {
     if (!take()) co_await arrived_.wait();
+    if (is_announced()) {
+      co_await answer_announced();
+      co_return;
+    }
   }
   if (submitted && error() == nullptr) submitted = submit(Wave::kOthers);
   if (!submitted) {
@@ -188,23 +198,55 @@ openai::Usage Generation::usage() const {
   return out;
 }
 
-Task<void> Generation::answer_whole() {
+bool Generation::is_announced() const { return choices_.front()->announcement() && !have_begun(); }
+
+Task<void> Generation::until_over() {
   while (error() == nullptr && !are_over()) {
     if (!take()) co_await arrived_.wait();
   }
+}
+
+std::string Generation::whole_answer() const {
+  openai::Answer answer{.choices = {}, .usage = usage(), .kv_transfer_params = {}};
+  for (const auto& choice : choices_) answer.choices.push_back(choice->whole());
+  const Choice& first = *choices_.front();
+  if (first.transfer()) answer.kv_transfer_params = kv::encode(*first.transfer());
+  return openai::make_writer(head_, {})->whole(answer);
+}
+
+Task<void> Generation::answer_whole() {
+  co_await until_over();
   if (const Error* wrong = error()) {
     co_await refuse(*wrong);
     co_return;
   }
-  openai::Answer answer{.choices = {}, .usage = usage(), .kv_transfer_params = {}};
-  for (const auto& choice : choices_) answer.choices.push_back(choice->whole());
-  Choice& first = *choices_.front();
-  if (first.transfer()) answer.kv_transfer_params = kv::encode(*first.transfer());
   http::ResponseHead head{200, headers_};
   head.headers.set("content-type", "application/json");
-  const auto writer = openai::make_writer(head_, {});
-  const Status sent = co_await exchange_.respond(std::move(head), writer->whole(answer));
-  if (sent) first.handed_over();
+  const Status sent = co_await exchange_.respond(std::move(head), whole_answer());
+  if (sent) choices_.front()->handed_over();
+}
+
+Task<void> Generation::answer_announced() {
+  const runtime::Event& told = *choices_.front()->announcement();
+  add_counts(headers_, *told.prompt);
+  headers_.set("server-timing", fmt::format("queue;dur={:.3f}", millis(told.prompt->queue)));
+  headers_.set(
+      kv::kAnnouncedHeader,
+      text::json::dump(text::json::Object{{"kv_transfer_params", kv::encode(*told.announced)}}));
+  http::ResponseHead head{200, headers_};
+  head.headers.set("content-type", "application/json");
+  const Status started = co_await exchange_.start(std::move(head));
+  if (!started) co_return;
+  co_await until_over();
+  if (const Error* wrong = error()) {
+    log::warn("an announced prompt was not computed",
+              {{"request", head_.id}, {"why", wrong->message()}});
+    co_return;  // the break says so
+  }
+  const Status written = co_await exchange_.write(whole_answer());
+  if (!written) co_return;
+  const Status finished = co_await exchange_.finish();
+  if (finished) choices_.front()->handed_over();
 }
 
 // One chunk of a choice for all that came since its last; none when there is nothing to say.

@@ -39,7 +39,12 @@ class Generation {
   runtime::PromptReport report() const;
   Mono first_token() const;
 
+  bool is_announced() const;
+  Task<void> until_over();
+  std::string whole_answer() const;
   Task<void> answer_whole();
+  // The head at once, with the announcement; the body when the prompt is computed.
+  Task<void> answer_announced();
   Task<void> answer_streamed();
   Task<void> refuse(const Error& error);
   openai::Usage usage() const;

@@ -133,11 +133,16 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
                             "Of the KV bytes pulled those copied out of another engine's memory.")),
       bytes_served_(
           counter("baton_kv_served_bytes_total", "KV bytes other engines pulled from here.")),
+      bytes_early_(counter("baton_kv_served_early_bytes_total",
+                           "Of the KV bytes served those that went while their prompt was still "
+                           "being computed.")),
       pulls_resumed_(counter("baton_kv_pulls_resumed_total",
                              "Times a pull went on after its connection broke.")),
       granted_(counter("baton_kv_leases_granted_total", "Leases granted.")),
       released_(counter("baton_kv_leases_released_total", "Leases given back.")),
       expired_(counter("baton_kv_leases_expired_total", "Leases that expired.")),
+      withdrawn_(counter("baton_kv_leases_withdrawn_total",
+                         "Leases on prompts that were not computed to their end.")),
       evictions_(counter("baton_kv_evictions_total", "Cached blocks reused for something else.")),
       event_batches_(counter("baton_kv_event_batches_total", "Batches of KV events published.")),
       events_lost_(
@@ -227,9 +232,11 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(bytes_copied_, s.transfer_bytes_copied);
   follow(pulls_resumed_, s.transfers_resumed);
   follow(bytes_served_, s.served_bytes);
+  follow(bytes_early_, s.served_bytes_early);
   follow(granted_, s.leases_granted);
   follow(released_, s.leases_released);
   follow(expired_, s.leases_expired);
+  follow(withdrawn_, s.leases_withdrawn);
   follow(evictions_, s.evictions);
   follow(event_batches_, s.kv_events.published);
   follow(events_lost_, s.kv_events.lost);

@@ -331,6 +331,7 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
         endpoint);
     co_return;
   }
+  prepared->transfer.announce = x.head().headers.has(kv::kAnnounceHeader);
   const std::string id = request_id(x, prepared->delivery.request_id);
   if (seeds && !prepared->params.seed) prepared->params.seed = seeds->next();
   openai::AnswerHead head{endpoint, fmt::format("{}{}", id_prefix(endpoint), id),

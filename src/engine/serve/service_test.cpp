@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -292,6 +293,45 @@ TEST(Service, MovesThePromptFromAPrefillToADecodeService) {
   EXPECT_EQ(second.json().find("choices")->if_array()->front().string_at({"text"}),
             here.json().find("choices")->if_array()->front().string_at({"text"}));
   EXPECT_TRUE(eventually([&] { return prefill.stats().leases == 0; }));
+}
+
+TEST(Service, AnnouncesALongPromptAndMovesItWhileItIsComputed) {
+  const auto permits = std::make_shared<runtime::testing::Permits>(0);
+  Served prefill({}, permits), decode;
+  const std::string ask = R"({"temperature":0,"max_tokens":1,"prompt":")" + std::string(400, 'x') +
+                          R"(","kv_transfer_params":)";
+  Reply first, second;
+
+  {
+    std::promise<http::Headers> begun;
+    const std::jthread leg([&] {
+      first = prefill.call("POST", "/v1/completions", ask + R"({"do_remote_decode":true}})",
+                           {{"content-type", "application/json"}, {"x-baton-announce-kv", "1"}},
+                           [&](const http::Headers& headers) { begun.set_value(headers); });
+    });
+    auto head = begun.get_future();
+    const bool came = head.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
+    if (!came) permits->release(runtime::testing::kAllThatIsLeft);
+    ASSERT_TRUE(came);
+    const http::Headers told = head.get();
+    EXPECT_EQ(told.get("x-baton-computed-tokens"), "401");
+    const Value announced = *text::json::parse(told.get("x-baton-announced-kv").value_or("{}"));
+    const std::jthread other([&] {
+      second = decode.post("/v1/completions",
+                           ask + text::json::dump(*announced.find("kv_transfer_params")) + "}");
+    });
+    permits->release(2);
+    EXPECT_TRUE(eventually([&] { return prefill.stats().served_bytes_early > 0; }));
+    permits->release(runtime::testing::kAllThatIsLeft);
+  }
+
+  EXPECT_EQ(first.status, 200);
+  EXPECT_TRUE(first.json().find("kv_transfer_params")->is_object()) << first.body;
+  EXPECT_EQ(second.number("x-baton-remote-tokens"), 400U);
+  EXPECT_EQ(second.number("x-baton-computed-tokens"), 1U);
+  EXPECT_EQ(second.json().find("choices")->if_array()->front().string_at({"text"}),
+            first.json().find("choices")->if_array()->front().string_at({"text"}));
+  EXPECT_TRUE(eventually([&] { return prefill.stats().blocks_used == 0; }));
 }
 
 TEST(Service, ReleasesALeaseOnRequest) {

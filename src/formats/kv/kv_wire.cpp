@@ -104,6 +104,12 @@ void members(IO& io, M& m) {
     io(m.generation), io(m.layer), io(m.first), io(m.count), io(reserved), io(m.checksum);
   } else if constexpr (std::is_same_v<T, Shared>) {
     io(m.generation), io(m.blocks), io(m.block_size), io(m.first), io(m.table);
+  } else if constexpr (std::is_same_v<T, Extent>) {
+    io(m.tokens), io(m.until), io(m.layers);
+  } else if constexpr (std::is_same_v<T, Await>) {
+    members(io, m.key), members(io, m.copied);
+  } else if constexpr (std::is_same_v<T, Ready>) {
+    io(m.generation), members(io, m.there);
   } else if constexpr (std::is_same_v<T, Failed>) {
     io(m.code), io(m.message);
   } else {
@@ -143,7 +149,7 @@ Result<FrameHead> decode_head(std::string_view bytes) {
   WireReader reader(bytes);
   reader(magic), reader(kind), reader(zero8), reader(zero16), reader(length);
   if (magic != kMagic) return invalid("KV frame: not this protocol or version (magic)");
-  if (kind < 1 || kind > std::to_underlying(FrameKind::kShared) || zero8 != 0 || zero16 != 0)
+  if (kind < 1 || kind > std::to_underlying(FrameKind::kReady) || zero8 != 0 || zero16 != 0)
     return invalid(fmt::format("KV frame: malformed head of kind {}", kind));
   const FrameHead head{FrameKind{kind}, length};
   const std::size_t most = head.kind == FrameKind::kRows     ? kMaxRowsFrame
@@ -174,6 +180,10 @@ Result<Message> decode_body(FrameKind kind, std::string_view body) {
       return decoded<Failed>(body);
     case FrameKind::kShared:
       return decoded<Shared>(body);
+    case FrameKind::kAwait:
+      return decoded<Await>(body);
+    case FrameKind::kReady:
+      return decoded<Ready>(body);
   }
   return invalid("KV frame: unknown kind");
 }

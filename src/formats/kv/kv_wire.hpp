@@ -20,8 +20,14 @@
 //           <─────────────────────── kDone
 //     kRelease ────────────────────>          all copied, and the lease is over
 //           <─────────────────────── kDone      what was copied up to here is good
+//   A prompt that was announced (transfer_params.hpp) may still be computed while it is pulled.
+//   Then kReady says how far it is: beside the kRows, at least every second, and where memory is
+//   shared
+//     kAwait ──────────────────────>          copied this far: what more is there?
+//           <─────────────────────── kReady     at once, or when there is more, or after a second
 //   kRenew (answered by kDone) also prolongs a lease whose reader still waits for room. Any request
-//   may be answered by kFailed. A version that changes a byte of this gets another magic.
+//   may be answered by kFailed. A version that changes a byte of this gets another magic; a new
+//   kind of frame goes only to those who asked for what it is about.
 
 #include <cstdint>
 #include <string>
@@ -51,6 +57,8 @@ enum class FrameKind : std::uint8_t {
   kDone,
   kFailed,
   kShared,
+  kAwait,
+  kReady,
 };
 
 // What a lease is presented by.
@@ -110,6 +118,34 @@ struct Shared {
   std::vector<std::uint32_t> table;
   friend bool operator==(const Shared&, const Shared&) = default;
 };
+// How much KV of a prompt is there, and will not change: all layers of its first `tokens` tokens,
+// and the first `layers` layers of those up to `until`. Layers are computed in order, of some
+// tokens at a time.
+struct Extent {
+  std::uint32_t tokens = 0;
+  std::uint32_t until = 0;
+  std::uint32_t layers = 0;
+
+  static Extent whole(std::uint32_t tokens) { return {tokens, tokens, 0}; }
+  // Tokens whose rows of this layer are there.
+  std::uint32_t of(std::uint32_t layer) const { return layer < layers ? until : tokens; }
+  // Of two of one prompt: whether there is anything here that is not there.
+  bool exceeds(const Extent& other) const {
+    return tokens > other.tokens || until > other.until ||
+           (until == other.until && layers > other.layers);
+  }
+  friend bool operator==(const Extent&, const Extent&) = default;
+};
+struct Await {
+  LeaseKey key;
+  Extent copied;
+  friend bool operator==(const Await&, const Await&) = default;
+};
+struct Ready {
+  std::uint64_t generation = 0;
+  Extent there;
+  friend bool operator==(const Ready&, const Ready&) = default;
+};
 struct End {
   std::uint64_t generation = 0;
   friend bool operator==(const End&, const End&) = default;
@@ -123,7 +159,8 @@ struct Failed {
   friend bool operator==(const Failed&, const Failed&) = default;
 };
 
-using Message = std::variant<Pull, Renew, Release, Accepted, Rows, End, Done, Failed, Shared>;
+using Message =
+    std::variant<Pull, Renew, Release, Accepted, Rows, End, Done, Failed, Shared, Await, Ready>;
 
 struct FrameHead {
   FrameKind kind{};

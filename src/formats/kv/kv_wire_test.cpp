@@ -16,7 +16,9 @@ std::vector<Message> one_of_each() {
           End{7},
           Done{},
           Failed{Code::kNotFound, "no such lease"},
-          Shared{7, 1024, 16, 1, {5, 6, 1023}}};
+          Shared{7, 1024, 16, 1, {5, 6, 1023}},
+          Await{key(), {16, 48, 3}},
+          Ready{7, {32, 48, 29}}};
 }
 
 TEST(KvWire, EveryMessageSurvivesARoundTrip) {
@@ -63,7 +65,7 @@ TEST(KvWire, AForeignMagicAnUnknownKindAndAHugeLengthAreRefused) {
   EXPECT_TRUE(decode_head(good));
   EXPECT_FALSE(with(3, '1'));
   EXPECT_FALSE(with(4, 0));
-  EXPECT_FALSE(with(4, 10));
+  EXPECT_FALSE(with(4, 12));
   EXPECT_FALSE(with(5, 1));
   EXPECT_FALSE(with(11, '\x7f'));
 }

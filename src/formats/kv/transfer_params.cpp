@@ -118,6 +118,7 @@ Result<TransferParams> decode(const Value& value) {
   BATON_TRY(
       reader.read("baton_generation", out.generation, std::numeric_limits<std::uint64_t>::max()));
   BATON_TRY(reader.read("baton_lease_token", out.lease_token));
+  BATON_TRY(reader.read("baton_announced", out.announced));
   out.remote_port = static_cast<std::uint16_t>(port);
 
   if (out.do_remote_decode && out.do_remote_prefill)
@@ -146,6 +147,7 @@ Value encode(const TransferParams& params) {
   out.append("remote_num_tokens", params.remote_num_tokens);
   out.append("baton_generation", params.generation);
   out.append("baton_lease_token", params.lease_token);
+  if (params.announced) out.append("baton_announced", true);
   return out;
 }
 

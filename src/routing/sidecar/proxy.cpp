@@ -257,6 +257,7 @@ Action Proxy::budgeted(Call& call, Action action) {
 
 Task<Action> Proxy::prefill_leg(Call& call) {
   give_back(call);  // of an earlier attempt
+  call.early.reset();
   Mono begin = deps_.clock.now();
   std::optional<Breaker::Pass> pass = breakers_.of(call.prefiller()).admit(begin);
   Leg leg{.kind = Leg::Kind::kOpen};
@@ -289,22 +290,31 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
       sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   openai::Spliced body = call.index->splice(edits);
   call.prefill_span = start_leg(call.span, "prefill", call.prefiller());
-  http::RequestHead ranked, traced;
+  http::RequestHead ranked, traced, asking;
   const http::RequestHead& head =
       with_trace(call.prefill_span,
                  with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced);
-  auto sent = co_await prefill_client_.send(call.prefiller(), head, body.pieces, deadline);
+  auto sent = co_await prefill_client_.send(
+      call.prefiller(), connector_->leases() ? asking_for_news(head, asking) : head, body.pieces,
+      deadline);
   if (!sent) {
     call.error = sent.error().error.message();
     co_return leg_of(sent.error());
   }
+  Leg leg = co_await (is_announced(call, sent->head()) ? attempt_overlapped(call, *sent, deadline)
+                                                       : finish_prefill(call, *sent, deadline));
+  co_return leg;
+}
+
+// The prefill engine's answer has begun.
+Task<Leg> Proxy::finish_prefill(Call& call, http::Response& answer, Deadline deadline) {
   Mono granted = deps_.clock.now();
-  auto whole = co_await sent->read_all(kMaxAnswer, deadline);
+  auto whole = co_await answer.read_all(kMaxAnswer, deadline);
   if (!whole) {
     call.error = whole.error().error.message();
     co_return leg_of(whole.error());
   }
-  call.prefill_head = sent->head();
+  call.prefill_head = answer.head();
   call.prefill_body = *std::move(whole);
   Leg leg = read_prefill(call);
   leg.granted = granted;

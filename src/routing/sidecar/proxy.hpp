@@ -94,6 +94,11 @@ class Proxy {
   void read_source(Call& call);
   Task<Action> prefill_leg(Call& call);
   Task<Leg> attempt_prefill(Call& call);
+  Task<Leg> finish_prefill(Call& call, http::Response& answer, Deadline deadline);
+  bool is_announced(Call& call, const http::ResponseHead& head);
+  Task<Leg> attempt_overlapped(Call& call, http::Response& answer, Deadline deadline);
+  Task<async::Went> overlapped_prefill(Call& call, http::Response& answer, Deadline deadline,
+                                       Leg& into);
   Task<Leg> attempt_held(Call& call);
   Task<async::Went> held_prefill(Call& call, Leg& into);
   Task<async::Went> held_decode(Call& call);

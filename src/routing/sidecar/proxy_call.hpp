@@ -91,4 +91,7 @@ std::string_view label(Leg::Kind kind);  // for metrics
 const http::RequestHead& with_rank(const http::RequestHead& head, std::optional<int> rank,
                                    http::RequestHead& room);
 
+// The head that asks a prefill engine to announce its KV, made in `room`.
+const http::RequestHead& asking_for_news(const http::RequestHead& head, http::RequestHead& room);
+
 }  // namespace baton::sidecar

@@ -21,9 +21,11 @@ class FakeModel final : public model::Model {
   static constexpr std::size_t kVocab = 97;
   static constexpr token::TokenId kEos = 1;
 
-  // `permits`, shared with the test: null for as many as wanted.
-  explicit FakeModel(std::shared_ptr<Permits> permits = nullptr, std::size_t max_positions = 4096)
-      : permits_(std::move(permits)) {
+  // `permits`, shared with the test: null for as many as wanted. `layer_permits`: the same for each
+  // layer behind the first.
+  explicit FakeModel(std::shared_ptr<Permits> permits = nullptr, std::size_t max_positions = 4096,
+                     std::shared_ptr<Permits> layer_permits = nullptr)
+      : permits_(std::move(permits)), layer_permits_(std::move(layer_permits)) {
     config_.vocab = kVocab;
     config_.hidden = 8;
     config_.layers = 3;
@@ -43,9 +45,15 @@ class FakeModel final : public model::Model {
   void forward(std::span<const model::Slice> slices, model::KvMemory& kv,
                std::vector<float>& logits) override {
     if (permits_) permits_->acquire();
-    for (const model::Slice& slice : slices) {
-      for (std::size_t i = 0; i < slice.tokens.size(); ++i)
-        write_rows(slice, slice.position + i, slice.tokens[i], kv);
+    for (std::size_t s = 0; s < slices.size(); ++s) {
+      const model::Slice& slice = slices[s];
+      const std::size_t end = slice.position + slice.tokens.size();
+      for (std::size_t layer = 0; layer < config_.layers; ++layer) {
+        if (layer > 0 && layer_permits_) layer_permits_->acquire();
+        for (std::size_t i = 0; i < slice.tokens.size(); ++i)
+          write_row(slice, layer, slice.position + i, slice.tokens[i], kv);
+        tell_stored({s, slice.position, end, layer + 1});
+      }
       if (slice.logits == model::Slice::Logits::kNone) continue;
       const bool all = slice.logits == model::Slice::Logits::kAll;
       for (std::size_t i = all ? 0 : slice.tokens.size() - 1; i < slice.tokens.size(); ++i)
@@ -61,17 +69,15 @@ class FakeModel final : public model::Model {
                         model::KvMemory& kv) {
     return kv.row(layer, slice.blocks[position / kv.block_size()], position % kv.block_size());
   }
-  void write_rows(const model::Slice& slice, std::size_t position, token::TokenId token,
-                  model::KvMemory& kv) const {
+  static void write_row(const model::Slice& slice, std::size_t layer, std::size_t position,
+                        token::TokenId token, model::KvMemory& kv) {
     const std::size_t words = kv.shape().row_bytes() / sizeof(std::uint64_t);
-    for (std::size_t layer = 0; layer < config_.layers; ++layer) {
-      std::uint64_t state = mix(kWeights, layer);
-      if (position > 0) std::memcpy(&state, row(slice, layer, position - 1, kv), sizeof state);
-      state = mix(mix(state, token), position);
-      for (std::size_t w = 0; w < words; ++w) {
-        const std::uint64_t word = state + w;
-        std::memcpy(row(slice, layer, position, kv) + w * sizeof word, &word, sizeof word);
-      }
+    std::uint64_t state = mix(kWeights, layer);
+    if (position > 0) std::memcpy(&state, row(slice, layer, position - 1, kv), sizeof state);
+    state = mix(mix(state, token), position);
+    for (std::size_t w = 0; w < words; ++w) {
+      const std::uint64_t word = state + w;
+      std::memcpy(row(slice, layer, position, kv) + w * sizeof word, &word, sizeof word);
     }
   }
   void append_logits(const model::Slice& slice, std::size_t length, model::KvMemory& kv,
@@ -92,7 +98,7 @@ class FakeModel final : public model::Model {
   static constexpr std::uint64_t kWeights = 1;
 
   model::Config config_;
-  std::shared_ptr<Permits> permits_;
+  std::shared_ptr<Permits> permits_, layer_permits_;
 };
 
 }  // namespace baton::runtime::testing

@@ -29,6 +29,7 @@ struct Answer {
   std::optional<Finish> finish;
   std::optional<TokenId> stop_token;
   std::optional<kv::TransferParams> transfer;
+  std::optional<kv::TransferParams> announced;
   std::optional<Error> error;
 };
 
@@ -46,6 +47,7 @@ class Collector final : public Sink {
       if (e.finish) a.finish = e.finish;
       if (e.stop_token) a.stop_token = e.stop_token;
       if (e.transfer) a.transfer = e.transfer;
+      if (e.announced) a.announced = e.announced;
       if (e.error) a.error = e.error;
     }
     changed_.notify_all();
@@ -55,6 +57,12 @@ class Collector final : public Sink {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kPatience, [&] { return answers_[id].finish.has_value(); });
     return std::exchange(answers_[id], {});
+  }
+  // Empty when there was no announcement in time.
+  kv::TransferParams wait_for_announcement(const std::string& id) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kPatience, [&] { return answers_[id].announced.has_value(); });
+    return answers_[id].announced.value_or(kv::TransferParams{});
   }
   bool wait_for_tokens(const std::string& id, std::size_t count) {
     std::unique_lock lock(mutex_);

@@ -102,10 +102,14 @@ class Served {
     loop_.stop();
   }
 
+  using OnHead = std::function<void(const http::Headers&)>;
+  // `on_head` is called when the answer begins, on another thread.
   Reply call(std::string method, std::string path, std::string body = "",
-             http::Headers headers = {{"content-type", "application/json"}}) {
+             http::Headers headers = {{"content-type", "application/json"}},
+             const OnHead& on_head = {}) {
     return async::blocking_run(
-        loop_, exchange({std::move(method), std::move(path), std::move(headers)}, std::move(body)));
+        loop_, exchange({std::move(method), std::move(path), std::move(headers)}, std::move(body),
+                        on_head));
   }
   Reply post(std::string path, std::string body) {
     return call("POST", std::move(path), std::move(body));
@@ -125,10 +129,11 @@ class Served {
   runtime::Stats stats() { return service_->engine().stats(); }
 
  private:
-  Task<Reply> exchange(http::RequestHead head, std::string body) {
+  Task<Reply> exchange(http::RequestHead head, std::string body, const OnHead& on_head) {
     const std::string_view piece = body;
     auto response = co_await client_->send(at_, head, {&piece, 1}, soon());
     if (!response) co_return Reply{-1, {}, response.error().error.message()};
+    if (on_head) on_head(response->head().headers);
     auto text = co_await response->read_all(1 << 24, soon());
     co_return Reply{response->head().status, response->head().headers,
                     text ? *text : "broken: " + text.error().error.message()};
