@@ -60,7 +60,7 @@ struct Bench {
 
   ServicePool::Picked pick(std::string& request) {
     const auto prompt = reader.read(request, openai::Api::kChat);
-    chain = *pool.chain(prompt->model);
+    chain = *pool.chain(prompt->model, prompt->cache_salt);
     chain->append(prompt->text);
     auto picked = pool.pick({.chain = &*chain, .prompt_bytes = prompt->text.size(), .refused = {}},
                             now, random);

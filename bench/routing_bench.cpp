@@ -165,7 +165,7 @@ class Picker final : public Policy {
   }
 
   std::size_t choose(std::size_t number, const Ask& ask, const Pods&, Mono now) override {
-    auto chain = pool_.chain("m");
+    auto chain = pool_.chain("m", "");
     if (chain) chain->append(text_of(ask));
     auto picked = pool_.pick({.chain = chain ? &*chain : nullptr,
                               .prompt_bytes = text_.size(),

@@ -98,9 +98,7 @@ std::variant<Placed, Refusal> Desk::read(const Asked& asked, std::string& body) 
   }
   if (auto refused = name_target(asked, said.rewritable, placed)) return *std::move(refused);
   if (placed.api && placed.prompt_bytes > 0) {
-    // A salt is part of what a chain begins with.
-    const bool salted = !placed.salt.empty();
-    placed.chain = deps_.pool.chain(salted ? placed.target + '\0' + placed.salt : placed.target);
+    placed.chain = deps_.pool.chain(placed.target, placed.salt);
     if (placed.chain) placed.chain->append(said.text);
     if (deps_.pool.precise() != nullptr) placed.ids = ids_of(said.text, placed.prompt_tokens);
   }

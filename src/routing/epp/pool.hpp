@@ -30,8 +30,8 @@ class SharedPool {
   // The pool object is gone: nothing is known until the next update.
   void clear();
 
-  std::optional<index::PrefixChain> chain(std::string_view model) const {
-    return pool_.chain(model);
+  std::optional<index::PrefixChain> chain(std::string_view model, std::string_view salt) const {
+    return pool_.chain(model, salt);
   }
 
   // What follows the engines, when the configuration asks for it; before the first request.

@@ -321,7 +321,7 @@ Task<bool> Front::read(Work& work) {
     work.card->model = plain(prompt->model);
   }
   work.span.set("gen_ai.request.model", prompt->model);
-  work.chain = work.pool->chain(prompt->model);
+  work.chain = work.pool->chain(prompt->model, prompt->cache_salt);
   if (work.chain) work.chain->append(prompt->text);
   if (prompt->has_transfer_params) {
     pick::remove_transfer_params(work.body);

@@ -117,6 +117,23 @@ TEST(Gateway, TheSecondTurnGoesToTheSamePodWithoutPrefill) {
   EXPECT_EQ(get(second, "x-baton-prefill"), "none; reason=below-threshold");
 }
 
+TEST(Gateway, PromptsOfDifferentSaltsShareNothing) {
+  Stack stack;
+  stack.engine("d0", "decode", story());
+  stack.engine("p0", "prefill");
+  stack.start();
+  const auto held = [&](std::string_view salt) {
+    const auto answer = stack.send(
+        "POST", "/v1/completions",
+        fmt::format(R"({{"model":"m"{},"prompt":"{}"}})",
+                    salt.empty() ? "" : fmt::format(R"(,"cache_salt":"{}")", salt), kLong));
+    return get(answer, "x-baton-prefill") == "none; reason=below-threshold";
+  };
+
+  for (const std::string_view salt : {"", "one", "two"}) EXPECT_FALSE(held(salt)) << salt;
+  for (const std::string_view salt : {"", "one", "two"}) EXPECT_TRUE(held(salt)) << salt;
+}
+
 TEST(Gateway, ServesEveryApiOfTheEngine) {
   Stack stack;
   auto& engine = stack.engine("d0", "decode", story());

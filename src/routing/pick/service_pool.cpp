@@ -183,10 +183,13 @@ watch::Pool::Change ServicePool::update(const watch::Service& service) {
   return change;
 }
 
-std::optional<index::PrefixChain> ServicePool::chain(std::string_view model) const {
+std::optional<index::PrefixChain> ServicePool::chain(std::string_view model,
+                                                     std::string_view salt) const {
   if (!index_) return std::nullopt;
   const auto& prefix = *scheduler_->prefix();
-  return index::PrefixChain(model, prefix.block_bytes, prefix.max_blocks);
+  std::string seed(model);
+  if (!salt.empty()) seed.append(1, '\0').append(salt);
+  return index::PrefixChain(seed, prefix.block_bytes, prefix.max_blocks);
 }
 
 // Leading blocks that each slot holds: landmarks first, then what stands behind the last of them.

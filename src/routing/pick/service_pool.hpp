@@ -73,8 +73,9 @@ class ServicePool {
   // Contract: not broken().
   const schedule::Setup& setup() const { return scheduler_->setup(); }
 
-  // The chain for a prompt of this service; nullopt when its picker does not ask for one.
-  std::optional<index::PrefixChain> chain(std::string_view model) const;
+  // The chain for a prompt of this service; nullopt when its picker does not ask for one. `salt`
+  // (cache_salt): engines share no KV between prompts of different ones, so chains share no block.
+  std::optional<index::PrefixChain> chain(std::string_view model, std::string_view salt = {}) const;
 
   // A route with its places reserved; moving it keeps them.
   struct Picked {

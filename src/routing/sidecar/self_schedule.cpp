@@ -86,7 +86,7 @@ std::optional<SelfSchedule::Choice> SelfSchedule::choose(std::string& body, open
   auto prompt = reader_.read(body, api);
   if (!prompt) return std::nullopt;
   Choice out{.api = api, .prefiller = {}, .chain = {}, .picked = {}};
-  out.chain = pool_->chain(prompt->model);
+  out.chain = pool_->chain(prompt->model, prompt->cache_salt);
   if (out.chain) out.chain->append(prompt->text);
   auto picked =
       pool_->pick({.chain = out.chain ? &*out.chain : nullptr, .prompt_bytes = prompt->text.size()},

@@ -2,6 +2,8 @@
 
 #include "routing/sidecar/self_schedule.hpp"
 
+#include <fmt/format.h>
+
 #include <fstream>
 
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
@@ -50,6 +52,24 @@ TEST(SelfSchedule, PrefillsWhatIsNewToItsOwnEngine) {
 
   pool->publish({pod("d", own, "decode")});  // the prefill pod has left
   EXPECT_FALSE(choose(prompt('d'))->prefiller);
+}
+
+TEST(SelfSchedule, PromptsOfDifferentSaltsShareNothing) {
+  const http::Endpoint own{"10.0.0.1", 8000};
+  auto pool = std::make_shared<PoolEndpoints>();
+  pool->publish({pod("d", own, "decode"), pod("p", {"10.0.0.7", 8000}, "prefill")});
+  SelfSchedule schedule(own, pool, "");
+  SeededRandom random(1);
+  const auto is_new = [&](std::string_view salt) {
+    std::string body = prompt('a');
+    body.insert(1, fmt::format(R"("cache_salt":"{}",)", salt));
+    const auto choice = schedule.choose(body, openai::Api::kCompletion, Mono(), random);
+    if (choice) schedule.learn(*choice, true);
+    return choice && choice->prefiller;
+  };
+
+  for (const std::string_view salt : {"one", "two"}) EXPECT_TRUE(is_new(salt)) << salt;
+  for (const std::string_view salt : {"one", "two"}) EXPECT_FALSE(is_new(salt)) << salt;
 }
 
 TEST(SelfSchedule, DecidesAsThePlannersPicker) {
