@@ -35,11 +35,13 @@ Keeper::Config keeper_config(const Server::Config& config) {
   return {config.ns, config.secret, std::move(names)};
 }
 
-http::Server::Config http_config(std::shared_ptr<const tls::ServerContext> tls) {
+http::Server::Config http_config(std::shared_ptr<const tls::ServerContext> tls,
+                                 observe::Registry& registry) {
   http::Server::Config out;
   out.limits.body_bytes = kMaxConversion;
   out.limits.connections = kMaxConnections;
   out.tls = std::move(tls);
+  out.registry = &registry;
   return out;
 }
 
@@ -134,7 +136,7 @@ Status Server::Impl::open(const Credentials& credentials) {
       async::CpuPool::Config{.threads = config.threads, .queue = kMaxWaiting});
   loop = std::make_unique<async::Loop>("webhooks");
   server =
-      std::make_unique<http::Server>(*loop, deps.clock, http_config(tls),
+      std::make_unique<http::Server>(*loop, deps.clock, http_config(tls, deps.registry),
                                      [this](http::Exchange& exchange) { return handle(exchange); });
   BATON_TRY_ASSIGN(bound, server->listen(config.listen));
   loop->start();

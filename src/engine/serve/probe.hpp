@@ -32,6 +32,7 @@ class Probe {
 
   // The exposition with the engine's counts of this moment.
   std::string expose(const runtime::Stats& stats);
+  observe::Registry& registry() { return registry_; }
 
  private:
   observe::Counter& counter(std::string_view name, std::string_view help,

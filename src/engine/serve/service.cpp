@@ -62,7 +62,7 @@ struct Service::Impl {
         around{room, model, probe, config.prompt_tokens_details, config.force_usage, d.tracer},
         exporter(d.exporter),
         started(unix_seconds(clock.wall())),
-        server(loop, clock, {config.limits, "baton", config.tls},
+        server(loop, clock, {config.limits, "baton", config.tls, &probe.registry()},
                [this](Exchange& x) { return handle(x); }) {
     if (config.seed) seeds.emplace(*config.seed);
   }

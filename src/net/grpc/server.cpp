@@ -16,6 +16,7 @@
 #include "base/core/assert.hpp"
 #include "base/core/log.hpp"
 #include "net/grpc/server_connection.hpp"
+#include "net/http/accept_watch.hpp"
 #include "net/http/acceptor.hpp"
 
 namespace baton::grpc {
@@ -67,6 +68,7 @@ struct Server::Impl {
       : clock(c),
         config(std::move(cfg)),
         handshakes(c),
+        accepts(config.registry, config.server_name),
         acceptor(loops.front()->executor()),
         retry(loops.front()->executor()) {
     for (async::Loop* loop : loops) shards.emplace_back(*loop);
@@ -98,6 +100,7 @@ struct Server::Impl {
   http::HandshakeLog handshakes;
 
   // Of the first loop.
+  http::AcceptWatch accepts;
   Tcp::acceptor acceptor;
   asio::steady_timer retry;
   bool accepting = false;
@@ -119,7 +122,8 @@ Shard& Server::Impl::least_busy() {
 }
 
 void Server::Impl::accept() {
-  if (stopping || accepting || retrying || open() >= config.connections) return;
+  if (stopping || accepting || retrying) return;
+  if (open() >= config.connections) return accepts.full(config.connections);
   accepting = true;
   Shard& shard = least_busy();
   acceptor.async_accept(shard.loop.context(),
@@ -133,11 +137,12 @@ void Server::Impl::accepted(Shard& shard, const boost::system::error_code& ec, T
   if (stopping) return check_ended();
   if (!ec) {
     ++shard.open;
+    accepts.accepted(open(), config.connections);
     shard.loop.post(
         [this, &shard, mine = std::move(socket)]() mutable { begin(shard, std::move(mine)); });
     return accept();
   }
-  log::warn("accept failed", {{"reason", ec.message()}});
+  accepts.failed(ec, open());
   retrying = true;
   retry.expires_after(kAcceptPause);
   retry.async_wait([this](const boost::system::error_code&) {

@@ -62,6 +62,8 @@ class Server {
     std::size_t connections = 10'000;      // accept waits
     Nanos handshake_timeout = std::chrono::seconds(10);
     Nanos write_timeout = std::chrono::seconds(30);
+    std::string server_name = "grpc";       // in metrics and logs
+    observe::Registry* registry = nullptr;  // null: nothing is counted; outlives the server
   };
   // The first loop accepts. Each new connection goes to the loop that has the fewest: a proxy opens
   // few connections that live long, and SO_REUSEPORT's hash would put several on one loop.

@@ -13,7 +13,7 @@
 #include "base/async/task_group.hpp"
 #include "base/async/watchdog.hpp"
 #include "base/core/assert.hpp"
-#include "base/core/log.hpp"
+#include "net/http/accept_watch.hpp"
 #include "net/http/acceptor.hpp"
 #include "net/http/session.hpp"
 
@@ -43,6 +43,7 @@ struct Server::Impl {
         handler(std::move(h)),
         watchdog(l.executor()),
         handshakes(c),
+        accepts(config.registry, config.server_name),
         retry(l.executor()) {}
 
   void accept(Listener& listener);
@@ -62,11 +63,11 @@ struct Server::Impl {
   async::Watchdog watchdog;
   HandshakeLog handshakes;
   SpareBuffers buffers{kFirstRead};
+  AcceptWatch accepts;
   std::list<Listener> listeners;
   std::list<Session> sessions;
   asio::steady_timer retry;
   bool retrying = false;
-  bool starved = false;  // the last accept failed, and that was told
   bool stopping = false;
   std::atomic<std::size_t> open = 0;
 
@@ -77,7 +78,8 @@ struct Server::Impl {
 };
 
 void Server::Impl::accept(Listener& listener) {
-  if (stopping || listener.pending || sessions.size() >= config.limits.connections) return;
+  if (stopping || listener.pending) return;
+  if (sessions.size() >= config.limits.connections) return accepts.full(config.limits.connections);
   listener.pending = true;
   listener.acceptor.async_accept(
       [this, &listener](const boost::system::error_code& ec, Tcp::socket socket) {
@@ -90,18 +92,13 @@ void Server::Impl::accepted(Listener& listener, const boost::system::error_code&
                             Tcp::socket socket) {
   if (stopping) return check_ended();
   if (!ec) {
-    if (std::exchange(starved, false)) log::info("connections are accepted again");
     begin(std::move(socket));
     accept_burst(listener);
+    accepts.accepted(sessions.size(), config.limits.connections);
     return accept(listener);
   }
   if (retrying) return;
-  if (!std::exchange(starved, true)) {
-    log::warn("connections wait: none can be accepted",
-              {{"reason", ec.message()},
-               {"open", sessions.size()},
-               {"what to do", "raise the limit of open files (ulimit -n), or spread the load"}});
-  }
+  accepts.failed(ec, sessions.size());
   retrying = true;
   retry.expires_after(kAcceptPause);
   retry.async_wait([this](const boost::system::error_code&) {

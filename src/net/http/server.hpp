@@ -11,6 +11,7 @@
 #include "base/async/loop.hpp"
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
+#include "base/observe/metrics.hpp"
 #include "net/http/message.hpp"
 #include "net/tls/context.hpp"
 
@@ -77,6 +78,8 @@ class Server {
     // Null: plain. Its ALPN list must not promise more than HTTP/1.1. A client that speaks HTTP in
     // the clear to a port with TLS gets a 400 that says so.
     std::shared_ptr<const tls::ServerContext> tls = nullptr;
+    // Null: nothing is counted. Outlives the server.
+    observe::Registry* registry = nullptr;
   };
   Server(async::Loop& loop, const Clock& clock, Config config, Handler handler);
   ~Server();

@@ -29,10 +29,12 @@ namespace {
 
 constexpr std::string_view kProcess = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
-grpc::Server::Config ext_proc_config(const Server::Config& config) {
+grpc::Server::Config ext_proc_config(const Server::Config& config, observe::Registry& registry) {
   grpc::Server::Config out;
   out.tls = config.tls;
   out.message_bytes = config.message_bytes;
+  out.server_name = "ext_proc";
+  out.registry = &registry;
   return out;
 }
 
@@ -46,9 +48,10 @@ Task<Status> write_all(grpc::ServerStream& stream, std::vector<Reply>& replies) 
   co_return Status();
 }
 
-http::Server::Config metrics_config(const Server::Config& config) {
+http::Server::Config metrics_config(const Server::Config& config, observe::Registry& registry) {
   http::Server::Config out;
   out.tls = config.metrics_tls;
+  out.registry = &registry;
   return out;
 }
 
@@ -124,7 +127,7 @@ struct Server::Impl {
              config.scrape_interval + config.stale_after),
         recorder(deps.registry, config.records),
         gauges(deps.registry, picker.name),
-        ext_proc(deps.loops, deps.clock, ext_proc_config(config)),
+        ext_proc(deps.loops, deps.clock, ext_proc_config(config, deps.registry)),
         health({deps.loops.front()}, deps.clock, {}),
         admin(deps.registry, recorder, deps.review,
               {.refresh =
@@ -140,7 +143,7 @@ struct Server::Impl {
                      return plugin_states(pool.setup(), pool.snapshot(), pool.remembered(),
                                           deps.clock.wall());
                    }}),
-        metrics_server(*deps.loops.front(), deps.clock, metrics_config(config),
+        metrics_server(*deps.loops.front(), deps.clock, metrics_config(config, deps.registry),
                        [this](http::Exchange& exchange) { return admin.answer(exchange); }),
         tasks(deps.loops.front()->executor()) {
     for (std::size_t i = 0; i < deps.loops.size(); ++i) {

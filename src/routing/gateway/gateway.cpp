@@ -24,9 +24,10 @@ bool is_loopback(std::string_view host) {
   return host.starts_with("127.") || host == "::1" || host == "localhost";
 }
 
-http::Server::Config server_config(const Config& config) {
+http::Server::Config server_config(const Config& config, observe::Registry& registry) {
   http::Server::Config out;
   out.tls = config.serve_tls;
+  out.registry = &registry;
   out.limits.body_bytes = std::max(out.limits.body_bytes, config.body_bytes);
   return out;
 }
@@ -44,7 +45,7 @@ struct Gateway::Impl {
         probe(d.registry),
         client(d.clock, {.tls = config.dial_tls}),
         front({d.clock, d.random, d.registry, client, probe, d.tracer}, config),
-        server(d.loop, d.clock, server_config(config),
+        server(d.loop, d.clock, server_config(config, d.registry),
                [this](http::Exchange& exchange) { return front.handle(exchange); }),
         tasks(d.loop.executor()) {}
 

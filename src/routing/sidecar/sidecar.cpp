@@ -43,17 +43,19 @@ struct Sidecar::Impl {
        observe::Tracer* tracer)
       : loop(l),
         probe(registry),
+        registry(registry),
         ranks(config.ranks),
         serve_tls(config.serve_tls),
         clock(k),
         proxy({l, k, random, probe, tracer}, std::move(config)),
         watchdog(l.executor()),
         at_rest(watchdog, give_back_freed_memory),
-        metrics(l, k, {{}, "baton-sidecar"},
+        metrics(l, k, {{}, "baton-sidecar", nullptr, &registry},
                 [&registry](http::Exchange& exchange) { return expose(exchange, &registry); }) {}
 
   async::Loop& loop;
   Probe probe;
+  observe::Registry& registry;
   int ranks;
   std::shared_ptr<const tls::ServerContext> serve_tls;
   const Clock& clock;
@@ -74,7 +76,7 @@ Result<http::Endpoint> Sidecar::listen(const http::Endpoint& at) {
   Impl& self = *impl_;
   std::optional<http::Endpoint> first;
   for (int rank = 0; rank < (at.port == 0 ? 1 : self.ranks); ++rank) {
-    http::Server::Config config{kLimits, "baton-sidecar", self.serve_tls};
+    http::Server::Config config{kLimits, "baton-sidecar", self.serve_tls, &self.registry};
     self.servers.push_back(std::make_unique<http::Server>(
         self.loop, self.clock, std::move(config), [&self, rank](http::Exchange& exchange) {
           self.at_rest.set(exchange.arrived() + kRest);
