@@ -328,9 +328,22 @@ struct PromptReader::Impl {
     }
   }
 
+  static bool has_params(dom::element value) {
+    dom::element inner;
+    return value["kv_transfer_params"].get(inner) == simdjson::SUCCESS;
+  }
+  // vLLM also reads them among its extra arguments.
+  static bool hides_params(std::string_view key, dom::element value) {
+    if (key != "sampling_params" && key != "vllm_xargs") return false;
+    dom::element extra;
+    return has_params(value) ||
+           (value["extra_args"].get(extra) == simdjson::SUCCESS && has_params(extra));
+  }
+
   // The last of equal members counts, as in Python.
   void take(std::string_view key, dom::element value, Api api, PromptText& out) {
     std::string_view string;
+    if (hides_params(key, value)) out.has_transfer_params = true;
     if (key == prompt_key(api)) {
       take_prompt(value, api, out);
     } else if (key == "model") {

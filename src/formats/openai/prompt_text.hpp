@@ -53,7 +53,9 @@ struct PromptText {
   bool multimodal = false;                  // has images, sound or video
   std::vector<MediaItem> media;             // those, when asked for
   bool valid = true;  // what the API demands is there, and members that it types have their type
-  bool has_transfer_params = false;  // a member kv_transfer_params, in any spelling of the key
+  // A member kv_transfer_params, in any spelling of the key, at the top, or where vLLM reads it
+  // besides: in sampling_params or vllm_xargs, or in extra_args of these.
+  bool has_transfer_params = false;
 };
 
 // Keeps its buffers between requests. Confined to its owner.

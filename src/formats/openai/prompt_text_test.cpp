@@ -97,6 +97,20 @@ TEST(PromptText, WrongMemberTypesCountAsAbsent) {
   EXPECT_EQ(chat(R"({"messages":[1,null,{"role":3,"content":{"a":1}}]})"), "\x1e\x1f");
 }
 
+TEST(PromptText, TellsOfTransferParametersWhereverVllmReadsThem) {
+  const auto has = [](std::string body) {
+    PromptReader reader;
+    auto prompt = reader.read(body, Api::kGenerate);
+    return prompt && prompt->has_transfer_params;
+  };
+  EXPECT_TRUE(has(R"({"kv_transfer_params":null})"));
+  EXPECT_TRUE(has(R"({"sampling_params":{"n":1,"k\u0076_transfer_params":{}}})"));
+  EXPECT_TRUE(has(R"({"sampling_params":{"extra_args":{"kv_transfer_params":{}}}})"));
+  EXPECT_TRUE(has(R"({"vllm_xargs":{"kv_transfer_params":"a"}, "vllm_xargs":1})"));
+  EXPECT_FALSE(has(R"({"sampling_params":{"a":{"kv_transfer_params":{}}}})"));
+  EXPECT_FALSE(has(R"({"sampling_params":"kv_transfer_params","vllm_xargs":[1]})"));
+}
+
 TEST(PromptText, RefusesWhatIsNoJsonObject) {
   PromptReader reader;
   for (std::string body : {"", "[1]", "{", "{\"model\":\"a\\ud800\"}", "{\"a\":1} x", "{\"a\" 1}",

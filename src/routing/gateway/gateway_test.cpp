@@ -207,11 +207,14 @@ TEST(Gateway, CutsOutTransferParametersAndNothingElse) {
 
   stack.send("POST", "/v1/completions",
              R"({"model":"m", "kv_transfer_params":{"a":1}, "seed": 18446744073709551617.0})");
+  stack.send("POST", "/inference/v1/generate",
+             R"({"model":"m","sampling_params":{"extra_args":{"kv_transfer_params":{}}}})");
 
+  EXPECT_EQ(decode.seen().at(1).body, R"({"model":"m","sampling_params":{"extra_args":{}}})");
   EXPECT_THAT(decode.seen().at(0).body, ::testing::Not(HasSubstr("kv_transfer_params")));
   EXPECT_THAT(decode.seen().at(0).body, HasSubstr("\"seed\": 18446744073709551617.0"));
   EXPECT_THAT(stack.registry.expose(),
-              HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 1"));
+              HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 2"));
 }
 
 TEST(Gateway, ListsModelsAndRefusesOthersByName) {

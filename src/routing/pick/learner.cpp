@@ -1,7 +1,8 @@
 #include "routing/pick/learner.hpp"
 
 #include <algorithm>
-#include <array>
+#include <optional>
+#include <vector>
 
 #include "formats/openai/splice.hpp"
 
@@ -40,11 +41,33 @@ bool used_prefill(std::optional<std::string_view> told) {
   return !told.value_or("").starts_with("none");
 }
 
+namespace {
+
+constexpr std::string_view kParams = "kv_transfer_params";
+
+// nullopt: it has none.
+std::optional<std::string> without_params(std::string_view arguments) {
+  const auto scanned = openai::BodyIndex::scan(arguments, "extra_args");
+  if (!scanned) return std::nullopt;
+  std::vector<openai::Edit> edits;
+  for (const auto where : {openai::Where::kTop, openai::Where::kNested}) {
+    if (scanned->find(kParams, where)) edits.push_back({kParams, std::nullopt, where});
+  }
+  if (edits.empty()) return std::nullopt;
+  return scanned->splice(edits).join();
+}
+
+}  // namespace
+
 void remove_transfer_params(std::string& body) {
   const auto scanned = openai::BodyIndex::scan(body);
   if (!scanned) return;
-  const std::array<openai::Edit, 1> edits = {
-      openai::Edit{.key = "kv_transfer_params", .value = {}}};
+  std::vector<openai::Edit> edits = {{kParams, std::nullopt}};
+  for (const std::string_view key : {"sampling_params", "vllm_xargs"}) {
+    const auto value = scanned->find(key);
+    auto rest = value ? without_params(*value) : std::nullopt;
+    if (rest) edits.push_back({key, std::move(rest)});
+  }
   body = scanned->splice(edits).join();
 }
 

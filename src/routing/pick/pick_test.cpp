@@ -103,5 +103,15 @@ TEST(TransferParams, AreTakenOutOfABodyThatIsElseUntouched) {
   EXPECT_NE(body.find(R"("prompt":"x")"), std::string::npos);
 }
 
+TEST(TransferParams, AreAlsoTakenOutOfWhatVllmReadsAsExtraArguments) {
+  std::string body =
+      R"({"token_ids":[1], "sampling_params":{"max_tokens": 7, "kv_transfer_params":{"a":1},)"
+      R"( "extra_args":{"k\u0076_transfer_params":{}, "b":2}}, "vllm_xargs":{"kv_transfer_params":"c"}})";
+  remove_transfer_params(body);
+  EXPECT_EQ(body,
+            R"({"token_ids":[1], "sampling_params":{"max_tokens": 7, "extra_args":{ "b":2}}, )"
+            R"("vllm_xargs":{}})");
+}
+
 }  // namespace
 }  // namespace baton::pick
