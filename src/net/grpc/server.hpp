@@ -13,6 +13,7 @@
 #include "base/async/loop.hpp"
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
+#include "base/observe/metrics.hpp"
 #include "net/grpc/status.hpp"
 #include "net/http/message.hpp"
 #include "net/http2/session.hpp"

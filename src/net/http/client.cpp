@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <iterator>
 #include <list>
 #include <map>
 #include <optional>
@@ -182,6 +184,29 @@ Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to, Outgoing& 
   }
 }
 
+// The head, then the body as it comes; false as transmit().
+Task<Sent<bool>> transmit_body(Connection& connection, const Endpoint& to, std::string framing,
+                               BodySource& body, bool chunked) {
+  for (bool more = true; more;) {
+    auto piece = co_await body.next();
+    if (!piece) co_return failure(Failure::Kind::kLost, std::move(piece).error());
+    if (connection.expired) co_return late(to);
+    more = !piece->empty();
+    if (chunked && more) fmt::format_to(std::back_inserter(framing), "{:x}\r\n", piece->size());
+    std::array<std::string_view, 3> pieces = {framing, *piece, ""};
+    if (chunked) pieces[2] = more ? "\r\n" : "0\r\n\r\n";
+    Outgoing out(pieces);
+    Outgoing::State state = connection.wire.write(out);
+    if (state == Outgoing::State::kBroken) co_return false;
+    if (state == Outgoing::State::kBlocked) {
+      auto sent = co_await transmit(connection, to, out);
+      if (!sent || !*sent) co_return sent;
+    }
+    framing.clear();
+  }
+  co_return true;
+}
+
 // Until the head of the answer is parsed.
 Task<Sent<void>> await_head(Connection& connection, const Endpoint& to) {
   for (;;) {
@@ -356,6 +381,26 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
     }
     connection = nullptr;  // closed while idle: once more, on a connection of our own
   }
+  co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool,
+                                                      impl.clock, impl.config));
+}
+
+Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head, BodySource& body,
+                                  std::optional<std::uint64_t> length, Deadline deadline) {
+  Impl& impl = *impl_;
+  auto executor = co_await asio::this_coro::executor;
+  if (!impl.pool) impl.pool = std::make_shared<Pool>(executor);
+  std::string head_bytes;
+  write_request_head(to, head, length, head_bytes);
+  auto fresh = co_await impl.connect(to, deadline);
+  if (!fresh) co_return std::unexpected(std::move(fresh).error());
+  std::unique_ptr<Connection> connection = std::move(*fresh);
+  connection->limit.set(deadline.at);
+  connection->parser.expect(head.method);
+  auto sent = co_await transmit_body(*connection, to, std::move(head_bytes), body, !length);
+  if (!sent) co_return std::unexpected(std::move(sent).error());
+  auto answered = co_await await_head(*connection, to);
+  if (!answered) co_return std::unexpected(std::move(answered).error());
   co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool,
                                                       impl.clock, impl.config));
 }

@@ -3,6 +3,7 @@
 
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,14 @@ class Response {
 // been closed before, or the peer may have begun to act on the request.
 enum class Resend : bool { kNever, kOnFresh };
 
+// A request's body that is not there as a whole yet.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  // The next piece, "" at its end; the view is valid until the next call.
+  virtual Task<Result<std::string_view>> next() = 0;
+};
+
 // Confined to the loop that awaits on it; outlives its calls. Bounds: idle connections per
 // endpoint, head size.
 class Client {
@@ -77,6 +86,13 @@ class Client {
   Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head,
                             std::span<const std::string_view> body, Deadline deadline,
                             Resend resend = Resend::kOnFresh);
+  // The same with a body that is asked for its next piece when the kernel has taken the one before.
+  // On a connection of its own: no kept one can turn out to be closed when pieces are gone already.
+  // `length` of all pieces; nullopt: they go as chunks. kLost when `body` fails, and the connection
+  // is closed. A peer that answers before the body's end is heard when it has taken, or refuses,
+  // the rest.
+  Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head, BodySource& body,
+                            std::optional<std::uint64_t> length, Deadline deadline);
 
  private:
   struct Impl;

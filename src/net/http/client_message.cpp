@@ -28,8 +28,8 @@ std::unexpected<Failure> not_http(const Endpoint& to, std::string_view what) {
                  unavailable(fmt::format("{} does not speak HTTP/1.1: {}", to_string(to), what)));
 }
 
-void write_request_head(const Endpoint& to, const RequestHead& head, std::size_t length,
-                        std::string& out) {
+void write_request_head(const Endpoint& to, const RequestHead& head,
+                        std::optional<std::uint64_t> length, std::string& out) {
   out.reserve(kHeadBytes);
   out += head.method;
   out += ' ';
@@ -46,9 +46,11 @@ void write_request_head(const Endpoint& to, const RequestHead& head, std::size_t
     append_field(out, field);
   }
   bool bodiless = length == 0 && (head.method == "GET" || head.method == "HEAD");
-  if (!bodiless) {
+  if (!length) {
+    out += "Transfer-Encoding: chunked\r\n";
+  } else if (!bodiless) {
     out += "Content-Length: ";
-    append_number(out, length);
+    append_number(out, *length);
     out += "\r\n";
   }
   out += "\r\n";

@@ -47,6 +47,10 @@ class Exchange {
   // The whole body, once. kExhausted (413) over `limit` or the session's bound, kInvalid (400) for
   // broken framing, kTimeout (408), kCancelled when the client left.
   virtual Task<Result<std::string>> read_body(std::size_t limit) = 0;
+  // Instead: the next piece of it as it comes, "" at its end. The view is valid until the next
+  // call; no more is received meanwhile, so that the client is held back. `limit` is of all pieces
+  // together, as is the time that the client has for them. Errors are those of read_body.
+  virtual Task<Result<std::string_view>> read_some(std::size_t limit) = 0;
 
   // Sends head and body; sets Content-Length.
   virtual Task<Status> respond(ResponseHead head, std::string_view body) = 0;
@@ -62,7 +66,7 @@ class Exchange {
   Task<Status> write(std::string_view piece);
 };
 
-// The status that answers a failed read_body.
+// The status that answers a failed read_body or read_some.
 int body_error_status(const Error& error);
 // A small OpenAI-shaped error body, as sessions themselves send it.
 std::string plain_error_body(int status, std::string_view message);

@@ -127,6 +127,8 @@ Task<bool> Session::next_head() {
 Task<bool> Session::answer() {
   handling_ = true;
   started_ = finished_ = body_done_ = false;
+  body_taken_ = 0;
+  body_left_ = deps_.config.limits.body_timeout;
   reply_ = Reply::kNone;
   keep_ = parser_.keep_alive();
   bool bodiless = parser_.framing() == Framing::kNone ||
@@ -181,9 +183,8 @@ void Session::end_body() {
   start_read();
 }
 
-Task<Result<std::string>> Session::read_body(std::size_t limit) {
-  if (body_done_) co_return std::string();
-  limit = std::min(limit, deps_.config.limits.body_bytes);
+// Before anything of the body is read.
+Task<Status> Session::admit_body(std::size_t limit) {
   if (parser_.framing() == Framing::kLength && parser_.remaining() > limit) {
     co_return exhausted(fmt::format("the request body has {} bytes, at most {} are accepted",
                                     parser_.remaining(), limit));
@@ -192,6 +193,13 @@ Task<Result<std::string>> Session::read_body(std::size_t limit) {
     std::array<std::string_view, 1> go_on = {"HTTP/1.1 100 Continue\r\n\r\n"};
     BATON_CO_TRY(co_await send(go_on));
   }
+  co_return Status();
+}
+
+Task<Result<std::string>> Session::read_body(std::size_t limit) {
+  if (body_done_) co_return std::string();
+  limit = std::min(limit, deps_.config.limits.body_bytes);
+  BATON_CO_TRY(co_await admit_body(limit));
   std::string body;
   Result<bool> whole = take_body(body, limit);
   if (whole && !*whole) {
@@ -203,6 +211,38 @@ Task<Result<std::string>> Session::read_body(std::size_t limit) {
   body_done_ = true;
   start_read();
   co_return body;
+}
+
+Task<Result<std::string_view>> Session::read_some(std::size_t limit) {
+  if (body_done_) co_return std::string_view();
+  limit = std::min(limit, deps_.config.limits.body_bytes);
+  if (body_taken_ == 0) {
+    BATON_CO_TRY(co_await admit_body(limit));
+  }
+  for (;;) {
+    Step step = parser_.next(in_.view());
+    in_.consume(step.consumed);  // the bytes stay until more is received
+    if (step.event == Event::kEnd) {
+      body_done_ = true;
+      start_read();
+      co_return std::string_view();
+    }
+    if (step.event == Event::kError) co_return invalid(parser_.error().message);
+    body_taken_ += step.data.size();
+    if (body_taken_ > limit) {
+      co_return exhausted(fmt::format("the request body has over {} bytes", limit));
+    }
+    if (!step.data.empty()) co_return step.data;
+    if (step.event == Event::kData) continue;
+    if (gone_) co_return cancelled("the client left inside the request body");
+    if (expired_) co_return timed_out("the request body took too long");
+    const Mono began = deps_.clock.now();
+    enter(Phase::kBody, body_left_);
+    start_read();
+    co_await readable_.wait();
+    leave();
+    body_left_ -= deps_.clock.now() - began;
+  }
 }
 
 // What has come of the body. True: that was all.

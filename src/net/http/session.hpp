@@ -45,6 +45,7 @@ class Session final : public Exchange {
   std::string_view peer() const override { return peer_; }
   Mono arrived() const override { return arrived_; }
   Task<Result<std::string>> read_body(std::size_t limit) override;
+  Task<Result<std::string_view>> read_some(std::size_t limit) override;
   Task<Status> respond(ResponseHead head, std::string_view body) override;
   Task<Status> start(ResponseHead head) override;
   Task<Status> write(std::span<const std::string_view> pieces) override;
@@ -61,6 +62,7 @@ class Session final : public Exchange {
   Task<bool> answer();
   Task<void> refuse(int status, std::string_view message);
   Task<void> linger();
+  Task<Status> admit_body(std::size_t limit);
   Result<bool> take_body(std::string& body, std::size_t limit);
   Task<Result<bool>> fill_body(std::string& body, std::size_t limit);
   Task<Status> receive_into(std::string& body);
@@ -87,6 +89,8 @@ class Session final : public Exchange {
   std::string out_;                         // head or chunk framing of the write in progress
   std::vector<std::string_view> gathered_;  // the same, with the handler's pieces
   std::uint64_t reply_left_ = 0;            // of a kLength reply
+  std::uint64_t body_taken_ = 0;            // by read_some()
+  Nanos body_left_{};                       // for read_some() to wait
   Phase phase_ = Phase::kNone;
   Reply reply_ = Reply::kNone;
   bool reading_ = false;   // a receive is outstanding

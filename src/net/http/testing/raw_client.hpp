@@ -59,6 +59,19 @@ class Raw {
     }
     return true;
   }
+  // As much as goes until nothing has gone for so long; returns how much.
+  std::size_t send_what_goes(std::string_view bytes, Millis quiet) {
+    std::size_t sent = 0;
+    while (sent < bytes.size()) {
+      pollfd waiting{fd_, POLLOUT, 0};
+      if (::poll(&waiting, 1, static_cast<int>(quiet.count())) <= 0) break;
+      const ssize_t n =
+          ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n <= 0) break;
+      sent += static_cast<std::size_t>(n);
+    }
+    return sent;
+  }
   // Until the text has come, or the end of the stream.
   std::string read_until(std::string_view text) {
     std::string got;
