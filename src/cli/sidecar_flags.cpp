@@ -116,6 +116,9 @@ constexpr std::array kFlags = {
          "share of --decode-capacity that may compute prompts of failed prefills"},
     Flag{"decode-capacity", "256", "requests that the decode engine runs at once"},
     Flag{"allowlist-file", "", "prefill endpoints that may be dialled, one ip:port a line"},
+    Flag{"kv-connect-timeout", "250ms",
+         "for a connection to where a prefill engine keeps KV (vLLM's side channel), opened before "
+         "decode is sent there; 0: none is opened"},
     Flag{"prefill-warm-up", "false",
          "send a throw-away prompt through each fresh pair first (vLLM's first transfer is slow)",
          "BATON_PREFILL_WARM_UP"},

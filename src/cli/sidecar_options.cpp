@@ -281,6 +281,7 @@ Status read_limits(const SidecarFlags& flags, sidecar::Config& config) {
   BATON_TRY_ASSIGN(config.decode_chunk_size, flags.count("decode-chunk-size", 0, 1 << 30));
   BATON_TRY_ASSIGN(config.request_timeout, flags.duration("request-timeout", Millis(1)));
   BATON_TRY_ASSIGN(config.sample_prefillers, flags.flag("enable-prefiller-sampling"));
+  BATON_TRY_ASSIGN(config.side_channel_patience, flags.duration("kv-connect-timeout", Nanos()));
   BATON_TRY_ASSIGN(config.warm_up, flags.flag("prefill-warm-up"));
   BATON_TRY_ASSIGN(config.prove_transfers, flags.flag("prove-transfers"));
   bool pairs = config.connector == "nixlv2" && !config.moriio;

@@ -35,6 +35,9 @@ struct Handover {
   std::uint64_t tokens = 0;        // of the prompt; 0: not told
   // remote_blocks_expiry_time: seconds of the prefill host's own clock.
   std::optional<double> expiry;
+  // Where the decode engine will ask for the KV, when it is worth a look before: engines that are
+  // not ours notice late that nobody is there. An IP address.
+  std::optional<http::Endpoint> side_channel;
 };
 
 // Another engine that has a prefix of the prompt.
@@ -82,7 +85,6 @@ class Connector {
   virtual std::vector<openai::Edit> local_edits(const Pairing& pairing) const = 0;
 };
 
-inline constexpr std::string_view kTransferParams = "kv_transfer_params";
 // The same edits, and without the transfer parameters that the client wrote: only routers say where
 // KV comes from.
 std::vector<openai::Edit> sealed(std::vector<openai::Edit> edits, const openai::BodyIndex& body);

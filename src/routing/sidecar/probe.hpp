@@ -31,14 +31,14 @@ class Probe {
   void generation(Api api) { generations_[std::to_underlying(api)]->add(); }
   void request_passed_through() { passed_through_.add(); }
   void prefill_took(Nanos time) { prefill_seconds_.observe(seconds(time)); }
-  // `reason`: prefill, no-kv, decode, lease.
+  // `reason`: prefill, no-kv, cut-off, decode, lease.
   void fell_back(std::string_view reason) {
     registry_
         .counter("baton_sidecar_fallbacks_total", "Prompts computed by the decode engine instead.",
                  {{"reason", std::string(reason)}})
         .add();
   }
-  // `result`: answered, unusable, broken, refused, lost, timeout, open (not tried).
+  // `result`: answered, unusable, broken, cut_off, refused, lost, timeout, open (not tried).
   void prefill_attempted(std::string_view result) {
     registry_
         .counter("baton_sidecar_prefill_attempts_total",
@@ -61,6 +61,14 @@ class Probe {
     registry_
         .counter("baton_sidecar_fallbacks_denied_total",
                  "Failed prefills that the decode engine had no budget to replace.")
+        .add();
+  }
+  // `result`: open, refused, silent.
+  void channel_asked(std::string_view result) {
+    registry_
+        .counter("baton_sidecar_side_channels_total",
+                 "Connections opened to where prefill engines keep KV, to see whether it is there.",
+                 {{"result", std::string(result)}})
         .add();
   }
   // `result`: alive, dead.

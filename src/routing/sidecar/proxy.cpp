@@ -14,17 +14,11 @@
 #include "net/http/trace_headers.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
+#include "routing/sidecar/upload.hpp"
 
 namespace baton::sidecar {
 
-namespace {
-
-constexpr std::size_t kMaxBody = 64 << 20;
-constexpr std::string_view kNotReady =
-    "The decode node is not ready. Please check that the vLLM service is running and the port "
-    "configuration is correct.";
-
-}  // namespace
+namespace {}  // namespace
 
 // However the request ends, also by cancellation: the lease goes back, the outcome is counted.
 struct Proxy::Closing {
@@ -63,6 +57,7 @@ Proxy::Proxy(const Deps& deps, Config config)
       encode_client_(deps.clock,
                      {.idle_per_endpoint = config_.idle_connections, .tls = config_.encoder_tls}),
       engines_(deps.clock),
+      channels_(deps.loop.executor(), deps.clock, config_.side_channel_patience),
       releases_(deps.loop.executor()),
       beside_(deps.loop.executor()),
       aside_(deps.loop.executor()) {
@@ -123,38 +118,49 @@ Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
     co_await respond_error(exchange, 415, *problem, "sidecar");
     co_return;
   }
-  Result<std::string> body = co_await exchange.read_body(kMaxBody);
-  if (!body) {
-    co_await respond_error(exchange, http::body_error_status(body.error()), body.error().message(),
-                           "sidecar");
+  if (!api) {
+    co_await pass_through(exchange, decoder_of(rank));
     co_return;
   }
-  std::optional<http::Endpoint> decoder =
-      api ? named_decoder(head, rank) : std::optional(decoder_of(rank));
+  Result<std::string> body = co_await exchange.read_body(kMaxBody);
+  if (!body) {
+    co_await refuse_body(exchange, body.error());
+    co_return;
+  }
+  std::optional<http::Endpoint> decoder = named_decoder(head, rank);
   if (!decoder) {
     deps_.probe.refused("rank");
     (void)co_await exchange.respond({400, {}}, "");
-  } else if (api) {
-    co_await generate(exchange, *api, *decoder, *std::move(body));
   } else {
-    co_await pass_through(exchange, *decoder, *std::move(body));
+    co_await generate(exchange, *api, *decoder, *std::move(body));
   }
 }
 
-Task<void> Proxy::pass_through(http::Exchange& exchange, const http::Endpoint& decoder,
-                               std::string body) {
+// No generation request: the body is not looked at.
+Task<void> Proxy::pass_through(http::Exchange& exchange, http::Endpoint decoder) {
+  Upload upload(exchange);
+  Result<bool> whole = co_await upload.begin();
+  if (!whole) {
+    co_await refuse_body(exchange, whole.error());
+    co_return;
+  }
   deps_.probe.request_passed_through();
   Deadline deadline = Deadline::in(deps_.clock, config_.request_timeout);
   http::RequestHead head = forwarded(exchange.head(), exchange.peer());
-  std::array<std::string_view, 1> pieces = {body};
-  auto answer = co_await decode_client_.send(decoder, head, pieces, deadline);
+  std::array<std::string_view, 1> pieces = {upload.begun()};
+  auto answer =
+      co_await (*whole ? decode_client_.send(decoder, head, pieces, deadline)
+                       : decode_client_.send(decoder, head, upload, upload.length(), deadline));
+  if (upload.error()) {
+    co_await refuse_body(exchange, *upload.error());
+    co_return;
+  }
   if (!answer) {
     Transaction alone(config_.tactics, deadline);
     (void)alone.begin(0, deps_.clock.now());
     (void)alone.on_decode(leg_of(answer.error()), deps_.clock.now());
-    bool refused = answer.error().kind == http::Failure::Kind::kRefused;
     co_await respond_error(exchange, alone.status(),
-                           refused ? kNotReady : answer.error().error.message(), "decode");
+                           legs_.failed("decode", answer.error(), deps_.clock.now()), "decode");
     co_return;
   }
   http::ResponseHead out = answer->head();
@@ -162,12 +168,19 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, const http::Endpoint& d
   (void)co_await relay(exchange, std::move(out), *answer, deadline);
 }
 
+Task<void> Proxy::refuse_body(http::Exchange& exchange, const Error& error) {
+  return respond_error(exchange, http::body_error_status(error), error.message(), "sidecar");
+}
+
 Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
                            std::string body) {
   deps_.probe.generation(api);
   if (!health_[decoder].serves()) {
     deps_.probe.refused("dead");
-    co_await respond_error(exchange, 503, kNotReady, "decode");
+    co_await respond_error(exchange, 503,
+                           fmt::format("{} (the engine at {} fails its health check)", kNotReady,
+                                       http::to_string(decoder)),
+                           "decode");
     co_return;
   }
   const http::Headers& asked = exchange.head().headers;
@@ -278,7 +291,9 @@ Task<Action> Proxy::prefill_leg(Call& call) {
   deps_.probe.prefill_attempted(label(leg.kind));
   Action next = call.transaction.on_prefill(leg, deps_.clock.now());
   if (next == Action::kDecodeLocally) {
-    deps_.probe.fell_back(leg.kind == Leg::Kind::kUnusable ? "no-kv" : "prefill");
+    deps_.probe.fell_back(leg.kind == Leg::Kind::kUnusable ? "no-kv"
+                          : leg.kind == Leg::Kind::kCutOff ? "cut-off"
+                                                           : "prefill");
   }
   co_return next;
 }
@@ -290,15 +305,16 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
       sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   openai::Spliced body = call.index->splice(edits);
   call.prefill_span = start_leg(call.span, "prefill", call.prefiller());
-  http::RequestHead ranked, traced, asking;
-  const http::RequestHead& head =
+  http::RequestHead ranked, traced, ticketed, asking;
+  const http::RequestHead& head = with_ticket(
       with_trace(call.prefill_span,
-                 with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced);
+                 with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced),
+      ticketed);
   auto sent = co_await prefill_client_.send(
       call.prefiller(), connector_->leases() ? asking_for_news(head, asking) : head, body.pieces,
       deadline);
   if (!sent) {
-    call.error = sent.error().error.message();
+    call.error = legs_.failed("prefill", sent.error(), deps_.clock.now());
     co_return leg_of(sent.error());
   }
   Leg leg = co_await (is_announced(call, sent->head()) ? attempt_overlapped(call, *sent, deadline)
@@ -311,13 +327,17 @@ Task<Leg> Proxy::finish_prefill(Call& call, http::Response& answer, Deadline dea
   Mono granted = deps_.clock.now();
   auto whole = co_await answer.read_all(kMaxAnswer, deadline);
   if (!whole) {
-    call.error = whole.error().error.message();
+    call.error = legs_.failed("prefill", whole.error(), deps_.clock.now());
     co_return leg_of(whole.error());
   }
   call.prefill_head = answer.head();
   call.prefill_body = *std::move(whole);
   Leg leg = read_prefill(call);
   leg.granted = granted;
+  if (leg.kind == Leg::Kind::kAnswered && leg.status < 300 && call.handover.side_channel) {
+    bool there = co_await reachable(call.prefiller(), *call.handover.side_channel, call.error);
+    if (!there) leg.kind = Leg::Kind::kCutOff;
+  }
   bool fresh = leg.kind == Leg::Kind::kAnswered && leg.status < 300 && leg.leased;
   if (fresh && call.handover.expiry) {
     leg.granted -= lease_clock_.age(call.handover.engine_id, *call.handover.expiry, granted);
@@ -403,8 +423,7 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     if (pull && call.measured && !told && leg.status == 200) co_await take_proof(call);
   } else {
     leg = leg_of(sent.error());
-    call.error =
-        leg.kind == Leg::Kind::kRefused ? std::string(kNotReady) : sent.error().error.message();
+    call.error = legs_.failed("decode", sent.error(), deps_.clock.now());
   }
   end_leg(call.decode_span, leg, call.error);
   if (leg.status == 500 && health_[call.decoder].suspect()) {

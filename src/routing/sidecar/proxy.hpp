@@ -18,9 +18,11 @@
 #include "routing/sidecar/decoder_health.hpp"
 #include "routing/sidecar/fallback_budget.hpp"
 #include "routing/sidecar/lease_clock.hpp"
+#include "routing/sidecar/leg_log.hpp"
 #include "routing/sidecar/mooncake_engines.hpp"
 #include "routing/sidecar/probe.hpp"
 #include "routing/sidecar/self_schedule.hpp"
+#include "routing/sidecar/side_channels.hpp"
 #include "routing/sidecar/sidecar.hpp"
 #include "routing/sidecar/transaction.hpp"
 #include "routing/sidecar/transfer_ledger.hpp"
@@ -50,6 +52,7 @@ class Proxy {
     aside_.cancel();
     beside_.cancel();
     co_await aside_.join();
+    co_await channels_.stop();
     co_await beside_.join();
     co_await releases_.join();
   }
@@ -62,8 +65,8 @@ class Proxy {
   struct Beside;      // a prefill that nobody waits for
   struct EncodeItem;  // of the encode stage
 
-  Task<void> pass_through(http::Exchange& exchange, const http::Endpoint& decoder,
-                          std::string body);
+  Task<void> pass_through(http::Exchange& exchange, http::Endpoint decoder);
+  static Task<void> refuse_body(http::Exchange& exchange, const Error& error);
   Task<void> generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
                       std::string body);
   http::Endpoint decoder_of(int rank) const;
@@ -71,6 +74,9 @@ class Proxy {
   bool allowed(const http::Endpoint& endpoint);
   Task<bool> admit(Call& call);
   ticket::Verdict check_ticket(Call& call);
+  ticket::Verdict verify(Call& call, std::string_view text, std::string_view endpoints);
+  bool from_peer(Call& call);
+  const http::RequestHead& with_ticket(const http::RequestHead& head, http::RequestHead& room);
   void schedule_alone(Call& call, std::vector<std::string>& candidates);
   std::vector<http::Endpoint> read_encoders(const Call& call);
   std::vector<http::Endpoint> prefill_targets(const std::vector<std::string>& candidates);
@@ -113,6 +119,7 @@ class Proxy {
   Task<void> end_chunks(Call& call, std::string body, std::string reason);
   Task<void> fail(Call& call);
   Leg read_prefill(Call& call);
+  Task<bool> reachable(http::Endpoint prefiller, http::Endpoint channel, std::string& error);
   Task<bool> engine_lives(http::Endpoint decoder, Nanos timeout);
   Task<void> answer_ready(http::Exchange& exchange, http::Endpoint decoder);
   void tell_alive(const http::Endpoint& decoder, bool lives) const;
@@ -141,6 +148,8 @@ class Proxy {
   http::Client decode_client_;
   http::Client encode_client_;
   MooncakeEngines engines_;
+  LegLog legs_;
+  SideChannels channels_;
 
   async::TaskGroup releases_;
   async::TaskGroup beside_;

@@ -8,21 +8,11 @@
 #include <utility>
 
 #include "base/core/log.hpp"
-#include "formats/openai/member_scan.hpp"
 #include "routing/sidecar/proxy.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
 
 namespace baton::sidecar {
-
-namespace {
-
-bool names_params(std::string_view json) {
-  openai::MemberScan scan(kTransferParams);
-  return openai::may_name(json, kTransferParams) && scan.feed(json);
-}
-
-}  // namespace
 
 // Chooses the prefill engines and decides whether there are any. False: refused, and answered.
 Task<bool> Proxy::admit(Call& call) {
@@ -34,13 +24,18 @@ Task<bool> Proxy::admit(Call& call) {
     co_return false;
   }
   std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
+  const bool told = candidates.empty() && names_kv(call);
+  if (told && from_peer(call)) {
+    call.no_prefill = "peer";
+    co_return true;
+  }
   schedule_alone(call, candidates);
   read_source(call);
   std::vector<http::Endpoint> encoders = read_encoders(call);
   bool chunked =
       config_.decode_chunk_size > 0 && call.exchange.head().path() == "/v1/chat/completions";
   bool changes = !candidates.empty() || call.pairing.source || !encoders.empty() || chunked;
-  if (!changes && !names_kv(call)) co_return true;
+  if (!changes && !told) co_return true;
   if (!changes) {
     co_await refuse_params(call);
     co_return false;
@@ -100,7 +95,13 @@ ticket::Verdict Proxy::check_ticket(Call& call) {
   const auto text = headers.get(ticket::kHeader).value_or("");
   bool allowed_bare = text.empty() && config_.unsigned_routes == Unsigned::kAllowed;
   if (endpoints.empty() || allowed_bare) return Verdict::kGood;
-  const std::string_view id = headers.get("x-request-id").value_or("");
+  return verify(call, text, endpoints);
+}
+
+// Contract: there is a key.
+ticket::Verdict Proxy::verify(Call& call, std::string_view text, std::string_view endpoints) {
+  using ticket::Verdict;
+  const auto id = call.exchange.head().headers.get("x-request-id").value_or("");
   const auto verdict =
       tickets_.verify(config_.ticket_key->key(deps_.clock.now()), text,
                       {.request_id = id, .endpoints = endpoints}, deps_.clock.wall());
@@ -112,6 +113,32 @@ ticket::Verdict Proxy::check_ticket(Call& call) {
               {{"verdict", ticket::name(verdict)}, {"peer", call.exchange.peer()}});
   }
   return verdict;
+}
+
+// A prefill leg of another pod's sidecar, whose engine will ask ours for the KV. With a key it must
+// be signed. Without one it may only ask to keep KV: whoever reaches us can have a prefill engine
+// keep some anyway, by a routing header.
+bool Proxy::from_peer(Call& call) {
+  const http::Headers& headers = call.exchange.head().headers;
+  const auto text = headers.get(ticket::kHeader).value_or("");
+  const bool bare = text.empty() && config_.unsigned_routes == Unsigned::kAllowed;
+  if (!config_.ticket_key || bare) return asks_to_keep(call.body);
+  if (text.empty()) return false;
+  const auto verdict = verify(call, text, ticket::kPrefillLeg);
+  return verdict == ticket::Verdict::kGood;
+}
+
+// The head with a ticket for the sidecar of a prefill pod, made in `room`; itself without a key.
+const http::RequestHead& Proxy::with_ticket(const http::RequestHead& head,
+                                            http::RequestHead& room) {
+  if (!config_.ticket_key) return head;
+  room = head;
+  const std::string_view id = head.headers.get("x-request-id").value_or("");
+  room.headers.set(ticket::kHeader,
+                   ticket::issue(config_.ticket_key->key(deps_.clock.now()),
+                                 {.request_id = id, .endpoints = ticket::kPrefillLeg},
+                                 deps_.clock.wall(), deps_.random));
+  return room;
 }
 
 // Without a picker this sidecar decides, and nobody else does unless it has signed.

@@ -28,6 +28,7 @@ Leg leg_of(const http::Failure& failure) {
 bool is_away(const Leg& leg) {
   return leg.kind == Leg::Kind::kRefused || leg.kind == Leg::Kind::kLost ||
          leg.kind == Leg::Kind::kTimeout || leg.kind == Leg::Kind::kBroken ||
+         leg.kind == Leg::Kind::kCutOff ||
          (leg.kind == Leg::Kind::kAnswered && leg.status >= 502 && leg.status <= 504);
 }
 
@@ -39,6 +40,8 @@ std::string_view label(Leg::Kind kind) {
       return "unusable";
     case Leg::Kind::kBroken:
       return "broken";
+    case Leg::Kind::kCutOff:
+      return "cut_off";
     case Leg::Kind::kRefused:
       return "refused";
     case Leg::Kind::kLost:
@@ -158,9 +161,11 @@ Action Proxy::start_beside(Call& call) {
   std::vector<openai::Edit> edits =
       sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   observe::Span span = start_leg(call.span, "llm_d.pd_proxy.prefill", call.prefiller());
-  http::RequestHead ranked, traced;
-  const http::RequestHead& head = with_trace(
-      span, with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced);
+  http::RequestHead ranked, traced, ticketed;
+  const http::RequestHead& head = with_ticket(
+      with_trace(span, with_rank(call.head, connector_->prefill_rank(call.pairing), ranked),
+                 traced),
+      ticketed);
   beside_.spawn(prefill_beside({call.prefiller(), head, call.index->splice(edits).join(),
                                 call.deadline, call.budget, *pass, std::move(span)}));
   return call.transaction.begin_parallel();
@@ -174,8 +179,10 @@ Task<void> Proxy::prefill_beside(Beside it) {
   if (sent) {
     auto whole = co_await sent->read_all(kMaxAnswer, it.deadline);
     leg = whole ? Leg{.status = sent->head().status} : leg_of(whole.error());
+    if (!whole) (void)legs_.failed("prefill", whole.error(), deps_.clock.now());
   } else {
     leg = leg_of(sent.error());
+    (void)legs_.failed("prefill", sent.error(), deps_.clock.now());
   }
   end_leg(it.span, leg, sent ? "" : sent.error().error.message());
   deps_.probe.prefill_attempted(label(leg.kind));
@@ -183,12 +190,11 @@ Task<void> Proxy::prefill_beside(Beside it) {
   attempt.tell(leg);
   auto port = connector_->bootstrap_port();
   bool failed = is_away(leg) || leg.status >= 400;
-  if (failed) {
-    log::warn("a prefill beside its decode failed", {{"prefiller", http::to_string(it.to)},
-                                                     {"result", label(leg.kind)},
-                                                     {"status", leg.status}});
-    if (port) engines_.forget({it.to.host, *port});
+  if (failed && leg.status != 0) {
+    log::warn("a prefill beside its decode failed",
+              {{"prefiller", http::to_string(it.to)}, {"status", leg.status}});
   }
+  if (failed && port) engines_.forget({it.to.host, *port});
 }
 
 // Asks the decode engine alone first when the client sets a threshold. False: the prompt is not in

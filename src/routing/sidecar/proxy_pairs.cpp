@@ -92,6 +92,30 @@ void Proxy::keep_warm(Call& call) {
   }
 }
 
+// Whether the decode engine can ask for the KV; `error` says why not.
+Task<bool> Proxy::reachable(http::Endpoint prefiller, http::Endpoint channel, std::string& error) {
+  const SideChannels::Told told = co_await channels_.state(channel);
+  const bool open = told.state == Channel::kOpen;
+  const bool refused = told.state == Channel::kRefused;
+  if (told.now) deps_.probe.channel_asked(open ? "open" : refused ? "refused" : "silent");
+  if (open) co_return true;
+  deps_.probe.lease_abandoned("unleased");
+  error =
+      fmt::format("the KV of the prefill engine at {} cannot be fetched: its side channel {} {}",
+                  http::to_string(prefiller), http::to_string(channel),
+                  refused ? "takes no connection" : "does not answer");
+  if (told.now) {
+    log::warn("a prefill engine's KV cannot be fetched",
+              {{"prefiller", http::to_string(prefiller)},
+               {"side channel", http::to_string(channel)},
+               {"result", refused ? "refused" : "silent"},
+               {"what to do",
+                "check the engine's log, VLLM_NIXL_SIDE_CHANNEL_HOST and network "
+                "policies"}});
+  }
+  co_return false;
+}
+
 // A throw-away prompt through both engines. `model` is JSON text.
 Task<void> Proxy::warm_up(http::Endpoint prefiller, http::Endpoint decoder, std::string model) {
   const Mono begin = deps_.clock.now();
@@ -119,12 +143,19 @@ Task<std::string> Proxy::warm_pair(http::Endpoint prefiller, http::Endpoint deco
                          "/v1/completions",
                          {{"Content-Type", "application/json"}, {"x-request-id", pairing.id}}};
   openai::Spliced asked = index->splice(connector_->prefill_edits(Api::kChat, *index, pairing));
-  auto sent = co_await prefill_client_.send(prefiller, head, asked.pieces, deadline);
+  http::RequestHead ticketed;
+  auto sent =
+      co_await prefill_client_.send(prefiller, with_ticket(head, ticketed), asked.pieces, deadline);
   if (!sent || sent->head().status != 200) co_return "";
   auto text = co_await sent->read_all(kMaxAnswer, deadline);
   auto handover =
       text ? connector_->read_prefill_answer(*text) : Result<Handover>(unavailable("no answer"));
   if (!handover) co_return "";
+  if (handover->side_channel) {
+    std::string error;
+    bool there = co_await reachable(prefiller, *handover->side_channel, error);
+    if (!there) co_return "";
+  }
   openai::Spliced pulling = index->splice(connector_->decode_edits(*handover, pairing));
   auto answer =
       co_await decode_client_.send(decoder, head, pulling.pieces, deadline, http::Resend::kNever);

@@ -13,14 +13,6 @@ namespace {
 
 constexpr std::uint64_t kOneWrite = 128 << 10;
 
-std::optional<std::uint64_t> content_length(const http::ResponseHead& head) {
-  auto text = head.headers.get("Content-Length");
-  std::uint64_t length = 0;
-  if (!text) return std::nullopt;
-  auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), length);
-  return failed == std::errc() ? std::optional(length) : std::nullopt;
-}
-
 bool has_type(const http::ResponseHead& head, std::string_view type) {
   auto field = head.headers.get("Content-Type");
   return field && http::equal_names(field->substr(0, type.size()), type);
@@ -60,9 +52,17 @@ Task<Relayed> relay_pieces(http::Exchange& exchange, http::ResponseHead head,
 
 }  // namespace
 
+std::optional<std::uint64_t> content_length(const http::Headers& headers) {
+  auto text = headers.get("Content-Length");
+  std::uint64_t length = 0;
+  if (!text) return std::nullopt;
+  auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), length);
+  return failed == std::errc() ? std::optional(length) : std::nullopt;
+}
+
 Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Response& answer,
                     Deadline deadline, const Passing* passing) {
-  auto length = content_length(head);
+  auto length = content_length(head.headers);
   bool to_head = exchange.head().method == "HEAD";
   if (length && *length <= kOneWrite && !to_head) {
     return relay_whole(exchange, std::move(head), answer, deadline, std::nullopt, passing);

@@ -12,6 +12,13 @@
 namespace baton::sidecar {
 
 inline constexpr std::size_t kMaxAnswer = 64 << 20;  // of an answer that is read whole
+// llm-d's words (sidecar reference 21).
+inline constexpr std::string_view kNotReady =
+    "The decode node is not ready. Please check that the vLLM service is running and the port "
+    "configuration is correct.";
+
+// As it is stated; nullopt when it is not.
+std::optional<std::uint64_t> content_length(const http::Headers& headers);
 
 enum class Relayed : std::uint8_t { kWhole, kEngineBroke, kClientGone };
 

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/core/trim.hpp"
+#include "base/text/json.hpp"
+#include "formats/openai/member_scan.hpp"
 #include "routing/ticket/ticket.hpp"
 
 namespace baton::sidecar {
@@ -123,6 +125,33 @@ http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer
   chain += peer.substr(0, peer.rfind(':'));
   out.headers.set("X-Forwarded-For", chain);
   return out;
+}
+
+bool asks_to_keep(std::string_view body) {
+  const auto index = openai::BodyIndex::scan(body);
+  const auto raw = index ? index->find(kTransferParams) : std::nullopt;
+  const auto params = raw ? text::json::parse(*raw) : Result<text::json::Value>(invalid("none"));
+  if (!params || !params->is_object()) return false;
+  bool keeps = false;
+  for (const auto& [key, value] : *params->if_object()) {
+    const bool yes = value.if_bool() != nullptr && *value.if_bool();
+    const bool no = value.is_null() || (value.if_bool() != nullptr && !yes);
+    if (key == "do_remote_decode" && yes) {
+      keeps = true;
+    } else if (!no && key != "transfer_id") {  // Mooncake's name of what is kept
+      return false;
+    }
+  }
+  // Only once: parsers differ in which of several they take.
+  const std::array<openai::Edit, 1> same = {{{kTransferParams, std::string(*raw)}}};
+  const std::array<openai::Edit, 1> without = {{{kTransferParams, std::nullopt}}};
+  return keeps && index->splice(same).join() == body &&
+         !names_params(index->splice(without).join());
+}
+
+bool names_params(std::string_view json) {
+  openai::MemberScan scan(kTransferParams);
+  return openai::may_name(json, kTransferParams) && scan.feed(json);
 }
 
 bool single(const openai::BodyIndex& body) {

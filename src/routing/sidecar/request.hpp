@@ -46,6 +46,13 @@ std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>&
 // to X-Forwarded-For. `peer` is "ip:port".
 http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer);
 
+inline constexpr std::string_view kTransferParams = "kv_transfer_params";
+// Whether any object in it has such a member.
+bool names_params(std::string_view json);
+// Whether the only transfer parameters of this body ask an engine to keep the KV that it computes,
+// as prefill legs do, and say of no other engine.
+bool asks_to_keep(std::string_view body);
+
 // Whether one prefill serves the whole request: one prompt without scores of its tokens, one
 // choice.
 bool single(const openai::BodyIndex& body);

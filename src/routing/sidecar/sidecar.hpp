@@ -46,6 +46,8 @@ struct Config {
   Tactics tactics{};
   Nanos request_timeout = std::chrono::seconds(600);  // both legs together; a client may say less
   BreakerSettings breaker{};                          // of each prefill engine
+  // How long a prefill engine's side channel may take to accept a connection; 0: it is not asked.
+  Nanos side_channel_patience = Millis(250);
   // A throw-away prompt goes through each pair first; until then other candidates are taken.
   bool warm_up = false;
   // Reads the decode engine's counters around requests that hand KV over (vLLM's names).

@@ -2,11 +2,15 @@
 
 #include <thread>
 
+#include "base/core/log.hpp"
+#include "routing/sidecar/leg_log.hpp"
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
 
 namespace baton::sidecar {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -59,7 +63,9 @@ TEST_F(SidecarFaults, SaysThatThePrefillEngineIsAway) {
   Got got = get(head, "{}");
 
   EXPECT_EQ(got.status, 502);
-  EXPECT_THAT(got.body, HasSubstr(http::to_string(prefill_.endpoint())));
+  EXPECT_THAT(got.body, HasSubstr("no connection to the prefill engine: " +
+                                  http::to_string(prefill_.endpoint()) +
+                                  ": Connection refused; check that the engine runs"));
 }
 
 TEST_F(SidecarFaults, DecodesLocallyWhenThePrefillHandsNothingOver) {
@@ -150,7 +156,35 @@ TEST_F(SidecarFaults, SaysThatTheDecodeEngineIsNotReady) {
   EXPECT_EQ(got.status, 503);
   EXPECT_THAT(got.body,
               HasSubstr("The decode node is not ready. Please check that the vLLM service "
-                        "is running and the port configuration is correct."));
+                        "is running and the port configuration is correct. (" +
+                        http::to_string(decode_.endpoint()) + ": Connection refused)"));
+  got = get({"GET", "/v1/models", {}});  // as it is passed through
+  EXPECT_EQ(got.status, 503);
+  EXPECT_THAT(got.body, HasSubstr(http::to_string(decode_.endpoint()) + ": Connection refused)"));
+}
+
+TEST(LegLogTest, SaysWhereWhatAndWhatToDoOnceASecondForEachHop) {
+  std::vector<std::string> lines;
+  log::redirect([&](std::string_view line) { lines.emplace_back(line); });
+  const http::Failure refused{http::Failure::Kind::kRefused,
+                              unavailable("10.0.0.7:8000: Connection refused")};
+  const http::Failure silent{http::Failure::Kind::kTimeout,
+                             timed_out("no answer from 10.0.0.7:8000 in time")};
+  LegLog legs;
+  const Mono start{};
+
+  EXPECT_THAT(legs.failed("prefill", refused, start),
+              HasSubstr("10.0.0.7:8000: Connection refused"));
+  EXPECT_EQ(legs.failed("prefill", silent, start), "no answer from 10.0.0.7:8000 in time");
+  (void)legs.failed("decode", silent, start);
+  (void)legs.failed("prefill", refused, start + LegLog::kBetween);
+  log::redirect(nullptr);
+
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_THAT(lines[0], AllOf(HasSubstr("prefill"), HasSubstr("10.0.0.7:8000: Connection refused"),
+                              HasSubstr("check that the engine runs")));
+  EXPECT_THAT(lines[1], AllOf(HasSubstr("decode"), HasSubstr("engine's load")));
+  EXPECT_THAT(lines[2], ContainsRegex("untold\"?[:=] ?1"));
 }
 
 // sidecar:47 during prefill.

@@ -25,6 +25,11 @@ bool may_pass(const Leg& leg) {
          (leg.status == 502 || leg.status == 503 || leg.status == 504);
 }
 
+// A success that the decode engine cannot make use of.
+bool without_kv(const Leg& leg) {
+  return leg.kind == Leg::Kind::kUnusable || leg.kind == Leg::Kind::kCutOff;
+}
+
 // For all attempts together. Prefills that hang leave time to do without.
 Nanos for_prefill(const Tactics& tactics, Nanos budget) {
   return tactics.policy == Policy::kFallback ? budget / 2 : budget;
@@ -180,7 +185,7 @@ Action Transaction::on_waited(Mono now) {
 
 // No attempt is left: the policy decides.
 Action Transaction::settle_prefill() {
-  if (failure_ && failure_->kind == Leg::Kind::kUnusable) {
+  if (failure_ && without_kv(*failure_)) {
     return tactics_.policy == Policy::kStrict ? fail(502, true) : decode_locally();
   }
   if (tactics_.policy == Policy::kFallback && !(failure_ && blames_client(*failure_))) {

@@ -28,9 +28,9 @@ namespace baton::sidecar {
 
 // What to do when prefill fails.
 enum class Policy : std::uint8_t {
-  kRelay,     // its answer goes to the client; a success without KV is decoded locally (llm-d)
+  kRelay,  // its answer goes to the client; a success without usable KV is decoded locally (llm-d)
   kFallback,  // the decode engine computes the prompt
-  kStrict,    // its answer goes to the client; a success without KV is an error
+  kStrict,    // its answer goes to the client; a success without usable KV is an error
 };
 std::optional<Policy> parse_policy(std::string_view name);
 std::string_view name(Policy policy);
@@ -67,6 +67,7 @@ struct Leg {
     kAnswered,
     kUnusable,  // prefill: a success that hands over no KV
     kBroken,    // prefill: a success whose body is no JSON
+    kCutOff,    // prefill: a success whose KV cannot be fetched: nobody listens where it is kept
     kRefused,   // no connection
     kLost,      // broken before the answer was complete (prefill) or had begun (decode)
     kTimeout,

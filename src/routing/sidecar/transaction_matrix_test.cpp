@@ -141,11 +141,11 @@ class Explorer {
       follow(std::move(next), action);
     }
     for (Kind kind : {Kind::kUnusable, Kind::kBroken, Kind::kRefused, Kind::kLost, Kind::kTimeout,
-                      Kind::kOpen}) {
+                      Kind::kOpen, Kind::kCutOff}) {
       Walk next = w;
       next.path += " p-" + std::to_string(static_cast<int>(kind));
       if (kind == Kind::kTimeout) next.now = limit.at;
-      next.may_do_without = kind == Kind::kUnusable;
+      next.may_do_without = kind == Kind::kUnusable || kind == Kind::kCutOff;
       cells_.emplace(phase, kind, 0);
       Action action = next.t.on_prefill({.kind = kind, .status = 0}, next.now);
       follow(std::move(next), action);

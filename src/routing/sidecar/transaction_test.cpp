@@ -77,6 +77,9 @@ TEST(Transaction, AnswersAFailedPrefillByPolicy) {
       {failed(Kind::kUnusable), Policy::kRelay, Action::kDecodeLocally, 0},
       {failed(Kind::kUnusable), Policy::kFallback, Action::kDecodeLocally, 0},
       {failed(Kind::kUnusable), Policy::kStrict, Action::kFail, 502},
+      {failed(Kind::kCutOff), Policy::kRelay, Action::kDecodeLocally, 0},
+      {failed(Kind::kCutOff), Policy::kFallback, Action::kDecodeLocally, 0},
+      {failed(Kind::kCutOff), Policy::kStrict, Action::kFail, 502},
       {failed(Kind::kBroken), Policy::kRelay, Action::kFail, 502},
       {failed(Kind::kBroken), Policy::kFallback, Action::kDecodeLocally, 0},
   };

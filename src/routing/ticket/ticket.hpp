@@ -33,6 +33,10 @@ struct Routed {
 };
 std::string endpoints_text(const Routed& routed);  // for Claims
 
+// What a sidecar signs instead of endpoints on a prefill leg: so that a prefill pod with a sidecar
+// of its own takes the leg's transfer parameters. No endpoints_text() is this.
+inline constexpr std::string_view kPrefillLeg = "prefill-leg";
+
 struct Ticket {
   std::int64_t expires_ms = 0;  // Unix time
   std::string nonce;            // 32 hex digits

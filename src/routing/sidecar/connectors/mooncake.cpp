@@ -24,7 +24,7 @@ class Mooncake final : public Connector {
                                   const Pairing& pairing) const override {
     std::vector<Edit> edits = primed(api, body, Caps::kPresent);
     edits.push_back(
-        {kParams,
+        {kTransferParams,
          fmt::format(
              R"({{"do_remote_prefill":false,"do_remote_decode":true,"transfer_id":"xfer-{}"}})",
              pairing.id)});
@@ -33,12 +33,15 @@ class Mooncake final : public Connector {
   Result<Handover> read_prefill_answer(std::string_view) const override { return Handover(); }
   std::vector<Edit> decode_edits(const Handover&, const Pairing& pairing) const override {
     std::string met = "http://" + http::to_string({pairing.prefiller.host, port_});
-    return {{kParams, fmt::format(R"({{"do_remote_prefill":true,"do_remote_decode":false,)"
-                                  R"("transfer_id":"xfer-{}","remote_bootstrap_addr":{},)"
-                                  R"("remote_engine_id":{}}})",
-                                  pairing.id, dump(Value(met)), dump(Value(pairing.engine_id)))}};
+    return {{kTransferParams,
+             fmt::format(R"({{"do_remote_prefill":true,"do_remote_decode":false,)"
+                         R"("transfer_id":"xfer-{}","remote_bootstrap_addr":{},)"
+                         R"("remote_engine_id":{}}})",
+                         pairing.id, dump(Value(met)), dump(Value(pairing.engine_id)))}};
   }
-  std::vector<Edit> local_edits(const Pairing&) const override { return {{kParams, std::nullopt}}; }
+  std::vector<Edit> local_edits(const Pairing&) const override {
+    return {{kTransferParams, std::nullopt}};
+  }
 
  private:
   std::uint16_t port_;

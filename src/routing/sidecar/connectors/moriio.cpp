@@ -52,7 +52,7 @@ class MoriioConnector final : public Connector {
     // The decode engine's address stands in the place of the null.
     constexpr std::string_view kNoHost = R"("remote_host":null,)";
     ask.erase(ask.find(kNoHost), kNoHost.size());
-    edits.insert(edits.begin(), {kParams, std::move(ask)});
+    edits.insert(edits.begin(), {kTransferParams, std::move(ask)});
     return edits;
   }
 
@@ -61,7 +61,7 @@ class MoriioConnector final : public Connector {
     if (order() == Order::kHeld) return out;
     BATON_TRY_ASSIGN(openai::BodyIndex index, openai::BodyIndex::scan(body, "usage"));
     out.cached_tokens = cached_tokens(index);
-    auto raw = index.find(kParams);
+    auto raw = index.find(kTransferParams);
     if (!raw || !raw->starts_with('{')) return not_found("no kv_transfer_params");
     out.params = *raw;
     return out;
@@ -78,16 +78,17 @@ class MoriioConnector final : public Connector {
     if (order() != Order::kHeld) params = handover.params;
     // What prefill has told stays as it is; but a rank that is none would address nobody.
     auto index = openai::BodyIndex::scan(params);
-    if (!index) return {{kParams, std::nullopt}};
+    if (!index) return {{kTransferParams, std::nullopt}};
     std::erase_if(members, [&](const Edit& member) {
       auto told = index->find(member.key);
       if (!told || *told == "null") return false;
       return member.key != "remote_dp_rank" || is_rank(*told);
     });
-    return {{kParams, index->splice(members).join()}};
+    return {{kTransferParams, index->splice(members).join()}};
   }
   std::vector<Edit> local_edits(const Pairing& pairing) const override {
-    return pulls() ? pull_alone(pairing, ports_) : std::vector<Edit>{{kParams, std::nullopt}};
+    return pulls() ? pull_alone(pairing, ports_)
+                   : std::vector<Edit>{{kTransferParams, std::nullopt}};
   }
 
  private:

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "base/text/json.hpp"
+#include "routing/sidecar/allowlist.hpp"
 #include "routing/sidecar/connectors/primed.hpp"
 
 namespace baton::sidecar {
@@ -42,7 +43,7 @@ class Nixlv2 final : public Connector {
                                   const Pairing& pairing) const override {
     std::vector<Edit> edits = primed(api, body, Caps::kAll);
     edits.insert(edits.begin(),
-                 {kParams, ask_to_keep(pulls() ? source_member(pairing, ports_) : "")});
+                 {kTransferParams, ask_to_keep(pulls() ? source_member(pairing, ports_) : "")});
     return edits;
   }
 
@@ -50,7 +51,7 @@ class Nixlv2 final : public Connector {
     BATON_TRY_ASSIGN(openai::BodyIndex index, openai::BodyIndex::scan(body, "usage"));
     Handover out;
     out.cached_tokens = cached_tokens(index);
-    auto raw = index.find(kParams);
+    auto raw = index.find(kTransferParams);
     if (!raw || *raw == "null") return not_found("no kv_transfer_params");
     auto params = text::json::parse(*raw);
     if (!params || !params->is_object()) return not_found("kv_transfer_params is no object");
@@ -69,14 +70,20 @@ class Nixlv2 final : public Connector {
     if (const Value* expiry = params->find("remote_blocks_expiry_time")) {
       out.expiry = expiry->if_double();
     }
+    const auto port = params->find("remote_port")->if_int().value_or(0);
+    const std::string_view host = params->string_at({"remote_host"});
+    if (out.lease_token.empty() && port <= 65535 && canonical_address(host)) {
+      out.side_channel = {std::string(host), static_cast<std::uint16_t>(port)};
+    }
     return out;
   }
 
   std::vector<Edit> decode_edits(const Handover& handover, const Pairing&) const override {
-    return {{kParams, handover.params}};
+    return {{kTransferParams, handover.params}};
   }
   std::vector<Edit> local_edits(const Pairing& pairing) const override {
-    return pulls() ? pull_alone(pairing, ports_) : std::vector<Edit>{{kParams, std::nullopt}};
+    return pulls() ? pull_alone(pairing, ports_)
+                   : std::vector<Edit>{{kTransferParams, std::nullopt}};
   }
 
  private:

@@ -19,14 +19,15 @@ class Offloading final : public Connector {
   std::vector<Edit> prefill_edits(Api api, const openai::BodyIndex& body,
                                   const Pairing& pairing) const override {
     std::vector<Edit> edits = primed(api, body, Caps::kPresent);
-    edits.push_back({kParams, fmt::format(R"({{"remote_decoder":{{"kv_request_id":"{}"}}{}}})",
-                                          pairing.id, source_member(pairing, ports_))});
+    edits.push_back(
+        {kTransferParams, fmt::format(R"({{"remote_decoder":{{"kv_request_id":"{}"}}{}}})",
+                                      pairing.id, source_member(pairing, ports_))});
     return edits;
   }
   Result<Handover> read_prefill_answer(std::string_view) const override { return Handover(); }
   std::vector<Edit> decode_edits(const Handover&, const Pairing& pairing) const override {
-    return {{kParams, fmt::format(R"({{"remote_prefiller":{}}})",
-                                  p2p_peer(pairing.id, pairing.prefiller, ports_))}};
+    return {{kTransferParams, fmt::format(R"({{"remote_prefiller":{}}})",
+                                          p2p_peer(pairing.id, pairing.prefiller, ports_))}};
   }
   std::vector<Edit> local_edits(const Pairing& pairing) const override {
     return pull_alone(pairing, ports_);

@@ -85,14 +85,15 @@ std::string source_member(const Pairing& pairing, const EnginePorts& ports) {
 }
 
 std::vector<Edit> pull_alone(const Pairing& pairing, const EnginePorts& ports) {
-  if (!pairing.source) return {{kParams, std::nullopt}};
-  return {{kParams, fmt::format(R"({{"remote_kv_source":{}}})",
-                                p2p_peer(pairing.source->request_id, pairing.source->at, ports))}};
+  if (!pairing.source) return {{kTransferParams, std::nullopt}};
+  return {{kTransferParams,
+           fmt::format(R"({{"remote_kv_source":{}}})",
+                       p2p_peer(pairing.source->request_id, pairing.source->at, ports))}};
 }
 
 std::vector<Edit> sealed(std::vector<Edit> edits, const openai::BodyIndex& body) {
-  const bool replaced = std::ranges::find(edits, kParams, &Edit::key) != edits.end();
-  if (!replaced && body.find(kParams)) edits.push_back({kParams, std::nullopt});
+  const bool replaced = std::ranges::find(edits, kTransferParams, &Edit::key) != edits.end();
+  if (!replaced && body.find(kTransferParams)) edits.push_back({kTransferParams, std::nullopt});
   return edits;
 }
 

@@ -7,8 +7,6 @@
 
 namespace baton::sidecar {
 
-inline constexpr std::string_view kParams = kTransferParams;
-
 // Which of the token limits are set to 1 (reference 10.1, 14).
 enum class Caps : bool {
   kAll,      // also those that are absent
