@@ -42,6 +42,20 @@ std::optional<Sockaddr> sockaddr_of(const http::Endpoint& at) {
   return out;
 }
 
+http::Endpoint endpoint_of(const Sockaddr& address) {
+  const auto& storage = address.storage;
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&storage);
+  const bool is_v4 = storage.ss_family == AF_INET;
+  const void* bytes = is_v4 ? static_cast<const void*>(&v4->sin_addr) : &v6->sin6_addr;
+  // ::ffff:10.0.0.1, as a listener of both families sees 10.0.0.1.
+  const bool mapped = !is_v4 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
+  if (mapped) bytes = v6->sin6_addr.s6_addr + 12;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  ::inet_ntop(is_v4 || mapped ? AF_INET : AF_INET6, bytes, text.data(), text.size());
+  return {text.data(), ntohs(is_v4 ? v4->sin_port : v6->sin6_port)};
+}
+
 Error failed(std::string_view what, const http::Endpoint& at) {
   const int error = errno;
   auto text = fmt::format("{} {}: {}", what, http::to_string(at), std::strerror(error));
@@ -111,15 +125,18 @@ Result<Fd> listen_at(http::Endpoint& at) {
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0) {
     return failed("listening on", at);
   }
-  at.port = ntohs(bound.storage.ss_family == AF_INET
-                      ? reinterpret_cast<sockaddr_in*>(&bound.storage)->sin_port
-                      : reinterpret_cast<sockaddr_in6*>(&bound.storage)->sin6_port);
+  at.port = endpoint_of(bound).port;
   return fd;
 }
 
-Fd accept_from(const Fd& listener) {
-  Fd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (fd) watch_for_silence(fd.get());
+Fd accept_from(const Fd& listener, http::Endpoint* from) {
+  Sockaddr peer;
+  peer.size = sizeof peer.storage;
+  auto* address = reinterpret_cast<sockaddr*>(&peer.storage);
+  Fd fd(::accept4(listener.get(), address, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd) return fd;
+  watch_for_silence(fd.get());
+  if (from != nullptr) *from = endpoint_of(peer);
   return fd;
 }
 

@@ -49,8 +49,8 @@ Result<Address> parse_address(std::string_view endpoint, std::string_view any = 
 
 // Port 0 picks one; `at` is then where. kConflict: in use.
 Result<Fd> listen_at(http::Endpoint& at);
-// A connection that waits at the listener; empty when none does.
-Fd accept_from(const Fd& listener);
+// A connection that waits at the listener, and where it comes from; empty when none does.
+Fd accept_from(const Fd& listener, http::Endpoint* from = nullptr);
 // Under way. kInvalid: not an IP address. kUnavailable.
 Result<Fd> connect_to(const http::Endpoint& at);
 

@@ -172,6 +172,14 @@ TEST_F(ExtProcTest, PicturesLeadToTheEndpointThatHasSeenThem) {  // epp:K011
   for (int i = 0; i < 12; ++i) {
     EXPECT_EQ(to(chat(R"({"type":"text","text":"again"},)" + picture("https://x/cat.png"))), cat);
   }
+  const std::string plugin =
+      R"(plugin_type="mm-embeddings-cache-producer",plugin_name="mm-embeddings-cache-producer")";
+  const std::string kind = plugin + R"(,modality="image")";
+  const std::string pod(1, static_cast<char>('a' + (cat[7] - '1')));  // "10.0.0.1:8000" is a
+  EXPECT_EQ(metric("llm_d_epp_encoder_cache_queries_total{" + kind + "}"), 13);
+  EXPECT_EQ(metric("llm_d_epp_encoder_cache_hits_total{" + kind + ",pod=\"" + pod + "\"}"), 12);
+  EXPECT_EQ(metric("llm_d_epp_encoder_cache_hit_ratio_sum{" + plugin + "}"), 12);
+  EXPECT_EQ(metric("llm_d_epp_encoder_cache_hit_ratio_count{" + plugin + "}"), 13);
   std::vector<std::string> texts;
   for (int i = 0; i < 32; ++i) texts.push_back(to(chat(R"({"type":"text","text":"no picture"})")));
   EXPECT_THAT(texts, ::testing::Contains(::testing::Ne(cat)));

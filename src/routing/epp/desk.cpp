@@ -146,10 +146,14 @@ std::optional<Refusal> Desk::read_json(openai::Api api, std::string& json, Place
   placed.model = std::move(prompt->model);
   placed.stream = prompt->stream;
   placed.multimodal = prompt->multimodal;
-  for (const auto& item : prompt->media) placed.media.push_back(item.hash);
-  std::ranges::sort(placed.media);
-  const auto twice = std::ranges::unique(placed.media);
-  placed.media.erase(twice.begin(), twice.end());
+  auto media = std::vector(prompt->media.begin(), prompt->media.end());
+  std::ranges::sort(media, {}, &openai::MediaItem::hash);
+  const auto twice = std::ranges::unique(media, {}, &openai::MediaItem::hash);
+  media.erase(twice.begin(), twice.end());
+  for (const auto& item : media) {
+    placed.media.push_back(item.hash);
+    placed.media_kinds.push_back(item.kind);
+  }
   placed.prompt_bytes = prompt->text.size();
   placed.prompt_tokens = prompt->tokens;
   placed.most_tokens = prompt->most_tokens;
@@ -308,13 +312,20 @@ std::optional<Refusal> Desk::ask_pool(const Asked& asked, Placed& placed) {
   const bool recorded = deps_.recorder.wanted();
   auto ask = ask_of(asked, placed);
   ask.decision = &decision_;
+  decision_.laps = timed_.next(started);
   ask.record = recorded ? &record_ : nullptr;
   auto picked =
       deps_.pool.pick(ask, config_.subset_hints ? asked.subset : nullptr, started, random_);
   const auto took = now() - started;
+  if (decision_.laps != nullptr) timed_.over(deps_.metrics.plugin_times());
   deps_.metrics.decided(took, placed.target, picked ? &picked->route.decode : nullptr);
   if (picked) {
     placed.picked = *std::move(picked);
+    if (!placed.media.empty()) {
+      const auto& endpoints = *placed.picked.endpoints;
+      const auto at = decision_.encode.empty() ? decision_.primary : decision_.encode.front();
+      deps_.metrics.encoded(placed.media_kinds, placed.picked.media_held, endpoints[at].id());
+    }
     if (placed.latency) deps_.latency->picked(*placed.latency, placed.picked.route);
     if (!recorded) return std::nullopt;
     record_.id = asked.request_id;

@@ -63,10 +63,11 @@ struct Placed {
   std::optional<std::int64_t> most_tokens;  // to generate, where the body limits them
   std::string model, target;                // "" when the body was not read
   std::int32_t priority = 0;
-  bool stream = false;               // the body asks for one
-  bool multimodal = false;           // it has images, sound or video
-  std::vector<std::uint64_t> media;  // hashes of those, where they are compared; each once
-  bool skip_response = false;        // nothing of the answer is wanted
+  bool stream = false;                        // the body asks for one
+  bool multimodal = false;                    // it has images, sound or video
+  std::vector<std::uint64_t> media;           // hashes of those, where they are compared; each once
+  std::vector<std::string_view> media_kinds;  // of each: "image", "video", "audio"
+  bool skip_response = false;                 // nothing of the answer is wanted
   bool body_changed = false;
   Metrics::Series* series = nullptr;
   std::optional<LatencyBook::Entry> latency;  // it is predicted, or learnt
@@ -97,7 +98,11 @@ class Desk {
     std::optional<ticket::KeyFile> ticket_key = {};  // nullopt: routes are not signed
   };
   Desk(Deps deps, Config config, std::uint64_t seed)
-      : deps_(deps), config_(config), ticket_key_(std::move(config.ticket_key)), random_(seed) {}
+      : deps_(deps),
+        config_(config),
+        ticket_key_(std::move(config.ticket_key)),
+        timed_(deps.clock),
+        random_(seed) {}
 
   // Which agent asks, for whom no fairness id is given; "" when none says so.
   std::string_view agent(std::span<const schedule::Header> headers) const;
@@ -162,7 +167,8 @@ class Desk {
   std::string text_;             // what is read in place of the body
   schedule::Decision decision_;  // of the last pick: memory that is used again
   schedule::Record record_;      // and of its record
-  SeededRandom random_;          // picks need no unguessable numbers
+  TimedDecisions timed_;
+  SeededRandom random_;  // picks need no unguessable numbers
   SystemRandom ids_;
 };
 

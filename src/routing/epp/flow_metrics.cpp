@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
+
 namespace baton::epp {
 namespace {
 
@@ -100,6 +103,37 @@ void FlowMetrics::bands(const std::vector<schedule::FlowControl::BandState>& ban
   if (config.max_bytes > 0) {
     share("global_capacity_utilization_bytes", all).set(of(bytes, config.max_bytes));
   }
+}
+
+void FlowMetrics::programs(const std::map<std::string, schedule::FlowControl::Program>& programs) {
+  if (programs.empty()) return;
+  std::vector<std::pair<std::string_view, const schedule::FlowControl::Program*>> most;
+  double sum = 0;
+  double squares = 0;
+  for (const auto& [id, program] : programs) {
+    most.emplace_back(id, &program);
+    sum += program.service;
+    squares += program.service * program.service;
+  }
+  // Jain's index: 1 when all were served alike, 1/n when one has everything.
+  const auto n = static_cast<double>(programs.size());
+  registry_
+      .gauge("llm_d_epp_program_aware_jains_fairness_index",
+             "how evenly programs were served; 1: alike")
+      .set(squares > 0 ? sum * sum / (n * squares) : 1);
+  std::ranges::sort(most, std::greater<>(), [](const auto& one) { return one.second->service; });
+  if (most.size() > kMaxLabelValues) most.resize(kMaxLabelValues);
+  std::vector<observe::Registry::Sample> waits, services;
+  for (const auto& [id, program] : most) {
+    const Labels labels = {{"program_id", std::string(id)}};
+    const auto requests = static_cast<double>(std::max<std::uint64_t>(1, program->requests));
+    waits.push_back({labels, millis(program->waited) / requests});
+    services.push_back({labels, program->service});
+  }
+  registry_.set_gauges("llm_d_epp_program_aware_avg_wait_time_milliseconds",
+                       "time in the queue by request", waits);
+  registry_.set_gauges("llm_d_epp_program_aware_attained_service_tokens",
+                       "prompt tokens and twice the generated ones, of late", services);
 }
 
 void FlowMetrics::finished(const RequestLabels& labels, std::int32_t priority,

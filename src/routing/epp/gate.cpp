@@ -181,6 +181,7 @@ void Gate::sweep() {
     flow_->sweep(saturation, now, finished);
     waiters = take(finished);
     metrics_.bands(flow_->bands(), flow_->config());
+    metrics_.programs(flow_->programs(now));
     if (evictions_) watch_evictions(now);
   }
   tell(waiters);

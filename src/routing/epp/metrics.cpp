@@ -56,8 +56,13 @@ const std::string& LabelValues::take(std::string_view value) {
 }
 
 Metrics::Plugins Metrics::plugins_of(const schedule::Setup& setup) {
-  Plugins out{.handler_name = setup.handler_name, .handler_type = setup.handler_type};
+  Plugins out{
+      .handler_name = setup.handler_name, .handler_type = setup.handler_type, .timed = setup.timed};
   for (const auto& producer : setup.producers) {
+    if (producer.data == schedule::Data::kMedia) {
+      out.media_name = producer.name;
+      out.media_type = producer.type;
+    }
     if (producer.data != schedule::Data::kPrefixMatch || !out.prefix_name.empty()) continue;
     out.prefix_name = producer.name;
     out.prefix_type = producer.type;
@@ -89,7 +94,8 @@ Metrics::Metrics(observe::Registry& registry, Plugins plugins)
                              "streams that ended before their answer did")),
       unread_usage_(registry.counter("baton_epp_unread_usage_total",
                                      "answers whose report of their tokens is no JSON")),
-      streams_(registry.gauge("baton_epp_streams", "ext_proc streams that are open")) {
+      streams_(registry.gauge("baton_epp_streams", "ext_proc streams that are open")),
+      plugin_times_(registry, plugins_.timed) {
   registry.gauge(current("info"), "what is running", {{"commit", ""}, {"build_ref", "baton"}})
       .set(1);
   registry
@@ -219,6 +225,30 @@ void Metrics::staged(std::string_view model, std::string_view stages) {
   for (const auto& counts : found->second) {
     counts.each([](observe::Counter& c) { c.add(); });
   }
+}
+
+void Metrics::encoded(const std::vector<std::string_view>& kinds, const std::vector<bool>& held,
+                      std::string_view pod) {
+  const Labels plugin = {{"plugin_type", plugins_.media_type},
+                         {"plugin_name", plugins_.media_name}};
+  double hits = 0;
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    auto labels = plugin;
+    labels.emplace_back("modality", kinds[i]);
+    registry_.counter(current("encoder_cache_queries_total"), "items that are not text", labels)
+        .add();
+    if (!held[i]) continue;
+    hits += 1;
+    labels.emplace_back("pod", pod);
+    registry_
+        .counter(current("encoder_cache_hits_total"), "items that their pod was sent before",
+                 labels)
+        .add();
+  }
+  registry_
+      .histogram(current("encoder_cache_hit_ratio"), "share of a request's items that its pod had",
+                 kRatio, plugin)
+      .observe(hits / static_cast<double>(kinds.size()));
 }
 
 void Metrics::rewritten(std::string_view by, std::string_view model, std::string_view target) {

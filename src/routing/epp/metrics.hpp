@@ -14,6 +14,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
+#include "routing/epp/plugin_times.hpp"
 #include "routing/schedule/setup.hpp"
 #include "routing/schedule/snapshot.hpp"
 
@@ -56,6 +57,8 @@ class Metrics {
   struct Plugins {
     std::string handler_name = {}, handler_type = {};
     std::string prefix_name = {}, prefix_type = {};
+    std::string media_name = {}, media_type = {};
+    std::vector<schedule::TimedPlugin> timed = {};
   };
   static Plugins plugins_of(const schedule::Setup& setup);
   explicit Metrics(observe::Registry& registry) : Metrics(registry, Plugins{}) {}
@@ -78,10 +81,14 @@ class Metrics {
 
   // Of a decision: how long it took and whom it chose; null: nobody.
   void decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen);
+  PluginTimes& plugin_times() { return plugin_times_; }
   // `stages` as Decision::stages() has them; an empty model is "unknown".
   void staged(std::string_view model, std::string_view stages);
   // Bytes of a prompt that its endpoint is believed to hold, of those that are compared.
   void matched(std::size_t bytes, std::size_t of);
+  // A request's items, each once, by kind, and which of them the pod that gets them had before.
+  void encoded(const std::vector<std::string_view>& kinds, const std::vector<bool>& held,
+               std::string_view pod);
   void rewritten(std::string_view by, std::string_view model, std::string_view target);
   void request_processed(Nanos took) { request_processing_.observe(seconds(took)); }
   void response_processed(Nanos took) { response_processing_.observe(seconds(took)); }
@@ -116,6 +123,7 @@ class Metrics {
   observe::Histogram &request_processing_, &response_processing_;
   observe::Counter &removed_headers_, &removed_params_, &gone_, &unread_usage_;
   observe::Gauge& streams_;
+  PluginTimes plugin_times_;
   std::mutex mutex_;  // guards the rest
   LabelValues models_, fairness_;
   // Found without a copy of the key.

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "routing/epp/flow_metrics.hpp"
 #include "routing/epp/pool_gauges.hpp"
 #include "routing/epp/testing/ext_proc_fixture.hpp"
 
@@ -98,6 +99,10 @@ constexpr Family kFamilies[] = {
      "0.0005 0.001 0.002 0.005 0.01 0.015 0.025 0.04 0.06 0.1 0.25 0.5 1 2.5 5 10"},
     {"llm_d_epp_response_processing_duration_seconds", "histogram", "",
      "0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5"},
+    {"llm_d_epp_plugin_duration_seconds", "histogram", "extension_point plugin_name plugin_type",
+     kScheduling},
+    {"inference_extension_plugin_duration_seconds", "histogram",
+     "extension_point plugin_name plugin_type", kScheduling},
     {"llm_d_epp_info", "gauge", "build_ref commit"},
     {"inference_extension_info", "gauge", "build_ref commit"},
     {"llm_d_epp_datalayer_poll_errors_total", "counter", "source_type"},
@@ -219,6 +224,19 @@ TEST_F(ExtProcTest, WhatAnEndpointHoldsOfAPromptIsCounted) {
   EXPECT_EQ(sum("hit_bytes_sum"), 256);
   EXPECT_EQ(sum("hit_ratio_sum"), 1);
   EXPECT_EQ(sum("hit_ratio_count"), 2);
+}
+
+TEST_F(ExtProcTest, ProgramsShowHowFairlyTheyWereServed) {
+  FlowMetrics metrics(registry_, "pool");
+  metrics.programs({{"a", {.service = 300, .waited = Millis(60), .requests = 3}},
+                    {"b", {.service = 100, .waited = Nanos(0), .requests = 0}}});
+  EXPECT_EQ(metric("llm_d_epp_program_aware_jains_fairness_index"), 400.0 * 400 / (2 * 100'000));
+  const auto shown = [&](const std::string& what, const std::string& id) {
+    return metric("llm_d_epp_program_aware_" + what + "{program_id=\"" + id + "\"}");
+  };
+  EXPECT_EQ(shown("avg_wait_time_milliseconds", "a"), 20);
+  EXPECT_EQ(shown("avg_wait_time_milliseconds", "b"), 0);
+  EXPECT_EQ(shown("attained_service_tokens", "a"), 300);
 }
 
 TEST_F(ExtProcTest, TheDeprecatedHandlersDecisionsAreCountedUnderItsName) {  // epp:D013

@@ -1,5 +1,6 @@
 #include "routing/pick/precise_prefix.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -20,6 +21,13 @@ index::EventIndex::Config index_config(const schedule::PreciseParameters& p) {
   for (const auto& tier : p.tiers) out.tiers.push_back({tier.name, tier.weight});
   out.slots = schedule::kMaxEndpoints;
   return out;
+}
+
+Result<zmtp::Fd> listen(const std::string& endpoint) {
+  BATON_TRY_ASSIGN(auto address, zmtp::parse_address(endpoint));
+  BATON_TRY_ASSIGN(auto listener, zmtp::listen_at(address.at));
+  log::info("engines may connect with their KV events", {{"at", http::to_string(address.at)}});
+  return listener;
 }
 
 }  // namespace
@@ -53,16 +61,19 @@ struct PrecisePrefix::Meters {
 };
 
 PrecisePrefix::PrecisePrefix(const schedule::PreciseParameters& p, Deps deps,
-                             std::unique_ptr<PromptTokens> tokens)
+                             std::unique_ptr<PromptTokens> tokens, zmtp::Fd listener)
     : deps_(deps),
       tokens_(std::move(tokens)),
       meters_(std::make_unique<Meters>(deps.registry)),
+      lookups_(p.metrics ? std::make_unique<watch::KvLookupMetrics>(deps.registry) : nullptr),
       index_(index_config(p)),
       follower_({.topic = p.topic,
+                 .connects = p.connects,
                  .port = p.port,
                  .replay_port = p.replay_port,
-                 .speculative = p.speculative},
-                {index_, deps.clock, deps.registry}) {}
+                 .speculative = p.speculative,
+                 .metrics = p.metrics},
+                {index_, deps.clock, deps.registry}, std::move(listener)) {}
 
 PrecisePrefix::~PrecisePrefix() = default;
 
@@ -72,7 +83,14 @@ Result<std::unique_ptr<PrecisePrefix>> PrecisePrefix::open(const schedule::Preci
   if (!p.tokenizer.empty()) {
     BATON_TRY_ASSIGN(tokens, PromptTokens::load(p.tokenizer).with("tokenizer of the picker"));
   }
-  return std::unique_ptr<PrecisePrefix>(new PrecisePrefix(p, deps, std::move(tokens)));
+  zmtp::Fd listener;
+  if (!p.listen.empty()) {
+    auto made = listen(p.listen);
+    if (!made) return std::move(made).error().with("zmqEndpoint");
+    listener = *std::move(made);
+  }
+  return std::unique_ptr<PrecisePrefix>(
+      new PrecisePrefix(p, deps, std::move(tokens), std::move(listener)));
 }
 
 Result<std::vector<token::TokenId>> PrecisePrefix::tokens_of(const TextPrompt& prompt) {
@@ -103,6 +121,14 @@ std::optional<KeyedPrompt> PrecisePrefix::read(const TextPrompt& prompt) {
                   .tokens = tokens.size()};
   meters_->tokenized.observe(baton::seconds(deps_.clock.now() - started));
   return out;
+}
+
+void PrecisePrefix::match(const KeyedPrompt& prompt, std::span<std::uint32_t> held,
+                          std::span<std::uint32_t> weighted) const {
+  if (lookups_ == nullptr) return index_.match(prompt.keys, held, weighted);
+  const auto started = deps_.clock.now();
+  index_.match(prompt.keys, held, weighted);
+  lookups_->looked_up(deps_.clock.now() - started, *std::ranges::max_element(held));
 }
 
 void PrecisePrefix::reported(std::uint64_t predicted, std::optional<std::uint64_t> reported) {

@@ -13,9 +13,11 @@
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "base/observe/metrics.hpp"
+#include "net/zmtp/socket.hpp"
 #include "routing/index/event_index.hpp"
 #include "routing/pick/prompt_tokens.hpp"
 #include "routing/schedule/plugin.hpp"
+#include "routing/watch/kv_cache_metrics.hpp"
 #include "routing/watch/kv_follower.hpp"
 
 namespace baton::pick {
@@ -42,7 +44,8 @@ class PrecisePrefix {
     const Clock& clock;
     observe::Registry& registry;
   };
-  // kNotFound, kInvalid, kUnsupported: the tokenizer cannot be used.
+  // kNotFound, kInvalid, kUnsupported: the tokenizer, or the address to listen on, cannot be used;
+  // kConflict: that is in use.
   static Result<std::unique_ptr<PrecisePrefix>> open(const schedule::PreciseParameters& parameters,
                                                      Deps deps);
   ~PrecisePrefix();
@@ -55,9 +58,7 @@ class PrecisePrefix {
   bool in_sync(schedule::Slot slot) const { return follower_.in_sync(slot); }
   // By slot, blocks of block_tokens(): held from the prompt's beginning, and weighed by tiers.
   void match(const KeyedPrompt& prompt, std::span<std::uint32_t> held,
-             std::span<std::uint32_t> weighted) const {
-    index_.match(prompt.keys, held, weighted);
-  }
+             std::span<std::uint32_t> weighted) const;
   void routed(schedule::Slot slot, const KeyedPrompt& prompt) {
     follower_.routed(slot, prompt.keys);
   }
@@ -70,7 +71,7 @@ class PrecisePrefix {
 
  private:
   PrecisePrefix(const schedule::PreciseParameters& parameters, Deps deps,
-                std::unique_ptr<PromptTokens> tokens);
+                std::unique_ptr<PromptTokens> tokens, zmtp::Fd listener);
 
   Result<std::vector<token::TokenId>> tokens_of(const TextPrompt& prompt);
 
@@ -78,6 +79,7 @@ class PrecisePrefix {
   Deps deps_;
   std::unique_ptr<PromptTokens> tokens_;  // null: no tokenizer
   std::unique_ptr<Meters> meters_;
+  std::unique_ptr<watch::KvLookupMetrics> lookups_;  // null: nobody asks for them
   std::atomic<bool> engines_report_ = false;
   index::EventIndex index_;
   watch::KvFollower follower_;

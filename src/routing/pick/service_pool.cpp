@@ -288,7 +288,8 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     log::debug("picked", {{"decision", text::json::dump(explain(decision, snapshot))}});
   }
   scheduler_->routed(request, snapshot, now, random, decision);
-  if (request.media > 0) remember_media(ask.media, decision);
+  std::vector<bool> media_held;
+  if (request.media > 0) media_held = remember_media(ask.media, decision);
   // The prompt is computed by the prefill endpoint where there is one.
   const schedule::Context context{request, snapshot, now, random};
   const auto tokens = [&](schedule::Index i) {
@@ -307,6 +308,7 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
     picked.prefill = {snapshot.reservations, picked.route.prefill->slot, tokens(*decision.prefill)};
     picked.prefill_tally = tally(*picked.route.prefill);
   }
+  picked.media_held = std::move(media_held);
   picked.answer_headers = std::move(decision.answer_headers);
   picked.endpoints = snapshot.endpoints;
   picked.matched = context.held(decision.primary);
@@ -325,13 +327,20 @@ void ServicePool::match_media(std::span<const std::uint64_t> items) {
   }
 }
 
-// Who encodes them will have them: the encode stage, or the endpoint itself.
-void ServicePool::remember_media(std::span<const std::uint64_t> items,
-                                 const schedule::Decision& decision) {
+// Who encodes them will have them: the encode stage, or the endpoint itself. Which of them the
+// first of those was sent before.
+std::vector<bool> ServicePool::remember_media(std::span<const std::uint64_t> items,
+                                              const schedule::Decision& decision) {
   std::vector<index::Slot> slots;
   for (const auto i : decision.encode) slots.push_back(endpoints()[i].slot);
   if (slots.empty()) slots.push_back(endpoints()[decision.primary].slot);
-  for (const auto& item : items) media_->record(slots, std::span(&item, 1));
+  std::vector<bool> held;
+  for (const auto& item : items) {
+    media_->match(std::span(&item, 1), matches_);
+    held.push_back(matches_.blocks(slots.front()) > 0);
+    media_->record(slots, std::span(&item, 1));
+  }
+  return held;
 }
 
 // Blocks of tokens: as an engine tells, or what its bytes come to in those.

@@ -85,6 +85,7 @@ class ServicePool {
     std::uint32_t matched = 0;                              // blocks that the decode pod holds
     // Tokens of the prompt that the decode pod's own events promise; nullopt: only estimated.
     std::optional<std::uint64_t> predicted = {};
+    std::vector<bool> media_held = {};  // of Ask::media: who gets them was sent them before
     std::vector<std::pair<std::string, std::string>> answer_headers;   // for the client
     std::shared_ptr<const std::vector<schedule::Endpoint>> endpoints;  // the decision's indexes
   };
@@ -142,7 +143,8 @@ class ServicePool {
   void take_predictions(const Predictions& predictions);
   void match(std::span<const std::uint64_t> chain);
   void match_media(std::span<const std::uint64_t> items);
-  void remember_media(std::span<const std::uint64_t> items, const schedule::Decision& decision);
+  std::vector<bool> remember_media(std::span<const std::uint64_t> items,
+                                   const schedule::Decision& decision);
   void size_index(schedule::Slot slot, const watch::Scraped& scraped);
   void match_precisely(const KeyedPrompt& prompt, schedule::Request& request);
   void routed_precisely(const KeyedPrompt& prompt, Picked& picked);

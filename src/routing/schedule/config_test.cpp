@@ -361,7 +361,7 @@ flowControl:
   EXPECT_EQ(on.flow->max_requests, 1000);
   EXPECT_EQ(on.flow->ttl, std::chrono::seconds(30));
   EXPECT_EQ(on.flow->no_endpoint_ttl, std::chrono::seconds(30));
-  EXPECT_EQ(on.flow->usage_limit, 0.8);
+  EXPECT_EQ(on.flow->usage_limit, (UsageLimit{.threshold = 0.8}));
   ASSERT_EQ(on.flow->bands.size(), 2);  // 0 is always there
   EXPECT_EQ(on.flow->bands[0].priority, 10);
   EXPECT_EQ(on.flow->bands[0].max_bytes, 1'000'000'000);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/text/json.hpp"
+#include "routing/schedule/laps.hpp"
 #include "routing/schedule/snapshot.hpp"
 
 namespace baton::schedule {
@@ -99,6 +100,7 @@ struct Decision {
   bool stage_headers = false;  // the configuration says to tell the request its stages
   std::vector<std::pair<std::string, std::string>> answer_headers;  // for the client; see routed()
   bool explain = false;                // in: keep what filters take away
+  Laps* laps = nullptr;                // in: where plugins' times go; null: nobody asks
   std::vector<ProfileRun> spare = {};  // memory of earlier decisions, for Scheduler::schedule
 
   // decode-only, prefill-decode, encode-decode, encode-prefill-decode: the label of the metrics.

@@ -56,10 +56,10 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
   BATON_TRY(made.join_prefix(config));
   BATON_TRY(made.join_latency(config));
   BATON_TRY(made.check_header(config));
-  const auto handler = static_cast<std::size_t>(made.handler_ - made.plugins_.data());
-  const bool listed = handler < config.plugins.size();
-  made.setup_.handler_name = listed ? config.plugins[handler].name : "single-profile-handler";
-  made.setup_.handler_type = listed ? config.plugins[handler].type : "single-profile-handler";
+  made.name_timed(config);
+  const auto& handler = made.setup_.timed[made.handler_timed_];
+  made.setup_.handler_name = handler.name;
+  made.setup_.handler_type = handler.type;
   made.setup_.encodes = made.handler_->encodes;
   made.setup_.data_parallel = made.handler_->data_parallel;
   for (std::size_t i = 0; i < made.plugins_.size(); ++i) {
@@ -78,6 +78,32 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
     if (plugin.produces == Data::kAgent) made.setup_.agents = plugin.sessions;
   }
   return made;
+}
+
+// Who is asked in a decision, and where: the same plugin in two profiles is one.
+void Scheduler::name_timed(const PickerConfig& config) {
+  const auto timed = [&](std::string_view point, const auto& is) -> Timed {
+    const auto at = static_cast<std::size_t>(std::ranges::find_if(plugins_, is) - plugins_.begin());
+    const bool listed = at < config.plugins.size();
+    const auto& type = listed ? config.plugins[at].type : created_[at - config.plugins.size()];
+    TimedPlugin made{
+        .point = std::string(point), .type = type, .name = listed ? config.plugins[at].name : type};
+    const auto known = std::ranges::find(setup_.timed, made);
+    if (known != setup_.timed.end()) return static_cast<Timed>(known - setup_.timed.begin());
+    setup_.timed.push_back(std::move(made));
+    return setup_.timed.size() - 1;
+  };
+  handler_timed_ = timed("ProfilePicker", [&](const Plugin& p) { return &p == handler_; });
+  for (auto& profile : profiles_) {
+    for (auto& one : profile.filters) {
+      one.timed = timed("Filter", [&](const Plugin& p) { return p.filter.get() == one.filter; });
+    }
+    for (auto& one : profile.scorers) {
+      one.timed = timed("Scorer", [&](const Plugin& p) { return p.scorer.get() == one.scorer; });
+    }
+    profile.picker_timed =
+        timed("Picker", [&](const Plugin& p) { return p.picker.get() == profile.picker; });
+  }
 }
 
 std::optional<Producer> Scheduler::producer(const PickerConfig& config, std::size_t i) const {

@@ -144,8 +144,11 @@ struct PreciseParameters {
   std::string hash_seed;
   std::vector<Tier> tiers = {{"gpu", 1}, {"cpu", 0.8}};
   std::string topic = "kv@";
+  std::string listen;    // where engines may connect, "tcp://*:5557"; "": nowhere
+  bool connects = true;  // the picker connects to every engine
   std::uint16_t port = 5557, replay_port = 0;  // of the engine's events; 0: no history
   Nanos speculative = Nanos(0);                // how long a routed prompt counts as held; 0: not
+  bool metrics = false;                        // under upstream's names, too
   std::string tokenizer;  // folder of the model's tokenizer.json; "": that of the token-producer
   friend bool operator==(const PreciseParameters&, const PreciseParameters&) = default;
 };
@@ -294,8 +297,18 @@ struct Fairness {
   Nanos forget_after = std::chrono::seconds(3600);
 };
 
+// The saturation from which requests wait (flow/ceilings.hpp).
 struct UsageLimit {
-  double threshold = 1;
+  enum class Kind : std::uint8_t {
+    kStatic,      // the same for all
+    kHoldback,    // falls with the priority, from threshold to least
+    kReflective,  // falls with the priority, the more the fuller the pool is
+  };
+  enum class Domain : std::uint8_t { kRank, kValue };  // among the priorities; by what they are
+  Kind kind = Kind::kStatic;
+  double threshold = 1, least = 0;
+  Domain domain = Domain::kRank;
+  friend bool operator==(const UsageLimit&, const UsageLimit&) = default;
 };
 
 // Of running requests: who may be ended (priority below 0), and in which order (flow/eviction.hpp).

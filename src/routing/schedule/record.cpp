@@ -172,6 +172,7 @@ void record(const Request& request, const Snapshot& snapshot, Mono now, const De
   }
   into.decision = decision;
   into.decision.spare.clear();
+  into.decision.laps = nullptr;
   into.evicted_for.reset();
 }
 

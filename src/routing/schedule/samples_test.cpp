@@ -130,6 +130,20 @@ schedulingProfiles:
       "precise-prefix-cache-producer", "prefix-cache-scorer", "kv-cache-utilization-scorer",
       "queue-scorer", "max-score-picker"},
      {}},
+    {"engines that connect to the picker",
+     R"(plugins:
+- type: single-profile-handler
+- type: decode-filter
+- {type: precise-prefix-cache-producer, parameters: {kvEventsConfig: {zmqEndpoint: "tcp://0.0.0.0:5557", topicFilter: "kv@", concurrency: 16, discoverPods: false}}}
+- {type: prefix-cache-scorer, parameters: {prefixMatchInfoProducerName: precise-prefix-cache-producer}}
+- type: max-score-picker
+schedulingProfiles:
+- {name: default, plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer}, {pluginRef: max-score-picker}]}
+)",
+     "single-profile-handler",
+     {"single-profile-handler", "decode-filter", "precise-prefix-cache-producer",
+      "prefix-cache-scorer", "max-score-picker"},
+     {"token-producer"}},
     {"cold requests by turns",
      R"(plugins:
 - {type: precise-prefix-cache-producer, parameters: {tokenProcessorConfig: {blockSizeTokens: 5}}}
@@ -315,7 +329,7 @@ TEST(Samples, LoadWithThePluginsThatTheyList) {
   }
 }
 
-// What a sample has of level A, or of the other way round that engines and pickers may connect.
+// What a sample has of level A.
 TEST(Samples, ThatAreNotOfferedSayWhatToUse) {
   struct Refused {
     std::string_view plugin, said;
@@ -326,10 +340,6 @@ TEST(Samples, ThatAreNotOfferedSayWhatToUse) {
            Refused{"{type: burst-prefix-cache-producer, parameters: {windowDurationMs: 100}}",
                    "use approx-prefix-cache-producer"},
            Refused{"{type: disaggregatedset-rollout-screener}", "share the revision label"},
-           Refused{"{type: soft-reflective-ceiling-policy}", "use static-usage-limit-policy"},
-           Refused{"{type: precise-prefix-cache-producer, parameters: {kvEventsConfig: "
-                   "{zmqEndpoint: \"tcp://0.0.0.0:5557\"}}}",
-                   "the picker follows every endpoint"},
        }) {
     const auto made = load("plugins: [" + std::string(plugin) + "]\n");
     ASSERT_FALSE(made) << plugin;

@@ -78,19 +78,25 @@ class Scheduler::Runner final : public ProfileRunner {
     const auto profile = std::ranges::find_if(
         scheduler_.profiles_, [&](const Profile& p) { return wanted.empty() || p.name == wanted; });
     if (profile == scheduler_.profiles_.end()) return nullptr;
+    lap(decision, scheduler_.handler_timed_);
     auto& result = fresh_run(decision);
     result.profile = profile->name;
     context_.peer = peer;
-    filter(*profile, decision.explain, result);
+    filter(*profile, decision, result);
     if (peer && !result.candidates.empty()) pair(*peer, decision.explain, result);
     if (result.candidates.empty()) return nullptr;
-    score(*profile, result);
+    score(*profile, decision, result);
     profile->picker->pick(context_, result.candidates, result.totals, result.ranked);
+    lap(decision, profile->picker_timed);
     result.picked = result.ranked.front();
     return &result;
   }
 
  private:
+  static void lap(const Decision& decision, Timed plugin) {
+    if (decision.laps != nullptr) decision.laps->lap(plugin);
+  }
+
   // Keeps the memory of an earlier decision.
   static ProfileRun& fresh_run(Decision& decision) {
     if (decision.spare.empty()) return decision.runs.emplace_back();
@@ -107,7 +113,8 @@ class Scheduler::Runner final : public ProfileRunner {
     return run;
   }
 
-  void filter(const Profile& profile, bool explain, ProfileRun& result) const {
+  void filter(const Profile& profile, const Decision& decision, ProfileRun& result) const {
+    const bool explain = decision.explain;
     if (const auto* among = context_.request.among) {
       result.candidates = *among;
     } else {
@@ -119,6 +126,7 @@ class Scheduler::Runner final : public ProfileRunner {
       if (result.candidates.empty()) return;
       const auto before = explain ? result.candidates : std::vector<Index>();
       each.filter->keep(context_, result.candidates);
+      lap(decision, each.timed);
       if (explain) note_drops(each.name, before, result);
       if (!result.candidates.empty()) continue;
       result.drained_by = each.name;
@@ -148,7 +156,7 @@ class Scheduler::Runner final : public ProfileRunner {
     result.drops.push_back(std::move(drop));
   }
 
-  void score(const Profile& profile, ProfileRun& result) const {
+  void score(const Profile& profile, const Decision& decision, ProfileRun& result) const {
     const auto n = result.candidates.size();
     result.totals.assign(n, 0);
     result.scores.assign(n * profile.scorers.size(), 0);
@@ -162,6 +170,7 @@ class Scheduler::Runner final : public ProfileRunner {
         scores[c] = std::clamp(scores[c], 0.0F, 1.0F);
         result.totals[c] += each.weight * scores[c];
       }
+      lap(decision, each.timed);
     }
   }
 
@@ -192,7 +201,11 @@ Status Scheduler::schedule(const Request& request, const Snapshot& snapshot, Mon
   into.no_prefill = NoPrefill::kNotRequested;
   into.stage_headers = stage_headers_;
   Runner runner(*this, Context{request, snapshot, now, random});
-  return handler_->handler->decide(runner, into);
+  if (into.laps == nullptr) return handler_->handler->decide(runner, into);
+  into.laps->start();
+  auto decided = handler_->handler->decide(runner, into);
+  into.laps->lap(handler_timed_);
+  return decided;
 }
 
 void Scheduler::routed(const Request& request, const Snapshot& snapshot, Mono now, Random& random,

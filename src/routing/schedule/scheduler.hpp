@@ -42,20 +42,24 @@ class Scheduler {
   const Setup& setup() const { return setup_; }
 
  private:
+  using Timed = std::size_t;  // into Setup::timed
   struct WeightedScorer {
     std::string name;
     const Scorer* scorer;
     float weight;
+    Timed timed = 0;
   };
   struct NamedFilter {
     std::string name;
     const Filter* filter;
+    Timed timed = 0;
   };
   struct Profile {
     std::string name;
     std::vector<NamedFilter> filters;
     std::vector<WeightedScorer> scorers;
     const Picker* picker = nullptr;
+    Timed picker_timed = 0;
   };
   class Runner;
 
@@ -71,6 +75,7 @@ class Scheduler {
   Status join_latency(const PickerConfig& config);
   Status check_header(const PickerConfig& config);
   Plugin& add_default(std::string_view type, std::string_view why);
+  void name_timed(const PickerConfig& config);
   // Of plugins_[i]; nullopt: it makes nothing for others.
   std::optional<Producer> producer(const PickerConfig& config, std::size_t i) const;
 
@@ -78,6 +83,7 @@ class Scheduler {
   std::vector<std::string> created_;  // their types
   std::vector<Profile> profiles_;
   const Plugin* handler_ = nullptr;  // null while being made
+  Timed handler_timed_ = 0;
   std::optional<PrefixParameters> prefix_;
   std::vector<const Memory*> memories_;
   bool stage_headers_ = false;

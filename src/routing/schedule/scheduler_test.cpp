@@ -64,6 +64,39 @@ TEST(Scheduler, SendsALongNewPromptThroughPrefillAndARepeatedOneNotD003) {
   EXPECT_EQ(name(second->no_prefill), "below-threshold");
 }
 
+// A microsecond passes whenever somebody looks.
+class TickingClock final : public Clock {
+ public:
+  Mono now() const override { return clock_.advance(std::chrono::microseconds(1)), clock_.now(); }
+  Wall wall() const override { return clock_.wall(); }
+
+ private:
+  mutable ManualClock clock_;
+};
+
+TEST(Scheduler, EveryPluginsTimeIsToldToWhoAsks) {
+  const auto picker = pd("100");
+  const auto snapshot = testing::snapshot(kPool);
+  SeededRandom random(1);
+  const TickingClock clock;
+  Laps laps(clock);
+  Decision decision;
+  decision.laps = &laps;
+  ASSERT_TRUE(picker.schedule({.prompt_bytes = 500}, snapshot, kNow, random, decision));
+
+  std::vector<std::string> told;
+  for (const auto& lap : laps.all()) {
+    EXPECT_EQ(lap.took, std::chrono::microseconds(1));
+    const auto& plugin = picker.setup().timed[lap.plugin];
+    told.push_back(plugin.point + " " + plugin.name);
+  }
+  const std::string handler = "ProfilePicker pd-profile-handler", picks = "Picker max-score-picker",
+                    prefix = "Scorer prefix-cache-scorer", load = "Scorer load-aware-scorer";
+  EXPECT_THAT(told,
+              ::testing::ElementsAre(handler, "Filter decode-filter", prefix, load, picks, handler,
+                                     "Filter prefill-filter", prefix, load, picks, handler));
+}
+
 TEST(Scheduler, TheThresholdIsInBytesAndItselfCallsForPrefillD012) {
   // epp:D012 with the cached prefix above, loaded in config_test
   const auto snapshot = testing::snapshot(kPool);

@@ -280,7 +280,7 @@ Status set_flow(const PickerConfig& config, const Named& named, Setup& setup) {
   if (!spec.usage_limit.empty()) {
     BATON_TRY_ASSIGN(const UsageLimit* limit,
                      named.find<UsageLimit>(spec.usage_limit, "usage limit policy"));
-    flow.usage_limit = limit->threshold;
+    flow.usage_limit = *limit;
   }
   for (const std::string_view type :
        {"fcfs-ordering-policy", "global-strict-fairness-policy", "static-usage-limit-policy"}) {

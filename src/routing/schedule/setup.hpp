@@ -9,6 +9,7 @@
 
 #include "base/core/result.hpp"
 #include "routing/schedule/config.hpp"
+#include "routing/schedule/laps.hpp"
 #include "routing/schedule/plugin.hpp"
 
 namespace baton::schedule {
@@ -25,7 +26,7 @@ struct FlowConfig {
   Nanos ttl = Nanos(0), no_endpoint_ttl = Nanos(0);  // 0: unlimited
   Band otherwise, otherwise_negative;                // templates; their priority says nothing
   std::vector<Band> bands;                           // by falling priority; has priority 0
-  double usage_limit = 1;                            // saturation from which nothing is dispatched
+  UsageLimit usage_limit;                            // from when on bands wait
   bool evicts = false;  // running requests of priority below 0, for better ones that wait
 };
 
@@ -38,6 +39,7 @@ struct Producer {
 struct Setup {
   std::string handler_name, handler_type;  // of the profile handler
   std::vector<Producer> producers;
+  std::vector<TimedPlugin> timed;  // what Decision::laps count by
   std::vector<Parser> parsers;
   std::optional<FileDiscovery> discovery;  // absent: Kubernetes
   bool scrapes = true;                     // engines' metrics are fetched

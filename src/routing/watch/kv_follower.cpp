@@ -12,6 +12,8 @@
 #include "net/zmtp/publisher.hpp"
 #include "net/zmtp/socket.hpp"
 #include "routing/watch/event_stream.hpp"
+#include "routing/watch/kv_cache_metrics.hpp"
+#include "routing/watch/kv_callers.hpp"
 
 namespace baton::watch {
 namespace {
@@ -39,6 +41,7 @@ struct Meters {
         suppressed(counter(registry, "suppressed_removals", "removals of blocks announced again")),
         overflows(counter(registry, "overflows", "engines that told of too many blocks")),
         unsent(counter(registry, "speculation_dropped", "routed prompts that were not noted")),
+        strangers(counter(registry, "strangers", "batches of engines that are no endpoint here")),
         followed(
             registry.gauge("baton_epp_kv_events_engines", "engines whose KV events are wanted")),
         in_sync(registry.gauge("baton_epp_kv_events_engines_in_sync",
@@ -51,7 +54,7 @@ struct Meters {
     return registry.counter(fmt::format("baton_epp_kv_events_{}_total", name), help);
   }
   observe::Counter &messages, &malformed, &gaps, &restarts, &truncated, &replays, &failed,
-      &reconnects, &stored, &removed, &orphans, &suppressed, &overflows, &unsent;
+      &reconnects, &stored, &removed, &orphans, &suppressed, &overflows, &unsent, &strangers;
   observe::Gauge &followed, &in_sync, &position;
 };
 
@@ -62,8 +65,11 @@ void follow(observe::Counter& counter, std::uint64_t now, std::uint64_t& before)
 }  // namespace
 
 struct KvFollower::Impl {
-  Impl(FollowConfig c, Deps d, std::array<std::atomic<bool>, schedule::kMaxEndpoints>& sync)
+  Impl(FollowConfig c, Deps d, std::array<std::atomic<bool>, schedule::kMaxEndpoints>& sync,
+       zmtp::Fd listener)
       : config(std::move(c)), deps(d), in_sync(sync), meters(d.registry) {
+    if (config.metrics) named.emplace(d.registry);
+    if (listener) callers.emplace(std::move(listener), config.topic);
     thread = std::thread([this] { run(); });
   }
   ~Impl() {
@@ -89,6 +95,7 @@ struct KvFollower::Impl {
     EventStream stream;
     EventStream::Counts counted = {};
     std::optional<Peer> events = {}, history = {};
+    std::string topic = {};  // of a connection that the engine made; "": it was made here
     Mono try_at = Mono::min();
     Nanos pause = kFirstReconnect;
     bool subscribed = false;
@@ -100,6 +107,8 @@ struct KvFollower::Impl {
   void take_endpoints(const std::vector<Endpoint>& wanted);
   void take_routed();
   void serve(Engine& engine, short events, short history);
+  void take(Engine& engine, std::uint64_t number, std::string payload, Mono now);
+  bool take_caller(KvCallers::Caller& caller, zmtp::Message& message);
   void connect(Engine& engine, Mono now);
   void drop(Engine& engine, const Error& why, Mono now);
   void serve_events(Engine& engine, short revents, Mono now);
@@ -107,6 +116,9 @@ struct KvFollower::Impl {
   void ask_history(Engine& engine, Mono now);
   void apply(Engine& engine, std::string_view payload);
   void count(Engine& engine);
+  static std::string name_of(const Engine& engine) {
+    return http::to_string({engine.endpoint.host, engine.endpoint.port});
+  }
   http::Endpoint at(const Engine& engine, std::uint16_t port) const {
     return {engine.endpoint.host, static_cast<std::uint16_t>(port + engine.rank)};
   }
@@ -128,9 +140,11 @@ struct KvFollower::Impl {
 
   // The thread's.
   std::list<Engine> engines;
+  std::optional<KvCallers> callers;  // nullopt: nobody may connect
   index::EventIndex::Counts counted = {};
   std::size_t replaying = 0;
   Meters meters;
+  std::optional<KvEventMetrics> named;  // nullopt: nobody asks for those names
   std::thread thread;
 };
 
@@ -149,10 +163,12 @@ void KvFollower::Impl::run() {
       polled.push_back(e.events ? e.events->wanted() : none);
       polled.push_back(e.history ? e.history->wanted() : none);
     }
+    if (callers) callers->add_polled(polled);
     ::poll(polled.data(), polled.size(), kLookMillis);
     wake.clear();
     std::size_t i = 1;
     std::size_t synced = 0;
+    std::size_t subscribed = 0;
     std::uint64_t position = 0;
     for (auto& engine : engines) {
       serve(engine, polled[i].revents, polled[i + 1].revents);
@@ -160,7 +176,12 @@ void KvFollower::Impl::run() {
       const bool is = engine.stream.in_sync();
       in_sync[engine.endpoint.slot].store(is, std::memory_order_relaxed);
       synced += is ? 1 : 0;
+      subscribed += engine.events && engine.subscribed ? 1 : 0;
       position += engine.stream.position();
+    }
+    if (callers) {
+      callers->serve(std::span(polled).subspan(i), deps.clock.now(),
+                     [this](auto& caller, auto& message) { return take_caller(caller, message); });
     }
     take_routed();
     deps.index.expire(deps.clock.now());
@@ -172,6 +193,9 @@ void KvFollower::Impl::run() {
     follow(meters.orphans, now.orphans, counted.orphans);
     follow(meters.suppressed, now.suppressed, counted.suppressed);
     follow(meters.overflows, now.overflows, counted.overflows);
+    if (!named) continue;
+    named->indexed(now);
+    named->subscribers(subscribed);
   }
 }
 
@@ -206,11 +230,50 @@ void KvFollower::Impl::take_routed() {
 
 void KvFollower::Impl::serve(Engine& engine, short events, short history) {
   const auto now = deps.clock.now();
-  if (!engine.events) connect(engine, now);
+  if (!engine.events && config.connects) connect(engine, now);
   if (engine.events) serve_events(engine, events, now);
   if (engine.history) serve_history(engine, history, now);
   ask_history(engine, now);
   count(engine);
+}
+
+// The engine's own connection is the one that counts.
+bool KvFollower::Impl::take_caller(KvCallers::Caller& caller, zmtp::Message& message) {
+  const auto number = message.size() == 3 ? zmtp::read_sequence(message[1]) : std::nullopt;
+  if (!number) {
+    meters.malformed.add();
+    return false;
+  }
+  std::vector<const Endpoint*> endpoints;
+  for (const auto& engine : engines) endpoints.push_back(&engine.endpoint);
+  const auto batch = kv::decode_events(message[2]);
+  const auto* endpoint =
+      publisher_of(message[0], caller.host, batch ? batch->rank : std::nullopt, endpoints);
+  if (endpoint == nullptr) {
+    meters.strangers.add();
+    if (!std::exchange(caller.told, true)) {
+      log::warn(
+          "KV events come from an engine that is no endpoint of the pool, or not clearly one: give "
+          "it the topic kv@$(POD_IP):PORT@MODEL, with the port that the pool names",
+          {{"from", caller.host}, {"topic", message[0].substr(0, 256)}});
+    }
+    return false;
+  }
+  auto& engine =
+      *std::ranges::find_if(engines, [&](const Engine& one) { return &one.endpoint == endpoint; });
+  const auto now = deps.clock.now();
+  if (engine.history) --replaying;
+  engine.history.reset();
+  engine.stream.lost();
+  engine.events.emplace(std::move(caller.peer));
+  engine.topic = message[0];
+  engine.subscribed = true;
+  engine.told = false;
+  engine.pause = kFirstReconnect;
+  engine.stream.connected(now);
+  take(engine, *number, std::move(message[2]), now);
+  serve_events(engine, 0, now);  // what else has come
+  return true;
 }
 
 void KvFollower::Impl::connect(Engine& engine, Mono now) {
@@ -225,11 +288,17 @@ void KvFollower::Impl::drop(Engine& engine, const Error& why, Mono now) {
   if (!std::exchange(engine.told, true)) {
     log::warn("KV events of an engine do not come: its prefixes are estimated meanwhile",
               {{"endpoint", engine.endpoint.name},
-               {"at", http::to_string(at(engine, config.port))},
+               {"at", engine.topic.empty() ? http::to_string(at(engine, config.port))
+                                           : "a connection of its own"},
                {"why", why.message()}});
   }
   meters.reconnects.add();
+  if (named) {
+    named->reconnected();
+    named->failed(name_of(engine), engine.events && engine.subscribed ? "receive" : "connect");
+  }
   engine.events.reset();
+  engine.topic.clear();
   if (engine.history) --replaying;
   engine.history.reset();
   engine.stream.lost();
@@ -251,8 +320,10 @@ void KvFollower::Impl::serve_events(Engine& engine, short revents, Mono now) {
       meters.malformed.add();
       continue;
     }
-    meters.messages.add();
-    engine.stream.live(*number, std::move(frames[2]), now);
+    if (!engine.topic.empty() && frames[0] != engine.topic) {
+      return drop(engine, invalid("it publishes for more than one engine"), now);
+    }
+    take(engine, *number, std::move(frames[2]), now);
   }
   if (engine.subscribed || !engine.events->ready()) return;
   engine.events->send({"\1" + config.topic});
@@ -260,6 +331,12 @@ void KvFollower::Impl::serve_events(Engine& engine, short revents, Mono now) {
   engine.told = false;
   engine.pause = kFirstReconnect;
   engine.stream.connected(now);
+}
+
+void KvFollower::Impl::take(Engine& engine, std::uint64_t number, std::string payload, Mono now) {
+  meters.messages.add();
+  if (named) named->received(name_of(engine));
+  engine.stream.live(number, std::move(payload), now);
 }
 
 void KvFollower::Impl::ask_history(Engine& engine, Mono now) {
@@ -319,8 +396,8 @@ void KvFollower::Impl::count(Engine& engine) {
   follow(meters.failed, now.failures, engine.counted.failures);
 }
 
-KvFollower::KvFollower(FollowConfig config, Deps deps)
-    : impl_(std::make_unique<Impl>(std::move(config), deps, in_sync_)) {}
+KvFollower::KvFollower(FollowConfig config, Deps deps, zmtp::Fd listener)
+    : impl_(std::make_unique<Impl>(std::move(config), deps, in_sync_, std::move(listener))) {}
 
 KvFollower::~KvFollower() = default;
 

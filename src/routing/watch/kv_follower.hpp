@@ -1,7 +1,7 @@
 #pragma once
-// Follows the KV events of a pool's engines into an index: per endpoint a SUB connection, and a
-// DEALER connection while history is repeated (net/zmtp). One thread serves all of them and is the
-// index's one writer.
+// Follows the KV events of a pool's engines into an index: per endpoint a SUB connection, made by
+// either side, and a DEALER connection while history is repeated (net/zmtp). One thread serves all
+// of them and is the index's one writer.
 
 #include <array>
 #include <atomic>
@@ -15,6 +15,7 @@
 
 #include "base/core/clock.hpp"
 #include "base/observe/metrics.hpp"
+#include "net/zmtp/socket.hpp"
 #include "routing/index/event_index.hpp"
 #include "routing/schedule/snapshot.hpp"
 
@@ -28,9 +29,11 @@ inline constexpr Nanos kReplayIdle = std::chrono::seconds(2);
 
 struct FollowConfig {
   std::string topic = "kv@";      // prefix subscribed to
+  bool connects = true;           // to the engines; else they connect here
   std::uint16_t port = 5557;      // + the rank of the endpoint in its pod
   std::uint16_t replay_port = 0;  // likewise; 0: history is not repeated
   Nanos speculative = Nanos(0);   // how long a routed prompt counts as held; 0: not
+  bool metrics = false;           // under upstream's names, too
   friend bool operator==(const FollowConfig&, const FollowConfig&) = default;
 };
 
@@ -43,7 +46,8 @@ class KvFollower {
     const Clock& clock;
     observe::Registry& registry;
   };
-  KvFollower(FollowConfig config, Deps deps);
+  // `listener`: where engines may connect; empty: nowhere.
+  KvFollower(FollowConfig config, Deps deps, zmtp::Fd listener = {});
   ~KvFollower();
 
   // The endpoints there are, with their slots; what belonged to others is forgotten.

@@ -69,7 +69,8 @@ struct Rig {
   index::EventIndex index{{.seed = "", .block_tokens = 4, .slots = 4}};
   KvFollower follower;
 
-  explicit Rig(FollowConfig config) : follower(std::move(config), {index, kClock, registry}) {}
+  explicit Rig(FollowConfig config, zmtp::Fd listener = {})
+      : follower(std::move(config), {index, kClock, registry}, std::move(listener)) {}
   Rig(std::uint16_t port, std::uint16_t replay)
       : Rig(FollowConfig{.port = port, .replay_port = replay}) {}
 
@@ -149,6 +150,82 @@ TEST(KvFollower, ARestartedEngineIsFollowedFromItsBeginning) {  // epp:K018
   EXPECT_GE(rig.value("baton_epp_kv_events_reconnects_total"), 1);
 }
 
+// Where a picker lets engines connect.
+struct Listening {
+  http::Endpoint at{"127.0.0.1", 0};
+  zmtp::Fd listener = *zmtp::listen_at(at);
+
+  std::unique_ptr<Publisher> engine(const std::string& topic) const {
+    return *Publisher::start({.endpoint = "tcp://" + http::to_string(at), .topic = topic}, kClock);
+  }
+};
+
+bool connected(const Publisher& engine) {
+  return eventually([&] { return engine.stats().subscribers == 1; });
+}
+
+TEST(KvFollower, EnginesThatConnectAreKnownByTheirTopic) {  // epp:K018 epp:C010
+  Listening where;
+  Rig rig(FollowConfig{.connects = false}, std::move(where.listener));
+  rig.follower.update({endpoint(0, "127.0.0.5"), endpoint(2, "127.0.0.6")});
+  const auto a = where.engine("kv@127.0.0.5:8000@m"), b = where.engine("kv@p2@m");
+  ASSERT_TRUE(connected(*a) && connected(*b));
+  a->publish(stored(0)), a->publish(stored(1));
+  b->publish(stored(0));
+
+  EXPECT_TRUE(rig.becomes({2, 0, 1, 0}));
+  EXPECT_TRUE(eventually([&] { return rig.follower.in_sync(0) && rig.follower.in_sync(2); }));
+  b->publish(stored(1)), b->publish(stored(2));
+  EXPECT_TRUE(rig.becomes({2, 0, 3, 0}));
+}
+
+TEST(KvFollower, AnEngineThatConnectsAgainStartsAnew) {  // epp:K018
+  Listening where;
+  Rig rig(FollowConfig{.connects = false}, std::move(where.listener));
+  rig.follower.update({endpoint(0, "127.0.0.5")});
+  auto engine = where.engine("kv@127.0.0.5:8000@m");
+  ASSERT_TRUE(connected(*engine));
+  engine->publish(stored(0)), engine->publish(stored(1));
+  ASSERT_TRUE(rig.becomes({2, 0, 0, 0}));
+  engine.reset();
+  EXPECT_TRUE(eventually([&] { return !rig.follower.in_sync(0); }));
+
+  engine = where.engine("kv@127.0.0.5:8000@m");
+  ASSERT_TRUE(connected(*engine));
+  engine->publish(stored(0));
+  EXPECT_TRUE(rig.becomes({1, 0, 0, 0}));
+}
+
+TEST(KvFollower, AnEngineThatIsNoEndpointIsCountedUntilItIsOne) {
+  Listening where;
+  Rig rig(FollowConfig{.connects = false}, std::move(where.listener));
+  const auto engine = where.engine("kv@127.0.0.5:8000@m");
+  ASSERT_TRUE(connected(*engine));
+  engine->publish(stored(0));
+  EXPECT_TRUE(eventually([&] { return rig.value("baton_epp_kv_events_strangers_total") == 1; }));
+
+  rig.follower.update({endpoint(1, "127.0.0.5")});
+  EXPECT_TRUE(eventually([&] { return rig.value("baton_epp_kv_events_engines") == 1; }));
+  engine->publish(stored(0));
+  EXPECT_TRUE(rig.becomes({0, 1, 0, 0}));
+}
+
+TEST(KvFollower, AConnectionThatSpeaksForTwoEnginesEnds) {
+  Listening where;
+  Rig rig(FollowConfig{.connects = false}, std::move(where.listener));
+  rig.follower.update({endpoint(0, "127.0.0.5"), endpoint(1, "127.0.0.6")});
+  zmtp::Peer peer(*zmtp::connect_to(where.at), zmtp::Role::kPub, kClock.now());
+  peer.send({"kv@127.0.0.5:8000@m", zmtp::sequence_bytes(0), stored(0)});
+  peer.send({"kv@127.0.0.6:8000@m", zmtp::sequence_bytes(0), stored(0)});
+  EXPECT_TRUE(eventually([&] {
+    auto polled = peer.wanted();
+    ::poll(&polled, 1, 1);
+    return !peer.serve(polled.revents, kClock.now()) || !peer.next();
+  }));
+  EXPECT_TRUE(eventually([&] { return !rig.follower.in_sync(0); }));
+  EXPECT_EQ(rig.held()[1], 0U);
+}
+
 // A PUB socket of which the test decides what it sends.
 class Wire {
  public:
@@ -212,6 +289,36 @@ TEST(KvFollower, WhatIsNoEventIsSkippedAndCounted) {  // epp:K018
   EXPECT_TRUE(rig.becomes({1, 0, 0, 0}));
   EXPECT_EQ(rig.value("baton_epp_kv_events_malformed_total"), 3);
   EXPECT_TRUE(rig.follower.in_sync(0));
+}
+
+TEST(KvFollower, WhatEnginesTellIsCountedUnderUpstreamsNamesWhereAskedFor) {
+  const auto engine = publisher("127.0.0.1");
+  Rig rig(FollowConfig{.port = engine->at().port, .metrics = true});
+  rig.follower.update({endpoint(0, "127.0.0.1"), endpoint(1, "127.0.0.9")});  // nobody is at .9
+  ASSERT_TRUE(connected(*engine));
+  engine->publish(stored(0)), engine->publish(stored(1));
+  ASSERT_TRUE(rig.becomes({2, 0, 0, 0}));
+  for (const std::string prefix : {"llm_d_epp_kv_cache_", "kvcache_"}) {
+    const auto events = prefix + (prefix == "kvcache_" ? "kvevents_" : "events_");
+    const auto is = [&](const std::string& name, double value) {
+      return eventually([&] { return rig.value(name) == value; });
+    };
+    EXPECT_TRUE(is(prefix + "index_admissions_total", 2));
+    EXPECT_TRUE(is(events + "active_subscribers", 1));
+    EXPECT_TRUE(is(events + "messages_received_total{pod_identifier=\"127.0.0.1:8000\"}", 2));
+    EXPECT_TRUE(eventually([&] {
+      return rig.value(events +
+                       "zmq_errors_total{pod_identifier=\"127.0.0.9:8000\",operation="
+                       "\"connect\"}") >= 1;
+    }));
+  }
+  kv::BlockRemoved gone;
+  gone.hashes = {101};
+  gone.medium = "gpu";
+  engine->publish(
+      kv::encode_events({.ts = 1, .events = {gone}, .rank = 0}, kv::EventShape::kArrays));
+  EXPECT_TRUE(eventually([&] { return rig.value("kvcache_index_evictions_total") == 1; }));
+  EXPECT_EQ(rig.value("kvcache_kvevents_dedup_removed_hashes_forwarded_total"), 1);
 }
 
 TEST(KvFollower, ARoutedPromptCountsAtOnceAndForATime) {  // epp:K020

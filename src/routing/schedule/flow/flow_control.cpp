@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "routing/schedule/flow/ceilings.hpp"
+
 namespace baton::schedule {
 namespace {
 
@@ -134,15 +136,22 @@ std::optional<Outcome> FlowControl::expired(const Waiting& waiting, Mono now) co
 
 bool FlowControl::dispatch(const Saturation& pool, Mono now, std::vector<Finished>& out) {
   note_pool(pool, now);
-  // A band that may not go blocks those below it, so that they do not take its room.
-  if (empty_pool_ || pool.effective >= config_.usage_limit) return false;
+  if (empty_pool_) return false;
+  std::size_t rank = 0;
   for (auto& [priority, band] : bands_) {
+    // A band that may not go blocks those below it, so that they do not take its room.
+    if (pool.effective >= ceiling_of(priority, rank++, pool.effective)) return false;
     while (band.requests > 0) {
       const auto flow = choose(band, now);
       const auto ticket = flow->second.queue.begin()->second;
-      const auto outcome = expired(items_.at(ticket), now);
+      const auto& item = items_.at(ticket);
+      const auto outcome = expired(item, now);
       band.last_served = flow->first;
       flow->second.used = band.used = now;
+      if (!outcome) {
+        flow->second.waited += now - item.since;
+        ++flow->second.dispatched;
+      }
       remove(ticket);
       out.push_back({ticket, outcome.value_or(Outcome::kDispatched)});
       if (!outcome) return true;
@@ -152,13 +161,27 @@ bool FlowControl::dispatch(const Saturation& pool, Mono now, std::vector<Finishe
 }
 
 std::optional<Demand> FlowControl::blocked(const Saturation& pool) const {
-  if (empty_pool_ || pool.effective < config_.usage_limit) return std::nullopt;
+  if (empty_pool_) return std::nullopt;
+  std::size_t rank = 0;
+  bool blocked = false;
   for (const auto& [priority, band] : bands_) {
-    if (band.requests == 0) continue;
-    return Demand{
-        .priority = priority, .saturation = pool.effective, .ceiling = config_.usage_limit};
+    const double most = ceiling_of(priority, rank++, pool.effective);
+    blocked = blocked || pool.effective >= most;
+    // Who may never go asks for no room.
+    if (!blocked || band.requests == 0 || most <= 0) continue;
+    return Demand{.priority = priority, .saturation = pool.effective, .ceiling = most};
   }
   return std::nullopt;
+}
+
+double FlowControl::ceiling_of(std::int32_t priority, std::size_t rank, double saturation) const {
+  return ceiling(config_.usage_limit,
+                 {.rank = rank,
+                  .bands = bands_.size(),
+                  .priority = priority,
+                  .highest = bands_.begin()->first,
+                  .lowest = bands_.rbegin()->first},
+                 saturation);
 }
 
 // A flow with a queue; there is one.
@@ -282,6 +305,21 @@ void FlowControl::want(std::span<const std::int32_t> priorities, Mono now) {
     band.wanted = true;
     band.used = now;
   }
+}
+
+std::map<std::string, FlowControl::Program> FlowControl::programs(Mono now) {
+  std::map<std::string, Program> out;
+  for (auto& [priority, band] : bands_) {
+    if (band.config.fairness.kind != Fairness::Kind::kProgramAware) continue;
+    for (auto& [name, flow] : band.flows) {
+      decay(flow, band.config.fairness, now);
+      auto& program = out[name];
+      program.service += flow.service;
+      program.waited += flow.waited;
+      program.requests += flow.dispatched;
+    }
+  }
+  return out;
 }
 
 std::vector<FlowControl::BandState> FlowControl::bands() const {

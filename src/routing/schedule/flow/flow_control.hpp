@@ -60,7 +60,8 @@ class FlowControl {
   };
   Entry enqueue(const Item& item, const Saturation& pool, Mono now);
 
-  // Lets at most one item go; its room in the pool must be counted before the next call. Items that
+  // Lets at most one item go, of the highest band whose ceiling the pool has not reached and that
+  // none above holds back; its room in the pool must be counted before the next call. Items that
   // have expired by now are finished on the way.
   bool dispatch(const Saturation& pool, Mono now, std::vector<Finished>& out);
   // Once a second or so: finishes what waited too long, drops what is idle.
@@ -88,6 +89,13 @@ class FlowControl {
     std::size_t flows;
   };
   std::vector<BandState> bands() const;  // by falling priority
+  // Of program-aware fairness: what each program was served, over all bands.
+  struct Program {
+    double service = 0;  // tokens, decayed
+    Nanos waited = {};   // in queues, all its dispatched requests together
+    std::uint64_t requests = 0;
+  };
+  std::map<std::string, Program> programs(Mono now);
 
  private:
   struct Flow {
@@ -95,6 +103,8 @@ class FlowControl {
     Mono used;
     double service = 0;  // tokens, decayed
     Mono decayed;
+    Nanos waited = {};             // of those dispatched, all together
+    std::uint64_t dispatched = 0;  // requests
   };
   struct QueueBand {
     Band config;
@@ -119,6 +129,7 @@ class FlowControl {
   Flows::iterator choose(QueueBand& band, Mono now);
   Flows::iterator least_served(QueueBand& band, Mono now);
   void remove(Ticket ticket);
+  double ceiling_of(std::int32_t priority, std::size_t rank, double saturation) const;
   std::optional<Outcome> expired(const Waiting& waiting, Mono now) const;
   void note_pool(const Saturation& pool, Mono now);
   static void decay(Flow& flow, const Fairness& fairness, Mono now);

@@ -108,6 +108,20 @@ TEST(FlowControl, ProgramsWithLessServiceGoFirst) {
   EXPECT_THAT(f.drain(), ElementsAre(again, newer));
 }
 
+TEST(FlowControl, ProgramsTellWhatTheyWereServedAndHowLongTheyWaited) {
+  Fixture f(config({band(0, Fairness::Kind::kProgramAware), band(-1)}));
+  f.enqueue("a"), f.enqueue("a"), f.enqueue("b"), f.enqueue("other", -1);
+  f.now += seconds(2);
+  f.drain();
+  f.flow.served(0, "a", 100, 50, f.now);
+  const auto programs = f.flow.programs(f.now);
+  ASSERT_EQ(programs.size(), 2);  // the other band is not fair by program
+  EXPECT_EQ(programs.at("a").service, 200);
+  EXPECT_EQ(programs.at("a").waited, seconds(4));
+  EXPECT_EQ(programs.at("a").requests, 2);
+  EXPECT_EQ(programs.at("b").service, 0);
+}
+
 TEST(FlowControl, ABlockedBandHoldsTheBandsBelow) {
   // epp:F006
   Fixture f(config({band(10), band(0)}));
@@ -122,7 +136,7 @@ TEST(FlowControl, ABlockedBandHoldsTheBandsBelow) {
 
 TEST(FlowControl, TheUsageLimitGatesBelowFull) {
   auto limited = config({band(0)});
-  limited.usage_limit = 0.8;
+  limited.usage_limit.threshold = 0.8;
   Fixture f(limited);
   const auto one = f.enqueue("a");
   auto pool = kFree;
@@ -130,6 +144,55 @@ TEST(FlowControl, TheUsageLimitGatesBelowFull) {
   EXPECT_THAT(f.drain(pool), IsEmpty());
   pool.effective = 0.79;
   EXPECT_THAT(f.drain(pool), ElementsAre(one));
+}
+
+Saturation filled(double share) {
+  return {.prefill = 0, .decode = share, .effective = share, .endpoints = 2};
+}
+
+TEST(FlowControl, HoldbackLowersTheCeilingWithTheRankOrTheValueOfThePriority) {  // epp:F007
+  using Domain = UsageLimit::Domain;
+  const auto goes = [](Domain domain, double share) {
+    auto with = config({band(100), band(90), band(0)});
+    with.usage_limit = {.kind = UsageLimit::Kind::kHoldback, .least = 0.5, .domain = domain};
+    std::vector<std::int32_t> out;
+    for (const std::int32_t priority : {100, 90, 0}) {
+      Fixture f(with);
+      f.enqueue("a", priority);
+      if (!f.drain(filled(share)).empty()) out.push_back(priority);
+    }
+    return out;
+  };
+  EXPECT_THAT(goes(Domain::kRank, 0.49), ElementsAre(100, 90, 0));
+  EXPECT_THAT(goes(Domain::kRank, 0.5), ElementsAre(100, 90));
+  EXPECT_THAT(goes(Domain::kRank, 0.75), ElementsAre(100));
+  EXPECT_THAT(goes(Domain::kValue, 0.94), ElementsAre(100, 90));  // up to 0.95
+  EXPECT_THAT(goes(Domain::kValue, 0.96), ElementsAre(100));
+  EXPECT_THAT(goes(Domain::kValue, 1), IsEmpty());
+}
+
+TEST(FlowControl, ReflectiveCeilingsFallTheMoreTheFullerThePoolIs) {  // epp:F007
+  auto with = config({band(10), band(0), band(-1)});
+  with.usage_limit = {.kind = UsageLimit::Kind::kReflective};
+  Fixture f(with);
+  const auto low = f.enqueue("a", -1), middle = f.enqueue("a"), high = f.enqueue("a", 10);
+  EXPECT_THAT(f.drain(filled(0.67)), ElementsAre(high));    // 1, 0.665, 0.33
+  EXPECT_THAT(f.drain(filled(0.66)), ElementsAre(middle));  // 0.67 of the middle one
+  EXPECT_THAT(f.drain(filled(0.5)), IsEmpty());
+  EXPECT_THAT(f.drain(filled(0.49)), ElementsAre(low));
+}
+
+TEST(FlowControl, WhoIsHeldBackForGoodAsksForNoRoom) {  // epp:F015
+  auto with = config({band(10), band(0)});
+  with.usage_limit = {.kind = UsageLimit::Kind::kHoldback, .least = 0};
+  Fixture f(with);
+  f.enqueue("a", 0);
+  EXPECT_FALSE(f.flow.blocked(filled(0.5)));
+  f.enqueue("a", 10);
+  EXPECT_FALSE(f.flow.blocked(filled(0.5)));
+  ASSERT_TRUE(f.flow.blocked(kFull));
+  EXPECT_EQ(f.flow.blocked(kFull)->priority, 10);
+  EXPECT_EQ(f.flow.blocked(kFull)->ceiling, 1);
 }
 
 TEST(FlowControl, CountsRequestsAndBytesOfBandsAndAll) {

@@ -57,6 +57,25 @@ Plugin make_static_usage_limit_policy(Fields& parameters) {
   return made(UsageLimit{.threshold = parameters.number("threshold", 1, 0, 1)});
 }
 
+Plugin make_priority_holdback_policy(Fields& parameters) {
+  constexpr std::array<std::string_view, 1> kShapes = {"linear"};
+  constexpr std::array<std::string_view, 2> kDomains = {"rank", "value"};
+  UsageLimit limit{.kind = UsageLimit::Kind::kHoldback};
+  parameters.choice("shape", kShapes[0], kShapes);
+  const bool by_value = parameters.choice("domain", kDomains[0], kDomains) == kDomains[1];
+  if (by_value) limit.domain = UsageLimit::Domain::kValue;
+  if (!parameters.has("minCeiling")) parameters.fail("minCeiling", "it has to be given, 0 to 1");
+  limit.least = parameters.number("minCeiling", 0, 0, 1);
+  limit.threshold = parameters.number("maxCeiling", 1, 0, 1);
+  if (limit.least >= 1) parameters.fail("minCeiling", "it must be below 1");
+  if (limit.least > limit.threshold) parameters.fail("minCeiling", "it is above maxCeiling");
+  return made(limit);
+}
+
+Plugin make_soft_reflective_ceiling_policy(Fields&) {
+  return made(UsageLimit{.kind = UsageLimit::Kind::kReflective});
+}
+
 Plugin make_eviction_policy(Fields&) { return made(EvictionPolicy{}); }
 
 Plugin make_probabilistic_admitter(Fields& parameters) {

@@ -89,6 +89,8 @@ Plugin make_global_strict_fairness_policy(Fields& parameters);
 Plugin make_round_robin_fairness_policy(Fields& parameters);
 Plugin make_program_aware_fairness(Fields& parameters);
 Plugin make_static_usage_limit_policy(Fields& parameters);
+Plugin make_priority_holdback_policy(Fields& parameters);
+Plugin make_soft_reflective_ceiling_policy(Fields& parameters);
 Plugin make_eviction_policy(Fields& parameters);
 Plugin make_probabilistic_admitter(Fields& parameters);
 Plugin make_utilization_detector(Fields& parameters);

@@ -44,14 +44,14 @@ void read_tiers(Fields& indexer, PreciseParameters& out) {
   }
 }
 
-void read_store(Fields& indexer) {
+void read_store(Fields& indexer, PreciseParameters& out) {
   constexpr std::string_view kOwn = "the index holds what the engines tell, whatever is set here";
   auto store = indexer.object("kvBlockIndexConfig");
   for (const std::string_view key :
        {"inMemoryConfig", "costAwareMemoryConfig", "metricsLoggingInterval"}) {
     store.unused(key, kOwn);
   }
-  store.unused("enableMetrics", "baton_epp_kv_events_* are always there");
+  out.metrics = store.boolean("enableMetrics", false);
   store.later("redisConfig",
               "an index outside the process is not offered; every picker follows the engines");
   store.later("valkeyConfig",
@@ -82,7 +82,7 @@ void read_indexer(Fields& parameters, PreciseParameters& out, bool with_tokenize
     indexer.take_error(tokens);
   }
   read_tiers(indexer, out);
-  read_store(indexer);
+  read_store(indexer, out);
   indexer.unused("prefixStoreConfig", "what was tokenized is remembered by pieces of text");
   if (with_tokenizer) {
     out.tokenizer = read_tokenizer(indexer);
@@ -94,15 +94,18 @@ void read_indexer(Fields& parameters, PreciseParameters& out, bool with_tokenize
 
 void read_events(Fields& parameters, PreciseParameters& out) {
   auto events = parameters.object("kvEventsConfig");
-  events.later("zmqEndpoint",
-               "engines do not connect to the picker; let each bind its events "
-               "(tcp://*:5557), and the picker follows every endpoint of the pool");
+  out.listen = events.text("zmqEndpoint", "");
+  if (!out.listen.empty() && !out.listen.starts_with("tcp://")) {
+    events.fail("zmqEndpoint", "expected tcp://ADDRESS:PORT, where engines connect to this picker");
+  }
   out.topic = events.text("topicFilter", "kv@");
   events.unused("concurrency", "one thread follows all engines");
   constexpr std::array<std::string_view, 2> kEngines = {"vllm", "sglang"};
   events.choice("engineType", kEngines[0], kEngines);
-  if (!events.boolean("discoverPods", true)) {
-    events.fail("discoverPods", "without it there is no engine to follow");
+  out.connects = events.boolean("discoverPods", true);
+  if (!out.connects && out.listen.empty()) {
+    events.fail("discoverPods",
+                "without it, and without zmqEndpoint, there is no engine to follow");
   }
   auto pods = events.object("podDiscoveryConfig");
   for (const std::string_view key : {"podLabelSelector", "podNamespace"}) {

@@ -58,6 +58,7 @@ schedulingProfiles: [{name: default, plugins: [{pluginRef: prefix-cache-scorer}]
                                  .port = 6000,
                                  .replay_port = 6001,
                                  .speculative = std::chrono::seconds(3),
+                                 .metrics = true,
                                  .tokenizer = "/mnt/models/base"};
   EXPECT_EQ(p, wanted);
 }
@@ -85,6 +86,18 @@ TEST(PrecisePrefix, TheScorerOfTheOlderGenerationIsBoth) {
   EXPECT_TRUE(scheduler(kOctober)->prefix());  // bytes are hashed for engines out of sync
 }
 
+TEST(PrecisePrefix, EnginesMayConnectToThePickerBesidesOrInstead) {  // epp:C010
+  const auto with = [](std::string_view events) {
+    return precise("plugins: [{type: precise-prefix-cache-producer, parameters: {kvEventsConfig: " +
+                   std::string(events) + "}}]");
+  };
+  EXPECT_EQ(with("{}").listen, "");
+  EXPECT_TRUE(with("{}").connects);
+  EXPECT_EQ(with("{zmqEndpoint: 'tcp://*:5557'}").listen, "tcp://*:5557");
+  EXPECT_TRUE(with("{zmqEndpoint: 'tcp://*:5557'}").connects);
+  EXPECT_FALSE(with("{zmqEndpoint: 'tcp://*:5557', discoverPods: false}").connects);
+}
+
 TEST(PrecisePrefix, WithoutATokenizerThereIsAWarning) {
   const auto made = scheduler(
       "plugins: [{type: precise-prefix-cache-scorer}]\nschedulingProfiles: [{name: d, plugins: "
@@ -110,8 +123,8 @@ TEST(PrecisePrefix, WhatCannotBeIsRefusedWithTheReason) {
   EXPECT_THAT(with("{tokenProcessorConfig: {blockSizeTokens: -1}}"),
               HasSubstr("1 to 4096"));  // epp:K013
   EXPECT_THAT(with("{tokenProcessorConfig: {hashAlgorithm: sha256}}"), HasSubstr("cbor-fnv"));
-  EXPECT_THAT(with("{kvEventsConfig: {zmqEndpoint: 'tcp://*:5557'}}"),
-              HasSubstr("engines do not connect to the picker"));
+  EXPECT_THAT(with("{kvEventsConfig: {zmqEndpoint: 'ipc:///tmp/x'}}"),
+              HasSubstr("expected tcp://ADDRESS:PORT"));
   EXPECT_THAT(with("{kvEventsConfig: {discoverPods: false}}"), HasSubstr("no engine to follow"));
   EXPECT_THAT(with("{indexerConfig: {kvBlockIndexConfig: {redisConfig: {address: x}}}}"),
               HasSubstr("outside the process"));

@@ -100,12 +100,14 @@ constexpr std::array kPlugins = {
     Entry{"fcfs-ordering-policy", make_fcfs_ordering_policy},
     Entry{"global-strict-fairness-policy", make_global_strict_fairness_policy},
     Entry{"latency-slo-admitter", make_latency_slo_admitter},
+    alpha("priority-holdback-policy", make_priority_holdback_policy),
     alpha("priority-then-time-eviction-order-policy", make_eviction_policy),
     Entry{"probabilistic-admitter", make_probabilistic_admitter},
     Entry{"program-aware-fairness", make_program_aware_fairness},
     Entry{"round-robin-fairness-policy", make_round_robin_fairness_policy},
     alpha("sheddable-eviction-filter", make_eviction_policy),
     Entry{"slo-deadline-ordering-policy", make_slo_deadline_ordering_policy},
+    alpha("soft-reflective-ceiling-policy", make_soft_reflective_ceiling_policy),
     Entry{"static-usage-limit-policy", make_static_usage_limit_policy},
     Entry{"utilization-detector", make_utilization_detector},  // a filter too
     // parsers
@@ -139,8 +141,6 @@ constexpr std::array kAbsent = {
     Absent{"multicluster-queue-scorer", "use queue-scorer"},
     Absent{"multicluster-session-affinity-filter", "use prefix-cache-affinity-filter"},
     Absent{"p2p-source-producer", kNothing},
-    Absent{"priority-holdback-policy", "use static-usage-limit-policy"},
-    Absent{"soft-reflective-ceiling-policy", "use static-usage-limit-policy"},
 };
 
 }  // namespace
