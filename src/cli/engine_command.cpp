@@ -158,6 +158,7 @@ Result<std::unique_ptr<serve::Service>> compose(const EngineOptions& o, Process&
   served.names = o.served_names;
   served.root = o.model;
   served.max_model_len = config.max_model_len;
+  served.max_logprobs = o.max_logprobs;
   serve::ServiceConfig service = o.service;
   service.kv_dtype = model->kv_shape().type == model::KvType::kBf16 ? "bfloat16" : "float32";
   log::info("model loaded", {{"folder", folder.string()},

@@ -54,6 +54,7 @@ struct Raw {
   std::uint16_t port = 8000;
   std::size_t block_size = 16, blocks = 0, threads = 0;
   std::uint64_t seed = 0;
+  std::int64_t max_logprobs = 20;
   double shutdown_timeout = 30, step_target = 0;
   bool prefix_caching = true, chunked = true, details = false, id_headers = false,
        force_usage = false, track_load = false, emulate = false, headless = false, refresh = false;
@@ -127,6 +128,9 @@ void declare(CLI::App& app, Raw& raw) {
   add_tracing_flag(app, raw.traces_endpoint);
   app.add_option("--collect-detailed-traces", raw.detailed_traces,
                  "all, model, worker: needs --otlp-traces-endpoint");
+  app.add_option("--max-logprobs", raw.max_logprobs,
+                 "Alternatives whose log-probabilities a request may ask for; -1: all")
+      ->capture_default_str();
   app.add_flag("--enable-prompt-tokens-details", raw.details, "Report cached tokens in usage");
   app.add_flag("--enable-request-id-headers", raw.id_headers, "Answer with x-request-id");
   app.add_flag("--enable-force-include-usage", raw.force_usage, "Usage at the end of every stream");
@@ -203,6 +207,9 @@ class Sieve {
           return invalid(fmt::format("--{} must be 1 to {}, got '{}'", name, kMaxGroups, value));
         out_.threads.groups = *groups;
       } else if (emulate) {
+        const auto ranks = amount(value);
+        if (name == "data-parallel-size" && ranks && *ranks > 0)
+          out_.service.data_parallel = *ranks;
         out_.without_effect.push_back(
             fmt::format("--{} {}: parallelism is emulated, this engine serves alone", name, value));
       } else if (!nothing) {
@@ -363,6 +370,10 @@ Status finish(const Raw& raw, const EngineEnvironment& environment, EngineOption
         fmt::format("--scheduling-policy must be fcfs or priority, got '{}'", raw.scheduling));
   if (raw.scheduling == "priority") out.service.scheduling = serve::Scheduling::kPriority;
   if (raw.has_seed) out.service.seed = raw.seed;
+  if (raw.max_logprobs < -1)
+    return invalid(
+        fmt::format("--max-logprobs must be -1 (all), 0 or more, got {}", raw.max_logprobs));
+  if (raw.max_logprobs >= 0) out.max_logprobs = static_cast<std::size_t>(raw.max_logprobs);
   out.prefix_caching = raw.prefix_caching;
   out.chunked_prefill = raw.chunked;
   out.threads.threads = raw.threads;

@@ -25,7 +25,8 @@ struct EngineOptions {
   std::string authority_file;              // of the engines that KV is pulled from
   bool refresh_certificate = false;
   serve::GenerationConfig generation_config = serve::GenerationConfig::kModel;
-  std::string chat_template;  // file, or empty
+  std::string chat_template;                // file, or empty
+  std::optional<std::size_t> max_logprobs;  // absent: all
   std::optional<std::size_t> max_model_len, max_num_seqs, max_num_batched_tokens, blocks;
   std::size_t block_size = 16;
   std::optional<std::uint64_t> kv_bytes;

@@ -82,6 +82,14 @@ TEST(EngineOptions, TakesATargetForTheTimeOfAStep) {
   EXPECT_THAT(error({"m", "--step-target=-1"}), HasSubstr("--step-target must be"));
 }
 
+TEST(EngineOptions, TakesALimitForLogprobsOrNone) {
+  EXPECT_EQ(options({"m"}).max_logprobs, 20U);
+  EXPECT_EQ(options({"m", "--max-logprobs", "5"}).max_logprobs, 5U);
+  EXPECT_FALSE(options({"m", "--max-logprobs=-1"}).max_logprobs);
+  EXPECT_FALSE(options({"m", "--max-logprobs", "-1"}).max_logprobs);
+  EXPECT_THAT(error({"m", "--max-logprobs=-2"}), HasSubstr("got -2"));
+}
+
 TEST(EngineOptions, TakesASchedulingPolicy) {
   EXPECT_EQ(options({"m"}).service.scheduling, serve::Scheduling::kArrival);
   EXPECT_EQ(options({"m", "--scheduling-policy=priority"}).service.scheduling,
@@ -102,6 +110,7 @@ TEST(EngineOptions, TakesTensorParallelSizeAsGroupsOfThreads) {
   EXPECT_THAT(error({"m", "--tensor-parallel-size=0"}), HasSubstr("must be 1 to 64"));
   EXPECT_THAT(error({"m", "--pipeline-parallel-size=2"}), HasSubstr("without parallel workers"));
   EXPECT_EQ(options({"m", "-tp", "8", "--emulate-parallelism"}).threads.groups, 1U);
+  EXPECT_EQ(options({"m", "-dp", "4", "--emulate-parallelism"}).service.data_parallel, 4U);
 }
 
 TEST(EngineOptions, BindsThePodsAddress) {

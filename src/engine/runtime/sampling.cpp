@@ -211,11 +211,10 @@ Status validate(const SamplingParams& p, std::size_t vocab) {
   if (p.min_tokens > p.max_tokens)
     return out_of_range("min_tokens", fmt::format("at most max_tokens={}", p.max_tokens),
                         p.min_tokens);
-  if (p.logprobs && *p.logprobs > kMaxLogprobs)
-    return out_of_range("logprobs", fmt::format("at most {}", kMaxLogprobs), *p.logprobs);
-  if (p.prompt_logprobs && *p.prompt_logprobs > kMaxLogprobs)
-    return out_of_range("prompt_logprobs", fmt::format("at most {}", kMaxLogprobs),
-                        *p.prompt_logprobs);
+  if (p.logprobs && *p.logprobs > vocab)
+    return out_of_range("logprobs", fmt::format("at most {}", vocab), *p.logprobs);
+  if (p.prompt_logprobs && *p.prompt_logprobs > vocab)
+    return out_of_range("prompt_logprobs", fmt::format("at most {}", vocab), *p.prompt_logprobs);
   return validate_tokens(p, vocab);
 }
 

@@ -37,8 +37,7 @@ struct SamplingParams {
   std::optional<std::size_t> prompt_logprobs;   // the same for the prompt, all of which is computed
 };
 
-inline constexpr double kGreedyBelow = 1e-5;  // temperatures below are greedy, as in vLLM
-inline constexpr std::size_t kMaxLogprobs = 20;
+inline constexpr double kGreedyBelow = 1e-5;      // temperatures below are greedy, as in vLLM
 inline constexpr std::size_t kMaxBiases = 1024;   // entries of logit_bias
 inline constexpr std::size_t kMaxBadWords = 256;  // sequences of tokens
 

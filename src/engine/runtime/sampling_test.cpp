@@ -156,15 +156,15 @@ TEST(Sampling, ParametersOutOfRangeAreNamed) {
   EXPECT_EQ(message([](auto& p) { p.max_tokens = 0; }), "max_tokens must be at least 1, got 0");
   EXPECT_EQ(message([](auto& p) { p.min_tokens = 17; }),
             "min_tokens must be at most max_tokens=16, got 17");
-  EXPECT_EQ(message([](auto& p) { p.logprobs = 21; }), "logprobs must be at most 20, got 21");
+  EXPECT_EQ(message([](auto& p) { p.logprobs = 65; }), "logprobs must be at most 64, got 65");
   EXPECT_EQ(message([](auto& p) { p.presence_penalty = 2.5; }),
             "presence_penalty must be in [-2, 2], got 2.5");
   EXPECT_EQ(message([&](auto& p) { p.frequency_penalty = nan; }),
             "frequency_penalty must be in [-2, 2], got nan");
   EXPECT_EQ(message([](auto& p) { p.repetition_penalty = 0; }),
             "repetition_penalty must be above 0, got 0");
-  EXPECT_EQ(message([](auto& p) { p.prompt_logprobs = 21; }),
-            "prompt_logprobs must be at most 20, got 21");
+  EXPECT_EQ(message([](auto& p) { p.prompt_logprobs = 65; }),
+            "prompt_logprobs must be at most 64, got 65");
   EXPECT_EQ(message([](auto& p) { p.logit_bias = {{64, 1.F}}; }),
             "logit_bias: token id 64 is out of the vocabulary of 64");
   EXPECT_EQ(message([](auto& p) { p.allowed = {64}; }),

@@ -166,6 +166,31 @@ TEST(Prompt, IsScoredWhenAsked) {
   EXPECT_EQ(chat.json().find("prompt_logprobs")->if_array()->size(), 10u);
 }
 
+TEST(Logprobs, AreGivenUpToTheLimitOfTheServer) {
+  Served usual, few({}, nullptr, 2), all({}, nullptr, std::nullopt);
+  const auto alternatives = [](const Reply& reply) {
+    const Value answer = reply.json();
+    const Value* list = choices(answer).front().find("logprobs")->find("top_logprobs");
+    return list->if_array()->front().if_object()->size();
+  };
+  const auto ask = [](Served& s, const std::string& logprobs) {
+    return complete(s, R"("temperature":0,"max_tokens":1,"logprobs":)" + logprobs);
+  };
+
+  EXPECT_EQ(ask(usual, "21").error(),
+            "Requested sample logprobs of 21, which is greater than max allowed: 20. "
+            "(parameter=logprobs, value=21)");
+  EXPECT_EQ(alternatives(ask(few, "2")), 2U);
+  EXPECT_EQ(ask(few, "3").status, 400);
+  EXPECT_EQ(complete(few, R"("max_tokens":1,"prompt_logprobs":3)").error(),
+            "Requested prompt logprobs of 3, which is greater than max allowed: 2. "
+            "(parameter=prompt_logprobs, value=3)");
+  EXPECT_EQ(complete(few, R"("max_tokens":1,"prompt_logprobs":-1)").status, 400);
+  EXPECT_EQ(complete(all, R"("max_tokens":1,"prompt_logprobs":-1)").status, 200);
+  EXPECT_EQ(ask(all, "98").status, 400);  // of a vocabulary of 97
+  EXPECT_GE(alternatives(ask(all, "90")), 90U);
+}
+
 TEST(Prompt, IsEchoedWithItsScoresAndMayBeAllThatIsWanted) {
   Served s;
   const std::string plain = text_of(s, R"("temperature":0,"max_tokens":3)");

@@ -76,6 +76,24 @@ std::optional<ErrorBody> check_length(const ServedModel& model, std::size_t prom
   return std::nullopt;
 }
 
+// Puts the vocabulary's size where all are asked for.
+std::optional<openai::ErrorBody> check_logprobs(const ServedModel& model, std::size_t vocab,
+                                                openai::Sampling& sampling) {
+  const std::size_t most = model.max_logprobs.value_or(vocab);
+  const auto check = [&](std::string_view what, std::string_view member,
+                         std::optional<std::int64_t>& asked) -> std::optional<openai::ErrorBody> {
+    if (asked == openai::kAllLogprobs) asked = static_cast<std::int64_t>(vocab);
+    if (!asked || static_cast<std::size_t>(*asked) <= most) return std::nullopt;
+    return refuse(fmt::format("Requested {} logprobs of {}, which is greater than max allowed: {}. "
+                              "(parameter={}, value={})",
+                              what, *asked, most, member, *asked),
+                  std::string(member))
+        .error();
+  };
+  if (auto wrong = check("sample", "logprobs", sampling.logprobs)) return wrong;
+  return check("prompt", "prompt_logprobs", sampling.prompt_logprobs);
+}
+
 // A word may begin an answer, or come behind a space.
 Decoded<std::vector<std::vector<TokenId>>> bad_word_tokens(const ServedModel& model,
                                                            const std::vector<std::string>& words) {
@@ -219,6 +237,8 @@ Decoded<Prepared> prepare(const ServedModel& model, std::size_t vocab, openai::E
     if (auto wrong = check_length(model, prompt.size(), asked->sampling))
       return std::unexpected(*std::move(wrong));
   }
+  if (auto wrong = check_logprobs(model, vocab, asked->sampling))
+    return std::unexpected(*std::move(wrong));
   Prepared out;
   auto transfer = kv::decode(asked->delivery.kv_transfer_params);
   if (!transfer) return refuse(transfer.error().message(), "kv_transfer_params");

@@ -30,6 +30,8 @@ struct ServedModel {
   std::vector<std::string> names;  // not empty; answers carry the first
   std::string root;                // as given on the command line
   std::size_t max_model_len = 0;
+  // What a request may ask for: log-probabilities of so many alternatives; nullopt: of all.
+  std::optional<std::size_t> max_logprobs = 20;
   std::unique_ptr<const token::Tokenizer> tokenizer;
   std::optional<token::ChatTemplate> chat;  // absent: /v1/chat/completions is refused
   GenerationDefaults defaults;

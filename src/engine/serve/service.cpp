@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <ctime>
 
 #include "base/async/cpu_pool.hpp"
@@ -113,6 +114,7 @@ struct Service::Impl {
     return send(x, error.status, "application/json", openai::error_text(form, error));
   }
   bool authorized(const Exchange& x) const;
+  std::optional<openai::ErrorBody> check_rank(const Exchange& x) const;
   std::string request_id(const Exchange& x, const std::string& in_body);
 
   ServiceConfig config;
@@ -272,6 +274,20 @@ Task<std::invoke_result_t<F&>> Service::Impl::off_loop(std::size_t bytes, F work
   co_return *std::move(result);
 }
 
+// As vLLM: what is no number names no rank.
+std::optional<openai::ErrorBody> Service::Impl::check_rank(const Exchange& x) const {
+  const auto named = x.head().headers.get("x-data-parallel-rank");
+  std::int64_t rank = 0;
+  if (!named) return std::nullopt;
+  const auto [end, failed] = std::from_chars(named->data(), named->data() + named->size(), rank);
+  if (failed != std::errc() || end != named->data() + named->size()) return std::nullopt;
+  if (rank >= 0 && std::cmp_less(rank, config.data_parallel)) return std::nullopt;
+  return openai::ErrorBody{
+      400, "BadRequestError",
+      fmt::format("data_parallel_rank {} is out of range [0, {}).", rank, config.data_parallel),
+      ""};
+}
+
 std::string Service::Impl::request_id(const Exchange& x, const std::string& in_body) {
   const auto given = x.head().headers.get("x-request-id");
   if (given && !given->empty() && given->size() <= kMaxRequestId) return std::string(*given);
@@ -332,6 +348,10 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
     co_return;
   }
   prepared->transfer.announce = x.head().headers.has(kv::kAnnounceHeader);
+  if (auto wrong = check_rank(x)) {
+    co_await refuse(x, *std::move(wrong), endpoint);
+    co_return;
+  }
   const std::string id = request_id(x, prepared->delivery.request_id);
   if (seeds && !prepared->params.seed) prepared->params.seed = seeds->next();
   openai::AnswerHead head{endpoint, fmt::format("{}{}", id_prefix(endpoint), id),

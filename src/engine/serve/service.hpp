@@ -33,6 +33,8 @@ struct ServiceConfig {
   bool request_id_headers = false;
   bool force_usage = false;
   Scheduling scheduling = Scheduling::kArrival;
+  // Ranks that X-data-parallel-rank may name; this engine is all of them.
+  std::size_t data_parallel = 1;
   bool track_load = false;            // /load tells how many requests are being answered; else 0
   std::optional<std::uint64_t> seed;  // of requests without one; absent: the engine draws them
   std::string kv_dtype = "auto";

@@ -128,6 +128,22 @@ TEST(Service, TakesAPriorityOnlyWhenItSchedulesByPriority) {
 }
 
 // Of two that wait, the more urgent is answered first though it came later.
+TEST(Service, TakesTheRanksThatItStandsForAndRefusesOthers) {
+  const std::string body = R"({"prompt":"Hi","max_tokens":1})";
+  const auto ask = [&](Served& s, std::string rank) {
+    return s.call("POST", "/v1/completions", body,
+                  {{"content-type", "application/json"}, {"X-data-parallel-rank", rank}});
+  };
+  Served alone, pair([](ServiceConfig& c, runtime::EngineConfig&) { c.data_parallel = 2; });
+
+  EXPECT_EQ(ask(alone, "0").status, 200);
+  EXPECT_EQ(ask(alone, "first").status, 200);
+  EXPECT_EQ(ask(alone, "1").status, 400);
+  EXPECT_EQ(ask(alone, "-1").error(), "data_parallel_rank -1 is out of range [0, 1).");
+  EXPECT_EQ(ask(pair, "1").status, 200);
+  EXPECT_EQ(ask(pair, "2").error(), "data_parallel_rank 2 is out of range [0, 2).");
+}
+
 TEST(Service, AnswersTheMoreUrgentFirst) {
   const auto permits = std::make_shared<runtime::testing::Permits>(1);
   Served s(

@@ -175,10 +175,10 @@ Decoded<ChatRequest> decode_chat(std::string_view body) {
   }
   const bool logprobs = fields.flag("logprobs", false);
   const auto top = fields.integer("top_logprobs");
-  if (top && *top < 0)
+  if (top && *top < kAllLogprobs)
     fields.refuse("top_logprobs",
-                  "`top_logprobs` must be a positive value. (parameter=top_logprobs)");
-  if (top && *top > 0 && !logprobs) {
+                  "`top_logprobs` must be a positive value or -1. (parameter=top_logprobs)");
+  if (top && *top != 0 && !logprobs) {
     fields.refuse(
         "top_logprobs",
         "when using `top_logprobs`, `logprobs` must be set to true. (parameter=top_logprobs)");

@@ -83,7 +83,7 @@ TEST(ChatRequest, NamesTheParameterThatIsOutOfRange) {
            {R"("allowed_token_ids":[])", "allowed_token_ids"},
            {R"("bad_words":[" "])", "bad_words"},
            {R"("bad_words":[1])", "body.bad_words.0"},
-           {R"("prompt_logprobs":21)", "prompt_logprobs"},
+           {R"("prompt_logprobs":-2)", "prompt_logprobs"},
            {R"("prompt_logprobs":1,"stream":true)", "prompt_logprobs"},
            {R"("truncate_prompt_tokens":0)", "truncate_prompt_tokens"},
            {R"("cache_salt":"")", "cache_salt"},
@@ -91,7 +91,8 @@ TEST(ChatRequest, NamesTheParameterThatIsOutOfRange) {
            {R"("priority":"high")", "body.priority"},
            {R"("stop":[""])", "stop"},
            {R"("top_logprobs":3)", "top_logprobs"},
-           {R"("logprobs":true,"top_logprobs":21)", "logprobs"},
+           {R"("top_logprobs":-1)", "top_logprobs"},
+           {R"("logprobs":true,"top_logprobs":-2)", "top_logprobs"},
            {R"("temperature":"warm")", "body.temperature"},
            {R"("stop_token_ids":["a"])", "body.stop_token_ids.0"}}) {
     EXPECT_EQ(error(chat(body)).status, 400) << body;

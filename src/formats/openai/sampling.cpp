@@ -141,11 +141,9 @@ void read_prompt_extras(Fields& fields, Sampling& s) {
     fields.out_of_range("n", fmt::format("n must be at most {}", kMaxChoices),
                         fmt::format("{}", s.n));
   s.prompt_logprobs = fields.integer("prompt_logprobs");
-  if (s.prompt_logprobs && (*s.prompt_logprobs < 0 || *s.prompt_logprobs > kMaxLogprobs)) {
+  if (s.prompt_logprobs && *s.prompt_logprobs < kAllLogprobs) {
     fields.refuse("prompt_logprobs",
-                  fmt::format("prompt_logprobs must be 0 to {}, got {}. "
-                              "(parameter=prompt_logprobs, value={})",
-                              kMaxLogprobs, *s.prompt_logprobs, *s.prompt_logprobs));
+                  "`prompt_logprobs` must be a positive value or -1. (parameter=prompt_logprobs)");
   }
   s.truncate_prompt = fields.integer("truncate_prompt_tokens");
   if (s.truncate_prompt && *s.truncate_prompt != -1 && *s.truncate_prompt < 1)
@@ -252,11 +250,6 @@ void check_lengths(Fields& fields, const Sampling& s) {
   if (s.max_tokens && s.min_tokens > *s.max_tokens) {
     fields.refuse("", fmt::format("min_tokens must be less than or equal to max_tokens={}, got {}.",
                                   *s.max_tokens, s.min_tokens));
-  }
-  if (s.logprobs && *s.logprobs > kMaxLogprobs) {
-    fields.refuse("logprobs", fmt::format("Requested sample logprobs of {}, which is greater than "
-                                          "max allowed: {}. (parameter=logprobs, value={})",
-                                          *s.logprobs, kMaxLogprobs, *s.logprobs));
   }
 }
 

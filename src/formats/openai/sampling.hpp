@@ -18,7 +18,7 @@ namespace baton::openai {
 template <class T>
 using Decoded = std::expected<T, ErrorBody>;
 
-inline constexpr std::int64_t kMaxLogprobs = 20;
+inline constexpr std::int64_t kAllLogprobs = -1;
 inline constexpr std::int64_t kMaxChoices = 128;  // of one request, over all of its prompts
 inline constexpr std::size_t kMaxBadWords = 128;
 inline constexpr std::size_t kMaxBiases = 1024;
@@ -45,9 +45,11 @@ struct Sampling {
   bool ignore_eos = false;
   bool include_stop = false;  // include_stop_str_in_output
   bool skip_special_tokens = true;
-  bool tokens_as_ids = false;            // return_tokens_as_token_ids
-  bool return_ids = false;               // return_token_ids
-  std::optional<std::int64_t> logprobs;  // alternatives per token; 0: the chosen one only
+  bool tokens_as_ids = false;  // return_tokens_as_token_ids
+  bool return_ids = false;     // return_token_ids
+  // Alternatives per token; 0: the chosen one only; kAllLogprobs. How many are allowed is for the
+  // engine to say.
+  std::optional<std::int64_t> logprobs;
   std::optional<std::int64_t> prompt_logprobs;
   std::optional<std::int64_t> truncate_prompt;  // the prompt's last tokens; -1: what fits
 };

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -66,7 +67,8 @@ class Served {
  public:
   // `permits`, one for each forward pass: null for as many as wanted.
   explicit Served(const std::function<void(ServiceConfig&, runtime::EngineConfig&)>& change = {},
-                  std::shared_ptr<runtime::testing::Permits> permits = nullptr) {
+                  std::shared_ptr<runtime::testing::Permits> permits = nullptr,
+                  std::optional<std::size_t> max_logprobs = 20) {
     ServiceConfig service;
     service.listen = {"127.0.0.1", 0};
     runtime::EngineConfig engine;
@@ -85,6 +87,7 @@ class Served {
     model.names = {"tiny", "alias"};
     model.root = "./tiny";
     model.max_model_len = engine.max_model_len;
+    model.max_logprobs = max_logprobs;
     model.tokenizer = ascii();
     model.chat = *token::ChatTemplate::parse(
         R"({"bos_token":"<bos>","chat_template":"{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"})",
