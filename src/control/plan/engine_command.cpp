@@ -18,7 +18,7 @@
 namespace baton::plan {
 namespace {
 
-constexpr std::string_view kModelPath = "/mnt/models";
+constexpr std::string_view kServedPath = "/mnt/models";
 constexpr std::string_view kConnector = "--kv-transfer-config";
 constexpr std::string_view kBehindSidecar = "8001";
 
@@ -66,14 +66,14 @@ void add_model_path(const Place& at, Value& main, std::vector<std::string>& comm
   const bool in_args = command.size() == 2 && !args.empty() && !args[0].starts_with('-');
   const std::string_view name = at.build.spec().string_at({"model", "name"});
   if (in_command && command[2] == name) {
-    command[2] = kModelPath;
+    command[2] = kServedPath;
     at.build.warn(
         at.command_pointer(),
-        fmt::format("'{}' is the served name, not a place: replaced by {}", name, kModelPath));
+        fmt::format("'{}' is the served name, not a place: replaced by {}", name, kServedPath));
   } else if (!in_command && !in_args) {
-    command.insert(command.begin() + 2, std::string(kModelPath));
+    command.insert(command.begin() + 2, std::string(kServedPath));
     at.build.warn(at.command_pointer(),
-                  fmt::format("`vllm serve` names no model: {} added", kModelPath));
+                  fmt::format("`vllm serve` names no model: {} added", kServedPath));
   } else {
     return;
   }

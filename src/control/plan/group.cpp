@@ -14,7 +14,7 @@ namespace {
 using text::json::Array;
 using text::json::Object;
 
-constexpr std::int64_t kEnginePort = 8000;
+constexpr std::int64_t kGroupPort = 8000;
 
 bool is_terminating(const Value& service) {
   return get(service, {"metadata", "deletionTimestamp"}) != nullptr;
@@ -34,7 +34,7 @@ std::string_view plain(std::string_view model, std::string_view ns) {
 }
 
 Value pool_backend(std::string_view group, std::string_view name) {
-  return Object{{"group", group}, {"kind", "InferencePool"}, {"name", name}, {"port", kEnginePort}};
+  return Object{{"group", group}, {"kind", "InferencePool"}, {"name", name}, {"port", kGroupPort}};
 }
 
 std::string workload_service(const Value& service) {
@@ -45,7 +45,7 @@ Value service_backend(const Value& service) {
   return Object{{"group", ""},
                 {"kind", "Service"},
                 {"name", workload_service(service)},
-                {"port", kEnginePort}};
+                {"port", kGroupPort}};
 }
 
 // Where the traffic for `self` goes, by its merged spec.

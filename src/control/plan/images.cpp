@@ -16,7 +16,7 @@ namespace {
 
 using text::json::Object;
 
-constexpr std::string_view kSidecar = "llm-d-routing-sidecar";
+constexpr std::string_view kSidecarImage = "llm-d-routing-sidecar";
 
 // Extended resources ("nvidia.com/gpu") and claims are devices.
 bool asks_for_device(const Value& container) {
@@ -104,7 +104,7 @@ void choose_engine_image(const Build& build, Value& container) {
 }
 
 void fit_sidecar(const Build& build, Value& pod) {
-  Value* sidecar = named(pod.find("initContainers"), kSidecar);
+  Value* sidecar = named(pod.find("initContainers"), kSidecarImage);
   if (sidecar == nullptr) return;
   if (sidecar->string_at({"image"}).empty()) {
     (*sidecar)["image"] = build.settings().sidecar_image;

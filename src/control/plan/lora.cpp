@@ -17,7 +17,7 @@ using text::json::Value;
 
 // Beside /mnt/models, which is read-only: nothing can be mounted in it.
 constexpr std::string_view kRoot = "/mnt/lora";
-constexpr std::string_view kFetched[] = {"hf", "s3", "baton", "file"};
+constexpr std::string_view kFetchedAdapters[] = {"hf", "s3", "baton", "file"};
 
 std::string path_segment(std::string_view name) {
   std::string out(name);
@@ -38,7 +38,8 @@ Result<Adapter> adapter(const Value& model, std::size_t index, bool fetches) {
   }
   const std::string name(model.string_at({"name"}));
   Adapter out{name, uri, uri.substr(0, mark), fmt::format("{}/{}", kRoot, path_segment(name))};
-  const bool fetched = std::ranges::find(kFetched, out.scheme) != std::end(kFetched);
+  const bool fetched =
+      std::ranges::find(kFetchedAdapters, out.scheme) != std::end(kFetchedAdapters);
   if (out.scheme.starts_with("oci")) {
     return invalid(
         fmt::format("{}: adapters do not come out of images: use hf://, s3:// or pvc://", at));

@@ -12,7 +12,7 @@ namespace {
 
 using text::json::Object;
 
-constexpr std::string_view kModelRouting = "serving.kserve.io/model-based-routing-enabled";
+constexpr std::string_view kModelRoutingKey = "serving.kserve.io/model-based-routing-enabled";
 constexpr std::string_view kLabelPrefixes[] = {"kueue.x-k8s.io",
                                                "internal.serving.kserve.io/localmodel"};
 constexpr std::string_view kAnnotationPrefixes[] = {
@@ -49,7 +49,7 @@ Value pod_metadata(const Build& build, const Workload& workload, Value labels) {
     const Value* from = get(workload.spec, {map});
     if (from == nullptr) continue;
     for (const auto& [key, value] : *from->if_object()) {
-      if (key != kModelRouting) metadata[map][key] = value;
+      if (key != kModelRoutingKey) metadata[map][key] = value;
     }
   }
   metadata["labels"][kRevision] = build.revision;

@@ -25,7 +25,7 @@ std::string_view text_of(const Value& word) {
   return text == nullptr ? std::string_view() : std::string_view(*text);
 }
 
-struct Place {
+struct FlagPlace {
   Array* words = nullptr;
   std::size_t flag = 0;  // index of the flag's word
   bool joined = false;   // "--config-text=…"
@@ -33,8 +33,8 @@ struct Place {
 };
 
 // args come after command on the command line, and the last flag counts.
-Place config_place(Value& container) {
-  Place found;
+FlagPlace config_place(Value& container) {
+  FlagPlace found;
   for (const std::string_view list : kLists) {
     Value* value = container.find(list);
     Array* words = value == nullptr ? nullptr : value->if_array();
@@ -73,7 +73,7 @@ bool has_flag(const Value& container, std::string_view name) {
 
 ConfigFlag config_flag(const Value& container) {
   Value copy = container;
-  const Place place = config_place(copy);
+  const FlagPlace place = config_place(copy);
   if (place.source == ConfigSource::kNone) return {};
   const std::string_view word = text_of((*place.words)[place.flag]);
   if (place.joined) {
@@ -85,7 +85,7 @@ ConfigFlag config_flag(const Value& container) {
 }
 
 void set_config_text(Value& container, std::string text) {
-  const Place place = config_place(container);
+  const FlagPlace place = config_place(container);
   Value& word = (*place.words)[place.flag];
   if (!place.joined) {
     (*place.words)[place.flag + 1] = std::move(text);

@@ -23,7 +23,7 @@ using Flags = std::map<std::string, std::string>;
 
 constexpr Version kV07{0, 7, 0}, kV08{0, 8, 0}, kV09{0, 9, 0}, kV010{0, 10, 0};
 
-constexpr std::string_view kHandler = "disagg-profile-handler";
+constexpr std::string_view kPdHandler = "disagg-profile-handler";
 constexpr std::string_view kAlways = "always-disagg-pd-decider";
 constexpr std::string_view kByPrefix = "prefix-based-pd-decider";
 constexpr std::string_view kPreciseScorer = "precise-prefix-cache-scorer";
@@ -80,7 +80,7 @@ void put_before(Array& plugins, std::size_t handler, const Decider& decider) {
 Status migrate_deciders(PickerDocument& document) {
   Array& plugins = document.plugins();
   for (std::size_t i = 0; i < plugins.size(); ++i) {
-    if (plugins[i].string_at({"type"}) != kHandler) continue;
+    if (plugins[i].string_at({"type"}) != kPdHandler) continue;
     Value* given = plugins[i].find("parameters");
     if (given == nullptr || !given->is_object()) continue;
     const Value parameters = *given;
@@ -101,7 +101,7 @@ Status migrate_deciders(PickerDocument& document) {
     const std::size_t before = plugins.size();
     put_before(plugins, i, decider);
     i += plugins.size() - before;
-    while (plugins[i].string_at({"type"}) != kHandler) ++i;  // moved by what was put before it
+    while (plugins[i].string_at({"type"}) != kPdHandler) ++i;  // moved by what was put before it
   }
   return {};
 }
@@ -366,7 +366,7 @@ Status migrate_config(Value& config, Version version, std::string_view tokenizer
   const bool has_list = std::as_const(config).find("plugins") != nullptr;
   PickerDocument document(config);
   document.rename_type("prefill-header-handler", "disagg-headers-handler");
-  document.rename_type("pd-profile-handler", kHandler);
+  document.rename_type("pd-profile-handler", kPdHandler);
   BATON_TRY(migrate_deciders(document));
   drop_hash_block_size(document);
   if (version >= kV08) {

@@ -12,7 +12,7 @@ namespace {
 
 using text::json::Object;
 
-constexpr std::string_view kSidecar = "llm-d-routing-sidecar";
+constexpr std::string_view kSidecarName = "llm-d-routing-sidecar";
 constexpr std::string_view kVolume = "routing-key";
 constexpr std::string_view kFolder = "/var/run/baton/routing";
 constexpr std::string_view kVariable = "BATON_ROUTING_TICKET_KEY_FILE";
@@ -54,10 +54,10 @@ bool is_wished(const Build& build) {
 }  // namespace
 
 void require_signed_routes(Build& build, Value& pod) {
-  const Value* sidecar = named(pod.find("initContainers"), kSidecar);
+  const Value* sidecar = named(pod.find("initContainers"), kSidecarName);
   if (sidecar == nullptr || !takes_key(*sidecar)) return;
   if (!picker_is_ours(build) || !is_own_sidecar(build, *sidecar)) return;
-  mount(build, pod, "initContainers", kSidecar);
+  mount(build, pod, "initContainers", kSidecarName);
   if (is_wished(build)) return;
   build.out.wishes.push_back({.kind = Wish::Kind::kRoutingKey,
                               .ns = build.ns,

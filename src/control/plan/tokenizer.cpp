@@ -17,7 +17,7 @@ using text::json::Object;
 
 constexpr std::int64_t kPort = 8000;
 constexpr std::string_view kPortName = "render-http";
-constexpr std::string_view kPointer = "/spec/router/scheduler/tokenizer/template";
+constexpr std::string_view kTokenizerPointer = "/spec/router/scheduler/tokenizer/template";
 
 Value labels(const Build& build) { return component_labels(build.name, "tokenizer"); }
 
@@ -30,7 +30,7 @@ const Value* pod_template(const Build& build) {
   return get(*scheduler, {"tokenizer", "template"});
 }
 
-Value service(const Build& build) {
+Value tokenizer_service(const Build& build) {
   Value out = object("v1", "Service", build.ns, build.child("-tokenizer"), labels(build));
   out["spec"] = Object{
       {"selector", labels(build)},
@@ -54,13 +54,13 @@ Status add_tokenizer(Build& build) {
   Value pod = *given;
   if (!build.settings().enable_tls) remove_tls_volume(pod);
   const Account account{std::string(pod.string_at({"serviceAccountName"})), false};
-  BATON_TRY(check_account(build, account, kPointer));
+  BATON_TRY(check_account(build, account, kTokenizerPointer));
   const std::string name = build.child("-tokenizer");
   const Value* live = build.live("Deployment", name);
   BATON_TRY(
       attach_model(build,
                    {.path = "/mnt/models/base",
-                    .pointer = std::string(kPointer),
+                    .pointer = std::string(kTokenizerPointer),
                     .account = account,
                     .live = live == nullptr ? nullptr : get(*live, {"spec", "template", "spec"})},
                    pod));
@@ -70,7 +70,7 @@ Status add_tokenizer(Build& build) {
                        {"template", Object{{"metadata", Object{{"labels", labels(build)}}},
                                            {"spec", std::move(pod)}}}};
   build.add(std::move(out));
-  build.add(service(build));
+  build.add(tokenizer_service(build));
   return {};
 }
 

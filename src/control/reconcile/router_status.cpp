@@ -17,7 +17,7 @@ using kube::Condition;
 using kube::Object;
 using text::json::Array;
 
-constexpr std::string_view kGatewayGroup = "gateway.networking.k8s.io";
+constexpr std::string_view kGateways = "gateway.networking.k8s.io";
 constexpr std::string_view kPoolGroup = "inference.networking.k8s.io";
 
 const Object* condition_in(const Object& entry, std::string_view type) {
@@ -189,10 +189,10 @@ Array observed_gateways(const RouterView& view) {
         if (const auto section = parent.string_at({"sectionName"}); !section.empty()) {
           sections.emplace(section);
         }
-        routes[kube::name_of(*route)] = reference(kGatewayGroup, "HTTPRoute", *route);
+        routes[kube::name_of(*route)] = reference(kGateways, "HTTPRoute", *route);
       }
     }
-    Object entry = reference(kGatewayGroup, "Gateway", *gateway);
+    Object entry = reference(kGateways, "Gateway", *gateway);
     for (const auto& section : sections) entry["listeners"].push_back(section);
     for (auto& [route_name, ref] : routes) entry["httpRoutes"].push_back(std::move(ref));
     out.push_back(std::move(entry));

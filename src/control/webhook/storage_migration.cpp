@@ -18,7 +18,7 @@ using text::json::Array;
 constexpr std::string_view kStored = "v1alpha2";
 constexpr Nanos kAttemptBudget = std::chrono::minutes(5);
 
-const kube::Type kDefinition{"apiextensions.k8s.io", "v1", "CustomResourceDefinition"};
+const kube::Type kMigrated{"apiextensions.k8s.io", "v1", "CustomResourceDefinition"};
 
 struct Kind {
   std::string_view definition;
@@ -48,7 +48,7 @@ Status rewrite_all(kube::Cluster& cluster, const Kind& kind, Deadline deadline) 
 }
 
 Status migrate(kube::Cluster& cluster, const Kind& kind, Deadline deadline) {
-  const kube::ObjectKey key{kDefinition, "", std::string(kind.definition)};
+  const kube::ObjectKey key{kMigrated, "", std::string(kind.definition)};
   BATON_TRY_ASSIGN(const kube::Object before, cluster.get(key, deadline));
   switch (migration_of(before)) {
     case Migration::kDone:

@@ -26,7 +26,7 @@ namespace baton::runtime {
 namespace {
 
 // Cancellation and clocks that tests advance are looked at this often.
-constexpr Nanos kLook = std::chrono::milliseconds(20);
+constexpr Nanos kGlance = std::chrono::milliseconds(20);
 constexpr int kBacklog = 64;
 constexpr std::size_t kMaxParts = 512;  // per system call
 
@@ -53,7 +53,7 @@ Status wait_for(int fd, short events, const Patience& patience) {
     const Nanos left = patience.deadline.left(patience.clock.now());
     if (left <= Nanos(0)) return timed_out("the peer did not answer in time");
     pollfd p{fd, events, 0};
-    const auto millis = std::chrono::ceil<Millis>(std::min(left, kLook)).count();
+    const auto millis = std::chrono::ceil<Millis>(std::min(left, kGlance)).count();
     const int ready = ::poll(&p, 1, static_cast<int>(millis));
     if (ready > 0) return {};
     if (ready < 0 && errno != EINTR) return unavailable(fmt::format("poll: {}", why()));

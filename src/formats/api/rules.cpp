@@ -31,9 +31,8 @@ const Array& items(const Value* list) {
   return found == nullptr ? kNone : *found;
 }
 
-using Kind = Finding::Kind;
-
-void error(Findings& out, std::string_view at, std::string message, Kind kind = Kind::kInvalid) {
+void error(Findings& out, std::string_view at, std::string message,
+           Finding::Kind kind = Finding::Kind::kInvalid) {
   out.errors.push_back({std::string(at), std::move(message), kind});
 }
 
@@ -79,10 +78,10 @@ void check_group(const Value& router, Findings& out) {
   const Value* group = member(router, {"route", "group"});
   const Value* weight = member(router, {"route", "weight"});
   if (group != nullptr && weight == nullptr) {
-    error(out, "/spec/router/route/weight", "is required with group", Kind::kRequired);
+    error(out, "/spec/router/route/weight", "is required with group", Finding::Kind::kRequired);
   }
   if (group == nullptr && weight != nullptr) {
-    error(out, "/spec/router/route/group", "is required with weight", Kind::kRequired);
+    error(out, "/spec/router/route/group", "is required with weight", Finding::Kind::kRequired);
   }
   if (group == nullptr || !group->is_string()) return;
   if (!is_dns_label(*group->if_string())) {
@@ -121,13 +120,13 @@ void check_adapters(const Value& model, Findings& out) {
     const std::string at = fmt::format("/spec/model/lora/adapters/{}/name", i);
     const std::string_view name = adapters[i].string_at({"name"});
     if (name.empty()) {
-      error(out, at, "is required", Kind::kRequired);
+      error(out, at, "is required", Finding::Kind::kRequired);
     } else if (name == "." || name == "..") {
       error(out, at, fmt::format("must not be '{}'", name));
     } else if (name == model.string_at({"name"})) {
       error(out, at, fmt::format("'{}' is the base model's name", name));
     } else if (!seen.insert(name).second) {
-      error(out, at, fmt::format("'{}' is there twice", name), Kind::kDuplicate);
+      error(out, at, fmt::format("'{}' is there twice", name), Finding::Kind::kDuplicate);
     }
   }
 }
@@ -169,7 +168,8 @@ void check_parallelism(const Value& workload, const std::string& at, Findings& o
 
 void check_tier(const Value& tier, const std::string& at, Findings& out) {
   const Value* files = member(tier, {"fileSystem"});
-  if (files == nullptr) return error(out, at + "/fileSystem", "is required", Kind::kRequired);
+  if (files == nullptr)
+    return error(out, at + "/fileSystem", "is required", Finding::Kind::kRequired);
   const Value* claim = member(*files, {"pvc"});
   if (has(*files, {"emptyDir"}) == (claim != nullptr)) {
     error(out, at + "/fileSystem", "needs exactly one of emptyDir and pvc");
@@ -179,7 +179,7 @@ void check_tier(const Value& tier, const std::string& at, Findings& out) {
     error(out, at + "/fileSystem/pvc", "needs exactly one of spec and ref");
   }
   if (has(*claim, {"ref"}) && claim->string_at({"ref", "name"}).empty()) {
-    error(out, at + "/fileSystem/pvc/ref/name", "is required", Kind::kRequired);
+    error(out, at + "/fileSystem/pvc/ref/name", "is required", Finding::Kind::kRequired);
   }
 }
 
@@ -189,10 +189,10 @@ void check_offloading(const Value& workload, const std::string& at, Findings& ou
   const Array& tiers = items(member(*offloading, {"secondary"}));
   const Value* cpu = member(*offloading, {"cpu"});
   if (cpu == nullptr) {
-    error(out, at + "/kvCacheOffloading/cpu", "is required", Kind::kRequired);
+    error(out, at + "/kvCacheOffloading/cpu", "is required", Finding::Kind::kRequired);
   } else if (!tiers.empty() && quantity(*cpu).value_or(1) <= 0) {
     error(out, at + "/kvCacheOffloading/cpu", "must be above zero with secondary tiers",
-          Kind::kRequired);
+          Finding::Kind::kRequired);
   }
   for (std::size_t i = 0; i < tiers.size(); ++i) {
     check_tier(tiers[i], fmt::format("{}/kvCacheOffloading/secondary/{}", at, i), out);
@@ -232,7 +232,8 @@ void check_rollout(const Value& workload, const std::string& at, Findings& out) 
     error(out, place, "maxUnavailable and maxSurge are both zero: a rollout could never start");
   }
   if (has(workload, {"worker"}) && unavailable == 0 && surge_value == nullptr) {
-    error(out, place + "/maxSurge", "is required when maxUnavailable is 0", Kind::kRequired);
+    error(out, place + "/maxSurge", "is required when maxUnavailable is 0",
+          Finding::Kind::kRequired);
   }
 }
 
@@ -321,7 +322,8 @@ void check_dra(const Value& object, Findings& out) {
   const auto text = [&](std::string_view key) {
     return annotations->find(std::string(kPrefix).append(key));
   };
-  const auto wrong = [&](std::string_view key, std::string message, Kind kind = Kind::kInvalid) {
+  const auto wrong = [&](std::string_view key, std::string message,
+                         Finding::Kind kind = Finding::Kind::kInvalid) {
     error(out, pointer("/metadata/annotations", std::string(kPrefix).append(key)),
           std::move(message), kind);
   };
@@ -329,7 +331,7 @@ void check_dra(const Value& object, Findings& out) {
                       text("container-name") != nullptr;
   const Value* device = text("device-class");
   if (device == nullptr) {
-    if (others) wrong("device-class", "is required", Kind::kRequired);
+    if (others) wrong("device-class", "is required", Finding::Kind::kRequired);
   } else if (!device->is_string() || !is_dns_subdomain(trimmed(*device->if_string()))) {
     wrong("device-class", "must be a DNS subdomain");
   }

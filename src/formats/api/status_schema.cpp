@@ -9,7 +9,7 @@ namespace {
 using enum FieldType;
 using enum Versions;
 
-constexpr std::string_view kByName[] = {"name"};
+constexpr std::string_view kByStatusName[] = {"name"};
 
 constexpr Field kConditionFields[] = {
     {.name = "type", .type = kString, .needed = true},
@@ -83,7 +83,7 @@ constexpr Field kMemberFields[] = {
 constexpr Struct kMember{.fields = kMemberFields};
 constexpr Field kGroupFields[] = {
     {.name = "name", .type = kString, .needed = true},
-    {.name = "members", .type = kObjects, .of = &kMember, .keys = kByName},
+    {.name = "members", .type = kObjects, .of = &kMember, .keys = kByStatusName},
 };
 constexpr Struct kGroup{.fields = kGroupFields};
 

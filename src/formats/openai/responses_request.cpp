@@ -24,7 +24,7 @@ Value as_message(Fields& fields, const Value& item) {
                 {"content", content == nullptr ? Value("") : *content}};
 }
 
-Object as_chat(Fields& fields) {
+Object input_as_chat(Fields& fields) {
   Array messages;
   if (const auto instructions = fields.string("instructions")) {
     messages.emplace_back(Object{{"role", "system"}, {"content", *instructions}});
@@ -49,7 +49,7 @@ Object as_chat(Fields& fields) {
   return out;
 }
 
-void refuse_more(Fields& fields) {
+void refuse_unknown(Fields& fields) {
   for (const std::string_view name :
        {"tools", "previous_response_id", "conversation", "prompt", "context_management"}) {
     refuse_said(fields, name);
@@ -103,8 +103,8 @@ Decoded<ChatRequest> decode_responses(std::string_view body) {
   auto value = decode_object(body);
   if (!value) return std::unexpected(std::move(value).error());
   Fields fields(*value->if_object());
-  const Object chat = as_chat(fields);
-  refuse_more(fields);
+  const Object chat = input_as_chat(fields);
+  refuse_unknown(fields);
   if (fields.failed()) return std::unexpected(fields.error());
 
   ChatRequest out;

@@ -15,7 +15,7 @@ const std::vector<double> kQueued = {.0001, .0005, .001, .005, .01, .025, .05, .
 const std::vector<double> kTurn = {.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1};
 const std::vector<double> kEnded = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 
-std::string current(std::string_view name) {
+std::string current_flow(std::string_view name) {
   return fmt::format("llm_d_epp_flow_control_{}", name);
 }
 std::string older(std::string_view name) {
@@ -48,11 +48,11 @@ std::string_view outcome_label(schedule::Outcome outcome) {
 FlowMetrics::FlowMetrics(observe::Registry& registry, std::string_view pool)
     : registry_(registry),
       pool_(pool),
-      turn_{.now = &registry.histogram(current("dispatch_cycle_duration_seconds"),
+      turn_{.now = &registry.histogram(current_flow("dispatch_cycle_duration_seconds"),
                                        "looking whether a request may go", kTurn),
             .old = &registry.histogram(older("dispatch_cycle_duration_seconds"),
                                        "looking whether a request may go", kTurn)},
-      stale_(registry.gauge(current("stale_endpoints"), "endpoints without fresh metrics",
+      stale_(registry.gauge(current_flow("stale_endpoints"), "endpoints without fresh metrics",
                             {{"detector", "utilization-detector"}})) {
   const auto stage = [&](std::string_view name) {
     return level("pool_saturation", "how full the pool is; 1: full",
@@ -64,12 +64,12 @@ FlowMetrics::FlowMetrics(observe::Registry& registry, std::string_view pool)
 }
 
 Level FlowMetrics::level(std::string_view name, std::string_view help, const Labels& labels) {
-  return {.now = &registry_.gauge(current(name), help, labels),
+  return {.now = &registry_.gauge(current_flow(name), help, labels),
           .old = &registry_.gauge(older(name), help, labels)};
 }
 
 observe::Gauge& FlowMetrics::share(std::string_view name, const Labels& labels) {
-  return registry_.gauge(current(name), "of what may wait, what does", labels);
+  return registry_.gauge(current_flow(name), "of what may wait, what does", labels);
 }
 
 void FlowMetrics::saturation(const schedule::Saturation& saturation) {
@@ -142,7 +142,7 @@ void FlowMetrics::finished(const RequestLabels& labels, std::int32_t priority,
   const auto rank = fmt::to_string(priority);
   const auto observe = [&](std::string_view name, std::string_view help, const Labels& with,
                            const std::vector<double>& bounds, Nanos took) {
-    registry_.histogram(current(name), help, bounds, with).observe(seconds(took));
+    registry_.histogram(current_flow(name), help, bounds, with).observe(seconds(took));
     registry_.histogram(older(name), help, bounds, with).observe(seconds(took));
   };
   observe("request_queue_duration_seconds", "time in the queue",
@@ -157,32 +157,33 @@ void FlowMetrics::finished(const RequestLabels& labels, std::int32_t priority,
           {{"fairness_id", labels.fairness}, {"priority", rank}, {"outcome", outcome_name}}, kTurn,
           to_enter);
   registry_
-      .counter(current("requests_total"), "requests that came to the queue, by outcome",
+      .counter(current_flow("requests_total"), "requests that came to the queue, by outcome",
                {{"outcome", outcome_name}, {"priority", rank}, {"inference_pool", pool_}})
       .add();
 }
 
 void FlowMetrics::evicted(const schedule::Demand& demand, std::size_t count) {
   registry_
-      .counter(current("revocations_issued_total"),
+      .counter(current_flow("revocations_issued_total"),
                "running requests told to end, by the priority they end for",
                {{"priority", fmt::to_string(demand.priority)}, {"inference_pool", pool_}})
       .add(static_cast<double>(count));
   registry_
-      .gauge(current("reclaim_target"), "saturation over the limit when requests were last evicted",
+      .gauge(current_flow("reclaim_target"),
+             "saturation over the limit when requests were last evicted",
              {{"inference_pool", pool_}})
       .set(demand.saturation - demand.ceiling);
 }
 
 observe::Counter& FlowMetrics::evictions(std::string_view outcome) {
-  return registry_.counter(current("revocations_total"), "evicted requests by how they ended",
+  return registry_.counter(current_flow("revocations_total"), "evicted requests by how they ended",
                            {{"outcome", std::string(outcome)}, {"inference_pool", pool_}});
 }
 
 void FlowMetrics::eviction_ended(Nanos took) {
   evictions("confirmed").add();
   registry_
-      .histogram(current("revocation_confirmation_seconds"),
+      .histogram(current_flow("revocation_confirmation_seconds"),
                  "until an evicted request's stream ended", kEnded, {{"inference_pool", pool_}})
       .observe(seconds(took));
 }
@@ -191,7 +192,8 @@ void FlowMetrics::eviction_given_up() { evictions("timed_out").add(); }
 
 void FlowMetrics::reclaiming(double pending) {
   registry_
-      .gauge(current("pending_reclaim"), "saturation that evictions free and that may not show yet",
+      .gauge(current_flow("pending_reclaim"),
+             "saturation that evictions free and that may not show yet",
              {{"inference_pool", pool_}})
       .set(pending);
 }

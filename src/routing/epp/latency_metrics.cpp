@@ -10,7 +10,7 @@ namespace {
 
 using observe::Labels;
 
-const std::vector<double> kGeneral = {
+const std::vector<double> kBounds = {
     .005, .025, .05, .1, .2, .4,  .6,  .8,  1,   1.25, 1.5, 2,   3,   4,    5,    6,    8,   10,
     15,   20,   30,  45, 60, 120, 180, 240, 300, 360,  480, 600, 900, 1200, 1800, 2700, 3600};
 const std::vector<double> kToken = {
@@ -74,7 +74,7 @@ void LatencyMetrics::predicted(const Names& names, Nanos took) {
 void LatencyMetrics::came(What what, const Names& names, double actual, double predicted,
                           double slo) {
   const std::string_view word = what == What::kFirstToken ? "ttft" : "tpot";
-  const auto& bounds = what == What::kFirstToken ? kGeneral : kToken;
+  const auto& bounds = what == What::kFirstToken ? kBounds : kToken;
   constexpr double kMillis = 1e-3;
   registry_
       .histogram(older_name(fmt::format("request_{}_seconds", word)), "as it came", bounds,

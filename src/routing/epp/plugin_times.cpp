@@ -3,7 +3,8 @@
 namespace baton::epp {
 namespace {
 
-const std::vector<double> kSeconds = {.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1};
+const std::vector<double> kPluginSeconds = {.0001, .0002, .0005, .001, .002,
+                                            .005,  .01,   .02,   .05,  .1};
 
 }  // namespace
 
@@ -15,8 +16,8 @@ PluginTimes::PluginTimes(observe::Registry& registry,
                                     {"plugin_type", plugin.type},
                                     {"plugin_name", plugin.name}};
     histograms_.push_back(
-        {&registry.histogram("llm_d_epp_plugin_duration_seconds", kHelp, kSeconds, labels),
-         &registry.histogram("inference_extension_plugin_duration_seconds", kHelp, kSeconds,
+        {&registry.histogram("llm_d_epp_plugin_duration_seconds", kHelp, kPluginSeconds, labels),
+         &registry.histogram("inference_extension_plugin_duration_seconds", kHelp, kPluginSeconds,
                              labels)});
   }
 }

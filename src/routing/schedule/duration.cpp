@@ -17,7 +17,7 @@ struct Unit {
 };
 constexpr std::array kUnits = {Unit{"ns", 1},  Unit{"us", 1e3}, Unit{"ms", 1e6},
                                Unit{"s", 1e9}, Unit{"m", 6e10}, Unit{"h", 3.6e12}};
-constexpr double kMost = 9.2e18;
+constexpr double kMostNanos = 9.2e18;
 constexpr std::size_t kMaxText = 64;
 
 bool digit(char c) { return (c >= '0' && c <= '9') || c == '.'; }
@@ -45,7 +45,7 @@ Result<Nanos> read_duration(std::string_view text) {
     if (number.empty() || *end != '\0' || known == kUnits.end()) return wrong();
     total += value * known->nanos;
   }
-  if (!(total <= kMost)) return wrong();
+  if (!(total <= kMostNanos)) return wrong();
   return Nanos(std::llround(total));
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 using text::json::Value;
 
-constexpr std::int64_t kMost = std::int64_t{1} << 50;
+constexpr std::int64_t kMostRecorded = std::int64_t{1} << 50;
 constexpr std::int64_t kMostMillis = 1'000'000'000'000;  // as nanoseconds in 63 bits
 
 Value prediction_json(const Prediction& p) {
@@ -94,7 +94,7 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
   matches.held.push_back(
       static_cast<std::uint32_t>(fields.integer("heldBlocks", matched, 0, INT32_MAX)));
   const auto reserved = fields.integer("reserved", 0, INT32_MIN, INT32_MAX);
-  const auto tokens = fields.integer("tokensInFlight", 0, -kMost, kMost);
+  const auto tokens = fields.integer("tokensInFlight", 0, -kMostRecorded, kMostRecorded);
   const bool predicted = fields.has("predicted");
   auto prediction = read_prediction(fields.object("predicted"), fields);
   prediction.known = predicted;
@@ -109,7 +109,7 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
 
 Request read_request(Fields& fields) {
   const auto number = [&](std::string_view key) {
-    return static_cast<std::size_t>(fields.integer(key, 0, 0, kMost));
+    return static_cast<std::size_t>(fields.integer(key, 0, 0, kMostRecorded));
   };
   Request request;
   request.prompt_bytes = number("promptBytes");

@@ -11,7 +11,7 @@
 namespace baton::schedule {
 namespace {
 
-constexpr double kMost = 1e12;
+constexpr double kMostFactor = 1e12;
 
 bool any_prediction(const Context& context, std::span<const Index> candidates) {
   return std::ranges::any_of(candidates, [&](Index i) { return context.prediction(i) != nullptr; });
@@ -144,12 +144,12 @@ Plugin make_slo_headroom_tier_filter(Fields& parameters) {
 Plugin make_latency_scorer(Fields& parameters) {
   constexpr std::array<std::string_view, 2> kStrategies = {"least", "most"};
   const LatencyScorer::Parameters p{
-      .ttft = parameters.number("ttftWeight", 0.8, -kMost, kMost),
-      .tpot = parameters.number("tpotWeight", 0.2, -kMost, kMost),
+      .ttft = parameters.number("ttftWeight", 0.8, -kMostFactor, kMostFactor),
+      .tpot = parameters.number("tpotWeight", 0.2, -kMostFactor, kMostFactor),
       .most = parameters.choice("headroomSelectionStrategy", "least", kStrategies) == "most",
-      .kv = parameters.number("compositeKVWeight", 1, -kMost, kMost),
-      .queue = parameters.number("compositeQueueWeight", 1, -kMost, kMost),
-      .prefix = parameters.number("compositePrefixWeight", 1, -kMost, kMost),
+      .kv = parameters.number("compositeKVWeight", 1, -kMostFactor, kMostFactor),
+      .queue = parameters.number("compositeQueueWeight", 1, -kMostFactor, kMostFactor),
+      .prefix = parameters.number("compositePrefixWeight", 1, -kMostFactor, kMostFactor),
   };
   Plugin plugin{.scorer = std::make_unique<LatencyScorer>(p)};
   plugin.needs.push_back(latency_need(parameters));
@@ -168,7 +168,7 @@ Plugin make_latency_slo_admitter(Fields& parameters) {
 
 Plugin make_predicted_latency_producer(Fields& parameters) {
   LatencyParameters p;
-  p.slo_buffer = parameters.number("sloBufferFactor", 1, -kMost, kMost);
+  p.slo_buffer = parameters.number("sloBufferFactor", 1, -kMostFactor, kMostFactor);
   if (p.slo_buffer <= 0) parameters.fail("sloBufferFactor", "it must be above 0");
   p.streaming = parameters.boolean("streamingMode", false);
   p.role_label = parameters.text("endpointRoleLabel", "");

@@ -16,7 +16,7 @@ struct Wanted {
 };
 
 // "10.0.0.1", "10.0.0.1:80", "::1", "[::1]", "[::1]:80". A port that is none leaves no host.
-Wanted read(std::string_view text) {
+Wanted read_text(std::string_view text) {
   Wanted wanted{.host = text};
   std::string_view port;
   if (text.starts_with('[')) {
@@ -44,7 +44,7 @@ class TestingFilter final : public Filter {
     auto rest = context.request.header(kHeader);
     while (!rest.empty()) {
       const auto comma = std::min(rest.find(','), rest.size());
-      const auto wanted = read(trimmed(rest.substr(0, comma)));
+      const auto wanted = read_text(trimmed(rest.substr(0, comma)));
       rest.remove_prefix(std::min(comma + 1, rest.size()));
       for (const Index i : candidates) {
         const auto& endpoint = (*context.snapshot.endpoints)[i];
