@@ -17,8 +17,8 @@ namespace baton::http {
 
 namespace {
 
-struct BlockingConnection {
-  BlockingConnection(const Clock& clock, std::size_t head_bytes)
+struct HeldConnection {
+  HeldConnection(const Clock& clock, std::size_t head_bytes)
       : link(clock), parser({.head_bytes = head_bytes}), in(head_bytes + kReadBytes, buffers) {}
 
   BlockingConnection link;
@@ -28,7 +28,7 @@ struct BlockingConnection {
   bool kept = false;  // has carried an exchange before
   Mono until{};       // at rest: when it is too old
 };
-using ConnectionPtr = std::unique_ptr<BlockingConnection>;
+using ConnectionPtr = std::unique_ptr<HeldConnection>;
 
 // What an error of the connection means for the exchange.
 std::unexpected<Failure> broken(const Endpoint& to, Error error) {
@@ -37,7 +37,7 @@ std::unexpected<Failure> broken(const Endpoint& to, Error error) {
 }
 
 // Receives once into the connection's buffer. False at the end of the stream.
-Sent<bool> receive(BlockingConnection& connection, const Endpoint& to, Deadline deadline) {
+Sent<bool> receive(HeldConnection& connection, const Endpoint& to, Deadline deadline) {
   const asio::mutable_buffer room = connection.in.prepare();
   auto got = connection.link.receive({static_cast<char*>(room.data()), room.size()}, deadline);
   if (!got) return broken(to, std::move(got).error());
@@ -46,7 +46,7 @@ Sent<bool> receive(BlockingConnection& connection, const Endpoint& to, Deadline 
 }
 
 // Until the head of the answer is parsed.
-Sent<void> await_head(BlockingConnection& connection, const Endpoint& to, Deadline deadline) {
+Sent<void> await_head(HeldConnection& connection, const Endpoint& to, Deadline deadline) {
   for (;;) {
     const Step step = connection.parser.next(connection.in.view());
     connection.in.consume(step.consumed);
@@ -123,7 +123,7 @@ Sent<std::string_view> BlockingResponse::Impl::read_some(Deadline deadline) {
     release();
     return std::string_view();
   }
-  BlockingConnection& c = *connection;
+  HeldConnection& c = *connection;
   for (;;) {
     auto piece = gather(c.parser, c.in, to, ended);
     if (!piece || !piece->empty()) return piece;
@@ -172,7 +172,7 @@ BlockingClient::BlockingClient(const Clock& clock, Config config)
 BlockingClient::~BlockingClient() = default;
 
 Sent<ConnectionPtr> BlockingClient::Impl::connect(const Endpoint& to, Deadline deadline) {
-  auto connection = std::make_unique<BlockingConnection>(clock, config.head_bytes);
+  auto connection = std::make_unique<HeldConnection>(clock, config.head_bytes);
   const Deadline limit = deadline.earlier({clock.now() + config.connect_timeout});
   Status done = connection->link.connect(to, limit);
   if (done && config.tls) done = connection->link.secure(*config.tls, to, limit);
