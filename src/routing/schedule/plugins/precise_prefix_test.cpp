@@ -55,6 +55,8 @@ schedulingProfiles: [{name: default, plugins: [{pluginRef: prefix-cache-scorer}]
                                  .hash_seed = "42",
                                  .tiers = {{"gpu", 1}, {"cpu", 0.5}},
                                  .topic = "kv@",
+                                 .listen = {},
+                                 .connects = true,
                                  .port = 6000,
                                  .replay_port = 6001,
                                  .speculative = std::chrono::seconds(3),
