@@ -67,12 +67,16 @@ std::string usage(bool prefilled) {
       kTokens, prefilled ? 7 : 8);
 }
 
-constexpr std::string_view kPrefilled =
-    R"({"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"a"}}],)"
-    R"("usage":{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":7}},)"
-    R"("kv_transfer_params":{"do_remote_prefill":true,"do_remote_decode":false,)"
-    R"("remote_engine_id":"engine-0","remote_block_ids":[1,2,3],"remote_host":"127.0.0.1",)"
-    R"("remote_port":4032,"remote_request_id":"R"}})";
+// The prefill engine's own port stands for its side channel: sidecars look whether it takes
+// connections.
+std::string prefilled_at(std::uint16_t port) {
+  return R"({"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"a"}}],)"
+         R"("usage":{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":7}},)"
+         R"("kv_transfer_params":{"do_remote_prefill":true,"do_remote_decode":false,)"
+         R"("remote_engine_id":"engine-0","remote_block_ids":[1,2,3],"remote_host":"127.0.0.1",)"
+         R"("remote_port":)" +
+         std::to_string(port) + R"(,"remote_request_id":"R"}})";
+}
 
 constexpr std::string_view kMetrics =
     "vllm:num_requests_running{model_name=\"m\"} 1\n"
@@ -166,6 +170,7 @@ Engines::Engines(const Clock& clock, std::shared_ptr<const tls::ServerContext> t
   auto d = decode_server_.listen({"127.0.0.1", 0});
   if (!p || !d) give_up("the engines cannot listen");
   prefill_port_ = p->port;
+  prefilled_body_ = prefilled_at(prefill_port_);
   decode_port_ = d->port;
   prefill_loop_.start();
   decode_loop_.start();
@@ -188,7 +193,7 @@ Task<void> Engines::prefill(http::Exchange& exchange) {
   }
   bool right = body && added(*body, R"("do_remote_decode":true)");
   ++(right ? prefilled_ : wrong_);
-  (void)co_await exchange.respond({200, {{"Content-Type", "application/json"}}}, kPrefilled);
+  (void)co_await exchange.respond({200, {{"Content-Type", "application/json"}}}, prefilled_body_);
 }
 
 Task<void> Engines::decode(http::Exchange& exchange) {

@@ -68,6 +68,7 @@ class Engines {
   async::Loop prefill_loop_, decode_loop_;
   http::Server prefill_server_, decode_server_;
   std::uint16_t prefill_port_ = 0, decode_port_ = 0;
+  std::string prefilled_body_;
 };
 
 inline constexpr int kTokens = 200;  // of a stream, about 200 bytes each

@@ -3,6 +3,7 @@ import collections
 import contextlib
 import http.server
 import json
+import socket
 import threading
 
 from gateway import read_body
@@ -18,6 +19,7 @@ class ScriptedEngine:
     def __init__(self, answer):
         engine = self
         engine.asked = []
+        engine.more = threading.Condition()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -30,7 +32,9 @@ class ScriptedEngine:
             def do_POST(self):
                 body = json.loads(read_body(self))
                 asked = Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-                engine.asked.append(asked)
+                with engine.more:
+                    engine.asked.append(asked)
+                    engine.more.notify_all()
                 text = json.dumps(answer(asked))
                 if body.get("stream"):
                     return self.reply(f"data: {text}\n\ndata: [DONE]\n\n".encode(), "text/event-stream")
@@ -52,9 +56,11 @@ class ScriptedEngine:
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def take(self):
-        """What it was asked since the last call."""
-        asked, self.asked = self.asked, []
+    def take(self, least=0):
+        """What it was asked since the last call; waits for `least`: legs of one request may go out side by side."""
+        with self.more:
+            self.more.wait_for(lambda: len(self.asked) >= least, 10)
+            asked, self.asked = self.asked, []
         return asked
 
     def __enter__(self):
@@ -69,10 +75,25 @@ def encoding(asked):
     return {"ec_transfer_params": {json.dumps(asked.body.get("messages", asked.body.get("features"))): {"peer_port": 5501}}}
 
 
+def side_channel():
+    """The port of one that takes connections, as vLLM's does: sidecars look before decode waits for it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def take():
+        while True:
+            listening.accept()[0].close()
+
+    threading.Thread(target=take, daemon=True).start()
+    return listening.getsockname()[1]
+
+
+SIDE_CHANNEL = side_channel()
+
+
 def prefilling(_):
     return {"choices": [{"index": 0, "finish_reason": "length"}], "usage": {"prompt_tokens": 9, "completion_tokens": 1},
             "kv_transfer_params": {"do_remote_prefill": True, "do_remote_decode": False, "remote_engine_id": "engine-0",
-                                   "remote_block_ids": [1, 2], "remote_host": "127.0.0.1", "remote_port": 4032}}
+                                   "remote_block_ids": [1, 2], "remote_host": "127.0.0.1", "remote_port": SIDE_CHANNEL}}
 
 
 def decoding(_):

@@ -98,7 +98,7 @@ def test_mooncakes_engines_meet_by_the_id_that_the_prefill_host_tells(stream):  
     with chain(stages(PREFILL), decoding, flags, prefill=[prefilling]) as (through, decode, others):
         (prefill,) = others["prefill"]
         assert b"decoded" in through.ask(COMPLETIONS, prompt=LONG, stream=stream).body
-        ((_, _, prefilled),), ((_, _, decoded),) = prefill.take(), decode.take()
+        ((_, _, prefilled),), ((_, _, decoded),) = prefill.take(1), decode.take(1)
         assert prefilled["kv_transfer_params"]["transfer_id"] == decoded["kv_transfer_params"]["transfer_id"]
         assert decoded["kv_transfer_params"]["remote_engine_id"] == "engine-0"
         assert prefilled["max_tokens"] == 1 and decoded["max_tokens"] == 4
