@@ -145,7 +145,10 @@ class Explorer {
       Walk next = w;
       next.path += " p-" + std::to_string(static_cast<int>(kind));
       if (kind == Kind::kTimeout) next.now = limit.at;
-      next.may_do_without = kind == Kind::kUnusable || kind == Kind::kCutOff;
+      // A candidate that is not asked leaves the failure of the one before.
+      if (kind != Kind::kOpen) {
+        next.may_do_without = kind == Kind::kUnusable || kind == Kind::kCutOff;
+      }
       cells_.emplace(phase, kind, 0);
       Action action = next.t.on_prefill({.kind = kind, .status = 0}, next.now);
       follow(std::move(next), action);
@@ -265,9 +268,9 @@ TEST(TransactionMatrix, KeepsItsRulesOnEveryPath) {
     }
   }
   EXPECT_GT(paths, 10'000U);
-  // 3 prefill phases x 13 outcomes, 1 wait, 2 ways between the legs, 2 decode phases x 8 outcomes,
+  // 3 prefill phases x 14 outcomes, 1 wait, 2 ways between the legs, 2 decode phases x 8 outcomes,
   // 2 ends of a stream.
-  EXPECT_EQ(cells.size(), 3U * 13 + 1 + 2 + 2 * 8 + 2);
+  EXPECT_EQ(cells.size(), 3U * 14 + 1 + 2 + 2 * 8 + 2);
 }
 
 }  // namespace
