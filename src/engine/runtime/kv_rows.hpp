@@ -26,7 +26,7 @@ std::vector<iovec> rows_of(const model::KvMemory& memory, std::size_t layer,
                            std::size_t count);
 
 // Whether what is written stays near the cores, or goes past the caches: that spares reading what
-// is overwritten, and a third of the time, where there is more than the caches hold.
+// is overwritten, and a quarter of the time, where there is more than the caches hold.
 enum class Caches : std::uint8_t { kThrough, kPast };
 
 // From the one to the other. Contract: of equal size in all.
