@@ -10,7 +10,7 @@ export CCACHE_NOHASHDIR := 1
 .PHONY: build demo test check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-chain bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 build: ## the release binary, build/baton
 	@tools/install-deps build
