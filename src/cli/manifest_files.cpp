@@ -96,8 +96,12 @@ Result<std::vector<plan::Plan>> plan_manifests(const api::Manifests& manifests,
         view.peers.push_back(plan::as_if_running(other.object));
       }
     }
-    BATON_TRY_ASSIGN(auto planned, plan::plan(view).with(service.where));
-    plans.push_back(std::move(planned));
+    auto planned = plan::plan(view);
+    if (!planned) {
+      const std::string where = service.where_is(planned.error().message());
+      return std::move(planned).error().with(where);
+    }
+    plans.push_back(*std::move(planned));
   }
   return plans;
 }

@@ -48,20 +48,20 @@ Result<std::vector<plan::Plan>> plan_all(const api::Manifests& manifests,
 
 void print_warnings(const std::vector<plan::Plan>& plans, const api::Manifests& manifests) {
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    const std::string& where = manifests.services[i].where;
+    const api::Manifest& service = manifests.services[i];
     for (const plan::Warning& warning : plans[i].warnings) {
-      fmt::print(stderr, "warning: {}: {}{}{}\n", where, warning.pointer,
-                 warning.pointer.empty() ? "" : ": ", warning.message);
+      fmt::print(stderr, "warning: {}: {}{}{}\n", service.where_is(warning.pointer),
+                 warning.pointer, warning.pointer.empty() ? "" : ": ", warning.message);
     }
     if (!watch::asks_for_route(plans[i].merged)) {
       fmt::print(stderr,
                  "warning: {}: /spec/router: the service asks for no route; the gateway of `baton "
                  "serve` serves it all the same\n",
-                 where);
+                 service.where_is("/spec/router"));
     }
     // Another picker may know what ours does not.
     if (const auto picker = check_picker(plans[i]); !picker) {
-      fmt::print(stderr, "warning: {}: baton's own picker would refuse: {}\n", where,
+      fmt::print(stderr, "warning: {}: baton's own picker would refuse: {}\n", service.where,
                  picker.error().message());
     }
     for (const std::string& rewrite : local_rewrites(plans[i])) {

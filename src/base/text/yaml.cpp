@@ -214,12 +214,90 @@ class Converter {
   std::size_t nodes_ = 0;
 };
 
-Error first_problem(fy_diag* diag, std::string_view source) {
-  void* cursor = nullptr;
-  if (const fy_diag_error* e = fy_diag_errors_iterate(diag, &cursor)) {
-    return invalid(fmt::format("{}:{}:{}: {}", source, e->line, e->column, e->msg));
+// The documents of a text, one after the other. Contract: UTF-8 without NUL.
+class Reader {
+ public:
+  using Document = std::unique_ptr<fy_document, DocumentDelete>;
+
+  explicit Reader(std::string_view text) {
+    fy_diag_cfg diag_config{};
+    fy_diag_cfg_default(&diag_config);
+    diag_.reset(fy_diag_create(&diag_config));
+    fy_diag_set_collect_errors(diag_.get(), true);
+    fy_parse_cfg config{};
+    config.flags = static_cast<fy_parse_cfg_flags>(FYPCF_QUIET | FYPCF_COLLECT_DIAG);
+    config.diag = diag_.get();
+    parser_.reset(fy_parser_create(&config));
+    if (parser_ && fy_parser_set_string(parser_.get(), text.data(), text.size()) != 0) {
+      parser_.reset();
+    }
   }
-  return invalid(fmt::format("{}: not YAML", source));
+
+  explicit operator bool() const { return parser_ != nullptr; }
+  // nullptr: no more, or an error.
+  Document next() { return Document(fy_parse_load_document(parser_.get())); }
+  bool failed() const { return fy_parser_get_stream_error(parser_.get()); }
+
+  Error first_problem(std::string_view source) const {
+    void* cursor = nullptr;
+    if (const fy_diag_error* e = fy_diag_errors_iterate(diag_.get(), &cursor)) {
+      return invalid(fmt::format("{}:{}:{}: {}", source, e->line, e->column, e->msg));
+    }
+    return invalid(fmt::format("{}: not YAML", source));
+  }
+
+ private:
+  std::unique_ptr<fy_diag, DiagDelete> diag_;
+  std::unique_ptr<fy_parser, ParserDelete> parser_;
+};
+
+std::optional<int> line_of_node(fy_node* node) {
+  const fy_mark* mark = position(node);
+  return mark == nullptr ? std::nullopt : std::optional(mark->line + 1);
+}
+
+struct Child {
+  fy_node* named = nullptr;  // where it begins: a member's key
+  fy_node* value = nullptr;
+};
+Child child_of(fy_node* node, const std::string& name) {
+  if (fy_node_is_sequence(node)) {
+    int index = -1;
+    const auto [end, failed] = std::from_chars(name.data(), name.data() + name.size(), index);
+    if (failed != std::errc() || end != name.data() + name.size() || index < 0) return {};
+    fy_node* item = fy_node_sequence_get_by_index(node, index);
+    return {item, item};
+  }
+  if (!fy_node_is_mapping(node)) return {};
+  void* cursor = nullptr;
+  while (fy_node_pair* pair = fy_node_mapping_iterate(node, &cursor)) {
+    fy_node* key = fy_node_pair_key(pair);
+    std::size_t length = 0;
+    const char* text = key == nullptr ? nullptr : fy_node_get_scalar(key, &length);
+    if (text != nullptr && std::string_view(text, length) == name) {
+      return {key, fy_node_pair_value(pair)};
+    }
+  }
+  return {};
+}
+
+// How far `pointer` leads from `node`, which begins at `line`. What an alias stands for is not
+// followed: the place to change is where it is named.
+int deepest_line(fy_node* node, std::string_view pointer, int line) {
+  while (pointer.starts_with('/') && node != nullptr) {
+    pointer.remove_prefix(1);
+    const std::size_t end = std::min(pointer.find('/'), pointer.size());
+    std::string name(pointer.substr(0, end));
+    for (std::size_t at = name.find('~'); at != name.npos; at = name.find('~', at + 1)) {
+      if (at + 1 < name.size()) name.replace(at, 2, name[at + 1] == '1' ? "/" : "~");
+    }
+    const Child child = child_of(node, name);
+    if (child.named == nullptr) break;
+    line = line_of_node(child.named).value_or(line);
+    node = child.value;
+    pointer.remove_prefix(end);
+  }
+  return line;
 }
 
 // ---- emitter ----
@@ -335,31 +413,30 @@ Result<std::vector<Document>> parse_all(std::string_view text, std::string_view 
   std::vector<Document> out;
   if (text.empty()) return out;
 
-  fy_diag_cfg diag_config{};
-  fy_diag_cfg_default(&diag_config);
-  const std::unique_ptr<fy_diag, DiagDelete> diag(fy_diag_create(&diag_config));
-  fy_diag_set_collect_errors(diag.get(), true);
-  fy_parse_cfg config{};
-  config.flags = static_cast<fy_parse_cfg_flags>(FYPCF_QUIET | FYPCF_COLLECT_DIAG);
-  config.diag = diag.get();
-  const std::unique_ptr<fy_parser, ParserDelete> parser(fy_parser_create(&config));
-  if (parser == nullptr || fy_parser_set_string(parser.get(), text.data(), text.size()) != 0) {
-    return internal("libfyaml refused to start");
-  }
-  while (true) {
-    const std::unique_ptr<fy_document, DocumentDelete> document(
-        fy_parse_load_document(parser.get()));
-    if (document == nullptr) break;
+  Reader reader(text);
+  if (!reader) return internal("libfyaml refused to start");
+  while (const auto document = reader.next()) {
     fy_node* root = fy_document_root(document.get());
     if (root == nullptr) continue;
-    int line = 1;
-    if (const fy_mark* mark = position(root)) line = mark->line + 1;
+    const int line = line_of_node(root).value_or(1);
     Converter converter(source, line);
     BATON_TRY_ASSIGN(Value value, converter.convert(root, 0));
     if (!value.is_null()) out.push_back({std::move(value), line});
   }
-  if (fy_parser_get_stream_error(parser.get())) return first_problem(diag.get(), source);
+  if (reader.failed()) return reader.first_problem(source);
   return out;
+}
+
+int line_of(std::string_view text, int line, std::string_view pointer) {
+  Reader reader(text);
+  if (!reader) return line;
+  while (const auto document = reader.next()) {
+    fy_node* root = fy_document_root(document.get());
+    if (root != nullptr && line_of_node(root).value_or(1) == line) {
+      return deepest_line(root, pointer, line);
+    }
+  }
+  return line;
 }
 
 Result<json::Value> parse(std::string_view text, std::string_view source) {

@@ -23,6 +23,11 @@ struct Document {
 // kInvalid: "<source>:<line>:<column>: what", duplicate keys, limits, non-scalar keys.
 Result<std::vector<Document>> parse_all(std::string_view text, std::string_view source);
 
+// The line, from 1, where the member or item that `pointer` (RFC 6901) names begins in the document
+// that starts at `line`; of the nearest that is there, when it is not. Reads the text again: for
+// messages.
+int line_of(std::string_view text, int line, std::string_view pointer);
+
 // Exactly one document.
 Result<json::Value> parse(std::string_view text, std::string_view source);
 

@@ -35,6 +35,33 @@ TEST(Yaml, ReadsSeveralDocumentsAndSkipsEmptyOnes) {
   EXPECT_EQ((*all)[1].line, 6);
 }
 
+TEST(Yaml, TellsTheLineThatAPointerNamesInItsDocument) {
+  constexpr std::string_view kText =
+      "a: 1\n"
+      "---\n"
+      "# the second\n"
+      "spec:\n"
+      "  list:\n"
+      "  - name: x\n"
+      "    port: 1\n"
+      "  - {name: y,\n"
+      "     port: 2}\n"
+      "  a/b: 1\n"
+      "  a~b: 2\n";
+
+  EXPECT_EQ(line_of(kText, 4, ""), 4);
+  EXPECT_EQ(line_of(kText, 4, "/spec/list"), 5);
+  EXPECT_EQ(line_of(kText, 4, "/spec/list/0/port"), 7);
+  EXPECT_EQ(line_of(kText, 4, "/spec/list/1"), 8);
+  EXPECT_EQ(line_of(kText, 4, "/spec/list/1/port"), 9);
+  EXPECT_EQ(line_of(kText, 4, "/spec/a~1b"), 10);
+  EXPECT_EQ(line_of(kText, 4, "/spec/a~0b"), 11);
+  // What is not there is told by the nearest around it.
+  EXPECT_EQ(line_of(kText, 4, "/spec/list/7/port"), 5);
+  EXPECT_EQ(line_of(kText, 4, "/spec/none"), 4);
+  EXPECT_EQ(line_of(kText, 1, "/spec/list"), 1);
+}
+
 TEST(Yaml, MergeKeysGiveWayToOwnKeys) {
   EXPECT_EQ(as_json("base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\n"),
             R"({"base":{"x":1,"y":2},"use":{"y":3,"x":1}})");

@@ -56,6 +56,12 @@ TEST(Validation, NamesTheModelThatIsMissing) {
   EXPECT_THAT(messages(validate(none, Completeness::kPartial).errors),
               ElementsAre("/spec/model: is required: model.uri says what to serve"));
 
+  none["spec"]["modle"] = yaml("{uri: 'hf://a/b'}");
+  EXPECT_THAT(
+      messages(validate(none, Completeness::kPartial).errors),
+      ElementsAre("/spec/model: is required: model.uri says what to serve (is 'modle' meant "
+                  "to be it?)"));
+
   none["spec"]["baseRefs"] = yaml("[{name: base}]");
   EXPECT_THAT(validate(none, Completeness::kPartial).errors, IsEmpty());
   EXPECT_FALSE(validate(none, Completeness::kWhole).errors.empty());

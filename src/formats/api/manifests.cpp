@@ -59,9 +59,21 @@ void move_string_data(Value& secret) {
   }
 }
 
+// A document, or an item of one.
+struct Place {
+  std::shared_ptr<const Source> source;
+  int line = 1;
+  std::string in;  // pointer, "" for the document
+
+  std::string text() const {
+    return fmt::format("{}:{}{}{}", source->name, line, in.empty() ? "" : ": ", in);
+  }
+};
+
 class Sorter {
  public:
-  Status take(Value object, const std::string& where) {
+  Status take(Value object, const Place& place) {
+    const std::string where = place.text();
     if (!object.is_object()) {
       return invalid(fmt::format("{}: expected an object, is {}", where, object.kind_name()));
     }
@@ -71,22 +83,22 @@ class Sorter {
       return invalid(
           fmt::format("{}: {} is required", where, kind.empty() ? "/kind" : "/apiVersion"));
     }
-    if (kind == "List") return take_list(object, where);
+    if (kind == "List") return take_list(object, place);
     if (kind == "EndpointPickerConfig") {
       out_.notes.push_back(where +
                            ": an EndpointPickerConfig on its own has no effect: a service takes it "
                            "from spec.router.scheduler.config");
-      out_.picker_configs.push_back({std::move(object), where});
-      return {};
+      return add(out_.picker_configs, std::move(object), place);
     }
     BATON_TRY(check_new(object, kind, where));
-    return file(std::move(object), kind, group_of(version), where);
+    return file(std::move(object), kind, group_of(version), place);
   }
 
   Manifests finish() { return std::move(out_); }
 
  private:
-  Status take_list(Value& list, const std::string& where) {
+  Status take_list(Value& list, const Place& place) {
+    const std::string where = place.text();
     Value* items = list.find("items");
     if (items == nullptr || !items->is_array()) {
       return invalid(where + ": /items: expected a list");
@@ -95,7 +107,8 @@ class Sorter {
       if ((*items->if_array())[i].string_at({"kind"}) == "List") {
         return invalid(fmt::format("{}: /items/{}: a List in a List", where, i));
       }
-      BATON_TRY(take(std::move((*items->if_array())[i]), fmt::format("{}: /items/{}", where, i)));
+      BATON_TRY(take(std::move((*items->if_array())[i]),
+                     {place.source, place.line, fmt::format("{}/items/{}", place.in, i)}));
     }
     return {};
   }
@@ -119,39 +132,40 @@ class Sorter {
         fmt::format("{}: {} is there already at {}", where, first->first, first->second));
   }
 
-  Status file(Value object, const std::string& kind, std::string_view group,
-              const std::string& where) {
-    if (kind == kOurs[0]) return add(out_.services, std::move(object), where);
-    if (kind == kOurs[1]) return add(out_.configs, std::move(object), where);
+  Status file(Value object, const std::string& kind, std::string_view group, const Place& place) {
+    const std::string where = place.text();
+    if (kind == kOurs[0]) return add(out_.services, std::move(object), place);
+    if (kind == kOurs[1]) return add(out_.configs, std::move(object), place);
     if (group == "serving.kserve.io") {
       return invalid(fmt::format("{}: kind '{}' of serving.kserve.io is not supported{}", where,
                                  kind, did_you_mean(kind, kOurs)));
     }
-    if (kind == "InferencePool") return pool(object, where);
-    if (kind == "ConfigMap") return add(out_.config_maps, std::move(object), where);
+    if (kind == "InferencePool") return pool(object, place);
+    if (kind == "ConfigMap") return add(out_.config_maps, std::move(object), place);
     if (kind == "Secret") {
       move_string_data(object);
-      return add(out_.secrets, std::move(object), where);
+      return add(out_.secrets, std::move(object), place);
     }
     if (kind == "Gateway" && group == "gateway.networking.k8s.io") {
-      return add(out_.gateways, std::move(object), where);
+      return add(out_.gateways, std::move(object), place);
     }
     const std::string_view near = nearest(kind, kWellKnown);
     if (!near.empty()) {
       out_.notes.push_back(
           fmt::format("{}: unknown kind '{}'{}", where, kind, did_you_mean(kind, kWellKnown)));
     }
-    return add(out_.others, std::move(object), where);
+    return add(out_.others, std::move(object), place);
   }
 
-  Status pool(const Value& object, const std::string& where) {
+  Status pool(const Value& object, const Place& place) {
+    const std::string where = place.text();
     BATON_TRY_ASSIGN(Pool converted, pool_to_v1(object).with(where));
     if (!converted.note.empty()) out_.notes.push_back(where + ": " + converted.note);
-    return add(out_.pools, std::move(converted.object), where);
+    return add(out_.pools, std::move(converted.object), place);
   }
 
-  static Status add(std::vector<Manifest>& to, Value object, const std::string& where) {
-    to.push_back({std::move(object), where});
+  static Status add(std::vector<Manifest>& to, Value object, const Place& place) {
+    to.push_back({std::move(object), place.text(), place.source, place.line, place.in});
     return {};
   }
 
@@ -161,13 +175,19 @@ class Sorter {
 
 }  // namespace
 
+std::string Manifest::where_is(std::string_view message) const {
+  if (source == nullptr || !message.starts_with('/')) return where;
+  const std::string pointer = in + std::string(message.substr(0, message.find(':')));
+  return fmt::format("{}:{}", source->name, text::yaml::line_of(source->text, line, pointer));
+}
+
 Result<Manifests> read_manifests(std::span<const Source> sources) {
   Sorter sorter;
-  for (const Source& source : sources) {
-    BATON_TRY_ASSIGN(auto documents, text::yaml::parse_all(source.text, source.name));
+  for (const Source& each : sources) {
+    const auto source = std::make_shared<const Source>(each);
+    BATON_TRY_ASSIGN(auto documents, text::yaml::parse_all(source->text, source->name));
     for (auto& document : documents) {
-      BATON_TRY(
-          sorter.take(std::move(document.value), fmt::format("{}:{}", source.name, document.line)));
+      BATON_TRY(sorter.take(std::move(document.value), {source, document.line, ""}));
     }
   }
   return sorter.finish();

@@ -1,8 +1,10 @@
 #pragma once
 // What a user's files hold, sorted by what it is.
 
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/core/result.hpp"
@@ -17,7 +19,16 @@ struct Source {
 
 struct Manifest {
   text::json::Value object;
-  std::string where;  // "file:line"
+  std::string where;  // "file:line", of its document; an item of a List also ": /items/<n>"
+
+  // The file that it stands in, shared by all in it.
+  std::shared_ptr<const Source> source{};
+  int line = 1;      // of its document
+  std::string in{};  // pointer from the document to it; "" but in a List
+
+  // The same for what a message is about, which begins with a JSON pointer: "file:line" of that, or
+  // of the nearest that the file has; `where` for any other message. Reads the file's text again.
+  std::string where_is(std::string_view message) const;
 };
 
 struct Manifests {

@@ -65,6 +65,19 @@ TEST(Manifests, TakesListsApart) {
   EXPECT_EQ(all.secrets[0].object.string_at({"data", "m"}), "YWJj");
 }
 
+TEST(Manifests, NamesTheLineThatAMessageIsAbout) {
+  const auto all = *loaded(
+      "kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: a\n---\n"
+      "kind: List\napiVersion: v1\nitems:\n"
+      "- {kind: Secret, apiVersion: v1,\n   metadata: {name: b}}\n");
+
+  EXPECT_EQ(all.config_maps.at(0).where_is("/metadata/name: is odd; /data: too"), "m.yaml:4");
+  EXPECT_EQ(all.config_maps.at(0).where_is("/data: is required"), "m.yaml:1");
+  EXPECT_EQ(all.config_maps.at(0).where_is("odd as a whole"), "m.yaml:1");
+  EXPECT_EQ(all.secrets.at(0).where, "m.yaml:6: /items/0");
+  EXPECT_EQ(all.secrets.at(0).where_is("/metadata/name: is odd"), "m.yaml:10");
+}
+
 TEST(Manifests, RefusesWithThePlace) {
   EXPECT_THAT(refusal("a: [\n"), HasSubstr("m.yaml:"));
   EXPECT_EQ(refusal("- a\n"), "m.yaml:1: expected an object, is array");

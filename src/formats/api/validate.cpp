@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
+#include "base/core/nearest.hpp"
 #include "formats/api/rules.hpp"
 #include "formats/api/schema.hpp"
 #include "formats/api/structure.hpp"
@@ -27,13 +29,27 @@ Value* descend(Value& in, std::initializer_list<std::string_view> path) {
   return at;
 }
 
+// "", or what stands there under a name that is nearly `name`.
+std::string misspelt(const Value& in, std::string_view name) {
+  if (!in.is_object()) return "";
+  const std::array wanted = {name};
+  for (const auto& [key, _] : *in.if_object()) {
+    if (key != name && !nearest(key, wanted).empty()) {
+      return fmt::format(" (is '{}' meant to be it?)", key);
+    }
+  }
+  return "";
+}
+
 void check_model_is_there(const Value& spec, Findings& out) {
   const Value* model = member(spec, {"model"});
   if (model == nullptr) {
-    out.errors.push_back(
-        {"/spec/model", "is required: model.uri says what to serve", Finding::Kind::kRequired});
+    out.errors.push_back({"/spec/model",
+                          "is required: model.uri says what to serve" + misspelt(spec, "model"),
+                          Finding::Kind::kRequired});
   } else if (model->is_object() && model->string_at({"uri"}).empty()) {
-    out.errors.push_back({"/spec/model/uri", "is required", Finding::Kind::kRequired});
+    out.errors.push_back(
+        {"/spec/model/uri", "is required" + misspelt(*model, "uri"), Finding::Kind::kRequired});
   }
 }
 
