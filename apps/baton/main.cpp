@@ -7,10 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/core/build.hpp"
 #include "base/core/nearest.hpp"
 #include "base/core/result.hpp"
 #include "cli/command.hpp"
 #include "cli/program_name.hpp"
+#include "commit.hpp"
 #include "control/node/mount_launcher.hpp"
 
 namespace {
@@ -20,19 +22,26 @@ void print_help() {
   for (const auto& command : baton::cli::commands()) {
     fmt::print("  {:<10} {}\n", command.name, command.summary);
   }
-  fmt::print("\nEach has its own --help. Start with `baton serve`.\n");
+  fmt::print(
+      "\nEach has its own --help. Start with `baton serve`. `baton --version` tells what this "
+      "is.\n");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   if (const auto code = baton::node::run_as_mount_launcher(argc, argv)) return *code;
+  baton::tell_build({BATON_VERSION, baton::kCommit});
   std::signal(SIGPIPE, SIG_IGN);
   if (const auto code = baton::cli::run_as_named(argc, argv)) return *code;
   const std::string_view wanted = argc < 2 ? "" : argv[1];
   if (wanted.empty() || wanted == "--help" || wanted == "-h" || wanted == "help") {
     print_help();
     return argc < 2 ? 2 : 0;
+  }
+  if (wanted == "--version" || wanted == "version") {
+    fmt::print("baton {} (commit {})\n", baton::build().version, baton::build().commit);
+    return 0;
   }
   std::vector<std::string_view> names;
   for (const auto& command : baton::cli::commands()) {

@@ -16,6 +16,7 @@
 #include "base/async/loop.hpp"
 #include "base/core/log.hpp"
 #include "base/core/random.hpp"
+#include "base/observe/build_info.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
@@ -223,6 +224,7 @@ Status run(const ControllerFlags& options) {
   BATON_TRY_ASSIGN(const auto server, kube::RestCluster::open(std::move(rest), clock, random));
 
   observe::Registry registry;
+  observe::tell_build(registry);
   async::Loop loop("pages");
   loop.start();
   Pages pages(loop, clock, registry);

@@ -19,6 +19,7 @@
 #include "base/core/memory.hpp"
 #include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
+#include "base/observe/build_info.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
@@ -275,6 +276,7 @@ Status serve(const EppOptions& options, const Configuration& configuration,
   const SystemClock clock;
   SystemRandom random;
   observe::Registry registry;
+  observe::tell_build(registry);
   BATON_TRY_ASSIGN(const auto certificate, certificate_of(options, clock));
   std::unique_ptr<tls::Reloader> reloader;
   if (certificate && options.cert_reload && !options.cert_path.empty()) {

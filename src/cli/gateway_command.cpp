@@ -14,6 +14,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
+#include "base/observe/build_info.hpp"
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
@@ -118,6 +119,7 @@ Status run(const GatewayFlags& options) {
   const bool https = config.serve_tls != nullptr;
   SystemRandom random;
   observe::Registry registry;
+  observe::tell_build(registry);
   BATON_TRY_ASSIGN(const auto tracing,
                    start_tracing({.service = "baton-gateway", .endpoint = options.traces_endpoint},
                                  clock, random, registry));

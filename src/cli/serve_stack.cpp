@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/observe/build_info.hpp"
 #include "control/node/addresses.hpp"
 
 namespace baton::cli {
@@ -17,6 +18,7 @@ bool ServeStack::Hosted::picker_synced(std::string_view ns, std::string_view ser
 Result<std::unique_ptr<ServeStack>> ServeStack::start(const Clock& clock, Options options) {
   std::unique_ptr<ServeStack> stack(new ServeStack(clock));
   const auto wanted = options.gateway.listen;
+  observe::tell_build(stack->registry_);
   stack->is_tls_ = options.gateway.serve_tls != nullptr;
   BATON_TRY_ASSIGN(stack->tracing_,
                    start_tracing({.service = "baton-gateway", .endpoint = options.traces_endpoint},

@@ -9,6 +9,7 @@
 
 #include "base/core/memory.hpp"
 #include "base/core/open_files.hpp"
+#include "base/observe/build_info.hpp"
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
 #include "cli/sidecar_options.hpp"
@@ -143,6 +144,7 @@ Status serve(const SidecarOptions& options, const StopSignal& stop) {
   SystemClock clock;
   SystemRandom random;
   observe::Registry registry;
+  observe::tell_build(registry);
   async::Loop loop("sidecar");
   sidecar::Config config = options.config;
   Reloaders reloaders;

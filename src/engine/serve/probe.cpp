@@ -1,6 +1,7 @@
 #include "engine/serve/probe.hpp"
 
 #include <fmt/format.h>
+#include "base/observe/build_info.hpp"
 
 namespace baton::serve {
 namespace {
@@ -151,6 +152,7 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
       event_replays_(counter("baton_kv_event_replays_total", "Requests to repeat KV events.")),
       steps_(counter("baton_engine_steps_total", "Forward passes.")),
       event_followers_(gauge("baton_kv_event_followers", "Subscribers of KV events.")) {
+  observe::tell_build(registry_);
   registry_
       .gauge("vllm:cache_config_info", "The KV cache's configuration.",
              {{"block_size", fmt::format("{}", config.block_size)},

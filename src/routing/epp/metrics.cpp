@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/core/build.hpp"
+
 namespace baton::epp {
 namespace {
 
@@ -96,12 +98,10 @@ Metrics::Metrics(observe::Registry& registry, Plugins plugins)
                                      "answers whose report of their tokens is no JSON")),
       streams_(registry.gauge("baton_epp_streams", "ext_proc streams that are open")),
       plugin_times_(registry, plugins_.timed) {
-  registry.gauge(current("info"), "what is running", {{"commit", ""}, {"build_ref", "baton"}})
-      .set(1);
-  registry
-      .gauge("inference_extension_info", "what is running",
-             {{"commit", ""}, {"build_ref", "baton"}})
-      .set(1);
+  const Labels running = {{"commit", std::string(build().commit)},
+                          {"build_ref", "baton-" + std::string(build().version)}};
+  registry.gauge(current("info"), "what is running", running).set(1);
+  registry.gauge("inference_extension_info", "what is running", running).set(1);
   if (plugins_.prefix_name.empty()) return;
   const Labels labels = {{"plugin_name", plugins_.prefix_name},
                          {"plugin_type", plugins_.prefix_type}};
