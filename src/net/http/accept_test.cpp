@@ -6,7 +6,7 @@
 #include <latch>
 #include <list>
 
-#include "net/http/server.hpp"
+#include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
 
 namespace baton::http {
@@ -26,10 +26,7 @@ class AcceptTest : public ::testing::Test {
   Endpoint serve(ServerLimits limits = {}) {
     server_ = std::make_unique<Server>(
         loop_, kClock, Server::Config{limits, "test", nullptr, &registry_}, &answer);
-    const auto at = server_->listen({"127.0.0.1", 0});
-    EXPECT_TRUE(at);
-    loop_.start();
-    return *at;
+    return testing::start(*server_, loop_);
   }
   bool counted(std::string_view reason) const {
     return registry_.expose().contains("baton_connections_held_total{server=\"test\",reason=\"" +

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "base/async/finish_by.hpp"
-#include "net/http/server.hpp"
+#include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "net/tls/testing/credentials.hpp"
 
@@ -52,10 +52,7 @@ class BlockingClientTest : public ::testing::TestWithParam<bool> {
     server_ = std::make_unique<Server>(loop_, kClock, config, [this](Exchange& exchange) {
       return exchange.head().path() == "/watch" ? watch(exchange, &seen_) : echo(exchange);
     });
-    auto at = server_->listen({address, 0});
-    EXPECT_TRUE(at) << at.error().message();
-    loop_.start();
-    return *at;
+    return testing::start(*server_, loop_, address);
   }
   BlockingClient::Config config() {
     BlockingClient::Config with;

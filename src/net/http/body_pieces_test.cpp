@@ -9,8 +9,7 @@
 
 #include "base/async/blocking.hpp"
 #include "base/async/finish_by.hpp"
-#include "net/http/client.hpp"
-#include "net/http/server.hpp"
+#include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
 
 namespace baton::http {
@@ -60,10 +59,7 @@ class BodyPieces : public ::testing::Test {
   Endpoint serve(ServerLimits limits = {}) {
     server_ = std::make_unique<Server>(loop_, kClock, Server::Config{limits, "test"},
                                        [this](Exchange& x) { return reader_.handle(x); });
-    const auto at = server_->listen({"127.0.0.1", 0});
-    EXPECT_TRUE(at);
-    loop_.start();
-    return *at;
+    return testing::start(*server_, loop_);
   }
 
   Reader reader_;

@@ -11,8 +11,7 @@
 
 #include "base/async/blocking.hpp"
 #include "base/async/finish_by.hpp"
-#include "net/http/client.hpp"
-#include "net/http/server.hpp"
+#include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
 
 namespace baton::http {
@@ -109,23 +108,12 @@ class LoopbackTest : public ::testing::Test {
       return echo(exchange);
     };
     server_ = std::make_unique<Server>(loop_, kClock, Server::Config{limits, "test"}, handler);
-    Result<Endpoint> at = server_->listen({"127.0.0.1", 0});
-    EXPECT_TRUE(at);
-    loop_.start();
-    return *at;
+    return testing::start(*server_, loop_);
   }
 
-  static Task<Sent<std::string>> fetch(Client* client, Endpoint to, RequestHead head,
-                                       std::string body) {
-    std::array<std::string_view, 1> pieces = {body};
-    auto response = co_await client->send(to, head, pieces, soon());
-    if (!response) co_return std::unexpected(response.error());
-    auto rest = co_await response->read_all(1 << 24, soon());
-    if (!rest) co_return std::unexpected(rest.error());
-    co_return std::to_string(response->head().status) + " " + *rest;
-  }
   Sent<std::string> fetch(const Endpoint& to, RequestHead head, std::string body = "") {
-    return async::blocking_run(loop_, fetch(&client_, to, std::move(head), std::move(body)));
+    return async::blocking_run(
+        loop_, testing::fetch(&client_, to, std::move(head), std::move(body), soon()));
   }
 
   Seen seen_;

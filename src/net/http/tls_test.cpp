@@ -9,8 +9,7 @@
 #include "base/async/blocking.hpp"
 #include "base/async/finish_by.hpp"
 #include "base/core/log.hpp"
-#include "net/http/client.hpp"
-#include "net/http/server.hpp"
+#include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "net/tls/stream.hpp"
 #include "net/tls/testing/credentials.hpp"
@@ -96,10 +95,7 @@ class TlsTest : public ::testing::Test {
     };
     server_ = std::make_unique<Server>(loop_, kClock,
                                        Server::Config{.limits = limits, .tls = context_}, handler);
-    Result<Endpoint> at = server_->listen({"127.0.0.1", 0});
-    EXPECT_TRUE(at);
-    loop_.start();
-    return *at;
+    return testing::start(*server_, loop_);
   }
   Client& client(tls::ClientContext::Config config) {
     Client::Config with;
@@ -107,18 +103,10 @@ class TlsTest : public ::testing::Test {
     return *clients_.emplace_back(std::make_unique<Client>(kClock, with));
   }
 
-  static Task<Sent<std::string>> fetch(Client* client, Endpoint to, RequestHead head,
-                                       std::string body) {
-    std::array<std::string_view, 1> pieces = {body};
-    auto response = co_await client->send(to, head, pieces, soon());
-    if (!response) co_return std::unexpected(response.error());
-    auto rest = co_await response->read_all(1 << 24, soon());
-    if (!rest) co_return std::unexpected(rest.error());
-    co_return std::to_string(response->head().status) + " " + *rest;
-  }
   Sent<std::string> fetch(Client& from, const Endpoint& to, RequestHead head,
                           std::string body = "") {
-    return async::blocking_run(loop_, fetch(&from, to, std::move(head), std::move(body)));
+    return async::blocking_run(loop_,
+                               testing::fetch(&from, to, std::move(head), std::move(body), soon()));
   }
   std::string complaint(Client& from, const Endpoint& to) {
     auto answer = fetch(from, to, {"GET", "/", {}});
