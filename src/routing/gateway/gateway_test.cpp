@@ -4,15 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <functional>
-#include <thread>
-
-#include "base/async/blocking.hpp"
 #include "base/text/json.hpp"
-#include "net/http/client.hpp"
 #include "net/kube/memory_cluster.hpp"
-#include "routing/gateway/testing/scripted_engine.hpp"
 #include "routing/gateway/testing/stack.hpp"
 #include "routing/ticket/testing/key_file.hpp"
 #include "routing/ticket/verifier.hpp"
@@ -23,30 +16,15 @@ namespace baton::gateway {
 namespace {
 
 using pick::testing::kSeedPd;
-using testing::Answer;
-using ::testing::ElementsAre;
 using testing::eventually;
+using testing::get;
 using ::testing::HasSubstr;
 using testing::kClock;
-using testing::ScriptedEngine;
+using testing::kLong;
 using testing::soon;
 using testing::Stack;
+using testing::story;
 using ticket::testing::kKey;
-
-std::string_view get(const Answer& answer, std::string_view header) {
-  return answer.head.headers.get(header).value_or("");
-}
-
-ScriptedEngine::Script story() {
-  ScriptedEngine::Script script;
-  script.head = {200, {{"content-type", "text/event-stream"}, {"x-baton-kv-bytes", "4096"}}};
-  script.pieces = {"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Once upon\"}}]}\n\n",
-                   "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" a time\"}}]}\n\n",
-                   "data: [DONE]\n\n"};
-  return script;
-}
-
-const std::string kLong(500, 'x');
 
 // As a sidecar verifies what reached it.
 ticket::Verdict verdict(const http::Headers& headers) {
@@ -149,57 +127,6 @@ TEST(Gateway, ServesEveryApiOfTheEngine) {
   }
 }
 
-TEST(Gateway, ShowsItsRequestsAndWhyTheyWentWhere) {
-  Stack stack;
-  stack.config.page = Page::kOn;
-  stack.engine("d0", "decode", story());
-  stack.engine("d1", "decode", story());
-  stack.start();
-  stack.chat("x", {{"x-request-id", "r1"}});
-  stack.gateway().show(R"({"ready":true,"pods":[{"name":"d0"}]})");
-
-  const auto state = text::json::parse(stack.send("GET", "/ui/state", "").body);
-  ASSERT_TRUE(state);
-  EXPECT_EQ(state->find_path({"stack", "pods"})->if_array()->front().string_at({"name"}), "d0");
-  const auto& request = state->find("requests")->if_array()->front();
-  EXPECT_EQ(request.string_at({"id"}), "r1");
-  EXPECT_EQ(request.string_at({"stage"}), "done");
-  const auto why = text::json::parse(stack.send("GET", "/ui/requests/1", "").body);
-  ASSERT_TRUE(why);
-  EXPECT_EQ(why->string_at({"record", "decision", "primary"}), request.string_at({"decode"}));
-  EXPECT_EQ(why->find_path({"record", "endpoints"})->if_array()->size(), 2U);
-  for (const char* path : {"/ui/requests/2", "/ui/requests/r1", "/ui/requests/", "/ui/../ui/state",
-                           "/ui/requests/99999999999999999999", "/ui/nothing"}) {
-    EXPECT_EQ(stack.send("GET", path, "").head.status, 404) << path;
-  }
-  EXPECT_EQ(stack.send("POST", "/ui", "").head.status, 405);
-  const auto page = stack.send("GET", "/ui", "");
-  EXPECT_THAT(page.body, HasSubstr("<title>Baton</title>"));
-  EXPECT_THAT(std::string(page.head.headers.get("content-security-policy").value_or("")),
-              HasSubstr("default-src 'none'"));
-}
-
-TEST(Gateway, ShowsThePageToAllButItsStateToThoseWithAKey) {
-  Stack stack;
-  stack.config.page = Page::kOn;
-  stack.config.api_keys = {"secret"};
-  stack.engine("d0", "decode", story());
-  stack.start();
-
-  EXPECT_EQ(stack.send("GET", "/ui/page.js", "").head.status, 200);
-  EXPECT_EQ(stack.send("GET", "/ui/state", "").head.status, 401);
-  EXPECT_EQ(stack.send("GET", "/ui/state", "", {{"authorization", "Bearer secret"}}).head.status,
-            200);
-}
-
-TEST(Gateway, HasNoPageUnlessToldTo) {
-  Stack stack;
-  stack.engine("d0", "decode", story());
-  stack.start();
-  EXPECT_EQ(stack.send("GET", "/ui", "").head.status, 404);
-  EXPECT_EQ(stack.send("GET", "/ui/state", "").head.status, 404);
-}
-
 TEST(Gateway, CutsOutTransferParametersAndNothingElse) {
   Stack stack;
   auto& decode = stack.engine("d0", "decode");
@@ -215,106 +142,6 @@ TEST(Gateway, CutsOutTransferParametersAndNothingElse) {
   EXPECT_THAT(decode.seen().at(0).body, HasSubstr("\"seed\": 18446744073709551617.0"));
   EXPECT_THAT(stack.registry.expose(),
               HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 2"));
-}
-
-TEST(Gateway, ListsModelsAndRefusesOthersByName) {
-  Stack stack;
-  stack.engine("d0", "decode");
-  stack.start();
-
-  const auto models = text::json::parse(stack.send("GET", "/v1/models", "").body);
-  ASSERT_TRUE(models);
-  EXPECT_EQ(models->find("data")->if_array()->size(), 2);
-  EXPECT_EQ(stack.send("GET", "/v1/models/m", "").head.status, 200);
-  EXPECT_EQ(stack.send("GET", "/v1/models/nope", "").head.status, 404);
-  const auto answer = stack.send("POST", "/v1/completions", R"({"model":"nope","prompt":"x"})");
-  EXPECT_EQ(answer.head.status, 404);
-  EXPECT_THAT(answer.body, HasSubstr("the model 'nope' is not served; served: alias, m"));
-  EXPECT_EQ(get(answer, "x-baton-error-hop"), "gateway");
-}
-
-TEST(Gateway, RefusesWhatIsNoRequest) {
-  Stack stack;
-  stack.engine("d0", "decode");
-  stack.start();
-
-  EXPECT_EQ(stack.send("POST", "/v1/chat/completions", "{").head.status, 400);
-  EXPECT_EQ(stack.send("POST", "/v1/chat/completions", "[]").head.status, 400);
-  EXPECT_EQ(stack.send("POST", "/v1/completions", R"({"prompt":"x"})").head.status, 400);
-  EXPECT_EQ(stack.send("POST", "/v1/nothing", "{}").head.status, 404);
-  EXPECT_EQ(stack.send("GET", "/v1/completions", "").head.status, 405);
-  EXPECT_EQ(stack.send("GET", "/health", "").head.status, 200);
-  EXPECT_EQ(stack.send("POST", "/health", "{}").head.status, 405);
-  const auto large = stack.send("POST", "/v1/completions", std::string((1 << 20) + 1, ' '));
-  EXPECT_EQ(large.head.status, 413);
-  const auto coded =
-      stack.send("POST", "/v1/completions", "\x1f\x8b", {{"content-encoding", "gzip"}});
-  EXPECT_EQ(coded.head.status, 415);
-  EXPECT_THAT(coded.body, HasSubstr("'gzip'"));
-  EXPECT_EQ(stack.chat("x", {{"content-encoding", "identity"}}).head.status, 200);
-}
-
-TEST(Gateway, AsksForAKeyAndKeepsItToItself) {
-  Stack stack;
-  auto& decode = stack.engine("d0", "decode");
-  stack.config.api_keys = {"secret"};
-  stack.start();
-
-  const auto without = stack.chat("x");
-  EXPECT_EQ(without.head.status, 401);
-  EXPECT_THAT(without.body, HasSubstr("\"error\":{"));
-  EXPECT_EQ(stack.send("GET", "/v1/models", "").head.status, 401);
-  EXPECT_EQ(stack.send("GET", "/health", "").head.status, 200);
-  EXPECT_EQ(stack.chat("x", {{"authorization", "Bearer secret"}}).head.status, 200);
-  EXPECT_FALSE(decode.seen().at(0).head.headers.has("authorization"));
-}
-
-TEST(Gateway, SendsToAnotherPodWhenTheFirstRefuses) {
-  Stack stack;
-  auto& dead = stack.engine("d0", "decode");
-  stack.engine("d1", "decode");
-  dead.close();
-  stack.start();
-
-  for (int i = 0; i < 8; ++i) {
-    const auto answer = stack.chat("x");
-    EXPECT_EQ(answer.head.status, 200);
-    EXPECT_THAT(std::string(get(answer, "x-baton-decode")), HasSubstr("d1 "));
-  }
-}
-
-TEST(Gateway, SendsToAnotherPodWhenTheEngineBehindTheSidecarRefuses) {
-  Stack stack;
-  ScriptedEngine::Script script;
-  script.head = {503, {{"content-type", "application/json"}, {"x-baton-error-hop", "decode"}}};
-  script.pieces = {"{}"};
-  stack.engine("d0", "decode", script);
-  stack.engine("d1", "decode");
-  stack.start();
-
-  for (int i = 0; i < 8; ++i) {
-    const auto answer = stack.chat("x");
-    EXPECT_EQ(answer.head.status, 200);
-    EXPECT_THAT(std::string(get(answer, "x-baton-decode")), HasSubstr("d1 "));
-  }
-}
-
-TEST(Gateway, SaysWhenToComeBackIfNobodyAnswers) {
-  Stack stack;
-  stack.engine("d0", "decode").close();
-  stack.start();
-  const auto refused = stack.chat("x");
-  EXPECT_EQ(refused.head.status, 503);
-  EXPECT_EQ(get(refused, "retry-after"), "1");
-  EXPECT_EQ(get(refused, "x-baton-error-hop"), "decode");
-
-  Stack empty;
-  empty.start();
-  const auto nobody = empty.chat("x");
-  EXPECT_EQ(nobody.head.status, 503);
-  EXPECT_EQ(get(nobody, "retry-after"), "1");
-  EXPECT_THAT(nobody.body, HasSubstr("no decode pod is ready (llm/story)"));
-  EXPECT_FALSE(empty.gateway().ready());
 }
 
 TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
@@ -353,31 +180,6 @@ TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
   EXPECT_EQ(stack.chat(kLong).head.status, 200);
   EXPECT_EQ(engine.seen().at(0).body, Stack::chat_body(kLong));
   gateway.stop({kClock.now()});
-}
-
-TEST(Gateway, PassesAnUpstreamErrorOnVerbatim) {
-  Stack stack;
-  ScriptedEngine::Script script;
-  script.head = {400, {{"content-type", "application/json"}, {"x-mine", "kept"}}};
-  script.pieces = {"{ \"odd\" :  1}"};
-  stack.engine("d0", "decode", script);
-  stack.start();
-
-  const auto answer = stack.chat("x");
-  EXPECT_EQ(answer.head.status, 400);
-  EXPECT_EQ(answer.body, "{ \"odd\" :  1}");
-  EXPECT_EQ(get(answer, "x-mine"), "kept");
-  EXPECT_EQ(get(answer, "x-baton-error-hop"), "decode");
-}
-
-TEST(Gateway, ABrokenStreamIsSeenAsBroken) {
-  Stack stack;
-  auto script = story();
-  script.breaks_off = true;
-  stack.engine("d0", "decode", script);
-  stack.start();
-
-  EXPECT_FALSE(stack.chat("x").whole);
 }
 
 TEST(Gateway, ALookAtTheMetricsIsNoRequestInFlight) {
@@ -421,27 +223,6 @@ TEST(Gateway, ServesAServiceUnderItsOwnPath) {
             404);
 }
 
-TEST(Gateway, AWrongPickerConfigurationIsSaidToTheClient) {
-  Stack stack;
-  stack.engine("d0", "decode");
-  stack.service.picker = "kind: Pod";
-  watch::Topology topology{.services = {stack.service}};
-  async::Loop loop("own");
-  loop.start();
-  SystemRandom random;
-  Gateway gateway({loop, kClock, random, stack.registry}, stack.config, topology);
-  stack.at = *gateway.start();
-  Answer answer;
-  EXPECT_TRUE(eventually([&] {
-    answer = stack.chat("x");
-    return answer.head.status == 503;
-  }));
-
-  EXPECT_THAT(answer.body, HasSubstr("picker configuration: test: /apiVersion: expected"));
-  EXPECT_FALSE(gateway.picker_synced("llm", "story"));
-  gateway.stop({kClock.now()});
-}
-
 TEST(Gateway, KeepsTalliesPerPod) {
   Stack stack;
   stack.engine("d0", "decode", story());
@@ -458,56 +239,6 @@ TEST(Gateway, KeepsTalliesPerPod) {
   EXPECT_EQ(stats.pods[0].kv_bytes, 4096);
   EXPECT_EQ(stats.pods[1].role, "prefill");
   EXPECT_TRUE(stack.gateway().ready());
-}
-
-TEST(Gateway, APromptIsNoLoadOnceItsAnswerHasBegun) {
-  Stack stack;
-  stack.service.picker = R"(
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-- {type: decode-filter}
-- {type: prefix-cache-scorer}
-- {type: token-load-scorer, parameters: {queueThresholdTokens: 200}}
-schedulingProfiles:
-- name: default
-  plugins: [{pluginRef: decode-filter}, {pluginRef: prefix-cache-scorer}, {pluginRef: token-load-scorer, weight: 10}]
-)";
-  auto script = story();
-  script.never_ends = true;
-  auto& d0 = stack.engine("d0", "decode", script);
-  auto& d1 = stack.engine("d1", "decode", script);
-  stack.start();
-  std::vector<std::jthread> clients;
-  clients.emplace_back([&] { stack.chat(kLong); });
-  ASSERT_TRUE(eventually([&] {
-    return stack.registry.expose().find("baton_gateway_first_byte_seconds_count 1") !=
-           std::string::npos;
-  }));
-  const auto& busy = d0.seen().empty() ? d1 : d0;
-
-  clients.emplace_back([&] { stack.chat(kLong.substr(0, 300)); });
-
-  EXPECT_TRUE(eventually([&] { return d0.seen().size() + d1.seen().size() == 2; }));
-  EXPECT_EQ(busy.seen().size(), 2U);  // it has the prefix
-  stack.gateway().stop({kClock.now()});
-}
-
-TEST(Gateway, PrefersThePodWithTheShorterQueue) {
-  Stack stack;
-  ScriptedEngine::Script busy;
-  busy.metrics = "vllm:num_requests_waiting 100\nvllm:num_requests_running 9\n";
-  stack.engine("d0", "decode", busy);
-  stack.engine("d1", "decode");
-  stack.start();
-  const auto scraped = [&] {
-    return stack.registry.counter("baton_gateway_scrapes_total", "Engine metrics read.").value();
-  };
-  ASSERT_TRUE(eventually([&] { return scraped() >= 4; }));
-
-  for (int i = 0; i < 5; ++i) {
-    EXPECT_THAT(std::string(get(stack.chat("x"), "x-baton-decode")), HasSubstr("d1 "));
-  }
 }
 
 }  // namespace

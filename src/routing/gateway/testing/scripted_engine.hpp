@@ -88,4 +88,14 @@ class ScriptedEngine {
   const Clock& clock_;
 };
 
+// A streamed answer.
+inline ScriptedEngine::Script story() {
+  ScriptedEngine::Script script;
+  script.head = {200, {{"content-type", "text/event-stream"}, {"x-baton-kv-bytes", "4096"}}};
+  script.pieces = {"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Once upon\"}}]}\n\n",
+                   "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" a time\"}}]}\n\n",
+                   "data: [DONE]\n\n"};
+  return script;
+}
+
 }  // namespace baton::gateway::testing

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -37,6 +38,11 @@ struct Answer {
   std::string body;
   bool whole = true;
 };
+inline std::string_view get(const Answer& answer, std::string_view header) {
+  return answer.head.headers.get(header).value_or("");
+}
+
+inline const std::string kLong(500, 'x');  // a prompt over the threshold
 
 class Stack {
  public:
