@@ -8,13 +8,13 @@
 #include <array>
 
 #include "routing/pick/testing/seed.hpp"
+#include "routing/schedule/testing/configured.hpp"
 
 namespace baton::pick {
 namespace {
 
+using schedule::testing::kHead;
 using ::testing::HasSubstr;
-
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
 
 struct Rig {
   explicit Rig(std::string_view config, const std::vector<std::string>& pods = {"a", "b", "c"})

@@ -4,59 +4,28 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <string>
 
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 
 namespace baton::schedule {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
-
-std::string problem(std::string_view rest) {
-  const auto config = load_picker_config(std::string(kHead) + std::string(rest), "picker.yaml");
-  if (!config) return config.error().message();
-  const auto made = Scheduler::make(*config);
-  return made ? "" : made.error().message();
-}
+using testing::kHead;
+using testing::problem;
+using testing::setup;
 
 // The configuration of the project's description, as given.
-constexpr std::string_view kSeed = R"(
-apiVersion: inference.networking.x-k8s.io/v1alpha1
-kind: EndpointPickerConfig
-plugins:
-  - type: pd-profile-handler
-    parameters:
-      threshold: 100
-  - type: prefill-header-handler
-  - type: prefill-filter
-  - type: decode-filter
-  - type: prefix-cache-scorer
-  - type: load-aware-scorer
-  - type: max-score-picker
-schedulingProfiles:
-  - name: prefill
-    plugins:
-      - pluginRef: prefill-filter
-      - pluginRef: prefix-cache-scorer
-        weight: 2.0
-      - pluginRef: load-aware-scorer
-        weight: 1.0
-      - pluginRef: max-score-picker
-  - name: decode
-    plugins:
-      - pluginRef: decode-filter
-      - pluginRef: prefix-cache-scorer
-        weight: 2.0
-      - pluginRef: load-aware-scorer
-        weight: 1.0
-      - pluginRef: max-score-picker
-)";
+std::string seed() {
+  std::ifstream file(BATON_SOURCE_DIR "/examples/seed/endpoint-picker-config.yaml");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 TEST(PickerConfig, LoadsTheOctoberConfigurationD012) {
-  const auto config = load_picker_config(kSeed, "seed");
+  const auto config = load_picker_config(seed(), "seed");
   ASSERT_TRUE(config) << config.error().message();
   const auto made = Scheduler::make(*config);
   ASSERT_TRUE(made) << made.error().message();
@@ -156,14 +125,6 @@ TEST(PickerConfig, AnExperimentalPluginNeedsToBeAllowed) {
               HasSubstr("/plugins/1/type: session-affinity-scorer is experimental"));
 }
 
-Setup setup(std::string_view rest) {
-  const auto config = load_picker_config(std::string(kHead) + std::string(rest), "picker.yaml");
-  EXPECT_TRUE(config) << config.error().message();
-  const auto made = Scheduler::make(*config);
-  EXPECT_TRUE(made) << made.error().message();
-  return made->setup();
-}
-
 const Setting* setting(const Setup& setup, std::string_view pointer) {
   for (const auto& one : setup.effective) {
     if (one.pointer == pointer) return &one;
@@ -175,7 +136,7 @@ TEST(PickerConfig, LoadsBothApiVersionsStrictly) {
   // epp:C001
   EXPECT_TRUE(load_picker_config(
       R"({"apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig"})", "json"));
-  const auto old = load_picker_config(kSeed, "seed");
+  const auto old = load_picker_config(seed(), "seed");
   ASSERT_TRUE(old);
   EXPECT_THAT(old->warnings[0], HasSubstr("inference.networking.x-k8s.io/v1alpha1 is deprecated"));
   EXPECT_THAT(load_picker_config("apiVersion: llm-d.ai/v1alpha1", "x").error().message(),
@@ -272,13 +233,11 @@ TEST(PickerConfig, CreatesMissingProducersOnce) {
 TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
   // epp:K005 with the cap of blocks
   const auto blocks = [](std::string_view parameters) {
-    const auto config = load_picker_config(std::string(kHead) +
-                                               "plugins: [{type: prefix-cache-scorer}, {type: "
-                                               "approx-prefix-cache-producer, parameters: " +
-                                               std::string(parameters) + "}]",
-                                           "x");
-    EXPECT_TRUE(config) << config.error().message();
-    return *Scheduler::make(*config)->prefix();
+    return *testing::make(
+                "plugins: [{type: prefix-cache-scorer}, {type: "
+                "approx-prefix-cache-producer, parameters: " +
+                std::string(parameters) + "}]")
+                .prefix();
   };
   EXPECT_EQ(blocks("{}").block_bytes, 256);  // 64 tokens at least
   EXPECT_EQ(blocks("{}").max_blocks, 131072 / 64);

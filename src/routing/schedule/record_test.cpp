@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "routing/schedule/testing/configured.hpp"
 #include "routing/schedule/testing/snapshots.hpp"
 
 namespace baton::schedule {
@@ -16,12 +17,7 @@ using testing::load;
 const Mono kNow = ManualClock().now();
 
 Scheduler make(std::string_view scorer) {
-  const auto config = load_picker_config(
-      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{type: decode-filter}, "
-      "{type: " +
-          std::string(scorer) + "}]",
-      "test");
-  return *Scheduler::make(*config);
+  return testing::make("plugins: [{type: decode-filter}, {type: " + std::string(scorer) + "}]");
 }
 
 struct Fixture {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/text/json.hpp"
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 
 namespace baton::schedule {
 namespace {
@@ -18,10 +18,8 @@ using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAreArray;
 
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
-
 Result<Scheduler> load(std::string_view text) {
-  const std::string head(text.starts_with("apiVersion") ? "" : kHead);
+  const std::string head(text.starts_with("apiVersion") ? "" : testing::kHead);
   BATON_TRY_ASSIGN(const auto config, load_picker_config(head + std::string(text), "sample"));
   return Scheduler::make(config);
 }

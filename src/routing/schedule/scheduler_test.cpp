@@ -6,27 +6,20 @@
 #include <algorithm>
 #include <array>
 
+#include "routing/schedule/testing/configured.hpp"
 #include "routing/schedule/testing/snapshots.hpp"
 
 namespace baton::schedule {
 namespace {
 
 using testing::load;
+using testing::make;
 using testing::Pod;
 
 const Mono kNow = ManualClock().now();
 
-Scheduler scheduler(std::string_view text) {
-  const auto config = load_picker_config(
-      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n" + std::string(text), "test");
-  EXPECT_TRUE(config) << config.error().message();
-  auto made = Scheduler::make(*config);
-  EXPECT_TRUE(made) << made.error().message();
-  return *std::move(made);
-}
-
 Scheduler pd(std::string_view threshold) {
-  return scheduler(
+  return make(
       "plugins: [{type: pd-profile-handler, parameters: {threshold: " + std::string(threshold) +
       "}}, {type: prefill-header-handler}, {type: prefill-filter}, "
       "{type: decode-filter}, {type: prefix-cache-scorer}, "
@@ -134,7 +127,7 @@ TEST(Scheduler, CopesWithEveryShapeOfPoolD007) {
 
 TEST(Scheduler, TheOnlyProfileIsTheWholeDecision) {
   // epp:D001 with two profiles in config_test
-  const auto picker = scheduler("plugins: [{type: single-profile-handler}, {type: decode-filter}]");
+  const auto picker = make("plugins: [{type: single-profile-handler}, {type: decode-filter}]");
   SeededRandom random(1);
   const Request request{.prompt_bytes = 500, .matched = {}};
   const auto good = picker.schedule(request, testing::snapshot(kPool), kNow, random);
@@ -154,7 +147,7 @@ TEST(Scheduler, APluginOfTwoKindsIsNamedOnceAndUsedAsBoth) {
                load(0, 0, 0, kNow),
                {{"llm-d.ai/context-length-range", std::move(range)}}};
   };
-  const auto picker = scheduler(
+  const auto picker = make(
       "plugins: [{type: context-length-aware, parameters: {enableFiltering: true}}]\n"
       "schedulingProfiles: [{name: a, plugins: [{pluginRef: context-length-aware, weight: 2}]}]");
   const auto snapshot =
@@ -168,7 +161,7 @@ TEST(Scheduler, APluginOfTwoKindsIsNamedOnceAndUsedAsBoth) {
 }
 
 TEST(Scheduler, SumsWeightedScoresS001) {
-  const auto picker = scheduler(
+  const auto picker = make(
       "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}]\n"
       "schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer, weight: 2}, "
       "{pluginRef: kv-cache-utilization-scorer, weight: 0.5}]}]\n");
@@ -191,7 +184,7 @@ TEST(Scheduler, SumsWeightedScoresS001) {
 }
 
 TEST(Scheduler, ScoresCountFromZeroToOne) {  // epp:S001 with the sum above
-  const auto picker = scheduler(
+  const auto picker = make(
       "plugins: [{type: kv-cache-utilization-scorer}]\nschedulingProfiles: [{name: default, "
       "plugins: [{pluginRef: kv-cache-utilization-scorer, weight: 3}]}]\n");
   const auto snapshot =
@@ -206,7 +199,7 @@ TEST(Scheduler, ScoresCountFromZeroToOne) {  // epp:S001 with the sum above
 
 TEST(Scheduler, FiltersInOrderAndStopsWhenDrained) {
   // epp:S002
-  const auto picker = scheduler(
+  const auto picker = make(
       "plugins: [{name: gold, type: by-label, parameters: {label: tier, validValues: [gold]}}, "
       "{type: decode-filter}, {type: prefill-filter}]\n"
       "schedulingProfiles: [{name: default, plugins: [{pluginRef: gold}, {pluginRef: "

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 
 namespace baton::schedule {
 namespace {
@@ -14,6 +14,7 @@ using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::setup;
 
 constexpr Nanos kGrace = Millis(500);
 
@@ -118,15 +119,6 @@ TEST_F(EvictionsTest, WhoEndsByItselfIsNoVictimAnyMore) {
   EXPECT_EQ(evictions_.ended(3, now_), std::nullopt);
   EXPECT_THAT(choose(5, 0.1), ElementsAre(1));
   EXPECT_DOUBLE_EQ(evictions_.pending(), 5) << "alone it held everything";
-}
-
-Setup setup(std::string_view rest) {
-  const auto config = load_picker_config(
-      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n" + std::string(rest), "test");
-  EXPECT_TRUE(config) << config.error().message();
-  const auto made = Scheduler::make(*config);
-  EXPECT_TRUE(made) << made.error().message();
-  return made->setup();
 }
 
 TEST(EvictionConfig, TakesTheGateAndTheField) {

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "routing/schedule/engine_metrics.hpp"
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 #include "routing/schedule/testing/snapshots.hpp"
 
 namespace baton::schedule {
@@ -18,19 +18,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::load;
 using testing::Pod;
+using testing::problem;
+using testing::try_make;
 
 const Mono kNow = ManualClock().now();
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
-
-Result<Scheduler> try_make(std::string_view text) {
-  BATON_TRY_ASSIGN(const auto config,
-                   load_picker_config(std::string(kHead) + std::string(text), "test"));
-  return Scheduler::make(config);
-}
-std::string problem(std::string_view text) {
-  const auto made = try_make(text);
-  return made ? "" : made.error().message();
-}
 std::string one(std::string_view type, std::string_view parameters, std::string_view more = "") {
   return "plugins: [{type: " + std::string(type) + ", parameters: " + std::string(parameters) +
          "}" + std::string(more) + "]";

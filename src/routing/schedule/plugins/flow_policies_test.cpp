@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 
 namespace baton::schedule {
 namespace {
@@ -11,12 +11,9 @@ namespace {
 using ::testing::HasSubstr;
 
 Result<Scheduler> with_limit(std::string_view plugin) {
-  const auto text =
-      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nfeatureGates: "
-      "[flowControl]\nplugins: [{name: l, " +
-      std::string(plugin) + "}]\nflowControl: {usageLimitPolicyPluginRef: l}\n";
-  BATON_TRY_ASSIGN(const auto config, load_picker_config(text, "picker.yaml"));
-  return Scheduler::make(config);
+  return testing::try_make("featureGates: [flowControl]\nplugins: [{name: l, " +
+                           std::string(plugin) +
+                           "}]\nflowControl: {usageLimitPolicyPluginRef: l}\n");
 }
 
 UsageLimit limit(std::string_view plugin) {

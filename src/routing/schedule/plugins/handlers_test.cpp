@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 #include "routing/schedule/testing/snapshots.hpp"
 
 namespace baton::schedule {
@@ -13,28 +13,11 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::load;
+using testing::make;
 using testing::Pod;
+using testing::problem;
 
 const Mono kNow = ManualClock().now();
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
-
-Result<Scheduler> try_make(std::string_view text) {
-  BATON_TRY_ASSIGN(const auto config,
-                   load_picker_config(std::string(kHead) + std::string(text), "test"));
-  return Scheduler::make(config);
-}
-
-Scheduler make(std::string_view text) {
-  auto made = try_make(text);
-  EXPECT_TRUE(made) << made.error().message();
-  return *std::move(made);
-}
-
-std::string problem(std::string_view text) {
-  const auto made = try_make(text);
-  return made ? "" : made.error().message();
-}
-
 std::string disagg(std::string_view parameters, std::string_view more = "") {
   return "plugins: [{type: disagg-profile-handler, parameters: " + std::string(parameters) +
          "}, {type: prefill-filter}, {type: decode-filter}, {type: encode-filter}, {type: "

@@ -6,7 +6,7 @@
 #include <array>
 #include <numeric>
 
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 #include "routing/schedule/testing/snapshots.hpp"
 
 namespace baton::schedule {
@@ -143,11 +143,7 @@ TEST(PrefixAffinityFilter, MayTakeTheFirstTokensTimeFromPredictions) {  // epp:S
 }
 
 Result<Scheduler> scheduler(std::string_view plugins) {
-  const auto config = load_picker_config(
-      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: " + std::string(plugins),
-      "test");
-  if (!config) return config.error();
-  return Scheduler::make(*config);
+  return testing::try_make("plugins: " + std::string(plugins));
 }
 
 TEST(PredictedLatencyProducer, IsCreatedForWhoReadsPredictions) {

@@ -3,30 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 
 namespace baton::schedule {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
-
-Result<Scheduler> scheduler(std::string_view rest) {
-  BATON_TRY_ASSIGN(const auto config,
-                   load_picker_config(std::string(kHead) + std::string(rest), "picker.yaml"));
-  return Scheduler::make(config);
-}
-
-std::string problem(std::string_view rest) {
-  const auto made = scheduler(rest);
-  return made ? "" : made.error().message();
-}
+using testing::problem;
 
 PreciseParameters precise(std::string_view rest) {
-  const auto made = scheduler(rest);
-  EXPECT_TRUE(made) << made.error().message();
-  return made && made->setup().precise ? *made->setup().precise : PreciseParameters{};
+  return testing::setup(rest).precise.value_or(PreciseParameters{});
 }
 
 TEST(PrecisePrefix, TheProducerAndItsScorerAreRead) {
@@ -85,7 +71,7 @@ TEST(PrecisePrefix, TheScorerOfTheOlderGenerationIsBoth) {
   EXPECT_EQ(p.block_tokens, 32U);
   EXPECT_EQ(p.tokenizer, "/models/m");
   EXPECT_EQ(p.port, 5600);
-  EXPECT_TRUE(scheduler(kOctober)->prefix());  // bytes are hashed for engines out of sync
+  EXPECT_TRUE(testing::make(kOctober).prefix());  // bytes are hashed for engines out of sync
 }
 
 TEST(PrecisePrefix, EnginesMayConnectToThePickerBesidesOrInstead) {  // epp:C010
@@ -101,12 +87,11 @@ TEST(PrecisePrefix, EnginesMayConnectToThePickerBesidesOrInstead) {  // epp:C010
 }
 
 TEST(PrecisePrefix, WithoutATokenizerThereIsAWarning) {
-  const auto made = scheduler(
+  const auto setup = testing::setup(
       "plugins: [{type: precise-prefix-cache-scorer}]\nschedulingProfiles: [{name: d, plugins: "
       "[{pluginRef: precise-prefix-cache-scorer}]}]");
-  ASSERT_TRUE(made);
-  ASSERT_EQ(made->setup().warnings.size(), 1U);
-  EXPECT_THAT(made->setup().warnings[0], HasSubstr("compared by their bytes"));
+  ASSERT_EQ(setup.warnings.size(), 1U);
+  EXPECT_THAT(setup.warnings[0], HasSubstr("compared by their bytes"));
 }
 
 TEST(PrecisePrefix, AScorerDefersToTheOneProducer) {

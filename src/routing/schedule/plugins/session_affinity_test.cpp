@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/text/base64.hpp"
-#include "routing/schedule/scheduler.hpp"
+#include "routing/schedule/testing/configured.hpp"
 #include "routing/schedule/testing/snapshots.hpp"
 
 namespace baton::schedule {
@@ -15,18 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using testing::Pod;
-
-constexpr std::string_view kHead = "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n";
-
-Result<Scheduler> try_make(std::string_view text) {
-  BATON_TRY_ASSIGN(const auto config,
-                   load_picker_config(std::string(kHead) + std::string(text), "test"));
-  return Scheduler::make(config);
-}
-std::string problem(std::string_view text) {
-  const auto made = try_make(text);
-  return made ? "" : made.error().message();
-}
+using testing::problem;
 
 std::string affinity(std::string_view what, std::string_view parameters = "{}",
                      std::string_view more = "") {
@@ -37,7 +26,7 @@ constexpr std::string_view kById = "{strategy: session_id}";
 
 struct Fixture {
   explicit Fixture(std::string_view text, std::vector<Pod> pods = {{"a"}, {"b"}, {"c"}})
-      : scheduler(*try_make(text)), snapshot(testing::snapshot(pods)) {}
+      : scheduler(testing::make(text)), snapshot(testing::snapshot(pods)) {}
 
   // As a request comes: decided, and sent there.
   Decision route(std::vector<Header> with) {
