@@ -86,11 +86,14 @@ def ask(program, body, headers, limit=DEADLINE):
 
 
 class Field:
-    def __init__(self):
+    """`prefill_flags`: of its prefill engine, beside what both engines have."""
+
+    def __init__(self, *prefill_flags):
+        self._prefill_flags = prefill_flags
         self._close = contextlib.ExitStack()
         self.plain = self._close.enter_context(Program("engine", "storyteller"))
-        self.prefill, self.kv_port = self._engine()
-        self.decode, _ = self._engine()
+        self.prefill, self.kv_port = self.engine(*prefill_flags)
+        self.decode, _ = self.engine()
         self.prefill_hop = Middleman(free_port(), self.prefill.port)
         self.prefill_hop.edit = self._lead_the_pull_over_its_hop
         self.decode_hop = Middleman(free_port(), self.decode.port, piece=512)
@@ -106,24 +109,30 @@ class Field:
         self._close.close()
 
     @staticmethod
-    def _engine():
+    def engine(*flags):
+        """The program, and where its KV is fetched."""
         kv_port = free_port()
-        return Program("engine", "storyteller", "--no-enable-prefix-caching", "--kv-transfer-config", KV,
+        return Program("engine", "storyteller", "--no-enable-prefix-caching", "--kv-transfer-config", KV, *flags,
                        env={"VLLM_NIXL_SIDE_CHANNEL_PORT": str(kv_port)}), kv_port
 
     def _sidecar(self):
         self.metrics_port = free_port()
+        return self.sidecar_of("fallback", "--metrics-port", str(self.metrics_port))
+
+    def sidecar_of(self, policy, *flags):
         return Program("sidecar", "--model-server-port", str(self.decode_hop.port), "--decoder-host", "127.0.0.1",
-                       "--secure-proxy=false", "--prefill-failure-policy=fallback", f"--request-timeout={DEADLINE}s",
-                       f"--kv-lease={LEASE}s", "--kv-lease-margin=1s", "--prefill-breaker-failures=0",
-                       "--metrics-port", str(self.metrics_port))
+                       "--secure-proxy=false", f"--prefill-failure-policy={policy}", f"--request-timeout={DEADLINE}s",
+                       f"--kv-lease={LEASE}s", "--kv-lease-margin=1s", "--prefill-breaker-failures=0", *flags)
 
     def _lead_the_pull_over_its_hop(self, answer):
         return answer.replace(b'"remote_port":%d' % self.kv_port, b'"remote_port":%d' % self.kv_hop.port)
 
     def expected(self, name):
+        return self.expected_of(body_of(name))
+
+    def expected_of(self, body):
         """What one engine says that nothing happens to."""
-        answer = ask(self.plain, body_of(name), {})
+        answer = ask(self.plain, body, {})
         assert answer.kind == "whole" and answer.text, answer
         return answer.text
 
@@ -149,10 +158,10 @@ class Field:
             hop.disarm()
             hop.hang_up()
         if self.prefill.process.poll() is not None:
-            self.prefill, self.kv_port = self._engine()
+            self.prefill, self.kv_port = self.engine(*self._prefill_flags)
             self.prefill_hop.upstream, self.kv_hop.upstream = self.prefill.port, self.kv_port
         if self.decode.process.poll() is not None:
-            self.decode, _ = self._engine()
+            self.decode, _ = self.engine()
             self.decode_hop.upstream = self.decode.port
         if self.sidecar.process.poll() is not None:
             self.sidecar = self._sidecar()
@@ -160,6 +169,20 @@ class Field:
     def at_rest(self):
         for program in (self.prefill, self.decode):
             wait_until(program.at_rest, f"nothing running, pinned or leased on port {program.port}", LEASE + 20, step=0.05)
+
+
+@contextlib.contextmanager
+def harmless_afterwards(field):
+    """What holds after every fault: at rest, and the next request goes over both legs."""
+    try:
+        yield
+    finally:
+        field.mend()
+    field.at_rest()
+    again = field.ask("afterwards")
+    assert (again.kind, again.text) == ("whole", field.expected("afterwards")), again
+    assert int(again.headers["x-baton-remote-tokens"]) > 0, again.headers
+    field.at_rest()
 
 
 class Later:

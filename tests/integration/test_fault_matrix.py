@@ -14,7 +14,7 @@ from typing import Callable
 import pytest
 
 import middleman as moment
-from fault_field import DEADLINE, GRACE, HANG, Field, Later, body_of
+from fault_field import DEADLINE, GRACE, HANG, Field, Later, body_of, harmless_afterwards
 from stack import wait_until
 
 GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n\xff\xfe{]not j"
@@ -138,20 +138,6 @@ def check(answer, expected, ends, limit=DEADLINE):
         assert answer.text == expected
     elif isinstance(answer.kind, int) and answer.kind:
         assert answer.error and answer.headers["x-baton-error-hop"] in ("prefill", "decode"), answer
-
-
-@contextlib.contextmanager
-def harmless_afterwards(field):
-    """What holds after every cell: at rest, and the next request goes over both legs."""
-    try:
-        yield
-    finally:
-        field.mend()
-    field.at_rest()
-    again = field.ask("afterwards")
-    assert (again.kind, again.text) == ("whole", field.expected("afterwards")), again
-    assert int(again.headers["x-baton-remote-tokens"]) > 0, again.headers
-    field.at_rest()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
