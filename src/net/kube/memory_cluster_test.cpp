@@ -190,6 +190,28 @@ TEST(Backlog, HandsOutAKeyOnceAtATimeAndAgainWhenAddedMeanwhile) {
   EXPECT_EQ(backlog.take(clock.now()), "a");
 }
 
+TEST(Backlog, HandsOutWhatHasBeenDueLongestFirstAndWhatBecomesDueEarlierInItsNewPlace) {
+  ManualClock clock;
+  Backlog backlog({});
+  const auto after = [&](int n) { return clock.now() + Millis(n); };
+  backlog.add("c", after(30));
+  backlog.add("b", after(20));
+  backlog.add("a", after(10));
+  backlog.add("c", after(5));
+  backlog.add("a", after(50));  // it is due before that
+  EXPECT_EQ(backlog.next_due(), after(5));
+  EXPECT_EQ(backlog.take(after(1)), std::nullopt);
+  EXPECT_EQ(backlog.take(after(100)), "c");
+  backlog.add("c", after(15));  // once it is not in work any more
+  EXPECT_EQ(backlog.next_due(), after(10));
+  EXPECT_EQ(backlog.take(after(100)), "a");
+  EXPECT_TRUE(backlog.done("c"));
+  EXPECT_FALSE(backlog.done("a"));
+  EXPECT_EQ(backlog.take(after(100)), "c");
+  EXPECT_EQ(backlog.take(after(100)), "b");
+  EXPECT_EQ(backlog.next_due(), Mono::max());
+}
+
 TEST(Backlog, DoublesTheWaitOfARetryUpToTheCeilingUntilForgotten) {
   ManualClock clock;
   Backlog backlog({.base = Millis(10), .max = Millis(35)});

@@ -1,12 +1,22 @@
 #include "net/kube/work_queue.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace baton::kube {
 
 void Backlog::add(const std::string& key, Mono when) {
+  if (const auto busy = in_work_.find(key); busy != in_work_.end()) {
+    busy->second = std::min(busy->second, when);
+    return;
+  }
   const auto [at, fresh] = due_.try_emplace(key, when);
-  if (!fresh) at->second = std::min(at->second, when);
+  if (!fresh) {
+    if (at->second <= when) return;
+    order_.erase({at->second, key});
+    at->second = when;
+  }
+  order_.emplace(when, key);
 }
 
 void Backlog::retry(const std::string& key, Mono now) {
@@ -16,43 +26,37 @@ void Backlog::retry(const std::string& key, Mono now) {
 }
 
 std::optional<std::string> Backlog::take(Mono now) {
-  auto best = due_.end();
-  for (auto at = due_.begin(); at != due_.end(); ++at) {
-    if (at->second > now || in_work_.contains(at->first)) continue;
-    if (best == due_.end() || at->second < best->second) best = at;
-  }
-  if (best == due_.end()) return std::nullopt;
-  std::string key = best->first;
-  due_.erase(best);
-  in_work_.insert(key);
+  if (order_.empty() || order_.begin()->first > now) return std::nullopt;
+  std::string key = std::move(order_.extract(order_.begin()).value().second);
+  due_.erase(key);
+  in_work_.emplace(key, Mono::max());
   return key;
 }
 
-Mono Backlog::next_due() const {
-  Mono first = Mono::max();
-  for (const auto& [key, when] : due_) {
-    if (!in_work_.contains(key)) first = std::min(first, when);
-  }
-  return first;
+bool Backlog::done(const std::string& key) {
+  const auto node = in_work_.extract(key);
+  if (node.empty() || node.mapped() == Mono::max()) return false;
+  add(key, node.mapped());
+  return true;
 }
 
+Mono Backlog::next_due() const { return order_.empty() ? Mono::max() : order_.begin()->first; }
+
 std::size_t Backlog::busy(Mono now) const {
-  const auto due = std::ranges::count_if(due_, [&](const auto& entry) {
-    return entry.second <= now && !in_work_.contains(entry.first);
-  });
-  return in_work_.size() + static_cast<std::size_t>(due);
+  const auto due = std::ranges::find_if(order_, [&](const auto& one) { return one.first > now; });
+  return in_work_.size() + static_cast<std::size_t>(std::distance(order_.begin(), due));
 }
 
 void WorkQueue::add_after(const std::string& key, Nanos delay) {
   const std::lock_guard lock(mutex_);
   backlog_.add(key, clock_.now() + delay);
-  changed_.notify_all();
+  changed_.notify_one();
 }
 
 void WorkQueue::retry(const std::string& key) {
   const std::lock_guard lock(mutex_);
   backlog_.retry(key, clock_.now());
-  changed_.notify_all();
+  changed_.notify_one();
 }
 
 void WorkQueue::forget(const std::string& key) {
@@ -74,10 +78,14 @@ std::optional<std::string> WorkQueue::next() {
   return std::nullopt;
 }
 
+std::optional<std::string> WorkQueue::next_if_due() {
+  const std::lock_guard lock(mutex_);
+  return closed_ ? std::nullopt : backlog_.take(clock_.now());
+}
+
 void WorkQueue::done(const std::string& key) {
   const std::lock_guard lock(mutex_);
-  backlog_.done(key);
-  changed_.notify_all();
+  if (backlog_.done(key)) changed_.notify_one();
 }
 
 std::size_t WorkQueue::depth() {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/core/clock.hpp"
 
@@ -30,7 +31,8 @@ class Backlog {
 
   // The key that has been due longest and is not in work; it is in work from now on.
   std::optional<std::string> take(Mono now);
-  void done(const std::string& key) { in_work_.erase(key); }
+  // Whether the key waits again.
+  bool done(const std::string& key);
   // When take() may have something next; Mono::max() when nothing waits.
   Mono next_due() const;
   // Keys that are due or in work; those that wait for their time are not.
@@ -38,8 +40,9 @@ class Backlog {
 
  private:
   Config config_;
-  std::map<std::string, Mono> due_;
-  std::set<std::string> in_work_;
+  std::map<std::string, Mono> due_;               // not in work
+  std::set<std::pair<Mono, std::string>> order_;  // the same, by time
+  std::map<std::string, Mono> in_work_;           // when to come again; Mono::max(): not at all
   std::map<std::string, int> failures_;
 };
 
@@ -55,6 +58,8 @@ class WorkQueue {
   void forget(const std::string& key);
   // Blocks until a key is due; nullopt once closed.
   std::optional<std::string> next();
+  // The same without waiting: nullopt, too, when none is due.
+  std::optional<std::string> next_if_due();
   void done(const std::string& key);
   void close();
   std::size_t depth();  // Backlog::busy
