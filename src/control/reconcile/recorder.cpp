@@ -51,16 +51,18 @@ void Recorder::record(const kube::Object& about, EventType type, std::string_vie
     log::info(message, {{"service", name}, {"reason", reason}});
   }
   if (!writer_.joinable()) {
-    events_.record(about, type, reason, message);
+    events_.record(about, type, reason, message, clock_.wall());
     return;
   }
   {
     const std::lock_guard lock(mutex_);
-    if (waiting_.size() >= kMaxWaitingEvents) {
+    auto& waiting = type == EventType::kWarning ? warnings_ : normal_;
+    if (waiting.size() >= kMaxWaitingEvents) {
       dropped_.add();
       return;
     }
-    waiting_.push_back({identity(about), type, std::string(reason), std::string(message)});
+    waiting.push_back(
+        {identity(about), type, std::string(reason), std::string(message), clock_.wall()});
   }
   changed_.notify_one();
 }
@@ -75,13 +77,14 @@ Nanos Recorder::turn(Mono now) {
 void Recorder::write() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
+    changed_.wait(lock, [this] { return closed_ || waits(); });
     if (!closed_) changed_.wait_for(lock, turn(clock_.now()), [this] { return closed_; });
     if (closed_) return;
-    const Waiting next = std::move(waiting_.front());
-    waiting_.pop_front();
+    auto& waiting = warnings_.empty() ? normal_ : warnings_;
+    const Waiting next = std::move(waiting.front());
+    waiting.pop_front();
     lock.unlock();
-    events_.record(next.about, next.type, next.reason, next.message);
+    events_.record(next.about, next.type, next.reason, next.message, next.at);
     lock.lock();
   }
 }

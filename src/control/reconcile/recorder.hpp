@@ -16,15 +16,18 @@ namespace baton::reconcile {
 
 using kube::EventType;
 
-// Events that wait to be written; further ones are only logged. As client-go's maxQueuedEvents.
+// Events of a type that wait to be written; further ones are only logged. As client-go's
+// maxQueuedEvents.
 inline constexpr std::size_t kMaxWaitingEvents = 1000;
 
-// Written a second, after a first burst: in a storm the server has better things to do.
-inline constexpr double kEventsPerSecond = 20;
-inline constexpr double kEventBurst = 100;
+// Written a second, after a first burst, warnings first: in a storm the server has better things
+// to do. A thousand services that are made in 40 seconds are told of within two minutes.
+inline constexpr double kEventsPerSecond = 10;
+inline constexpr double kEventBurst = 20;
 
 // Repeats of an event raise its count, many alike become one series, and no service can flood the
-// server (net/kube/event_correlator.hpp); every one of them is logged. Thread-safe.
+// server (net/kube/event_correlator.hpp); every one of them is logged. An event tells when it
+// happened, however late it is written. Thread-safe.
 class Recorder {
  public:
   enum class Write : bool {
@@ -43,8 +46,10 @@ class Recorder {
     kube::Object about;  // its identity
     EventType type;
     std::string reason, message;
+    Wall at;
   };
   void write();
+  bool waits() const { return !warnings_.empty() || !normal_.empty(); }
   // How long the next event waits for its turn. Of the writer's thread.
   Nanos turn(Mono now);
 
@@ -53,8 +58,8 @@ class Recorder {
   double turns_ = kEventBurst;
   Mono turns_at_;
   observe::Counter& dropped_;
-  std::mutex mutex_;  // guards the two below
-  std::deque<Waiting> waiting_;
+  std::mutex mutex_;  // guards the three below
+  std::deque<Waiting> warnings_, normal_;
   bool closed_ = false;
   std::condition_variable changed_;
   std::thread writer_;  // none when written at once

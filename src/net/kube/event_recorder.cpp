@@ -16,7 +16,7 @@ std::uint64_t EventRecorder::dropped() const {
 }
 
 void EventRecorder::record(const Object& about, EventType type, std::string_view reason,
-                           std::string_view message) {
+                           std::string_view message, Wall at) {
   using Do = EventCorrelator::Outcome::Do;
   EventCorrelator::Outcome outcome;
   {
@@ -28,23 +28,25 @@ void EventRecorder::record(const Object& about, EventType type, std::string_view
   const ObjectKey key{
       {"", "v1", "Event"}, std::string(ns.empty() ? kNamespaceOfClusterScoped : ns), outcome.name};
   const auto deadline = Deadline::in(clock_, kWriteBudget);
-  Status done = outcome.what == Do::kRepeat ? repeat(key, outcome, outcome.count, deadline)
-                                            : create(about, type, reason, outcome, key, deadline);
+  Status done = outcome.what == Do::kRepeat
+                    ? repeat(key, outcome, outcome.count, at, deadline)
+                    : create(about, type, reason, at, outcome, key, deadline);
   if (!done && outcome.what == Do::kRepeat && done.error().code() == Code::kNotFound) {
-    done = create(about, type, reason, outcome, key, deadline);  // events live for an hour
+    done = create(about, type, reason, at, outcome, key, deadline);  // events live for an hour
   } else if (!done && outcome.what == Do::kCreate && done.error().code() == Code::kConflict) {
     // From an earlier run of this process: goes on counting.
     const auto found = cluster_.get(key, deadline);
     const auto* count = found ? found->find("count") : nullptr;
-    done = repeat(key, outcome, count == nullptr ? 1 : count->if_int().value_or(0) + 1, deadline);
+    done =
+        repeat(key, outcome, count == nullptr ? 1 : count->if_int().value_or(0) + 1, at, deadline);
   }
   if (!done) log::debug("event not written", {{"error", done.error().message()}});
 }
 
-Status EventRecorder::create(const Object& about, EventType type, std::string_view reason,
+Status EventRecorder::create(const Object& about, EventType type, std::string_view reason, Wall at,
                              const EventCorrelator::Outcome& outcome, const ObjectKey& key,
                              Deadline deadline) {
-  const std::string now = timestamp(clock_.wall());
+  const std::string when = timestamp(at);
   Object event;
   event["apiVersion"] = "v1";
   event["kind"] = "Event";
@@ -63,17 +65,17 @@ Status EventRecorder::create(const Object& about, EventType type, std::string_vi
   event["source"]["component"] = component_;
   event["reportingComponent"] = component_;
   event["count"] = outcome.count;
-  event["firstTimestamp"] = now;
-  event["lastTimestamp"] = now;
+  event["firstTimestamp"] = when;
+  event["lastTimestamp"] = when;
   const auto made = cluster_.create(event, DryRun::kNo, deadline);
   return made ? Status() : Status(made.error());
 }
 
 Status EventRecorder::repeat(const ObjectKey& key, const EventCorrelator::Outcome& outcome,
-                             std::int64_t count, Deadline deadline) {
+                             std::int64_t count, Wall at, Deadline deadline) {
   Object patch;
   patch["count"] = count;
-  patch["lastTimestamp"] = timestamp(clock_.wall());
+  patch["lastTimestamp"] = timestamp(at);
   patch["message"] = outcome.message;
   const auto made = cluster_.patch(key, patch, DryRun::kNo, deadline);
   return made ? Status() : Status(made.error());

@@ -18,16 +18,17 @@ class EventRecorder {
   EventRecorder(Cluster& cluster, const Clock& clock, std::string component)
       : cluster_(cluster), clock_(clock), component_(std::move(component)) {}
 
+  // `at` is when it happened: a writer may be late.
   void record(const Object& about, EventType type, std::string_view reason,
-              std::string_view message);
+              std::string_view message, Wall at);
   // Events that were not written because there were too many about one object.
   std::uint64_t dropped() const;
 
  private:
-  Status create(const Object& about, EventType type, std::string_view reason,
+  Status create(const Object& about, EventType type, std::string_view reason, Wall at,
                 const EventCorrelator::Outcome& outcome, const ObjectKey& key, Deadline deadline);
   Status repeat(const ObjectKey& key, const EventCorrelator::Outcome& outcome, std::int64_t count,
-                Deadline deadline);
+                Wall at, Deadline deadline);
 
   Cluster& cluster_;
   const Clock& clock_;

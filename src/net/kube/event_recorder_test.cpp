@@ -28,6 +28,10 @@ class EventTest : public ::testing::Test {
     EXPECT_TRUE(list);
     return list ? list->items : std::vector<Object>();
   }
+  void record(EventRecorder& recorder, const Object& about, EventType type,
+              const std::string& reason, const std::string& message) {
+    recorder.record(about, type, reason, message, clock_.wall());
+  }
   EventCorrelator::Outcome note(const std::string& reason, const std::string& message) {
     return correlator_.note(service("a"), EventType::kNormal, reason, message, clock_.now());
   }
@@ -40,10 +44,10 @@ class EventTest : public ::testing::Test {
 };
 
 TEST_F(EventTest, ARepeatedEventIsOneObjectWithACount) {
-  recorder_.record(service("a"), EventType::kWarning, "Error", "no such thing");
+  record(recorder_, service("a"), EventType::kWarning, "Error", "no such thing");
   clock_.advance(std::chrono::seconds(60));
-  recorder_.record(service("a"), EventType::kWarning, "Error", "no such thing");
-  recorder_.record(service("a"), EventType::kWarning, "Error", "another thing");
+  record(recorder_, service("a"), EventType::kWarning, "Error", "no such thing");
+  record(recorder_, service("a"), EventType::kWarning, "Error", "another thing");
 
   const auto all = events();
   ASSERT_EQ(all.size(), 2U);
@@ -59,24 +63,36 @@ TEST_F(EventTest, ARepeatedEventIsOneObjectWithACount) {
   EXPECT_EQ(twice.string_at({"lastTimestamp"}), "2023-11-14T22:14:20Z");
 }
 
+TEST_F(EventTest, OneThatIsWrittenLateTellsWhenItHappened) {
+  const auto first = clock_.wall();
+  clock_.advance(std::chrono::seconds(60));
+  const auto second = clock_.wall();
+  clock_.advance(std::chrono::hours(1));
+  recorder_.record(service("a"), EventType::kNormal, "Created", "x", first);
+  EXPECT_EQ(events()[0].string_at({"lastTimestamp"}), "2023-11-14T22:13:20Z");
+  recorder_.record(service("a"), EventType::kNormal, "Created", "x", second);
+  EXPECT_EQ(events()[0].string_at({"firstTimestamp"}), "2023-11-14T22:13:20Z");
+  EXPECT_EQ(events()[0].string_at({"lastTimestamp"}), "2023-11-14T22:14:20Z");
+}
+
 TEST_F(EventTest, ARestartedProcessGoesOnCounting) {
-  recorder_.record(service("a"), EventType::kNormal, "Created", "x");
+  record(recorder_, service("a"), EventType::kNormal, "Created", "x");
   EventRecorder again(cluster_, clock_, "tester");
-  again.record(service("a"), EventType::kNormal, "Created", "x");
+  record(again, service("a"), EventType::kNormal, "Created", "x");
   ASSERT_EQ(events().size(), 1U);
   EXPECT_EQ(events()[0].find("count")->if_int(), 2);
 }
 
 TEST_F(EventTest, AnEventThatHasExpiredIsWrittenAgain) {
-  recorder_.record(service("a"), EventType::kNormal, "Created", "x");
+  record(recorder_, service("a"), EventType::kNormal, "Created", "x");
   ASSERT_TRUE(cluster_.remove(*key_of(events()[0]), {}, Deadline::in(clock_, Millis(1))));
-  recorder_.record(service("a"), EventType::kNormal, "Created", "x");
+  record(recorder_, service("a"), EventType::kNormal, "Created", "x");
   ASSERT_EQ(events().size(), 1U);
   EXPECT_EQ(events()[0].find("count")->if_int(), 2);
 }
 
 TEST_F(EventTest, EventsAboutClusterScopedObjectsGoToTheDefaultNamespace) {
-  recorder_.record(service("a", ""), EventType::kNormal, "Created", "x");
+  record(recorder_, service("a", ""), EventType::kNormal, "Created", "x");
   EXPECT_EQ(events()[0].string_at({"metadata", "namespace"}), "default");
 }
 
