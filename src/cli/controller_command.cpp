@@ -37,10 +37,6 @@ namespace {
 constexpr int kArenas = 2;
 constexpr Nanos kDrain = std::chrono::seconds(5);
 constexpr Nanos kWebhookStart = std::chrono::seconds(60);
-constexpr reconcile::DetailPause kDetailPause{.after_write = std::chrono::seconds(3),
-                                              .for_reports = std::chrono::seconds(60),
-                                              // From then on one that made no progress has failed.
-                                              .at_most = std::chrono::minutes(10)};
 constexpr Nanos kLook = Millis(200);  // how often the main thread looks after the others
 // The KServe controller's: while both are installed, only one of them writes.
 constexpr const char* kLease = "llminferenceservice-kserve-controller-manager";
@@ -176,7 +172,7 @@ Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& 
           reconcile::Reconciler::Deps{cluster, clock, registry},
           reconcile::Reconciler::Config{options.installation,
                                         options.workers,
-                                        kDetailPause,
+                                        reconcile::kDetailPause,
                                         {.send = reconcile::probe_by_http(clock, random)}});
       if (options.migration_timeout > 0) {
         migrator.emplace(
