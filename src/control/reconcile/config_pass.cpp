@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "control/reconcile/conditions.hpp"
 #include "control/reconcile/fields.hpp"
@@ -42,38 +41,6 @@ Object config_status(const Object& config, const std::vector<std::string>& users
   return status;
 }
 
-std::vector<std::string> users_of(const kube::Cache& cache, const plan::Settings& settings,
-                                  const Object& config) {
-  const auto ns = kube::namespace_of(config);
-  std::vector<std::string> out;
-  for (const auto& service : cache.list(kService, ns == settings.system_namespace ? "" : ns)) {
-    if (uses_config(service->object, kube::name_of(config), settings)) {
-      out.push_back(service_key(service->object));
-    }
-  }
-  std::ranges::sort(out);
-  return out;
-}
-
-std::vector<std::string> configs_of(const plan::Settings& settings, const Object& service) {
-  std::set<std::string> names;
-  for (const auto& ref : items(service, {"spec", "baseRefs"})) {
-    names.emplace(ref.string_at({"name"}));
-  }
-  if (const auto* pins = service.find_path({"status", "annotations"});
-      pins != nullptr && pins->if_object() != nullptr) {
-    for (const auto& [key, name] : *pins->if_object()) {
-      if (name.is_string()) names.insert(*name.if_string());
-    }
-  }
-  std::vector<std::string> out;
-  for (const auto& name : names) {
-    out.push_back(fmt::format("{}/{}", kube::namespace_of(service), name));
-    out.push_back(fmt::format("{}/{}", settings.system_namespace, name));
-  }
-  return out;
-}
-
 Status reconcile_config(const ConfigPassDeps& deps, const plan::Settings& settings,
                         const Object& config, Deadline deadline) {
   const bool deleting = kube::is_deleting(config);
@@ -82,7 +49,11 @@ Status reconcile_config(const ConfigPassDeps& deps, const plan::Settings& settin
     BATON_TRY(set_finalizer(deps.cluster, config, kConfigFinalizer, Finalizer::kAdd, deadline));
     return {};
   }
-  const auto users = users_of(deps.cache, settings, config);
+  std::vector<std::string> users;
+  for (const auto& service : users_of(deps.cache, settings, config)) {
+    users.push_back(service_key(service->object));
+  }
+  std::ranges::sort(users);
   if (deleting && users.empty()) {
     if (!held) return {};
     BATON_TRY(set_finalizer(deps.cluster, config, kConfigFinalizer, Finalizer::kRemove, deadline));

@@ -17,13 +17,6 @@ inline constexpr std::string_view kConfigFinalizer = "serving.kserve.io/llmisvcc
 kube::Object config_status(const kube::Object& config, const std::vector<std::string>& users,
                            Wall now);
 
-// The services in its scope that use it: its namespace's, or all for the system namespace's.
-std::vector<std::string> users_of(const kube::Cache& cache, const plan::Settings& settings,
-                                  const kube::Object& config);
-
-// "ns/name" of the configurations that a change of this service may concern.
-std::vector<std::string> configs_of(const plan::Settings& settings, const kube::Object& service);
-
 struct ConfigPassDeps {
   kube::Cluster& cluster;
   const kube::Cache& cache;

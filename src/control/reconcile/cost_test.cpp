@@ -1,9 +1,7 @@
 // What a service costs: writes, requests, memory. Guards of what bench/controller measures.
 
-#include <atomic>
 #include <numeric>
 
-#include "control/reconcile/config_pass.hpp"
 #include "control/reconcile/recorder.hpp"
 #include "control/reconcile/testing.hpp"
 
@@ -27,18 +25,6 @@ std::size_t heap_bytes(const kube::Object& value) {
   }
   return out;
 }
-
-// The system's, as many seconds later as a test wants.
-class ClockAhead final : public Clock {
- public:
-  Mono now() const override { return system_.now() + Nanos(ahead_.load()); }
-  Wall wall() const override { return system_.wall(); }
-  void advance(Nanos by) { ahead_ += by.count(); }
-
- private:
-  SystemClock system_;
-  std::atomic<std::int64_t> ahead_ = 0;
-};
 
 class CostTest : public ReconcileTest {
  protected:
@@ -74,8 +60,8 @@ TEST_F(CostTest, ReportsThatFollowOneAnotherAreOneStatusMore) {
     const auto at = text.find(name);
     return at == std::string::npos ? -1 : std::stoi(text.substr(at + name.size()));
   };
-  // Due are the service and the configurations its status names: told a moment after they are seen.
-  const int others = 1 + static_cast<int>(configs_of(plan::Settings(), service()).size());
+  // Due is the service: told a moment after it is seen.
+  const int others = 1;
   until([&] { return depth() == others; });
   report_one_by_one(patient, "False");
   EXPECT_EQ(troubled_.count["status"], 1) << "only details: they wait";

@@ -5,6 +5,7 @@
 
 #include "control/plan/plan.hpp"
 #include "control/reconcile/fields.hpp"
+#include "control/reconcile/found_by.hpp"
 #include "control/reconcile/installation.hpp"
 
 namespace baton::reconcile {
@@ -234,18 +235,25 @@ const std::vector<kube::Type>& child_types() {
   return kTypes;
 }
 
-std::vector<kube::Cache::Kind> followed_kinds() {
+std::vector<kube::Cache::Kind> followed_kinds(const std::string& config_prefix) {
   const kube::LabelSelector ours{{std::string(kPartOfLabel), std::string(kPartOf)}};
-  std::vector<kube::Cache::Kind> out{{kService, {}, kube::without_bookkeeping},
-                                     {kServiceConfig, {}, kube::without_bookkeeping},
-                                     {kGateway, {}, trim_gateway},
-                                     {kPod, ours, trim_pod, std::string(kNameLabel)}};
+  std::vector<kube::Cache::Kind> out{
+      {kService,
+       {},
+       kube::without_bookkeeping,
+       [config_prefix](const Object& service) { return service_keys(service, config_prefix); }},
+      {kServiceConfig, {}, kube::without_bookkeeping},
+      {kGateway, {}, trim_gateway},
+      {kPod, ours, trim_pod, kube::by_label(std::string(kNameLabel))}};
   for (const auto& type : child_types()) {
     const auto* rule = std::ranges::find(kRules, type.kind, &Rule::kind);
-    const bool labelled = rule != std::end(kRules) && rule->labelled;
-    out.push_back({type, labelled ? ours : kube::LabelSelector{},
-                   rule == std::end(kRules) ? kube::identity_only : rule->trim,
-                   type == kCoreService ? std::string(kGatewayNameLabel) : ""});
+    const bool known = rule != std::end(kRules);
+    auto& kind = out.emplace_back();
+    kind.type = type;
+    if (known && rule->labelled) kind.labels = ours;
+    kind.trim = known ? rule->trim : kube::identity_only;
+    if (type == kCoreService) kind.keys = kube::by_label(std::string(kGatewayNameLabel));
+    if (type == kServiceAccount || type == kSecret) kind.keys = owner_keys;
   }
   return out;
 }

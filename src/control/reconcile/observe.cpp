@@ -7,6 +7,7 @@
 #include "control/plan/child_name.hpp"
 #include "control/plan/live_kinds.hpp"
 #include "control/reconcile/fields.hpp"
+#include "control/reconcile/found_by.hpp"
 #include "control/reconcile/kinds.hpp"
 
 namespace baton::reconcile {
@@ -72,50 +73,28 @@ Snapshots services_for(const kube::Cache& cache, const Observation& seen) {
   return out;
 }
 
-// A namespace may hold thousands that other services own.
-Snapshots not_of_others(Snapshots all, const Object& service) {
-  std::erase_if(all, [&](const kube::SnapshotPtr& one) {
-    for (const auto& ref : items(one->object, {"metadata", "ownerReferences"})) {
-      if (ref.string_at({"kind"}) == kService.kind &&
-          ref.string_at({"uid"}) != kube::uid_of(service)) {
-        return true;
-      }
-    }
-    return false;
-  });
-  return all;
-}
-
-constexpr std::string_view kRoutingGroup = "serving.kserve.io/routing-group";
-
-// What may make two services concern each other: their traffic group and the models they serve.
-std::set<std::string_view> ties_of(const Object& object) {
-  std::set<std::string_view> out{object.string_at({"spec", "router", "route", "group"}),
-                                 object.string_at({"status", "router", "group", "name"}),
-                                 object.string_at({"spec", "model", "name"}),
-                                 kube::label(object, kRoutingGroup)};
-  for (const auto& adapter : items(object, {"spec", "model", "lora", "adapters"})) {
-    out.insert(adapter.string_at({"name"}));
-  }
-  for (const auto& address : items(object, {"status", "addresses"})) {
-    for (const auto& model : items(address, {"models"})) out.insert(model.string_at({"name"}));
-  }
-  out.erase("");
+// Its own and what no service owns.
+Snapshots free_and_own(const kube::Cache& cache, const kube::Type& type, const Object& service) {
+  auto out = cache.indexed(type, kube::namespace_of(service), kFree);
+  append(out, cache.controlled(type, kube::uid_of(service)));
   return out;
 }
 
+// Each once, by name.
 Snapshots peers_of(const kube::Cache& cache, const Observation& seen) {
   const auto& object = seen.service->object;
   auto ties = ties_of(object);
-  for (const auto& config : seen.configs) {
-    for (const auto tie : ties_of(config->object)) ties.insert(tie);
+  for (const auto& config : seen.configs) ties.merge(ties_of(config->object));
+  std::map<std::string, kube::SnapshotPtr, std::less<>> found;
+  for (const auto& tie : ties) {
+    for (auto& one : cache.indexed(kService, kube::namespace_of(object), tie_key(tie))) {
+      if (kube::uid_of(one->object) != kube::uid_of(object)) {
+        found.try_emplace(std::string(kube::name_of(one->object)), std::move(one));
+      }
+    }
   }
-  auto out = cache.list(kService, kube::namespace_of(object));
-  std::erase_if(out, [&](const kube::SnapshotPtr& one) {
-    if (kube::uid_of(one->object) == kube::uid_of(object)) return true;
-    return std::ranges::none_of(ties_of(one->object),
-                                [&](std::string_view tie) { return ties.contains(tie); });
-  });
+  Snapshots out;
+  for (auto& [name, one] : found) out.push_back(std::move(one));
   return out;
 }
 
@@ -173,10 +152,15 @@ std::uint64_t Observation::fingerprint() const {
     note(state, std::hash<std::string_view>{}(one->version()));
   };
   add(service);
-  for (const auto* list : {&configs, &config_maps, &accounts, &secrets, &children, &pods, &peers,
-                           &routes, &pools, &gateways, &services}) {
+  for (const auto* list : {&config_maps, &accounts, &secrets, &children, &pods, &peers, &routes,
+                           &pools, &gateways, &services}) {
     note(state, list->size());
     for (const auto& one : *list) add(one);
+  }
+  note(state, configs.size());
+  for (const auto& one : configs) {
+    note(state, std::hash<std::string_view>{}(kube::uid_of(one->object)));
+    note(state, one->content);
   }
   note(state, installation.plan.serves_x_pools ? 1 : 0);
   return state;
@@ -292,8 +276,8 @@ Result<Observation> observe(const kube::Cache& cache, ConfigMapReader& config_ma
       if (ns == system) break;
     }
   }
-  out.accounts = not_of_others(cache.list(kServiceAccount, ns), object);
-  out.secrets = not_of_others(cache.list(kSecret, ns), object);
+  out.accounts = free_and_own(cache, kServiceAccount, object);
+  out.secrets = free_and_own(cache, kSecret, object);
   out.children = children_of(cache, object);
   out.pods = cache.indexed(kPod, ns, kube::name_of(object));
   out.peers = peers_of(cache, out);

@@ -25,7 +25,7 @@ struct Observation {
   // Routes and pools of its namespace, gateways anywhere, Services of theirs and its own namespace.
   std::vector<kube::SnapshotPtr> routes, pools, gateways, services;
 
-  // Changes whenever anything above does.
+  // Changes whenever anything above does, but for the status of configs.
   std::uint64_t fingerprint() const;
   plan::ServiceView view() const;
   // What of it the router part of the status needs. `merged` and this outlive the view.

@@ -59,7 +59,7 @@ Reconciler::Reconciler(Deps deps, Config config)
     prober_ = std::make_unique<Prober>(config_.probe, deps.clock, deps.registry,
                                        [this](const std::string& key) { queue_.add(key); });
   }
-  for (auto& kind : followed_kinds()) {
+  for (auto& kind : followed_kinds(config_.installation.plan.config_prefix)) {
     cache_.follow(std::move(kind), [this](const kube::SnapshotPtr& before,
                                           const kube::SnapshotPtr& now) { tell(before, now); });
   }
@@ -90,9 +90,8 @@ void Reconciler::tell(const kube::SnapshotPtr& before, const kube::SnapshotPtr& 
   const auto kind = object.string_at({"kind"});
   if (kind == kServiceConfig.kind) queue_.add(kConfigPrefix + service_key(object));
   if (kind != kService.kind) return;
-  for (const auto& one : {before, now}) {
-    if (!one) continue;
-    for (const auto& key : configs_of(settings, one->object)) queue_.add(kConfigPrefix + key);
+  for (const auto& config : configs_concerned(cache_, settings, before, now)) {
+    queue_.add(kConfigPrefix + config);
   }
 }
 
@@ -103,6 +102,14 @@ void Reconciler::work() {
     attempt(*key);
     queue_.done(*key);
   }
+}
+
+bool Reconciler::work_once() {
+  const auto key = queue_.next_if_due();
+  if (!key) return false;
+  attempt(*key);
+  queue_.done(*key);
+  return true;
 }
 
 void Reconciler::attempt(const std::string& key) {

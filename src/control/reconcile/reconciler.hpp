@@ -33,7 +33,7 @@ class Reconciler {
   };
   struct Config {
     Installation installation;
-    int workers = 1;  // 0: none, somebody else calls reconcile()
+    int workers = 1;  // 0: none, somebody else calls reconcile() or work_once()
     DetailPause detail_pause = {};
     // How services with baton.dev/probe are probed; null: not at all. Its timings may be shortened.
     Prober::Config probe = {};
@@ -46,6 +46,9 @@ class Reconciler {
   // One pass for one service ("ns/name") or configuration ("config:ns/name"); what the workers
   // call.
   Status reconcile(const std::string& key);
+
+  // What a worker does with one key that is due; false: none is.
+  bool work_once();
 
   kube::Cache& cache() { return cache_; }
   // Everything was listed once.

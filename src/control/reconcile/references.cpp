@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "control/plan/ca_bundle.hpp"
 #include "control/plan/child_name.hpp"
 #include "control/plan/group.hpp"
-#include "control/plan/presets.hpp"
 #include "control/reconcile/fields.hpp"
+#include "control/reconcile/found_by.hpp"
 #include "control/reconcile/installation.hpp"
 #include "control/reconcile/kinds.hpp"
 
@@ -20,7 +21,11 @@ using kube::Object;
 using kube::SnapshotPtr;
 using Keys = std::set<std::string>;
 
-constexpr std::string_view kRefsInvalid = "RefsInvalid";
+// What the system namespace holds is for everybody.
+std::string_view scope_of(const plan::Settings& settings, const Object& object) {
+  const auto ns = kube::namespace_of(object);
+  return ns == settings.system_namespace ? "" : ns;
+}
 
 // The service that owns it; "" when none does.
 std::string owner_key(const Object& child) {
@@ -83,6 +88,9 @@ class Concern {
   void add_all() {
     add_if("", [](const Object&) { return true; });
   }
+  void add(const std::vector<SnapshotPtr>& services) {
+    for (const auto& service : services) keys_.insert(service_key(service->object));
+  }
 
   void service(const SnapshotPtr& before, const SnapshotPtr& now) {
     keys_.insert(service_key((now ? now : before)->object));
@@ -96,10 +104,10 @@ class Concern {
     }
   }
 
-  void config(const Object& config) {
-    add_if(scope_of(config), [&](const Object& service) {
-      return uses_config(service, kube::name_of(config), settings_);
-    });
+  // Who uses it is told in its status, which is nobody's concern.
+  void config(const SnapshotPtr& before, const SnapshotPtr& now) {
+    if (before && now && before->content == now->content) return;
+    add(users_of(cache_, settings_, (now ? now : before)->object));
   }
 
   void config_map(const SnapshotPtr& before, const SnapshotPtr& now) {
@@ -123,23 +131,19 @@ class Concern {
       return one.string_at({"spec", "router", "scheduler", "config", "ref", "name"}) ==
              kube::name_of(map);
     };
-    const auto ns = scope_of(map);
+    const auto ns = scope_of(settings_, map);
     add_if(ns, refers);
     for (const auto& config : cache_.list(kServiceConfig, "")) {
       if (!refers(config->object)) continue;
-      add_if(ns, [&](const Object& service) {
-        return uses_config(service, kube::name_of(config->object), settings_);
-      });
+      add(cache_.indexed(kService, ns, config_key(kube::name_of(config->object))));
     }
   }
 
   void route(const Object& route) {
     keys_.insert(owner_key(route));
-    const auto name = kube::name_of(route);
-    add_if(kube::namespace_of(route), [&](const Object& service) {
-      return has_ref(service, {"spec", "router", "route", "http", "refs"}, name) ||
-             mentions_route(service, name) || has_reason(service, "HTTPRoutesReady");
-    });
+    const auto ns = kube::namespace_of(route);
+    add(cache_.indexed(kService, ns, route_key(kube::name_of(route))));
+    add(cache_.indexed(kService, ns, kAwaitsRoutes));
   }
 
   void gateway(std::string_view ns, std::string_view name) {
@@ -156,18 +160,14 @@ class Concern {
       return (is_default && has(service, {"spec", "router"})) ||
              names({"spec", "router", "gateway", "refs"}) ||
              names({"spec", "router", "route", "http", "spec", "parentRefs"}) ||
-             names({"status", "router", "gateways"}) || has_reason(service, "GatewaysReady") ||
-             has_reason(service, "HTTPRoutesReady");
+             names({"status", "router", "gateways"}) || has_wrong_refs(service, "GatewaysReady") ||
+             has_wrong_refs(service, "HTTPRoutesReady");
     });
   }
 
   void pool(const Object& pool) {
     keys_.insert(owner_key(pool));
-    const auto name = kube::name_of(pool);
-    add_if(kube::namespace_of(pool), [&](const Object& service) {
-      return service.string_at({"spec", "router", "scheduler", "pool", "ref", "name"}) == name ||
-             service.string_at({"status", "router", "scheduler", "inferencePool", "name"}) == name;
-    });
+    add(cache_.indexed(kService, kube::namespace_of(pool), pool_key(kube::name_of(pool))));
   }
 
   void pod(const SnapshotPtr& before, const SnapshotPtr& now) {
@@ -217,25 +217,6 @@ class Concern {
     const auto read = plan::read_settings(config->object, settings_);
     return read && kube::name_of(map) == read->storage.ca_bundle_config_map;
   }
-  // What the system namespace holds is for everybody.
-  std::string_view scope_of(const Object& object) const {
-    const auto ns = kube::namespace_of(object);
-    return ns == settings_.system_namespace ? "" : ns;
-  }
-  static bool has_ref(const Object& service, std::initializer_list<std::string_view> path,
-                      std::string_view name) {
-    return std::ranges::any_of(items(service, path),
-                               [&](const Object& ref) { return ref.string_at({"name"}) == name; });
-  }
-  static bool mentions_route(const Object& service, std::string_view name) {
-    return std::ranges::any_of(
-        items(service, {"status", "router", "gateways"}),
-        [&](const Object& gateway) { return has_ref(gateway, {"httpRoutes"}, name); });
-  }
-  static bool has_reason(const Object& service, std::string_view condition) {
-    const auto* found = kube::find_condition(service, condition);
-    return found != nullptr && found->string_at({"reason"}) == kRefsInvalid;
-  }
 
   const kube::Cache& cache_;
   const plan::Settings& settings_;
@@ -271,23 +252,28 @@ bool is_in_use_by_group(const kube::Cache& cache, const Object& service) {
   return false;
 }
 
-bool uses_config(const Object& service, std::string_view config_name,
-                 const plan::Settings& settings) {
-  for (const auto& ref : items(service, {"spec", "baseRefs"})) {
-    if (ref.string_at({"name"}) == config_name) return true;
-  }
-  const auto* pins = service.find_path({"status", "annotations"});
-  if (pins != nullptr && pins->if_object() != nullptr) {
-    for (const auto& [key, name] : *pins->if_object()) {
-      if (name.is_string() && *name.if_string() == config_name) return true;
+std::vector<SnapshotPtr> users_of(const kube::Cache& cache, const plan::Settings& settings,
+                                  const Object& config) {
+  return cache.indexed(kService, scope_of(settings, config), config_key(kube::name_of(config)));
+}
+
+Keys configs_concerned(const kube::Cache& cache, const plan::Settings& settings,
+                       const SnapshotPtr& before, const SnapshotPtr& now) {
+  const auto used = [&](const SnapshotPtr& one) {
+    return one ? used_configs(one->object, settings.config_prefix) : Keys();
+  };
+  const auto was = used(before);
+  const auto is = used(now);
+  std::vector<std::string> names;
+  std::ranges::set_symmetric_difference(was, is, std::back_inserter(names));
+  const std::string ns(kube::namespace_of((now ? now : before)->object));
+  Keys out;
+  for (const auto& name : names) {
+    for (const auto& place : {ns, settings.system_namespace}) {
+      if (cache.get({kServiceConfig, place, name})) out.insert(fmt::format("{}/{}", place, name));
     }
   }
-  // A preset under its present name counts for whoever has not pinned another.
-  if (!config_name.starts_with(settings.config_prefix)) return false;
-  const auto preset = config_name.substr(settings.config_prefix.size());
-  if (plan::preset_spec(preset) == nullptr) return false;
-  return service.string_at({"status", "annotations", fmt::format("serving.kserve.io/{}", preset)})
-      .empty();
+  return out;
 }
 
 std::set<std::string> concerned(const kube::Cache& cache, const plan::Settings& settings,
@@ -298,7 +284,7 @@ std::set<std::string> concerned(const kube::Cache& cache, const plan::Settings& 
   if (kind == kService.kind) {
     concern.service(before, now);
   } else if (kind == kServiceConfig.kind) {
-    concern.config(object);
+    concern.config(before, now);
   } else if (kind == kConfigMap.kind) {
     concern.config_map(before, now);
   } else if (kind == kRoute.kind) {

@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "control/plan/plan.hpp"
 #include "net/kube/cache.hpp"
@@ -19,9 +20,15 @@ std::string service_key(const kube::Object& object);
 // Whether a living member of the service's group still sends requests to what the service owns.
 bool is_in_use_by_group(const kube::Cache& cache, const kube::Object& service);
 
-// Whether the service uses the configuration of that name: as a baseRef, pinned, or as a preset
-// that it may not have pinned yet.
-bool uses_config(const kube::Object& service, std::string_view config_name,
-                 const plan::Settings& settings);
+// "ns/name" of the configurations that one of the two uses and the other does not: who uses them
+// changed. Only those that the cache has; a null service uses none.
+std::set<std::string> configs_concerned(const kube::Cache& cache, const plan::Settings& settings,
+                                        const kube::SnapshotPtr& before,
+                                        const kube::SnapshotPtr& now);
+
+// The services in its scope that use it, by name: its namespace's, or all for what the system
+// namespace holds.
+std::vector<kube::SnapshotPtr> users_of(const kube::Cache& cache, const plan::Settings& settings,
+                                        const kube::Object& config);
 
 }  // namespace baton::reconcile

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -24,6 +25,18 @@ inline kube::Object parse(const std::string& text) {
   EXPECT_TRUE(value) << value.error().message() << "\n" << text;
   return value ? *value : kube::Object();
 }
+
+// The system's, as many seconds later as a test wants.
+class ClockAhead final : public Clock {
+ public:
+  Mono now() const override { return system_.now() + Nanos(ahead_.load()); }
+  Wall wall() const override { return system_.wall(); }
+  void advance(Nanos by) { ahead_ += by.count(); }
+
+ private:
+  SystemClock system_;
+  std::atomic<std::int64_t> ahead_ = 0;
+};
 
 // A store that counts writes, and fails what a test wants failed.
 class TroubledCluster final : public kube::Cluster {

@@ -54,7 +54,9 @@ struct Cache::Store {
   std::map<Name, SnapshotPtr> objects;
   using Index = std::map<std::string, std::set<Name>, std::less<>>;
   Index by_controller;  // uid
-  Index by_label;       // value of kind.index
+  // By key, then namespace: names.
+  std::map<std::string, std::map<std::string, std::set<std::string>, std::less<>>, std::less<>>
+      by_key;
   Version seen;
   bool listed = false;
   bool served = true;
@@ -68,7 +70,23 @@ struct Cache::Store {
   void index(const SnapshotPtr& snapshot, const Name& name, bool add) {
     if (!snapshot) return;
     put(by_controller, controller_uid(snapshot->object), name, add);
-    if (!kind.index.empty()) put(by_label, label(snapshot->object, kind.index), name, add);
+    if (!kind.keys) return;
+    for (const auto& key : kind.keys(snapshot->object)) put_key(key, name, add);
+  }
+
+  void put_key(const std::string& key, const Name& name, bool add) {
+    if (key.empty()) return;
+    if (add) {
+      by_key[key][name.first].insert(name.second);
+      return;
+    }
+    const auto of_key = by_key.find(key);
+    if (of_key == by_key.end()) return;
+    const auto here = of_key->second.find(name.first);
+    if (here == of_key->second.end()) return;
+    here->second.erase(name.second);
+    if (here->second.empty()) of_key->second.erase(here);
+    if (of_key->second.empty()) by_key.erase(of_key);
   }
 
   static void put(Index& index, std::string_view key, const Name& name, bool add) {
@@ -123,7 +141,7 @@ struct Cache::Store {
       if (absent) {
         gone.swap(objects);
         by_controller.clear();
-        by_label.clear();
+        by_key.clear();
       }
       if (version || absent) {
         served = !absent;
@@ -172,7 +190,14 @@ SnapshotPtr Cache::get(const ObjectKey& key) const {
   const Store* store = find(key.type);
   if (store == nullptr) return nullptr;
   const std::lock_guard lock(store->mutex);
-  return store->at({key.ns, key.name});
+  auto found = store->at({key.ns, key.name});
+  if (found) ++given_;
+  return found;
+}
+
+std::vector<SnapshotPtr> Cache::counted(std::vector<SnapshotPtr> out) const {
+  given_ += out.size();
+  return out;
 }
 
 std::vector<SnapshotPtr> Cache::list(const Type& type, std::string_view ns) const {
@@ -185,21 +210,23 @@ std::vector<SnapshotPtr> Cache::list(const Type& type, std::string_view ns) cons
     if (!ns.empty() && at->first.first != ns) break;
     out.push_back(at->second);
   }
-  return out;
+  return counted(std::move(out));
 }
 
 std::vector<SnapshotPtr> Cache::indexed(const Type& type, std::string_view ns,
-                                        std::string_view value) const {
+                                        std::string_view key) const {
   std::vector<SnapshotPtr> out;
   const Store* store = find(type);
   if (store == nullptr) return out;
   const std::lock_guard lock(store->mutex);
-  const auto found = store->by_label.find(value);
-  if (found == store->by_label.end()) return out;
-  for (const auto& name : found->second) {
-    if (ns.empty() || name.first == ns) out.push_back(store->objects.at(name));
+  const auto found = store->by_key.find(key);
+  if (found == store->by_key.end()) return out;
+  const auto& places = found->second;
+  const auto last = ns.empty() ? places.end() : places.upper_bound(ns);
+  for (auto place = places.lower_bound(ns); place != last; ++place) {
+    for (const auto& name : place->second) out.push_back(store->objects.at({place->first, name}));
   }
-  return out;
+  return counted(std::move(out));
 }
 
 std::vector<SnapshotPtr> Cache::controlled(const Type& type, std::string_view uid) const {
@@ -210,7 +237,7 @@ std::vector<SnapshotPtr> Cache::controlled(const Type& type, std::string_view ui
   const auto found = store->by_controller.find(uid);
   if (found == store->by_controller.end()) return out;
   for (const auto& name : found->second) out.push_back(store->objects.at(name));
-  return out;
+  return counted(std::move(out));
 }
 
 bool Cache::serves(const Type& type) const {
@@ -257,6 +284,12 @@ std::size_t Cache::size() const {
     out += store->objects.size();
   }
   return out;
+}
+
+std::function<std::vector<std::string>(const Object&)> by_label(std::string key) {
+  return [key = std::move(key)](const Object& object) {
+    return std::vector<std::string>{std::string(label(object, key))};
+  };
 }
 
 Object without_bookkeeping(const Object& object) {

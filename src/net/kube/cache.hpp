@@ -2,6 +2,7 @@
 // What is known of a cluster, kept up to date by watches: a controller reads here and writes to the
 // Cluster. Of each object only what is used is kept.
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -40,7 +41,8 @@ class Cache {
     Type type;
     LabelSelector labels;                       // only these objects; {}: all
     std::function<Object(const Object&)> trim;  // null: keep everything
-    std::string index = {};                     // a label to be found by; "": none
+    // By what it is found (indexed()), from what is kept of it; null: by nothing.
+    std::function<std::vector<std::string>(const Object&)> keys = {};
   };
   // On the kind's thread, after the cache has it. `before` null: new; `now` null: gone. A first
   // list tells every object as new.
@@ -59,9 +61,9 @@ class Cache {
   SnapshotPtr get(const ObjectKey& key) const;
   // In the namespace ("" for all, or for cluster-scoped kinds), by name.
   std::vector<SnapshotPtr> list(const Type& type, std::string_view ns) const;
-  // Those whose Kind::index label has that value.
+  // Those that Kind::keys gives that key, in the namespace ("" for all). Others are not looked at.
   std::vector<SnapshotPtr> indexed(const Type& type, std::string_view ns,
-                                   std::string_view value) const;
+                                   std::string_view key) const;
   // Controlled by the object of that uid.
   std::vector<SnapshotPtr> controlled(const Type& type, std::string_view uid) const;
 
@@ -76,15 +78,22 @@ class Cache {
   bool has_seen(const Expectation& expected, Deadline deadline) const;
 
   std::size_t size() const;  // objects
+  // Snapshots given out so far by the readers above: what the work of whoever reads is counted by.
+  std::uint64_t given() const { return given_; }
 
  private:
   struct Store;
   Store* find(const Type& type) const;
+  std::vector<SnapshotPtr> counted(std::vector<SnapshotPtr> out) const;
 
   Cluster& cluster_;
   const Clock& clock_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Store>> stores_;  // by group, kind
+  mutable std::atomic<std::uint64_t> given_ = 0;
 };
+
+// Kind::keys: the label's value, when it has one.
+std::function<std::vector<std::string>(const Object&)> by_label(std::string label);
 
 // Drops metadata.managedFields and the annotation of `kubectl apply`, which are large and unused.
 Object without_bookkeeping(const Object& object);

@@ -132,7 +132,7 @@ TEST_F(CacheTest, KeepsOnlyWhatTheTrimLeavesAndStillTellsThatTheRestChanged) {
 }
 
 TEST_F(CacheTest, FindsObjectsByControllerAndByLabel) {
-  cache_.follow({kPod, {}, nullptr, "app"}, nullptr);
+  cache_.follow({kPod, {}, nullptr, by_label("app")}, nullptr);
   ASSERT_TRUE(cache_.wait_synced(soon()));
   const auto owner = create(pod("owner"));
   auto child = pod("child", ", labels: {app: x}");
@@ -149,6 +149,47 @@ TEST_F(CacheTest, FindsObjectsByControllerAndByLabel) {
   see(removed(child));
   EXPECT_TRUE(cache_.controlled(kPod, uid_of(owner)).empty());
   EXPECT_TRUE(cache_.indexed(kPod, "llm", "x").empty());
+}
+
+TEST_F(CacheTest, FindsObjectsByManyKeysAndCountsWhatItGives) {
+  const auto keys = [](const Object& object) {
+    std::vector<std::string> out;
+    for (const auto& one : *object.find_path({"spec", "keys"})->if_array()) {
+      out.push_back(*one.if_string());
+    }
+    return out;
+  };
+  cache_.follow({kPod, {}, nullptr, keys}, nullptr);
+  ASSERT_TRUE(cache_.wait_synced(soon()));
+  const auto keyed = [](const std::string& name, const std::string& ns, const std::string& list) {
+    auto out = pod(name);
+    out["metadata"]["namespace"] = ns;
+    out["spec"]["keys"] = parse(list);
+    return out;
+  };
+  auto first = create(keyed("first", "a", "[one, two, one, '']"));
+  create(keyed("second", "b", "[one]"));
+  see(written(create(keyed("third", "ab", "[one]"))));
+  const auto found = [&](std::string_view ns, std::string_view key) {
+    std::vector<std::string> out;
+    for (const auto& one : cache_.indexed(kPod, ns, key)) out.emplace_back(name_of(one->object));
+    return out;
+  };
+  using ::testing::ElementsAre;
+  using ::testing::IsEmpty;
+  EXPECT_THAT(found("", "one"), ElementsAre("first", "third", "second"));
+  const auto before = cache_.given();
+  EXPECT_THAT(found("a", "one"), ElementsAre("first"));
+  EXPECT_EQ(cache_.given(), before + 1) << "others are not looked at";
+  EXPECT_THAT(found("aa", "one"), IsEmpty());
+  EXPECT_THAT(found("", "two"), ElementsAre("first"));
+  EXPECT_THAT(found("", ""), IsEmpty());
+
+  first["spec"]["keys"] = parse("[three]");
+  see(written(*memory_.update(first, DryRun::kNo, soon())));
+  EXPECT_THAT(found("", "one"), ElementsAre("third", "second"));
+  EXPECT_THAT(found("", "two"), IsEmpty());
+  EXPECT_THAT(found("a", "three"), ElementsAre("first"));
 }
 
 TEST_F(CacheTest, FollowsOnlyTheLabelsAskedFor) {
