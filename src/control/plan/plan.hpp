@@ -221,6 +221,14 @@ Attempt attempt(const ServiceView& observed);
 // Whether the service carries the annotation serving.kserve.io/stop: "true".
 bool is_stopped(const Value& service);
 
+// Keeps a service until what it cannot own is gone. Admission puts it on, and the controller where
+// admission did not.
+inline constexpr std::string_view kServiceFinalizer = "serving.kserve.io/llmisvc-finalizer";
+
+// Names that end so are of merged services that the API server is asked about, in dry runs only.
+// Such a one has its defaults and our own validation behind it: our webhooks leave it out.
+inline constexpr std::string_view kValidationSuffix = "-validation-";
+
 // Whether it carries baton.dev/probe: "true": one token is to be sent through it now and then.
 inline constexpr std::string_view kProbeAnnotation = "baton.dev/probe";
 bool asks_for_probe(const Value& service);

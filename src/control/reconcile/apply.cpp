@@ -180,14 +180,19 @@ Result<kube::SnapshotPtr> Applier::apply(const Object& wanted) {
                        {digest_beside(known->object, wanted), known->content})) {
     return known;
   }
-  auto done = known ? reconcile(key, wanted) : create(key, wanted);
+  auto done = known ? reconcile(key, wanted) : make(key, wanted);
+  // The cache does not have it yet, or leaves it out for want of our labels.
+  if (!known && !done && done.error().code() == Code::kConflict) done = reconcile(key, wanted);
   return std::move(done).with(context);
 }
 
-Result<kube::SnapshotPtr> Applier::create(const kube::ObjectKey& key, const Object& wanted) {
+Result<kube::SnapshotPtr> Applier::make(const Object& wanted) {
+  BATON_TRY_ASSIGN(const auto key, kube::key_of(wanted));
+  return make(key, wanted).with(kube::to_string(key));
+}
+
+Result<kube::SnapshotPtr> Applier::make(const kube::ObjectKey& key, const Object& wanted) {
   auto made = deps_.cluster.create(wanted, kube::DryRun::kNo, deadline_);
-  // The cache does not have it yet, or leaves it out for want of our labels.
-  if (!made && made.error().code() == Code::kConflict) return reconcile(key, wanted);
   if (!made) return std::move(made).error();
   tell_("Created", *made);
   expectations_.push_back(kube::written(*made));
@@ -197,13 +202,7 @@ Result<kube::SnapshotPtr> Applier::create(const kube::ObjectKey& key, const Obje
 Result<kube::SnapshotPtr> Applier::reconcile(const kube::ObjectKey& key, const Object& wanted) {
   for (int attempt = 0;; ++attempt) {
     auto live = deps_.cluster.get(key, deadline_);
-    if (!live && live.error().code() == Code::kNotFound && attempt == 0) {
-      auto made = deps_.cluster.create(wanted, kube::DryRun::kNo, deadline_);
-      if (!made) return std::move(made).error();
-      tell_("Created", *made);
-      expectations_.push_back(kube::written(*made));
-      return settled(key, *made, wanted);
-    }
+    if (!live && live.error().code() == Code::kNotFound && attempt == 0) return make(key, wanted);
     if (!live) return std::move(live).error();
     if (!controls(*live)) return conflict("exists and is not controlled by this service");
     if (kube::is_deleting(*live))

@@ -50,6 +50,9 @@ class Applier {
   // service does not control it. kNotFound: its kind is not served.
   Result<kube::SnapshotPtr> apply(const kube::Object& wanted);
 
+  // Makes it without a look at what is there. kConflict: something of that name is.
+  Result<kube::SnapshotPtr> make(const kube::Object& wanted);
+
   // An object of the cache. An absent one is fine; one that another controls is kConflict.
   Status remove(const kube::Object& object);
 
@@ -61,7 +64,7 @@ class Applier {
   const std::vector<kube::Expectation>& expectations() const { return expectations_; }
 
  private:
-  Result<kube::SnapshotPtr> create(const kube::ObjectKey& key, const kube::Object& wanted);
+  Result<kube::SnapshotPtr> make(const kube::ObjectKey& key, const kube::Object& wanted);
   Result<kube::SnapshotPtr> reconcile(const kube::ObjectKey& key, const kube::Object& wanted);
   Result<kube::SnapshotPtr> settled(const kube::ObjectKey& key, const kube::Object& live,
                                     const kube::Object& wanted);

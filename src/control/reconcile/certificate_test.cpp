@@ -84,6 +84,22 @@ TEST_F(CertificateTest, StaysAsPodsComeAndGoAndCoversNewAddresses) {
   EXPECT_EQ(troubled_.count["get"], gets);
 }
 
+TEST_F(CertificateTest, OfANewServiceIsMadeWithoutALook) {
+  keep({{"localhost"}, {"10.0.0.1"}});
+  EXPECT_EQ(troubled_.count["get"], 0);
+}
+
+// The watch has not told of it.
+TEST_F(CertificateTest, StaysThoughTheCacheDoesNotShowIt) {
+  const CertificateNames names{{"localhost"}, {"10.0.0.1"}};
+  const auto first = keep(names);
+  Applier applier({troubled_, reconciler_.cache(), ledger_}, owner_, soon(),
+                  [](std::string_view, const kube::Object&) {});
+  SecretKeeper restarted(troubled_, clock_);
+  ASSERT_TRUE(restarted.keep(applier, frame(), names, nullptr, keys(), soon()));
+  EXPECT_EQ(secret(), first);
+}
+
 TEST_F(CertificateTest, LeavesOutWhatIsNoAddress) {
   plan::Wish wish{};
   wish.dns_names = {"localhost"};

@@ -74,7 +74,8 @@ int status_writes(const DetailPause& pause, int services, int parts, Nanos gap) 
   };
   std::vector<Service> all(static_cast<std::size_t>(services));
   std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < all.size(); ++i) order.insert(order.end(), static_cast<std::size_t>(parts), i);
+  for (std::size_t i = 0; i < all.size(); ++i)
+    order.insert(order.end(), static_cast<std::size_t>(parts), i);
   std::ranges::shuffle(order, std::mt19937(7));
 
   using Timer = std::pair<Mono, std::size_t>;

@@ -10,7 +10,6 @@
 #include "control/reconcile/apply.hpp"
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/reconciler.hpp"
-#include "control/reconcile/service_pass.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::reconcile {
@@ -97,7 +96,7 @@ Status Rehearsal::put(const Object& object, Deadline deadline) {
   // With its finalizer, that the controller writes before anything else.
   if (key.type.kind == kService.kind) {
     auto& finalizers = (*stored)["metadata"]["finalizers"];
-    const Object ours = kFinalizer;
+    const Object ours = plan::kServiceFinalizer;
     const auto* list = finalizers.if_array();
     if (list == nullptr || std::ranges::find(*list, ours) == list->end()) {
       finalizers.push_back(ours);

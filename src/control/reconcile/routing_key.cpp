@@ -22,12 +22,18 @@ Status keep_routing_key(Applier& applier, const Applier::Deps& deps, kube::Objec
   BATON_TRY_ASSIGN(const auto key, kube::key_of(frame));
   const auto known = deps.cache.get(key);
   if (known && is_kept(applier, known->object)) return {};
-  // The cache may not show yet what an earlier pass wrote: a key must not change behind readers.
+  frame["type"] = "Opaque";
+  frame["data"]["key"] = text::base64(random_hex(random, kKeyBytes));
+  if (!known) {
+    // Hardly ever is there one that the cache does not show: to look would cost as much as to try.
+    const auto made = applier.make(frame);
+    if (made) return {};
+    if (made.error().code() != Code::kConflict) return made.error();
+  }
+  // A key must not change behind its readers.
   const auto live = deps.cluster.get(key, deadline);
   if (live && is_kept(applier, *live)) return {};
   if (!live && live.error().code() != Code::kNotFound) return live.error();
-  frame["type"] = "Opaque";
-  frame["data"]["key"] = text::base64(random_hex(random, kKeyBytes));
   BATON_TRY(applier.apply(frame));
   return {};
 }

@@ -42,5 +42,26 @@ TEST_F(RoutingKeyTest, IsMadeOnceAndKept) {
   EXPECT_TRUE(secret().is_null());
 }
 
+// An earlier pass wrote it, and the watch has not told of it.
+TEST_F(RoutingKeyTest, IsKeptThoughTheCacheDoesNotShowIt) {
+  create_quickstart();
+  const auto owner = service();
+  kube::Cache blind(troubled_, clock_);
+  Ledger ledger;
+  Applier applier({troubled_, blind, ledger}, owner, soon(),
+                  [](std::string_view, const kube::Object&) {});
+  auto frame = parse("{apiVersion: v1, kind: Secret, metadata: {name: key, namespace: default}}");
+  frame["metadata"]["ownerReferences"].push_back(kube::controller_reference(owner));
+  const auto kept = [&] {
+    EXPECT_TRUE(keep_routing_key(applier, {troubled_, blind, ledger}, frame, random_, soon()));
+    return std::string(
+        cluster_.get({kSecret, "default", "key"}, soon())->string_at({"data", "key"}));
+  };
+  const auto first = kept();
+  EXPECT_EQ(troubled_.count["get"], 0) << "what is new is made without a look";
+  EXPECT_EQ(kept(), first);
+  EXPECT_EQ(troubled_.count["get"], 1);
+}
+
 }  // namespace
 }  // namespace baton::reconcile

@@ -51,10 +51,6 @@ Step step_of_stage(plan::Stage stage) {
 
 bool before_children(plan::Stage stage) { return stage <= plan::Stage::kCheckMerged; }
 
-std::string describe(const Object& object) {
-  return fmt::format("{} {}", object.string_at({"kind"}), kube::name_of(object));
-}
-
 kube::Condition presets(std::string_view status, std::string_view reason,
                         std::string_view message) {
   return {"PresetsCombined", std::string(status), std::string(reason), std::string(message), ""};
@@ -95,7 +91,7 @@ Result<std::optional<Nanos>> ServicePass::run(const kube::SnapshotPtr& service) 
       {kService, std::string(kube::namespace_of(object)), std::string(kube::name_of(object))});
   if (!fresh) return std::optional<Nanos>();
   if (kube::is_deleting(fresh->object)) return finalize(fresh->object);
-  if (!has_finalizer(fresh->object, kFinalizer)) {
+  if (!has_finalizer(fresh->object, plan::kServiceFinalizer)) {
     BATON_TRY(change_finalizer(fresh->object, Finalizer::kAdd));
     return std::optional<Nanos>();  // the change brings it here again
   }
@@ -181,7 +177,7 @@ std::optional<Error> ServicePass::validate(const plan::Plan& plan) {
   probe["apiVersion"] = kService.api_version();
   probe["kind"] = kService.kind;
   auto& metadata = probe["metadata"];
-  metadata["generateName"] = plan::child_name(kube::name_of(plan.merged), "-validation-");
+  metadata["generateName"] = plan::child_name(kube::name_of(plan.merged), plan::kValidationSuffix);
   metadata["namespace"] = kube::namespace_of(plan.merged);
   const auto copy = [&](std::string_view member) {
     const auto* value = plan.merged.find_path({"metadata", member});
@@ -209,11 +205,8 @@ std::optional<Error> ServicePass::validate(const plan::Plan& plan) {
   return memory_.refusal;
 }
 
-Tell ServicePass::teller(const Object& service) {
-  return [this, &service](std::string_view done, const Object& object) {
-    deps_.recorder.record(service, EventType::kNormal, done,
-                          fmt::format("{} {}", done, describe(object)));
-  };
+Tell ServicePass::teller() {
+  return [this](std::string_view done, const Object& object) { deeds_.add(done, object); };
 }
 
 std::optional<StepFailure> ServicePass::remove_unplanned(Applier& applier, const Observation& seen,
@@ -243,7 +236,7 @@ std::optional<StepFailure> ServicePass::apply(const Observation& seen, const pla
                                               bool stopped) {
   const auto& service = seen.service->object;
   const auto& plan = attempt.plan;
-  Applier applier({deps_.cluster, deps_.cache, deps_.ledger}, service, deadline_, teller(service));
+  Applier applier({deps_.cluster, deps_.cache, deps_.ledger}, service, deadline_, teller());
   const auto run = [&]() -> std::optional<StepFailure> {
     const bool partial = attempt.failure && !before_children(attempt.failure->stage);
     const auto limit = partial ? step_of_stage(attempt.failure->stage) : Step::kEnd;
@@ -280,6 +273,7 @@ std::optional<StepFailure> ServicePass::apply(const Observation& seen, const pla
   };
   auto failure = run();
   remember(applier.expectations());
+  deeds_.tell(deps_.recorder, service);
   if (failure && failure->step == Step::kScaling && failure->error.code() == Code::kNotFound) {
     deps_.recorder.record(service, EventType::kWarning, "ScalingCRDNotFound",
                           failure->error.message());
@@ -463,7 +457,7 @@ void ServicePass::remember(const std::vector<kube::Expectation>& expectations) {
 }
 
 Status ServicePass::change_finalizer(const Object& service, Finalizer what) {
-  auto done = set_finalizer(deps_.cluster, service, kFinalizer, what, deadline_);
+  auto done = set_finalizer(deps_.cluster, service, plan::kServiceFinalizer, what, deadline_);
   if (!done && done.error().code() == Code::kNotFound) return {};
   if (!done) return std::move(done).error();
   if (what == Finalizer::kAdd) remember({kube::written(*done)});
@@ -474,7 +468,7 @@ Status ServicePass::change_finalizer(const Object& service, Finalizer what) {
 // The rest follows the service. Nothing here needs the configurations.
 Result<std::optional<Nanos>> ServicePass::finalize(const Object& service) {
   if (deps_.prober != nullptr) deps_.prober->forget(service_key(service));
-  if (!has_finalizer(service, kFinalizer)) return std::optional<Nanos>();
+  if (!has_finalizer(service, plan::kServiceFinalizer)) return std::optional<Nanos>();
   if (is_in_use_by_group(deps_.cache, service)) {
     Object next = service;
     kube::set_condition(next["status"]["conditions"],
@@ -486,11 +480,13 @@ Result<std::optional<Nanos>> ServicePass::finalize(const Object& service) {
     }
     return std::optional<Nanos>(kGroupPoll);
   }
-  Applier applier({deps_.cluster, deps_.cache, deps_.ledger}, service, deadline_, teller(service));
+  Applier applier({deps_.cluster, deps_.cache, deps_.ledger}, service, deadline_, teller());
   for (const auto& child : children_of(deps_.cache, service)) {
     const bool is_binding = child->object.string_at({"kind"}) == kClusterRoleBinding.kind;
     if (!is_binding || !applier.controls(child->object)) continue;
-    BATON_TRY(applier.remove(child->object));
+    const auto removed = applier.remove(child->object);
+    deeds_.tell(deps_.recorder, service);
+    BATON_TRY(removed);
   }
   BATON_TRY(change_finalizer(service, Finalizer::kRemove));
   deps_.ledger.forget(kube::uid_of(service));

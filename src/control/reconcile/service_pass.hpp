@@ -6,6 +6,7 @@
 
 #include "base/core/random.hpp"
 #include "control/reconcile/apply.hpp"
+#include "control/reconcile/deeds.hpp"
 #include "control/reconcile/finalizers.hpp"
 #include "control/reconcile/image_volumes.hpp"
 #include "control/reconcile/memory.hpp"
@@ -16,8 +17,6 @@
 #include "control/reconcile/tls_secret.hpp"
 
 namespace baton::reconcile {
-
-inline constexpr std::string_view kFinalizer = "serving.kserve.io/llmisvc-finalizer";
 
 class ServicePass {
  public:
@@ -66,12 +65,13 @@ class ServicePass {
   void tell(const kube::Object& before, const kube::Object& after, const Outcome& outcome);
   void tell_warnings(const kube::Object& service, const plan::Plan& plan);
   void remember(const std::vector<kube::Expectation>& expectations);
-  Tell teller(const kube::Object& service);
+  Tell teller();
 
   const Deps& deps_;
   const Installation& base_;
   Remembered& memory_;
   const Deadline deadline_;
+  Deeds deeds_;
   std::vector<kube::SnapshotPtr> live_;  // children as applied
   std::optional<Nanos> again_;
 };

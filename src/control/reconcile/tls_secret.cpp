@@ -104,6 +104,27 @@ Result<Object> SecretKeeper::make(const Object& frame, const CertificateNames& n
   return out;
 }
 
+Result<kube::SnapshotPtr> SecretKeeper::current(
+    Applier& applier, const Object& frame, const CertificateNames& names,
+    const std::vector<std::string>& expiration_annotations, Deadline deadline) {
+  BATON_TRY_ASSIGN(const auto key, kube::key_of(frame));
+  const auto live = cluster_.get(key, deadline);
+  if (!live && live.error().code() != Code::kNotFound) return live.error();
+  if (live && !applier.controls(*live)) {
+    return conflict(
+        fmt::format("{} exists and is not controlled by this service", kube::to_string(key)));
+  }
+  const auto reason = live ? renewal_reason(*live, names, expiration_annotations, clock_.wall())
+                           : std::string("it is gone");
+  if (reason.empty()) {
+    return std::make_shared<const kube::Snapshot>(
+        kube::Snapshot{*live, kube::digest_of_content(*live)});
+  }
+  log::info("new certificate", {{"secret", kube::to_string(key)}, {"reason", reason}});
+  BATON_TRY_ASSIGN(const auto wanted, make(frame, names, expiration_annotations));
+  return applier.apply(wanted);
+}
+
 Result<Wall> SecretKeeper::keep(Applier& applier, const Object& frame,
                                 const CertificateNames& names, const kube::SnapshotPtr& cached,
                                 const std::vector<std::string>& expiration_annotations,
@@ -120,22 +141,16 @@ Result<Wall> SecretKeeper::keep(Applier& applier, const Object& frame,
       return found->second.due;
     }
   }
-  auto live = cluster_.get(key, deadline);
-  if (!live && live.error().code() != Code::kNotFound) return std::move(live).error();
-  if (live && !applier.controls(*live)) {
-    return conflict(
-        fmt::format("{} exists and is not controlled by this service", kube::to_string(key)));
-  }
-  auto reason = live ? renewal_reason(*live, names, expiration_annotations, now)
-                     : std::string("there is none");
   kube::SnapshotPtr kept;
-  if (reason.empty()) {
-    kept = std::make_shared<const kube::Snapshot>(
-        kube::Snapshot{*live, kube::digest_of_content(*live)});
-  } else {
-    log::info("new certificate", {{"secret", kube::to_string(key)}, {"reason", reason}});
+  if (!cached) {
+    // Hardly ever is there one that the cache does not show: to look would cost as much as to try.
     BATON_TRY_ASSIGN(const auto wanted, make(frame, names, expiration_annotations));
-    BATON_TRY_ASSIGN(kept, applier.apply(wanted));
+    auto made = applier.make(wanted);
+    if (!made && made.error().code() != Code::kConflict) return std::move(made).error();
+    if (made) kept = *std::move(made);
+  }
+  if (!kept) {
+    BATON_TRY_ASSIGN(kept, current(applier, frame, names, expiration_annotations, deadline));
   }
   const auto due = renewal_time(kept->object, expiration_annotations);
   const std::lock_guard lock(mutex_);

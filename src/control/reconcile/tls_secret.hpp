@@ -47,6 +47,11 @@ class SecretKeeper {
     CertificateNames names;  // that it is known to cover
     Wall due;
   };
+  // The Secret as it is on the server, or a new one in its place.
+  Result<kube::SnapshotPtr> current(Applier& applier, const kube::Object& frame,
+                                    const CertificateNames& names,
+                                    const std::vector<std::string>& expiration_annotations,
+                                    Deadline deadline);
   Result<kube::Object> make(const kube::Object& frame, const CertificateNames& names,
                             const std::vector<std::string>& expiration_annotations) const;
 

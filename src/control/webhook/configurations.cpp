@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "control/plan/plan.hpp"
 #include "formats/api/convert.hpp"
 
 namespace baton::webhook {
@@ -16,6 +17,15 @@ using text::json::Value;
 
 constexpr std::string_view kVersions[] = {"v1alpha1", "v1alpha2"};
 constexpr int kTimeoutSeconds = 10;  // the API server's own default
+
+// All but the dry runs by which a controller asks about merged services.
+Array conditions() {
+  return {Object{{"name", "not-a-merged-service-to-be-checked"},
+                 {"expression", fmt::format("!(has(request.dryRun) && request.dryRun && "
+                                            "has(object.metadata.generateName) && "
+                                            "object.metadata.generateName.endsWith('{}'))",
+                                            plan::kValidationSuffix)}}};
+}
 
 Value hook(std::string_view verb, std::string_view duty, std::string_view singular,
            std::string_view version, const Array& operations, const api::HookAddress& at) {
@@ -50,8 +60,13 @@ std::vector<Value> configurations(const api::HookAddress& at) {
   Array validators;
   Array config_validators;
   for (const std::string_view version : kVersions) {
-    defaulters.push_back(hook("mutate", "defaulter", "llminferenceservice", version, writes, at));
-    validators.push_back(hook("validate", "validator", "llminferenceservice", version, writes, at));
+    const auto of_services = [&](std::string_view verb, std::string_view duty) {
+      Value out = hook(verb, duty, "llminferenceservice", version, writes, at);
+      out["matchConditions"] = conditions();
+      return out;
+    };
+    defaulters.push_back(of_services("mutate", "defaulter"));
+    validators.push_back(of_services("validate", "validator"));
     config_validators.push_back(
         hook("validate", "validator", "llminferenceserviceconfig", version, all, at));
   }

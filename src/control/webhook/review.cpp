@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text/base64.hpp"
+#include "control/plan/plan.hpp"
 #include "control/webhook/config_check.hpp"
 #include "control/webhook/invalid_status.hpp"
 #include "control/webhook/json_patch.hpp"
@@ -74,6 +75,13 @@ Verdict judged(const Value& object, const api::Findings& findings) {
   return out;
 }
 
+void add_finalizer(Value& service) {
+  auto& finalizers = service["metadata"]["finalizers"];
+  const Value ours = plan::kServiceFinalizer;
+  const auto* list = finalizers.if_array();
+  if (list == nullptr || std::ranges::find(*list, ours) == list->end()) finalizers.push_back(ours);
+}
+
 void add(api::Findings& to, api::Findings more) {
   std::ranges::move(more.errors, std::back_inserter(to.errors));
   std::ranges::move(more.warnings, std::back_inserter(to.warnings));
@@ -123,6 +131,8 @@ class Admission {
 
   Verdict defaulted(Value object) const {
     api::set_defaults(object);
+    // In a write of its own it would cost the server this review, and the next, once more.
+    if (request_.string_at({"operation"}) == "CREATE") add_finalizer(object);
     if (const auto& models = context_.local_models) {
       const std::string ns(request_.string_at({"namespace"}));
       std::vector<Value> own;

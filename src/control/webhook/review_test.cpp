@@ -89,7 +89,9 @@ TEST(Defaulting, IsAPatch) {
   EXPECT_EQ(given.string_at({"patchType"}), "JSONPatch");
   EXPECT_EQ(patch_of(given),
             R"([{"op":"add","path":"/metadata/labels","value":{"serving.kserve.io/routing-group":)"
-            R"("g"}},{"op":"add","path":"/spec/model/name","value":"s"},)"
+            R"("g"}},{"op":"add","path":"/metadata/finalizers","value":)"
+            R"(["serving.kserve.io/llmisvc-finalizer"]},)"
+            R"({"op":"add","path":"/spec/model/name","value":"s"},)"
             R"({"op":"add","path":"/spec/template/containers","value":[]}])");
 }
 
@@ -107,7 +109,20 @@ TEST(Defaulting, AnswersTheOldVersionInTheOldVersion) {
                                                     "Critical}}",
                                                     "v1alpha1")));
 
-  EXPECT_EQ(patch_of(given), R"([{"op":"add","path":"/spec/model/name","value":"s"}])");
+  EXPECT_EQ(patch_of(given), R"([{"op":"add","path":"/metadata/finalizers","value":)"
+                             R"(["serving.kserve.io/llmisvc-finalizer"]},)"
+                             R"({"op":"add","path":"/spec/model/name","value":"s"}])");
+}
+
+TEST(Defaulting, PutsTheFinalizerOnWhatIsNewAndOnNothingElse) {
+  Value one = service("{model: {uri: 'hf://a/b', name: m}}");
+  EXPECT_EQ(patch_of(response(kMutate, review("UPDATE", one, one))), "");
+  one["metadata"]["finalizers"] = yaml("[theirs]");
+  EXPECT_EQ(patch_of(response(kMutate, review("CREATE", one))),
+            R"([{"op":"replace","path":"/metadata/finalizers","value":)"
+            R"(["theirs","serving.kserve.io/llmisvc-finalizer"]}])");
+  one["metadata"]["finalizers"] = yaml("[serving.kserve.io/llmisvc-finalizer]");
+  EXPECT_EQ(patch_of(response(kMutate, review("CREATE", one))), "");
 }
 
 TEST(Defaulting, LooksUpLocalModelsOfTheClusterAndOfTheNamespaceOnly) {
@@ -117,7 +132,7 @@ TEST(Defaulting, LooksUpLocalModelsOfTheClusterAndOfTheNamespaceOnly) {
       {yaml(
           "{metadata: {name: o, namespace: other}, spec: {sourceModelUri: 'hf://a/b', nodeGroups: "
           "[g]}}")}};
-  const Value asked = review("CREATE", service("{model: {uri: 'hf://a/b', name: m}}"));
+  const Value asked = review("UPDATE", service("{model: {uri: 'hf://a/b', name: m}}"));
 
   EXPECT_THAT(patch_of(response(kMutate, asked, context)),
               HasSubstr(R"({"internal.serving.kserve.io/localmodel":"c"})"));
@@ -345,6 +360,25 @@ TEST(Configurations, NameTheWebhooksThatAreAnswered) {
     }
   }
   EXPECT_TRUE(body_limit("/convert"));
+}
+
+// They have their defaults and our validation behind them; everything else is reviewed.
+TEST(Configurations, LeaveOutDryRunsOfMergedServices) {
+  int hooks = 0;
+  for (const Value& one : configurations({})) {
+    for (const Value& hook : *one.find("webhooks")->if_array()) {
+      const bool of_configs = one.string_at({"metadata", "name"}) == kConfigHooks;
+      const Value* conditions = hook.find("matchConditions");
+      ASSERT_EQ(conditions == nullptr, of_configs);
+      if (of_configs) continue;
+      ASSERT_EQ(conditions->if_array()->size(), 1U);
+      EXPECT_THAT(std::string(conditions->if_array()->front().string_at({"expression"})),
+                  HasSubstr("request.dryRun && has(object.metadata.generateName) && "
+                            "object.metadata.generateName.endsWith('-validation-')"));
+      ++hooks;
+    }
+  }
+  EXPECT_EQ(hooks, 4);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include "base/core/random.hpp"
 #include "base/text/yaml.hpp"
+#include "control/plan/plan.hpp"
 #include "control/plan/presets.hpp"
 #include "control/webhook/configurations.hpp"
 #include "control/webhook/server.hpp"
@@ -137,8 +138,13 @@ class WebhooksLive : public ::testing::Test {
     EXPECT_TRUE(got) << (got ? "" : got.error().message());
     return got ? *got : Object();
   }
+  // No controller is here that would take the finalizer off.
   static void remove(const Object& object) {
-    EXPECT_TRUE(cluster->remove(*kube::key_of(object), {}, soon()));
+    const auto key = *kube::key_of(object);
+    const auto freed =
+        cluster->patch(key, yaml("{metadata: {finalizers: []}}"), kube::DryRun::kNo, soon());
+    EXPECT_TRUE(freed) << freed.error().message();
+    EXPECT_TRUE(cluster->remove(key, {}, soon()));
   }
 
   static inline SystemRandom random;
@@ -271,6 +277,26 @@ TEST_F(WebhooksLive, CheckTheGroupsStatusToo) {
   remove(made);
 }
 
+// A merged service that a controller asks about has been through the same checks in its process.
+TEST_F(WebhooksLive, AreNotAskedInDryRunsOfMergedServices) {
+  Object one = service(*home, "{model: {uri: 'hf://a/b'}}");
+  one["metadata"].if_object()->erase("name");
+  const auto made = [&](std::string_view ending, kube::DryRun dry_run) {
+    one["metadata"]["generateName"] = fmt::format("probe{}", ending);
+    const auto got = cluster->create(one, dry_run, soon());
+    EXPECT_TRUE(got) << got.error().message();
+    return got ? *got : Object();
+  };
+  const auto is_reviewed = [](const Object& object) {
+    return object.find_path({"metadata", "finalizers"}) != nullptr;
+  };
+  EXPECT_FALSE(is_reviewed(made(plan::kValidationSuffix, kube::DryRun::kYes)));
+  EXPECT_TRUE(is_reviewed(made("-other-", kube::DryRun::kYes)));
+  const Object stored = made(plan::kValidationSuffix, kube::DryRun::kNo);
+  EXPECT_TRUE(is_reviewed(stored)) << "whatever is stored is";
+  remove(stored);
+}
+
 TEST_F(WebhooksLive, FillWhatIsLeftOut) {
   const auto made = cluster->create(
       service(*home,
@@ -281,6 +307,8 @@ TEST_F(WebhooksLive, FillWhatIsLeftOut) {
   ASSERT_TRUE(made) << made.error().message();
 
   const Object& spec = *made->find("spec");
+  EXPECT_EQ(dump(*made->find_path({"metadata", "finalizers"})),
+            R"(["serving.kserve.io/llmisvc-finalizer"])");
   EXPECT_EQ(spec.string_at({"model", "name"}), "probe");
   EXPECT_EQ(dump(*spec.find_path({"template", "containers"})), "[]");
   EXPECT_EQ(*spec.find_path({"scaling", "minReplicas"}), Object(1));

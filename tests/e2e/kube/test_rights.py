@@ -116,6 +116,7 @@ def test_all_that_it_does_is_allowed_and_all_that_is_allowed_it_does(restricted)
     controller.settle()
     controller.restart()
     controller.settle()
+    plane.kubectl("delete", "llmisvc", "--all", "-n", "team", "--timeout=60s")
 
     asked = used(log)
     assert asked
