@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -26,6 +25,8 @@
 #include <vector>
 
 #include "base/text/json.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "relay_load.hpp"
 #include "relay_stack.hpp"
 
@@ -83,11 +84,6 @@ std::vector<Case> cases() {
   };
 }
 
-[[noreturn]] void give_up(const std::string& why) {
-  fmt::print(stderr, "chain_bench: {}\n", why);
-  std::exit(1);
-}
-
 // A folder for configurations and logs, gone with its owner.
 class Folder {
  public:
@@ -106,9 +102,7 @@ class Folder {
   // The template with @NAME@ replaced.
   std::string fill(std::string_view name, const std::string& from,
                    const std::map<std::string, std::string>& values) const {
-    std::ifstream file(from);
-    if (!file) give_up(from + " cannot be read");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
+    std::string text = read_file(from);
     for (const auto& [key, value] : values) {
       const std::string mark = "@" + key + "@";
       for (auto at = text.find(mark); at != text.npos; at = text.find(mark, at + value.size())) {
@@ -120,7 +114,7 @@ class Folder {
   int log(std::string_view name) const {
     const int file =
         ::open((path_ / name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (file < 0) give_up("no log can be written");
+    if (file < 0) fail("no log can be written");
     return file;
   }
 
@@ -201,7 +195,7 @@ struct Figure {
 // as the decode engine had no KV for them.
 void check(const Case& c, const Make& make, const Outcome& outcome, const Engines::Seen& seen) {
   if (seen.wrong == 0 && outcome.wrong + seen.handed_over == c.load.requests) return;
-  give_up(
+  fail(
       fmt::format("{}, {}: {} answers wrong; of {} requests {} prefilled, {} handed over, {} "
                   "wrong at an engine",
                   c.name, make.name, outcome.wrong, c.load.requests, seen.prefilled,
@@ -217,7 +211,7 @@ Figure measure(const Case& c, const Make& make, const Chain& chain, Engines& eng
   warm.rate = 0;
   const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (clients.run(warm, {chain.port()}).wrong > 0) {  // until every part knows the next one
-    if (std::chrono::steady_clock::now() > limit) give_up(make.name + ": no right answers");
+    if (std::chrono::steady_clock::now() > limit) fail(make.name + ": no right answers");
     std::this_thread::sleep_for(Millis(50));
   }
   (void)engines.take_seen();
@@ -269,7 +263,7 @@ void show(const Case& c, std::map<std::string, std::vector<Figure>>& figures, Va
   std::fflush(stdout);
 }
 
-int run(const Options& options) {
+void run(const Options& options) {
   const SystemClock clock;
   const Folder folder;
   Engines engines(clock);
@@ -291,28 +285,7 @@ int run(const Options& options) {
              "req/s", "p50 ms", "p99 ms");
   Value results;
   for (const Case& c : wanted) show(c, figures[c.name], results);
-  if (options.json_file.empty()) return 0;
-  std::ofstream out(options.json_file);
-  out << text::json::pretty(results);
-  return out.flush() ? 0 : 1;
-}
-
-bool parse(int argc, char** argv, Options& options) {
-  const std::map<std::string_view, std::string*> texts = {
-      {"--envoy", &options.envoy},    {"--envoy-config", &options.envoy_config},
-      {"--baton", &options.baton},    {"--picker-config", &options.picker_config},
-      {"--json", &options.json_file}, {"--only", &options.only}};
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view value = argv[i + 1];
-    if (const auto text = texts.find(argv[i]); text != texts.end()) {
-      *text->second = value;
-    } else if (argv[i] == std::string_view("--runs")) {
-      std::from_chars(value.data(), value.data() + value.size(), options.runs);
-    } else {
-      return false;
-    }
-  }
-  return argc % 2 == 1 && !options.envoy.empty() && options.runs > 0;
+  save(results, options.json_file);
 }
 
 }  // namespace
@@ -320,11 +293,17 @@ bool parse(int argc, char** argv, Options& options) {
 
 int main(int argc, char** argv) {
   baton::bench::Options options;
-  if (!baton::bench::parse(argc, argv, options)) {
-    fmt::print(stderr,
-               "usage: chain_bench --envoy FILE [--envoy-config FILE] [--picker-config FILE] "
-               "[--baton FILE] [--runs N] [--only TEXT] [--json FILE]\n");
-    return 2;
-  }
-  return baton::bench::run(options);
+  baton::bench::Flags flags(
+      "--envoy FILE [--envoy-config FILE] [--picker-config FILE] [--baton FILE] [--runs N] "
+      "[--only TEXT] [--json FILE]");
+  flags.text("--envoy", options.envoy)
+      .text("--envoy-config", options.envoy_config)
+      .text("--picker-config", options.picker_config)
+      .text("--baton", options.baton)
+      .count("--runs", options.runs)
+      .text("--only", options.only)
+      .text("--json", options.json_file);
+  flags.read(argc, argv);
+  if (options.envoy.empty()) flags.refuse("--envoy is missing");
+  baton::bench::run(options);
 }

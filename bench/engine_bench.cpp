@@ -14,17 +14,13 @@
 
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
+#include <filesystem>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -32,14 +28,20 @@
 
 #include "base/core/random.hpp"
 #include "base/text/json.hpp"
+#include "cpu_time.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/testing/random_model.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "roofline.hpp"
 
 namespace baton::model {
 namespace {
 
 namespace json = text::json;
+using bench::cpu_seconds;
+using bench::fail;
+using bench::must;
 
 struct Options {
   std::size_t threads = 2;
@@ -49,7 +51,7 @@ struct Options {
   std::size_t prompt = 1024;
   std::size_t rounds = 5;
   bool beside = false;
-  std::filesystem::path folder;  // empty: a temporary one
+  std::string folder;  // empty: a temporary one
   std::string json_file;
 };
 
@@ -94,22 +96,17 @@ class Sequences {
   std::vector<float> logits_;
 };
 
-double cpu_now() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
 // The best of `rounds`, of either clock: what the machine can do when it is left alone.
 template <class Body>
 Times best_of(std::size_t rounds, Body body) {
   Times best{1e9, 1e9};
   for (std::size_t i = 0; i < rounds; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    const double cpu = cpu_now();
+    const double cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
     body();
     const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start;
-    best = {std::min(best.wall, wall.count()), std::min(best.cpu, cpu_now() - cpu)};
+    best = {std::min(best.wall, wall.count()),
+            std::min(best.cpu, cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu)};
   }
   return best;
 }
@@ -141,17 +138,6 @@ Config model_1_1b() {
   return c;
 }
 
-[[noreturn]] void fail(std::string_view what) {
-  fmt::print(stderr, "engine_bench: {}\n", what);
-  std::exit(1);
-}
-
-std::unique_ptr<Model> load(const std::filesystem::path& folder, const LoadOptions& options) {
-  auto model = Model::load(folder, options);
-  if (!model) fail(model.error().message());
-  return *std::move(model);
-}
-
 std::vector<float> last_logits(Model& model, std::initializer_list<std::size_t> ends) {
   Sequences sequence(model, 1, 128);
   std::size_t from = 0;
@@ -172,13 +158,13 @@ void check_results(const std::filesystem::path& folder, const Options& options, 
   if (!same_bits(whole, last_logits(model, {1, 37, 98, 99, 100}))) {
     fail("a chunked prompt gives other bits than a whole one");
   }
-  const auto single =
-      load(folder, {.threads = 1, .isa = options.isa, .quantization = options.quantization});
+  const auto single = must(Model::load(
+      folder, {.threads = 1, .isa = options.isa, .quantization = options.quantization}));
   if (!same_bits(whole, last_logits(*single, {100}))) {
     fail("one thread gives other bits than several");
   }
-  const auto reference = load(
-      folder, {.threads = 2, .isa = tensor::Isa::kScalar, .quantization = options.quantization});
+  const auto reference = must(Model::load(
+      folder, {.threads = 2, .isa = tensor::Isa::kScalar, .quantization = options.quantization}));
   const auto expected = last_logits(*reference, {100});
   double error = 0;
   double largest = 0;
@@ -253,7 +239,7 @@ class Report {
   }
   void write(const std::string& file) {
     head_.set("results", std::move(rows_));
-    if (!file.empty()) std::ofstream(file) << json::pretty(head_);
+    bench::save(head_, file);
   }
 
  private:
@@ -295,7 +281,8 @@ void measure_decode(Model& model, std::size_t context, std::size_t batch, const 
 
 void run(const Options& options) {
   const testing::TemporaryFolder temporary;
-  const auto folder = options.folder.empty() ? temporary.path() : options.folder;
+  const std::filesystem::path folder =
+      options.folder.empty() ? temporary.path() : std::filesystem::path(options.folder);
   if (!std::filesystem::exists(folder / "config.json")) {
     std::filesystem::create_directories(folder);
     const auto written = testing::write_random_model(
@@ -304,9 +291,9 @@ void run(const Options& options) {
   }
   std::unique_ptr<Model> model;
   const Times loading = best_of(1, [&] {
-    model = load(
+    model = must(Model::load(
         folder,
-        {.threads = options.threads, .isa = options.isa, .quantization = options.quantization});
+        {.threads = options.threads, .isa = options.isa, .quantization = options.quantization}));
   });
   fmt::print(
       "{} class, {}, {} threads, {}, {:.1f} MB of weights, loaded in {:.2f} s ({:.2f} s CPU)\n",
@@ -343,58 +330,30 @@ void run(const Options& options) {
   report.write(options.json_file);
 }
 
-std::size_t number(std::string_view text) {
-  std::size_t out = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (error != std::errc() || end != text.data() + text.size() || out == 0) {
-    fail(fmt::format("'{}' is not a positive number", text));
-  }
-  return out;
-}
-
-Options parse(std::span<char* const> arguments) {
-  Options out;
-  for (std::size_t i = 0; i + 1 < arguments.size(); i += 2) {
-    const std::string_view flag = arguments[i];
-    const std::string_view value = arguments[i + 1];
-    if (flag == "--threads") {
-      out.threads = number(value);
-    } else if (flag == "--prompt") {
-      out.prompt = number(value);
-    } else if (flag == "--rounds") {
-      out.rounds = number(value);
-    } else if (flag == "--folder") {
-      out.folder = value;
-    } else if (flag == "--model") {
-      if (value != "135m" && value != "1.1b") fail(fmt::format("no model '{}'", value));
-      out.large = value == "1.1b";
-    } else if (flag == "--quantization") {
-      if (value != "none" && value != "int8") fail(fmt::format("no quantization '{}'", value));
-      out.quantization = value == "none" ? Quantization::kNone : Quantization::kInt8;
-    } else if (flag == "--extent") {
-      if (value != "full" && value != "beside") fail(fmt::format("no extent '{}'", value));
-      out.beside = value == "beside";
-    } else if (flag == "--json") {
-      out.json_file = value;
-    } else if (flag == "--isa") {
-      constexpr std::array kAll = {tensor::Isa::kScalar, tensor::Isa::kAvx2,
-                                   tensor::Isa::kAvx512Bf16};
-      const auto* found =
-          std::ranges::find(kAll, value, [](tensor::Isa isa) { return tensor::name(isa); });
-      if (found == kAll.end()) fail(fmt::format("no instruction set '{}'", value));
-      out.isa = *found;
-    } else {
-      fail(fmt::format("no flag '{}'", flag));
-    }
-  }
-  if (arguments.size() % 2 != 0) fail(fmt::format("'{}' needs a value", arguments.back()));
-  return out;
-}
-
 }  // namespace
 }  // namespace baton::model
 
 int main(int argc, char** argv) {
-  const std::span<char* const> arguments(argv + 1, static_cast<std::size_t>(argc - 1));
-  baton::model::run(baton::model::parse(arguments));
+  using baton::model::Quantization;
+  using baton::tensor::Isa;
+  baton::model::Options options;
+  baton::bench::Flags(
+      "[--threads N] [--isa scalar|avx2|avx512-bf16] [--model 135m|1.1b] [--quantization "
+      "none|int8] "
+      "[--prompt TOKENS] [--rounds N] [--extent full|beside] [--folder FOLDER] [--json FILE]")
+      .count("--threads", options.threads)
+      .choice("--isa", options.isa,
+              {{name(Isa::kScalar), Isa::kScalar},
+               {name(Isa::kAvx2), Isa::kAvx2},
+               {name(Isa::kAvx512Bf16), Isa::kAvx512Bf16}})
+      .choice("--model", options.large, {{"135m", false}, {"1.1b", true}})
+      .choice("--quantization", options.quantization,
+              {{"none", Quantization::kNone}, {"int8", Quantization::kInt8}})
+      .count("--prompt", options.prompt)
+      .count("--rounds", options.rounds)
+      .choice("--extent", options.beside, {{"full", false}, {"beside", true}})
+      .text("--folder", options.folder)
+      .text("--json", options.json_file)
+      .read(argc, argv);
+  baton::model::run(options);
 }

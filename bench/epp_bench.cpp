@@ -7,8 +7,8 @@
 //
 // Each in turn, as often as `--runs` says: the median, and the least and the most. Echoes and our
 // picker run in this process, each on a thread of its own whose clock is read; a peer listens on
-// PORT of this machine and is measured by /proc/PID. `--per-chunk 1`: what one more piece of an
-// answer costs, from answers of 2 and of 202 pieces. `--pods PORT`: where pods answer when their
+// PORT of this machine and is measured by the clock of PID. `--per-chunk 1`: what one more piece of
+// an answer costs, from answers of 2 and of 202 pieces. `--pods PORT`: where pods answer when their
 // metrics are read (127.1.0.1 and on; `scrape_bench --serve`); without it they refuse. See
 // epp_load.hpp for the load.
 
@@ -17,21 +17,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/async/blocking.hpp"
 #include "base/core/log.hpp"
 #include "base/core/memory.hpp"
 #include "epp_load.hpp"
-#include "net/grpc/server.hpp"
-#include "net/tls/certificate.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
+#include "grpc_echo.hpp"
+#include "loop_time.hpp"
 #include "routing/epp/server.hpp"
 #include "routing/pick/testing/seed.hpp"
 
@@ -51,44 +49,10 @@ struct Options {
 
 const SystemClock kClock;
 
-template <class T>
-T must(Result<T> result) {
-  if (result) return *std::move(result);
-  fmt::print(stderr, "epp_bench: {}\n", result.error().message());
-  std::exit(1);
-}
-
-Task<grpc::RpcStatus> echo(grpc::ServerStream& stream) {
-  for (;;) {
-    auto message = co_await stream.read();
-    if (!message) co_return grpc::to_status(message.error());
-    if (!*message) co_return grpc::RpcStatus();
-    auto written = co_await stream.write(**message);
-    if (!written) co_return grpc::to_status(written.error());
-  }
-}
-
-Task<Nanos> thread_cpu() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  co_return std::chrono::seconds(now.tv_sec) + Nanos(now.tv_nsec);
-}
-
-Nanos process_cpu(int pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text((std::istreambuf_iterator<char>(file)), {});
-  text.erase(0, text.rfind(')') + 2);
-  std::uint64_t user = 0;
-  std::uint64_t system = 0;
-  std::size_t field = 0;
-  for (std::size_t at = 0; at < text.size(); ++field) {  // utime and stime are the 12th and 13th
-    const auto end = std::min(text.find(' ', at), text.size());
-    if (field == 11) std::from_chars(text.data() + at, text.data() + end, user);
-    if (field == 12) std::from_chars(text.data() + at, text.data() + end, system);
-    at = end + 1;
-  }
-  const auto ticks = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
-  return Nanos(static_cast<std::int64_t>((user + system) * 1'000'000'000 / ticks));
+double process_cpu(int pid) {
+  clockid_t clock{};
+  if (::clock_getcpuclockid(pid, &clock) != 0) fail(fmt::format("there is no process {}", pid));
+  return cpu_seconds(clock);
 }
 
 double process_rss_mib(int pid) {
@@ -99,28 +63,14 @@ double process_rss_mib(int pid) {
   return static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 20);
 }
 
-std::shared_ptr<tls::ServerContext> certificate() {
-  tls::CertificateSpec spec;
-  spec.organization = "bench";
-  spec.not_before = kClock.wall() - std::chrono::hours(1);
-  spec.not_after = kClock.wall() + std::chrono::hours(24);
-  const auto pair = must(tls::make_self_signed(spec));
-  return must(tls::ServerContext::open({.certificate = tls::Source::of_text(pair.certificate_pem),
-                                        .key = tls::Source::of_text(pair.key_pem),
-                                        .alpn = {tls::kHttp2}},
-                                       kClock));
+std::shared_ptr<tls::ServerContext> server_tls() {
+  return grpc_server_tls(tls::testing::Credentials::make("bench", kClock), kClock);
 }
 
 Figure load_echo(const Options& options, Sends what) {
-  async::Loop loop("echo");
-  grpc::Server::Config config;
-  config.tls = certificate();
-  grpc::Server server({&loop}, kClock, config);
-  server.handle("/bench/Echo", [](grpc::ServerStream& stream) { return echo(stream); });
-  const auto at = must(server.listen({"127.0.0.1", 0}));
-  loop.start();
-  return load({.at = at, .cpu = [&] { return async::blocking_run(loop, thread_cpu()); }},
-              options.shape, what, options.seconds);
+  EchoServer server(kClock, server_tls());
+  return load({.at = server.at(), .cpu = [&] { return cpu_seconds(server.loop()); }}, options.shape,
+              what, options.seconds);
 }
 
 Figure load_ours(const Options& options) {
@@ -129,7 +79,7 @@ Figure load_ours(const Options& options) {
   observe::Registry registry;
   epp::Server::Config config;
   config.ext_proc = config.health = config.metrics = {"127.0.0.1", 0};
-  config.tls = certificate();
+  config.tls = server_tls();
   epp::Server server({.loops = {&loop}, .clock = kClock, .registry = registry}, config,
                      pick::testing::service());
   const auto bound = must(server.start());
@@ -140,9 +90,8 @@ Figure load_ours(const Options& options) {
                                                 static_cast<std::uint16_t>(options.pods)));
   }
   server.update(endpoints);
-  const auto figure =
-      load({.at = bound.ext_proc, .cpu = [&] { return async::blocking_run(loop, thread_cpu()); }},
-           options.shape, Sends::kRequests, options.seconds);
+  const auto figure = load({.at = bound.ext_proc, .cpu = [&] { return cpu_seconds(loop); }},
+                           options.shape, Sends::kRequests, options.seconds);
   server.stop({kClock.now()});
   return figure;
 }
@@ -194,7 +143,7 @@ void show(const Arm& arm, const Options& options, double floor) {
   fmt::print("\n");
 }
 
-int run(const Options& options) {
+void run(const Options& options) {
   log::configure(log::Level::kWarn, log::Style::kText, "bench");
   keep_freed_memory();  // as the command does
   std::vector<Arm> arms = {
@@ -216,50 +165,28 @@ int run(const Options& options) {
     if (arm.name != "echo") continue;
     floor = sorted(arm.figures, [](const Figure& f) { return f.cpu_us; })[arm.figures.size() / 2];
   }
-  return 0;
-}
-
-std::optional<Options> read_flags(int argc, char** argv) {
-  Options options;
-  int kb = static_cast<int>(options.shape.kb);
-  int per_chunk = 0;
-  const std::vector<std::pair<std::string_view, int*>> numbers = {
-      {"--kb", &kb},
-      {"--streams", &options.shape.streams},
-      {"--connections", &options.shape.connections},
-      {"--rate", &options.shape.rate},
-      {"--chunks", &options.shape.chunks},
-      {"--seconds", &options.seconds},
-      {"--runs", &options.runs},
-      {"--per-chunk", &per_chunk},
-      {"--pods", &options.pods},
-      {"--peer", &options.peer},
-      {"--pid", &options.pid}};
-  for (int i = 1; i < argc; i += 2) {
-    const std::string_view name = argv[i];
-    const std::string_view text = i + 1 < argc ? argv[i + 1] : "";
-    bool known = name == "--only" && !text.empty();
-    if (known) options.only = text;
-    for (const auto& [flag, value] : numbers) {
-      if (flag != name) continue;
-      known = std::from_chars(text.data(), text.data() + text.size(), *value).ptr ==
-                  text.data() + text.size() &&
-              *value > 0;
-    }
-    if (!known) {
-      fmt::print(stderr, "epp_bench: {} needs to be a known flag with a value\n", name);
-      return std::nullopt;
-    }
-  }
-  options.shape.kb = static_cast<std::size_t>(kb);
-  options.per_chunk = per_chunk > 0;
-  return options;
 }
 
 }  // namespace
 }  // namespace baton::bench
 
 int main(int argc, char** argv) {
-  const auto options = baton::bench::read_flags(argc, argv);
-  return options ? baton::bench::run(*options) : 2;
+  baton::bench::Options options;
+  baton::bench::Flags(
+      "[--kb N] [--streams N] [--connections N] [--rate N] [--chunks N] [--seconds N] [--runs N] "
+      "[--per-chunk 1] [--pods PORT] [--only body|echo|baton|peer] [--peer PORT --pid PID]")
+      .count("--kb", options.shape.kb)
+      .count("--streams", options.shape.streams)
+      .count("--connections", options.shape.connections)
+      .count("--rate", options.shape.rate)
+      .count("--chunks", options.shape.chunks)
+      .count("--seconds", options.seconds)
+      .count("--runs", options.runs)
+      .choice("--per-chunk", options.per_chunk, {{"1", true}})
+      .count("--pods", options.pods)
+      .text("--only", options.only)
+      .count("--peer", options.peer)
+      .count("--pid", options.pid)
+      .read(argc, argv);
+  baton::bench::run(options);
 }

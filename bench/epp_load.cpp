@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/async/blocking.hpp"
+#include "figures.hpp"
+#include "grpc_echo.hpp"
 #include "net/grpc/client.hpp"
 #include "routing/epp/messages.hpp"
 #include "routing/epp/testing/envoy.hpp"
@@ -23,7 +25,6 @@ using epp::testing::Answer;
 
 constexpr std::size_t kPiece = 16 << 10;
 constexpr const char* kProcess = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
-constexpr const char* kEcho = "/bench/Echo";
 
 const SystemClock kClock;
 
@@ -236,10 +237,8 @@ Figure load(const Server& server, const LoadShape& shape, Sends what, int second
   async::Loop loop("client");
   loop.start();
   grpc::Client::Config config;
-  auto tls = tls::ClientContext::open(
-      {.verify = tls::ClientContext::Verify::kNone, .alpn = {tls::kHttp2}}, kClock);
-  if (!tls) std::exit((fmt::print(stderr, "epp_bench: {}\n", tls.error().message()), 1));
-  config.tls = *std::move(tls);
+  config.tls = must(tls::ClientContext::open(
+      {.verify = tls::ClientContext::Verify::kNone, .alpn = {tls::kHttp2}}, kClock));
   std::vector<std::unique_ptr<grpc::Client>> clients;
   for (int i = 0; i < shape.connections; ++i) {
     clients.push_back(std::make_unique<grpc::Client>(loop.executor(), kClock, server.at, config));
@@ -267,12 +266,9 @@ Figure load(const Server& server, const LoadShape& shape, Sends what, int second
   load.stop = true;
   while (load.running > 0) std::this_thread::sleep_for(Millis(1));
   for (auto& client : clients) async::blocking_run(loop, client->stop());
-  if (!load.wrong.empty() || requests == 0) {
-    fmt::print(stderr, "epp_bench: no figure: {}\n", load.wrong);
-    std::exit(1);
-  }
+  if (!load.wrong.empty() || requests == 0) fail("no figure: " + load.wrong);
   const auto n = static_cast<double>(requests);
-  return {.cpu_us = seconds(spent) * 1e6 / n,
+  return {.cpu_us = spent * 1e6 / n,
           .per_second = n / wall,
           .split = static_cast<double>(split) / n,
           .rss_mib = rss};

@@ -36,7 +36,7 @@ struct Figure {
 
 struct Server {
   http::Endpoint at;
-  std::function<Nanos()> cpu;                            // spent so far
+  std::function<double()> cpu;                           // seconds so far
   std::function<double()> rss_mib = [] { return 0.0; };  // of its process, when it has its own
 };
 

@@ -1,33 +1,31 @@
 // CPU time of an echoing bidi stream: what one gRPC message in and one out cost the server's
 // thread, beside nothing but their transport.
 //
-//   grpc_echo_bench [--plain] [--streams N] [--connections N] [--bytes N] [--seconds N]
+//   grpc_echo_bench [--tls on|off] [--streams N] [--connections N] [--bytes N] [--seconds N]
 //
 // Server and clients have a thread each; the server's is measured by its own clock.
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "base/async/blocking.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
+#include "grpc_echo.hpp"
+#include "loop_time.hpp"
 #include "net/grpc/client.hpp"
-#include "net/grpc/server.hpp"
-#include "net/tls/certificate.hpp"
 
 namespace baton::bench {
 namespace {
 
 struct Options {
-  bool plain = false;
+  bool tls = true;
   int streams = 32;
   int connections = 2;
   std::size_t bytes = 1024;
@@ -35,16 +33,6 @@ struct Options {
 };
 
 const SystemClock kClock;
-
-Task<grpc::RpcStatus> echo(grpc::ServerStream& stream) {
-  for (;;) {
-    auto message = co_await stream.read();
-    if (!message) co_return grpc::to_status(message.error());
-    if (!*message) co_return grpc::RpcStatus();
-    auto written = co_await stream.write(**message);
-    if (!written) co_return grpc::to_status(written.error());
-  }
-}
 
 struct Load {
   std::atomic<bool> stop = false;
@@ -55,7 +43,7 @@ struct Load {
 
 Task<void> drive(grpc::Client* client, std::size_t bytes, Load* load) {
   const std::string message(bytes, 'm');
-  auto call = co_await client->open("/bench/Echo", {});
+  auto call = co_await client->open(kEcho, {});
   if (!call) {
     ++load->wrong;
     --load->running;
@@ -76,53 +64,21 @@ Task<void> drive(grpc::Client* client, std::size_t bytes, Load* load) {
   --load->running;
 }
 
-// Of the thread that the task runs on.
-Task<Nanos> thread_cpu() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  co_return std::chrono::seconds(now.tv_sec) + Nanos(now.tv_nsec);
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (result) return *std::move(result);
-  fmt::print(stderr, "grpc_echo_bench: {}\n", result.error().message());
-  std::exit(1);
-}
-
-int run(const Options& options) {
-  std::shared_ptr<tls::ServerContext> server_tls;
-  std::shared_ptr<tls::ClientContext> client_tls;
-  if (!options.plain) {
-    tls::CertificateSpec spec;
-    spec.common_name = "bench";
-    spec.ips = {"127.0.0.1"};
-    spec.not_before = kClock.wall() - std::chrono::hours(1);
-    spec.not_after = kClock.wall() + std::chrono::hours(24);
-    const auto pair = must(tls::make_self_signed(spec));
-    server_tls =
-        must(tls::ServerContext::open({.certificate = tls::Source::of_text(pair.certificate_pem),
-                                       .key = tls::Source::of_text(pair.key_pem),
-                                       .alpn = {tls::kHttp2}},
-                                      kClock));
-    client_tls = must(tls::ClientContext::open(
-        {.authority = tls::Source::of_text(pair.certificate_pem), .alpn = {tls::kHttp2}}, kClock));
-  }
-  async::Loop server_loop("server");
-  async::Loop client_loop("client");
-  grpc::Server::Config server_config;
-  server_config.tls = server_tls;
-  grpc::Server server({&server_loop}, kClock, server_config);
-  server.handle("/bench/Echo", [](grpc::ServerStream& stream) { return echo(stream); });
-  const auto at = must(server.listen({"127.0.0.1", 0}));
-  server_loop.start();
-  client_loop.start();
+void run(const Options& options) {
   grpc::Client::Config client_config;
-  client_config.tls = client_tls;
+  std::shared_ptr<tls::ServerContext> server_tls;
+  if (options.tls) {
+    const auto credentials = tls::testing::Credentials::make("bench", kClock);
+    server_tls = grpc_server_tls(credentials, kClock);
+    client_config.tls = grpc_client_tls(credentials, kClock);
+  }
+  EchoServer server(kClock, server_tls);
+  async::Loop client_loop("client");
+  client_loop.start();
   std::vector<std::unique_ptr<grpc::Client>> clients;
   for (int i = 0; i < options.connections; ++i) {
     clients.push_back(
-        std::make_unique<grpc::Client>(client_loop.executor(), kClock, at, client_config));
+        std::make_unique<grpc::Client>(client_loop.executor(), kClock, server.at(), client_config));
   }
   Load load;
   load.running = options.streams;
@@ -134,27 +90,25 @@ int run(const Options& options) {
     });
   }
   std::this_thread::sleep_for(Millis(500));  // warm
-  const auto cpu_before = async::blocking_run(server_loop, thread_cpu());
+  const auto cpu_before = cpu_seconds(server.loop());
   const auto pairs_before = load.pairs.load();
   const Mono began = kClock.now();
   std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
-  const auto cpu = async::blocking_run(server_loop, thread_cpu()) - cpu_before;
+  const auto cpu = cpu_seconds(server.loop()) - cpu_before;
   const auto pairs = load.pairs - pairs_before;
   const double wall = seconds(kClock.now() - began);
   load.stop = true;
   while (load.running > 0) std::this_thread::yield();
   for (auto& client : clients) async::blocking_run(client_loop, client->stop());
   if (load.wrong > 0 || pairs == 0) {
-    fmt::print(stderr, "grpc_echo_bench: {} streams went wrong: no figure\n", load.wrong.load());
-    return 1;
+    fail(fmt::format("{} streams went wrong: no figure", load.wrong.load()));
   }
-  const double per_pair = seconds(cpu) * 1e6 / static_cast<double>(pairs);
+  const double per_pair = cpu * 1e6 / static_cast<double>(pairs);
   fmt::print(
       "{} streams on {} {} connections, {} bytes: {:.2f} us of server CPU per pair, {:.0f} "
       "pairs/s\n",
-      options.streams, options.connections, options.plain ? "plain" : "TLS", options.bytes,
-      per_pair, static_cast<double>(pairs) / wall);
-  return 0;
+      options.streams, options.connections, options.tls ? "TLS" : "plain", options.bytes, per_pair,
+      static_cast<double>(pairs) / wall);
 }
 
 }  // namespace
@@ -162,32 +116,12 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   baton::bench::Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view flag = argv[i];
-    if (flag == "--plain") {
-      options.plain = true;
-      continue;
-    }
-    int value = 0;
-    const std::string_view text = i + 1 < argc ? argv[++i] : "";
-    if (std::from_chars(text.data(), text.data() + text.size(), value).ptr !=
-            text.data() + text.size() ||
-        value <= 0) {
-      fmt::print(stderr, "grpc_echo_bench: {} needs a number\n", flag);
-      return 2;
-    }
-    if (flag == "--streams") {
-      options.streams = value;
-    } else if (flag == "--connections") {
-      options.connections = value;
-    } else if (flag == "--bytes") {
-      options.bytes = static_cast<std::size_t>(value);
-    } else if (flag == "--seconds") {
-      options.seconds = value;
-    } else {
-      fmt::print(stderr, "grpc_echo_bench: unknown flag {}\n", flag);
-      return 2;
-    }
-  }
-  return baton::bench::run(options);
+  baton::bench::Flags("[--tls on|off] [--streams N] [--connections N] [--bytes N] [--seconds N]")
+      .choice("--tls", options.tls, {{"on", true}, {"off", false}})
+      .count("--streams", options.streams)
+      .count("--connections", options.connections)
+      .count("--bytes", options.bytes)
+      .count("--seconds", options.seconds)
+      .read(argc, argv);
+  baton::bench::run(options);
 }

@@ -2,7 +2,6 @@
 // else: the floor of the sidecar's pass-through. Clients and engine have threads of their own.
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -10,14 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "base/async/blocking.hpp"
 #include "base/async/task_group.hpp"
+#include "loop_time.hpp"
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
 
 namespace {
 
 using namespace baton;
+using bench::cpu_seconds;
 
 const SystemClock kClock;
 constexpr std::size_t kConnections = 32;
@@ -92,12 +92,6 @@ Task<void> ask_at_once(http::Client* client, http::Endpoint to, const std::strin
   co_await group.join();
 }
 
-Task<double> thread_micros() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  co_return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) / 1e3;
-}
-
 }  // namespace
 
 int main() {
@@ -118,10 +112,9 @@ int main() {
     async::blocking_run(front, ask_at_once(&client, at, &body, rounds / 10 + 1));
     std::vector<double> us;
     for (int round = 0; round < kRounds; ++round) {
-      const double before = async::blocking_run(middle, thread_micros());
+      const double before = cpu_seconds(middle);
       async::blocking_run(front, ask_at_once(&client, at, &body, rounds));
-      us.push_back((async::blocking_run(middle, thread_micros()) - before) / rounds / kConnections /
-                   per);
+      us.push_back((cpu_seconds(middle) - before) * 1e6 / rounds / kConnections / per);
     }
     std::ranges::sort(us);
     fmt::print("{:<16} {:.2f} ({:.2f}..{:.2f}) us\n", name, us[us.size() / 2], us.front(),

@@ -10,7 +10,6 @@
 
 #include <fmt/format.h>
 #include <malloc.h>
-#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -26,6 +25,9 @@
 
 #include "base/core/random.hpp"
 #include "base/text/json.hpp"
+#include "cpu_time.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "routing/index/prefix_index.hpp"
 
 namespace baton {
@@ -35,17 +37,8 @@ using index::Matches;
 using index::PrefixIndex;
 using index::Slot;
 using Chain = std::vector<std::uint64_t>;
-
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "index_bench: {}\n", why);
-  std::exit(1);
-}
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
+using bench::cpu_seconds;
+using bench::fail;
 
 std::size_t heap_bytes() {
   const auto info = mallinfo2();
@@ -256,7 +249,7 @@ text::json::Value measure_run() {
   return row;
 }
 
-int run(std::string trace, const std::string& json_file) {
+void run(std::string trace, const std::string& json_file) {
   text::json::Value results;
   results["run"] = measure_run();
   if (trace.empty()) {
@@ -274,10 +267,7 @@ int run(std::string trace, const std::string& json_file) {
       results["trace"].push_back(measure(chains, workers));
     }
   }
-  if (json_file.empty()) return 0;
-  std::ofstream out(json_file);
-  out << text::json::pretty(results);
-  return out.flush() ? 0 : 1;
+  bench::save(results, json_file);
 }
 
 }  // namespace
@@ -285,14 +275,9 @@ int run(std::string trace, const std::string& json_file) {
 
 int main(int argc, char** argv) {
   std::string trace, json;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    if (flag == "--trace") trace = argv[i + 1];
-    if (flag == "--json") json = argv[i + 1];
-  }
-  if (argc % 2 == 0) {
-    fmt::print(stderr, "usage: index_bench [--trace FILE] [--json FILE]\n");
-    return 2;
-  }
-  return baton::run(trace, json);
+  baton::bench::Flags("[--trace FILE] [--json FILE]")
+      .text("--trace", trace)
+      .text("--json", json)
+      .read(argc, argv);
+  baton::run(trace, json);
 }

@@ -3,38 +3,33 @@
 // its own whose CPU time is left out; its pages are made beforehand.
 
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "base/async/blocking.hpp"
 #include "base/async/finish_by.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
+#include "loop_time.hpp"
 #include "net/http/server.hpp"
 #include "net/kube/cache.hpp"
 #include "net/kube/rest_cluster.hpp"
-#include "net/tls/certificate.hpp"
+#include "net/tls/testing/credentials.hpp"
 
 namespace {
 
 using namespace baton;
+using bench::cpu_seconds;
+using bench::must;
 
 constexpr int kPods = 5000;
 constexpr int kPage = 500;
 const kube::Type kPod{"", "v1", "Pod"};
 const SystemClock kClock;
-
-double micros_of(clockid_t clock) {
-  timespec t{};
-  clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) / 1e3;
-}
 
 // Shaped like an engine pod as an API server returns it: two containers, probes, volumes,
 // conditions, managedFields; about 8 KB.
@@ -119,17 +114,6 @@ Task<void> answer(http::Exchange& exchange) {
   expect(sent);
 }
 
-Task<double> server_micros() { co_return micros_of(CLOCK_THREAD_CPUTIME_ID); }
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    fmt::print(stderr, "{}\n", result.error().message());
-    std::exit(1);
-  }
-  return *std::move(result);
-}
-
 // What a picker needs to know of a pod.
 const text::json::Keep& picker_members() {
   static const auto keep = text::json::Keep::only(
@@ -149,19 +133,10 @@ struct Bench {
   SystemRandom random;
 
   Bench() {
-    tls::CertificateSpec spec;
-    spec.common_name = "bench";
-    spec.ips = {"127.0.0.1"};
-    spec.not_before = kClock.wall() - std::chrono::hours(1);
-    spec.not_after = kClock.wall() + std::chrono::hours(1);
-    const auto made = must(tls::make_self_signed(spec));
-    authority = made.certificate_pem;
+    const auto credentials = tls::testing::Credentials::make("bench", kClock);
+    authority = credentials.authority.certificate_pem;
     http::Server::Config config;
-    config.tls =
-        must(tls::ServerContext::open({.certificate = tls::Source::of_text(made.certificate_pem),
-                                       .key = tls::Source::of_text(made.key_pem),
-                                       .client_authority = std::nullopt},
-                                      kClock));
+    config.tls = tls::testing::open_server(credentials.server(), kClock);
     server = std::make_unique<http::Server>(loop, kClock, config, answer);
     at = must(server->listen({"127.0.0.1", 0}));
     loop.start();
@@ -184,11 +159,11 @@ struct Bench {
   double measure(const std::function<void()>& work) {
     std::vector<double> rounds;
     for (int i = 0; i < 9; ++i) {
-      const double server_before = async::blocking_run(loop, server_micros());
-      const double before = micros_of(CLOCK_PROCESS_CPUTIME_ID);
+      const double server_before = cpu_seconds(loop);
+      const double before = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
       work();
-      const double all = micros_of(CLOCK_PROCESS_CPUTIME_ID) - before;
-      rounds.push_back((all - (async::blocking_run(loop, server_micros()) - server_before)) / 1e3);
+      const double all = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - before;
+      rounds.push_back((all - (cpu_seconds(loop) - server_before)) * 1e3);
     }
     std::sort(rounds.begin(), rounds.end());
     return rounds[rounds.size() / 2];
@@ -218,7 +193,8 @@ struct Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string json_path = argc == 3 && std::string(argv[1]) == "--json" ? argv[2] : "";
+  std::string json_file;
+  bench::Flags("[--json FILE]").text("--json", json_file).read(argc, argv);
   Bench bench;
   const double bytes = static_cast<double>(pages().bytes());
   const double all = bench.list(Kept::kAll);
@@ -231,13 +207,12 @@ int main(int argc, char** argv) {
   fmt::print("  decoded to what a picker uses         {:6.0f}\n", picker);
   fmt::print("  into the cache, what a picker uses    {:6.0f}   goal 200\n", cache_picker);
   fmt::print("  into the cache, whole, then trimmed   {:6.0f}\n", cache_identity);
-  const auto json = fmt::format(
-      R"({{"pods":{},"bytes":{:.0f},"list_all_ms":{:.1f},"list_picker_ms":{:.1f},"cache_picker_ms":{:.1f},"cache_trimmed_ms":{:.1f}}})"
-      "\n",
-      kPods, bytes, all, picker, cache_picker, cache_identity);
-  if (json_path.empty()) {
-    fmt::print("{}", json);
-  } else {
-    std::ofstream(json_path) << json;
-  }
+  text::json::Value figures;
+  figures["pods"] = kPods;
+  figures["bytes"] = bytes;
+  figures["list_all_ms"] = all;
+  figures["list_picker_ms"] = picker;
+  figures["cache_picker_ms"] = cache_picker;
+  figures["cache_trimmed_ms"] = cache_identity;
+  bench::save(figures, json_file);
 }

@@ -8,17 +8,16 @@
 // written, and the index holds exactly the chains that were announced.
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/core/random.hpp"
 #include "base/text/json.hpp"
+#include "cpu_time.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "formats/kv/block_keys.hpp"
 #include "formats/kv/kv_event.hpp"
 #include "routing/index/event_index.hpp"
@@ -26,20 +25,12 @@
 namespace baton {
 namespace {
 
+using bench::cpu_seconds;
+using bench::fail;
+
 constexpr std::uint32_t kBlock = 16, kVocabulary = 128'256;
 constexpr std::size_t kEvents = 4, kBlocks = 1 << 18;
 constexpr int kRounds = 5;
-
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "kv_events_bench: {}\n", why);
-  std::exit(1);
-}
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 struct Traffic {
   std::vector<kv::EventBatch> batches;
@@ -127,7 +118,7 @@ std::vector<double> rates(F&& work) {
   return out;
 }
 
-int run(const std::string& json) {
+void run(const std::string& json) {
   text::json::Array rows;
   volatile std::uint64_t sink = 0;
   fmt::print("{:<24} {:>7} {:>8} {:>22}\n", "what", "shape", "blocks", "M blocks/s (min..max)");
@@ -153,15 +144,14 @@ int run(const std::string& json) {
            }));
     }
   }
-  if (!json.empty()) std::ofstream(json) << text::json::dump(text::json::Value(std::move(rows)));
-  return 0;
+  bench::save(text::json::Value(std::move(rows)), json);
 }
 
 }  // namespace
 }  // namespace baton
 
 int main(int argc, char** argv) {
-  const bool to_file = argc == 3 && std::string(argv[1]) == "--json";
-  if (argc != 1 && !to_file) baton::fail("usage: kv_events_bench [--json FILE]");
-  return baton::run(to_file ? argv[2] : "");
+  std::string json;
+  baton::bench::Flags("[--json FILE]").text("--json", json).read(argc, argv);
+  baton::run(json);
 }

@@ -6,15 +6,10 @@
 // Shape of a 135M-class model. Before a number counts, the rows that arrived are compared.
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <future>
 #include <string>
 #include <string_view>
@@ -22,14 +17,20 @@
 #include <vector>
 
 #include "base/text/json.hpp"
+#include "cpu_time.hpp"
 #include "engine/runtime/kv_puller.hpp"
 #include "engine/runtime/kv_rows.hpp"
 #include "engine/runtime/kv_server.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 
 namespace baton::runtime {
 namespace {
 
 namespace json = text::json;
+using bench::cpu_seconds;
+using bench::fail;
+using bench::must;
 
 constexpr model::KvShape kShape{.layers = 30, .kv_heads = 3, .head_dim = 64};
 constexpr std::size_t kCopyChunk = std::size_t{256} << 10;
@@ -42,26 +43,6 @@ struct Options {
   std::string json_file;
 };
 
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "kv_transfer_bench: {}\n", why);
-  std::exit(1);
-}
-
-template <class T>
-T need(Result<T> result) {
-  if (!result) fail(result.error().message());
-  return *std::move(result);
-}
-
-double cpu_now() {
-  rusage u{};
-  getrusage(RUSAGE_SELF, &u);
-  const auto s = [](timeval t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-  };
-  return s(u.ru_utime) + s(u.ru_stime);
-}
-
 struct Times {
   double wall = 0;  // seconds
   double cpu = 0;   // of both ends
@@ -70,9 +51,9 @@ struct Times {
 template <class Work>
 Times timed(const Clock& clock, Work work) {
   const Mono start = clock.now();
-  const double cpu = cpu_now();
+  const double cpu = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
   work();
-  return {seconds(clock.now() - start), cpu_now() - cpu};
+  return {seconds(clock.now() - start), cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu};
 }
 
 Times median(std::vector<Times> runs) {
@@ -93,7 +74,7 @@ class Ends {
     config_.local_socket = local;
     for (std::size_t i = 0; i < blocks(options); ++i) table_.push_back(BlockIndex(i));
     fill();
-    server_ = need(KvServer::listen(config_, {}, {leases_, from_, clock_}));
+    server_ = must(KvServer::listen(config_, {}, {leases_, from_, clock_}));
     server_->start();
     puller_ = std::make_unique<KvPuller>(
         config_, kv::Digest{},
@@ -148,9 +129,9 @@ class Ends {
     const std::atomic<bool> never = false;
     const Patience patience{clock_, Deadline::in(clock_, std::chrono::seconds(60)), never};
     const Signal never_stop;
-    Listener listener = need(listen_tcp(std::string(kHost), 0));
-    const Socket reader = need(connect_tcp(std::string(kHost), listener.port, patience));
-    const Socket writer = need(accept_any(std::span(&listener.socket, 1), never_stop));
+    Listener listener = must(listen_tcp(std::string(kHost), 0));
+    const Socket reader = must(connect_tcp(std::string(kHost), listener.port, patience));
+    const Socket writer = must(accept_any(std::span(&listener.socket, 1), never_stop));
     return timed(clock_, [&] {
       const std::jthread send([&] { stream(writer, from_, patience, &Socket::send); });
       stream(reader, into_, patience, &Socket::receive);
@@ -234,43 +215,26 @@ json::Value measure(const Options& options, LocalSocket local, std::string_view 
   return out;
 }
 
-std::size_t number(std::string_view text) {
-  std::size_t n = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (error != std::errc() || end != text.data() + text.size() || n == 0)
-    fail(fmt::format("'{}' is not a positive number", text));
-  return n;
-}
-
-int run(std::span<char*> args) {
-  Options options;
-  for (std::size_t i = 1; i < args.size(); i += 2) {
-    const std::string_view name = args[i];
-    if (i + 1 == args.size()) fail(fmt::format("{} needs a value", name));
-    if (name == "--tokens")
-      options.tokens = number(args[i + 1]);
-    else if (name == "--block-size")
-      options.block_size = number(args[i + 1]);
-    else if (name == "--runs")
-      options.runs = number(args[i + 1]);
-    else if (name == "--json")
-      options.json_file = args[i + 1];
-    else
-      fail(fmt::format("unknown option {}", name));
-  }
+void run(const Options& options) {
   json::Value out;
   out["bench"] = "kv_transfer";
   out["tokens"] = options.tokens;
   out["block_size"] = options.block_size;
   out["paths"].push_back(measure(options, LocalSocket::kOn, "shared memory"));
   out["paths"].push_back(measure(options, LocalSocket::kOff, "TCP"));
-  if (!options.json_file.empty()) std::ofstream(options.json_file) << json::pretty(out);
-  return 0;
+  bench::save(out, options.json_file);
 }
 
 }  // namespace
 }  // namespace baton::runtime
 
 int main(int argc, char** argv) {
-  return baton::runtime::run(std::span(argv, static_cast<std::size_t>(argc)));
+  baton::runtime::Options options;
+  baton::bench::Flags("[--tokens N] [--block-size N] [--runs N] [--json FILE]")
+      .count("--tokens", options.tokens)
+      .count("--block-size", options.block_size)
+      .count("--runs", options.runs)
+      .text("--json", options.json_file)
+      .read(argc, argv);
+  baton::runtime::run(options);
 }

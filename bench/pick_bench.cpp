@@ -7,16 +7,15 @@
 // the pod that holds it, without.
 
 #include <fmt/format.h>
-#include <time.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <string>
 #include <string_view>
 
 #include "base/core/random.hpp"
 #include "base/text/json.hpp"
+#include "cpu_time.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "formats/openai/prompt_text.hpp"
 #include "routing/pick/service_pool.hpp"
 #include "routing/pick/testing/seed.hpp"
@@ -24,13 +23,10 @@
 namespace baton {
 namespace {
 
+using bench::cpu_seconds;
+using bench::fail;
+using bench::must;
 using pick::ServicePool;
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 watch::Service service(std::size_t pods) {
   auto made = pick::testing::service();
@@ -62,22 +58,17 @@ struct Bench {
     const auto prompt = reader.read(request, openai::Api::kChat);
     chain = *pool.chain(prompt->model, prompt->cache_salt);
     chain->append(prompt->text);
-    auto picked = pool.pick({.chain = &*chain, .prompt_bytes = prompt->text.size(), .refused = {}},
-                            now, random);
-    if (!picked) {
-      fmt::print(stderr, "pick failed: {}\n", picked.error().message());
-      std::exit(1);
-    }
-    return *std::move(picked);
+    return must(pool.pick({.chain = &*chain, .prompt_bytes = prompt->text.size(), .refused = {}},
+                          now, random));
   }
   void check(std::string& request) {
     const auto first = pick(request);
-    if (!first.route.prefill) std::exit((fmt::print(stderr, "a new prompt skipped prefill\n"), 1));
+    if (!first.route.prefill) fail("a new prompt skipped prefill");
     pool.remember(first.route.decode, chain->blocks());
     const auto second = pick(request);
     const bool capped = chain->bytes() > 256 * 64 + 99;
     if (second.route.decode.name != first.route.decode.name || (!capped && second.route.prefill)) {
-      std::exit((fmt::print(stderr, "a known prompt left its pod\n"), 1));
+      fail("a known prompt left its pod");
     }
   }
 
@@ -94,9 +85,9 @@ double microseconds_per_pick(std::size_t bytes, std::size_t pods) {
   bench.check(request);
   constexpr double kSeconds = 0.5;
   std::size_t picks = 0;
-  const double started = cpu_seconds();
+  const double started = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
   double spent = 0;
-  for (; spent < kSeconds; spent = cpu_seconds() - started) {
+  for (; spent < kSeconds; spent = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - started) {
     for (int i = 0; i < 32; ++i, ++picks) bench.pick(request);
   }
   return spent * 1e6 / static_cast<double>(picks);
@@ -123,16 +114,9 @@ schedulingProfiles:
   plugins: [{pluginRef: decode-filter}, {pluginRef: queue-scorer, weight: 2}, {pluginRef: kv-cache-utilization-scorer, weight: 2}, {pluginRef: prefix-cache-scorer, weight: 3}, {pluginRef: active-request-scorer}]
 )";
 
-[[noreturn]] void give_up(std::string_view why) {
-  fmt::print(stderr, "{}\n", why);
-  std::exit(1);
-}
-
 double microseconds_per_decision(std::size_t pods) {
-  const auto config = schedule::load_picker_config(kFour, "bench");
-  if (!config) give_up(config.error().message());
-  const auto scheduler = schedule::Scheduler::make(*config);
-  if (!scheduler) give_up(scheduler.error().message());
+  const auto config = must(schedule::load_picker_config(kFour, "bench"));
+  const auto scheduler = must(schedule::Scheduler::make(config));
   const Mono now = ManualClock().now();
   SeededRandom random(pods);
   schedule::Snapshot snapshot;
@@ -154,19 +138,19 @@ double microseconds_per_decision(std::size_t pods) {
   schedule::Decision decision;
   constexpr double kSeconds = 0.3;
   std::size_t decisions = 0;
-  const double started = cpu_seconds();
+  const double started = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
   double spent = 0;
-  for (; spent < kSeconds; spent = cpu_seconds() - started) {
+  for (; spent < kSeconds; spent = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - started) {
     for (int i = 0; i < 256; ++i, ++decisions) {
-      if (!scheduler->schedule(request, snapshot, now, random, decision) || !decision.prefill) {
-        give_up("a decision failed or had no prefill");
+      if (!scheduler.schedule(request, snapshot, now, random, decision) || !decision.prefill) {
+        fail("a decision failed or had no prefill");
       }
     }
   }
   return spent * 1e6 / static_cast<double>(decisions);
 }
 
-int run(std::string_view json_file) {
+void run(const std::string& json_file) {
   text::json::Value results;
   fmt::print("{:>10} {:>6} {:>12}\n", "prompt", "pods", "CPU us/pick");
   for (const std::size_t bytes : {1UL << 10, 8UL << 10, 220UL << 10}) {
@@ -189,22 +173,14 @@ int run(std::string_view json_file) {
     row["cpu_us_per_decision"] = us;
     results["decision"].push_back(std::move(row));
   }
-  if (!json_file.empty()) {
-    std::ofstream out{std::string(json_file)};
-    out << text::json::pretty(results);
-    if (!out.flush()) return 1;
-  }
-  return 0;
+  bench::save(results, json_file);
 }
 
 }  // namespace
 }  // namespace baton
 
 int main(int argc, char** argv) {
-  const bool json = argc == 3 && std::string_view(argv[1]) == "--json";
-  if (argc != 1 && !json) {
-    fmt::print(stderr, "usage: pick_bench [--json FILE]\n");
-    return 2;
-  }
-  return baton::run(json ? argv[2] : "");
+  std::string json;
+  baton::bench::Flags("[--json FILE]").text("--json", json).read(argc, argv);
+  baton::run(json);
 }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -22,6 +21,8 @@
 #include <thread>
 
 #include "base/text/json.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "net/tls/testing/credentials.hpp"
 #include "proxy_makes.hpp"
 #include "relay_load.hpp"
@@ -161,10 +162,8 @@ double measure(Field& field, const Case& c, const Make& make) {
   const auto seen = engines.take_seen();
   const auto due = load.prefilled ? load.requests : 0;
   if (outcome.wrong > 0 || seen.prefilled != due || seen.handed_over != due || seen.wrong > 0) {
-    fmt::print(stderr,
-               "proxy_bench: {}, {}: {} answers wrong, {} prefills and {} handovers of {}\n",
-               c.name, make.name, outcome.wrong, seen.prefilled, seen.handed_over, due);
-    std::exit(1);
+    fail(fmt::format("{}, {}: {} answers wrong, {} prefills and {} handovers of {}", c.name,
+                     make.name, outcome.wrong, seen.prefilled, seen.handed_over, due));
   }
   return spent * 1e6 / per(c);
 }
@@ -226,7 +225,7 @@ void measure_latency(Field& field, Value& results) {
   for (int run = 0; run < 3; ++run) {
     const auto a = field.clients.run(through, {field.proxy(ours, Legs::kPlain).port()});
     const auto b = field.clients.run(direct, {engines.prefill_port(), engines.decode_port()});
-    if (a.wrong + b.wrong > 0) std::exit((fmt::print(stderr, "proxy_bench: latency: wrong\n"), 1));
+    if (a.wrong + b.wrong > 0) fail("latency: wrong");
     added.push_back(percentile(a.latencies, 0.5) - percentile(b.latencies, 0.5));
   }
   (void)engines.take_seen();
@@ -245,7 +244,7 @@ void measure_idle(Field& field, const Clock& clock, Value& results) {
     Load load{.prefilled = false, .connections = kIdle, .requests = kIdle};
     Clients held(clock);
     const auto outcome = held.run(load, {proxy.port()});
-    if (outcome.wrong > 0) std::exit((fmt::print(stderr, "proxy_bench: idle: wrong\n"), 1));
+    if (outcome.wrong > 0) fail("idle: wrong");
     std::this_thread::sleep_for(kRest);
     fmt::print("{} idle connections: {:<14} {:.1f} MiB resident, {:.1f} before\n", kIdle, make.name,
                proxy.rss_mib(), before);
@@ -320,34 +319,8 @@ int run(const Options& options) {
   }
   const bool crowd = options.only.empty() || options.only == "crowd";
   if (crowd) measure_crowd(makes.front(), files, clock, results);
-  if (options.json_file.empty()) return 0;
-  std::ofstream out(options.json_file);
-  out << text::json::pretty(results);
-  return out.flush() ? 0 : 1;
-}
-
-bool parse(int argc, char** argv, Options& options) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    const std::string_view value = argv[i + 1];
-    if (flag == "--baton") {
-      options.baton = value;
-    } else if (flag == "--only") {
-      options.only = value;
-    } else if (flag == "--json") {
-      options.json_file = value;
-    } else if (flag == "--runs") {
-      std::from_chars(value.data(), value.data() + value.size(), options.runs);
-      if (options.runs < 1) return false;
-    } else if (flag == "--crowd") {
-      std::from_chars(value.data(), value.data() + value.size(), options.crowd);
-    } else if (flag == "--at") {
-      std::from_chars(value.data(), value.data() + value.size(), options.port);
-    } else {
-      return false;
-    }
-  }
-  return argc % 2 == 1;
+  save(results, options.json_file);
+  return 0;
 }
 
 }  // namespace
@@ -355,10 +328,13 @@ bool parse(int argc, char** argv, Options& options) {
 
 int main(int argc, char** argv) {
   baton::bench::Options options;
-  if (!baton::bench::parse(argc, argv, options)) {
-    fmt::print(stderr,
-               "usage: proxy_bench [--baton FILE] [--runs N] [--only TEXT] [--json FILE]\n");
-    return 2;
-  }
+  baton::bench::Flags("[--baton FILE] [--runs N] [--only TEXT] [--json FILE]")
+      .text("--baton", options.baton)
+      .count("--runs", options.runs)
+      .text("--only", options.only)
+      .text("--json", options.json_file)
+      .count("--crowd", options.crowd)
+      .count("--at", options.port)
+      .read(argc, argv);
   return baton::bench::run(options);
 }

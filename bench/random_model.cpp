@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "engine/model/testing/random_model.hpp"
+#include "figures.hpp"
 
 namespace fs = std::filesystem;
 
@@ -31,10 +32,7 @@ int main(int argc, char** argv) {
   fs::create_directories(folder);
   const auto written =
       baton::model::testing::write_random_model(folder, config, baton::tensor::Dtype::kBf16, 1);
-  if (!written) {
-    fmt::print(stderr, "random_model: {}\n", written.error().message());
-    return 1;
-  }
+  if (!written) baton::bench::fail(written.error().message());
   for (const auto* file : {"tokenizer.json", "tokenizer_config.json"}) {
     fs::copy_file(tokenizer / file, folder / file, fs::copy_options::overwrite_existing);
   }

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -25,6 +24,8 @@
 #include <thread>
 
 #include "base/text/json.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "relay_load.hpp"
 #include "relay_stack.hpp"
 
@@ -138,11 +139,10 @@ void check(const Case& c, const Outcome& outcome, const Engines::Seen& seen, boo
   if (outcome.wrong == 0 && seen.prefilled == due && seen.handed_over == due && seen.wrong == 0) {
     return;
   }
-  fmt::print(stderr,
-             "relay_bench: {}: {} answers wrong, {} prefills and {} handovers of {}, {} requests "
-             "not as a sidecar sends them\n",
-             c.name, outcome.wrong, seen.prefilled, seen.handed_over, due, seen.wrong);
-  std::exit(1);
+  fail(
+      fmt::format("{}: {} answers wrong, {} prefills and {} handovers of {}, {} requests not as a "
+                  "sidecar sends them",
+                  c.name, outcome.wrong, seen.prefilled, seen.handed_over, due, seen.wrong));
 }
 
 void warm_up(Stack& stack, const Case& c, std::uint16_t port) {
@@ -192,7 +192,7 @@ void measure_latency(Stack& stack, bool stream, Figures& into) {
   c.load.prefilled = false;
   const auto direct =
       stack.clients.run(c.load, {stack.engines.prefill_port(), stack.engines.decode_port()});
-  if (direct.wrong > 0) std::exit((fmt::print(stderr, "relay_bench: direct legs fail\n"), 1));
+  if (direct.wrong > 0) fail("direct legs fail");
   (void)stack.engines.take_seen();
   const double a = percentile(through.first_bytes, 0.5);
   const double b = percentile(direct.first_bytes, 0.5);
@@ -303,7 +303,7 @@ void measure_rest(Stack& stack, Value& results) {
   fmt::print("at rest: {}\n", text::json::dump(rest));
 }
 
-int run(const Options& options) {
+void run(const Options& options) {
   const SystemClock clock;
   Stack stack(options, clock);
   Value results;
@@ -340,32 +340,7 @@ int run(const Options& options) {
   results["after_load"]["sidecar_rss_mib"] = stack.sidecar.rss_mib();
   fmt::print("after the load: {}\n", text::json::dump(results["after_load"]));
   measure_peer(stack, options, results);
-  if (options.json_file.empty()) return 0;
-  std::ofstream out(options.json_file);
-  out << text::json::pretty(results);
-  return out.flush() ? 0 : 1;
-}
-
-bool parse(int argc, char** argv, Options& options) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    const std::string_view value = argv[i + 1];
-    if (flag == "--baton") {
-      options.baton = value;
-    } else if (flag == "--picker") {
-      options.picker = value;
-    } else if (flag == "--only") {
-      options.only = value;
-    } else if (flag == "--json") {
-      options.json_file = value;
-    } else if (flag == "--runs") {
-      std::from_chars(value.data(), value.data() + value.size(), options.runs);
-      if (options.runs < 1) return false;
-    } else {
-      return false;
-    }
-  }
-  return argc % 2 == 1;
+  save(results, options.json_file);
 }
 
 }  // namespace
@@ -373,11 +348,12 @@ bool parse(int argc, char** argv, Options& options) {
 
 int main(int argc, char** argv) {
   baton::bench::Options options;
-  if (!baton::bench::parse(argc, argv, options)) {
-    fmt::print(stderr,
-               "usage: relay_bench [--baton FILE] [--picker FILE] [--runs N] [--only TEXT] "
-               "[--json FILE]\n");
-    return 2;
-  }
-  return baton::bench::run(options);
+  baton::bench::Flags("[--baton FILE] [--picker FILE] [--runs N] [--only TEXT] [--json FILE]")
+      .text("--baton", options.baton)
+      .text("--picker", options.picker)
+      .count("--runs", options.runs)
+      .text("--only", options.only)
+      .text("--json", options.json_file)
+      .read(argc, argv);
+  baton::bench::run(options);
 }

@@ -14,17 +14,14 @@
 #include <thread>
 
 #include "base/async/finish_by.hpp"
+#include "cpu_time.hpp"
+#include "figures.hpp"
 
 namespace baton::bench {
 
 namespace {
 
 constexpr std::size_t kMaxBody = 64 << 20;
-
-[[noreturn]] void give_up(const std::string& why) {
-  fmt::print(stderr, "relay_bench: {}\n", why);
-  std::exit(1);
-}
 
 sockaddr_in local(std::uint16_t port) {
   sockaddr_in at{};
@@ -115,7 +112,7 @@ std::uint16_t free_port() {
   bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&at), size) == 0 &&
                ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) == 0;
   ::close(fd);
-  if (!bound) give_up("no free port");
+  if (!bound) fail("no free port");
   return ntohs(at.sin_port);
 }
 
@@ -126,12 +123,12 @@ Listening::Listening(std::vector<std::string> argv, std::uint16_t port,
   std::string name = argv.front();
   auto started = async::Process::start({std::move(argv), std::move(env), "", output});
   if (output >= 0) ::close(output);
-  if (!started) give_up(started.error().message());
+  if (!started) fail(started.error().message());
   process_ = *std::move(started);
   auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!listens(port)) {
-    if (process_->poll()) give_up(name + " ended before it listened");
-    if (std::chrono::steady_clock::now() > limit) give_up(name + " does not listen");
+    if (process_->poll()) fail(name + " ended before it listened");
+    if (std::chrono::steady_clock::now() > limit) fail(name + " does not listen");
     std::this_thread::sleep_for(Millis(10));
   }
 }
@@ -140,9 +137,7 @@ double Listening::cpu_seconds() const {
   double sum = 0;
   for (pid_t pid : members(process_->pid())) {
     clockid_t clock{};
-    timespec now{};
-    if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &now) != 0) continue;
-    sum += static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+    if (::clock_getcpuclockid(pid, &clock) == 0) sum += bench::cpu_seconds(clock);
   }
   return sum;
 }
@@ -166,12 +161,9 @@ Engines::Engines(const Clock& clock, std::shared_ptr<const tls::ServerContext> t
                       [this](http::Exchange& e) { return prefill(e); }),
       decode_server_(decode_loop_, clock, {{}, "engine", tls},
                      [this](http::Exchange& e) { return decode(e); }) {
-  auto p = prefill_server_.listen({"127.0.0.1", 0});
-  auto d = decode_server_.listen({"127.0.0.1", 0});
-  if (!p || !d) give_up("the engines cannot listen");
-  prefill_port_ = p->port;
+  prefill_port_ = must(prefill_server_.listen({"127.0.0.1", 0})).port;
   prefilled_body_ = prefilled_at(prefill_port_);
-  decode_port_ = d->port;
+  decode_port_ = must(decode_server_.listen({"127.0.0.1", 0})).port;
   prefill_loop_.start();
   decode_loop_.start();
 }

@@ -1,7 +1,6 @@
 #include "roofline.hpp"
 
 #include <sys/mman.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -9,6 +8,8 @@
 #include <cstring>
 #include <thread>
 #include <vector>
+
+#include "cpu_time.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -22,12 +23,6 @@ constexpr std::size_t kChains = 12;  // more than latency times issue width
 constexpr std::size_t kSteps = 1'000'000;
 constexpr std::size_t kBytes = std::size_t{256} << 20;  // a thread reads: more than any cache
 
-double thread_cpu() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
 // `body` does `work`; the best rate of some rounds, summed over the threads.
 template <class Body>
 double rate(std::size_t threads, double work, Body body) {
@@ -36,9 +31,9 @@ double rate(std::size_t threads, double work, Body body) {
   for (std::size_t thread = 0; thread < threads; ++thread) {
     running.emplace_back([&mine = best[thread], thread, work, body] {
       for (std::size_t i = 0; i < kRounds; ++i) {
-        const double start = thread_cpu();
+        const double start = cpu_seconds();
         body(thread);
-        mine = std::max(mine, work / (thread_cpu() - start));
+        mine = std::max(mine, work / (cpu_seconds() - start));
       }
     });
   }

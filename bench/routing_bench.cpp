@@ -21,7 +21,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <fstream>
 #include <list>
 #include <memory>
 #include <queue>
@@ -34,6 +33,8 @@
 #include "base/core/random.hpp"
 #include "base/text/json.hpp"
 #include "cli/bench_load.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "routing/pick/service_pool.hpp"
 #include "routing/pick/testing/seed.hpp"
 
@@ -49,17 +50,6 @@ constexpr Nanos kPromptToken = std::chrono::microseconds(200);
 constexpr Nanos kOutputToken = Millis(30);
 constexpr Nanos kScrape = Millis(50);
 constexpr std::size_t kBytesPerToken = 4;  // of the text that the picker sees
-
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "routing_bench: {}\n", why);
-  std::exit(1);
-}
-
-std::string read_file(const std::string& name) {
-  std::ifstream in(name, std::ios::binary);
-  if (!in) fail(fmt::format("cannot read '{}'", name));
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 // The blocks that were used last.
 class Cache {
@@ -363,11 +353,11 @@ struct Named {
   std::unique_ptr<Policy> policy;
 };
 
-int run(const std::string& trace, const std::string& picker, const std::string& json_file) {
+void run(const std::string& trace, const std::string& picker, const std::string& json_file) {
   log::configure(log::Level::kWarn, log::Style::kText, "bench");
   if (trace.empty()) {
     fmt::print("routing quality: not run (neither --trace nor BATON_TRACE names the trace)\n");
-    return 0;
+    return;
   }
   const auto asks = cli::trace_load(read_file(trace), {.count = cli::kMaxAsks, .seed = 1});
   if (!asks) fail(asks.error().with(trace).message());
@@ -402,10 +392,7 @@ int run(const std::string& trace, const std::string& picker, const std::string& 
     row["wait_p99_s"] = out.wait_p99;
     results.push_back(std::move(row));
   }
-  if (json_file.empty()) return 0;
-  std::ofstream out(json_file);
-  out << text::json::pretty(results);
-  return out.flush() ? 0 : 1;
+  save(results, json_file);
 }
 
 }  // namespace
@@ -414,19 +401,10 @@ int run(const std::string& trace, const std::string& picker, const std::string& 
 int main(int argc, char** argv) {
   std::string trace, picker, json;
   if (const char* named = std::getenv("BATON_TRACE")) trace = named;
-  bool known = argc % 2 == 1;
-  for (int i = 1; known && i + 1 < argc; i += 2) {
-    const std::string_view flag = argv[i];
-    auto* const into = flag == "--trace"    ? &trace
-                       : flag == "--picker" ? &picker
-                       : flag == "--json"   ? &json
-                                            : nullptr;
-    known = into != nullptr;
-    if (known) *into = argv[i + 1];
-  }
-  if (!known) {
-    fmt::print(stderr, "usage: routing_bench [--trace FILE] [--picker FILE] [--json FILE]\n");
-    return 2;
-  }
-  return baton::bench::run(trace, picker, json);
+  baton::bench::Flags("[--trace FILE] [--picker FILE] [--json FILE]")
+      .text("--trace", trace)
+      .text("--picker", picker)
+      .text("--json", json)
+      .read(argc, argv);
+  baton::bench::run(trace, picker, json);
 }

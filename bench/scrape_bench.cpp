@@ -11,20 +11,19 @@
 // time does not count. Before a number counts: the picker shows what the page says, of every pod.
 
 #include <fmt/format.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <charconv>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
-#include "base/async/blocking.hpp"
 #include "base/core/log.hpp"
 #include "base/core/memory.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
+#include "loop_time.hpp"
 #include "net/http/server.hpp"
 #include "routing/epp/server.hpp"
 #include "routing/pick/testing/seed.hpp"
@@ -42,17 +41,6 @@ struct Options {
 
 const SystemClock kClock;
 constexpr double kKvUsage = 0.25;  // as every pod's page says
-
-[[noreturn]] void fail(std::string_view why) {
-  fmt::print(stderr, "scrape_bench: {}\n", why);
-  std::exit(1);
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) fail(result.error().message());
-  return *std::move(result);
-}
 
 // Python's own first, then gauges, then histograms until there are `bytes`.
 std::string page(std::size_t bytes) {
@@ -105,7 +93,7 @@ class Stand {
 
   std::uint16_t port() const { return port_; }
   std::uint64_t asked() const { return asked_; }
-  Nanos cpu();
+  double cpu() { return cpu_seconds(loop_); }
 
  private:
   Task<void> answer(http::Exchange& exchange) {
@@ -122,14 +110,6 @@ class Stand {
   http::Server server_;
   std::uint16_t port_ = 0;
 };
-
-Task<Nanos> thread_cpu() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  co_return std::chrono::seconds(now.tv_sec) + Nanos(now.tv_nsec);
-}
-
-Nanos Stand::cpu() { return async::blocking_run(loop_, thread_cpu()); }
 
 std::vector<schedule::Endpoint> endpoints(int pods, std::uint16_t port) {
   std::vector<schedule::Endpoint> out;
@@ -149,7 +129,7 @@ bool all_read(const observe::Registry& registry, int pods) {
                                kKvUsage)) != text.npos;
 }
 
-int run(const Options& options) {
+void run(const Options& options) {
   log::configure(log::Level::kWarn, log::Style::kText, "bench");
   keep_freed_memory();  // as the command does
   Stand stand(page(static_cast<std::size_t>(options.kb) << 10), options.serve);
@@ -168,15 +148,14 @@ int run(const Options& options) {
     if (kClock.now() > until) fail("no figure: the picker does not show what its pods say");
     std::this_thread::sleep_for(Millis(50));
   }
-  const auto cpu = [&] { return async::blocking_run(loop, thread_cpu()); };
   const auto began = kClock.now();
-  const auto cpu_before = cpu();
+  const auto cpu_before = cpu_seconds(loop);
   const auto stand_before = stand.cpu();
   const auto asked_before = stand.asked();
   std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
   const auto asked = static_cast<double>(stand.asked() - asked_before);
-  const auto spent = seconds(cpu() - cpu_before);
-  const auto stand_spent = seconds(stand.cpu() - stand_before);
+  const auto spent = cpu_seconds(loop) - cpu_before;
+  const auto stand_spent = stand.cpu() - stand_before;
   const auto wall = seconds(kClock.now() - began);
   const auto ticks = wall / seconds(watch::kScrapeInterval) * options.pods;
   fmt::print(
@@ -185,7 +164,6 @@ int run(const Options& options) {
       options.pods, options.kb, spent / wall, spent * 1e6 / asked, asked * 100 / ticks,
       stand_spent / wall);
   server.stop({kClock.now()});
-  return 0;
 }
 
 }  // namespace
@@ -193,21 +171,11 @@ int run(const Options& options) {
 
 int main(int argc, char** argv) {
   baton::bench::Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string_view name = argv[i];
-    const std::string_view text = i + 1 < argc ? argv[i + 1] : "";
-    int* const into = name == "--pods"      ? &options.pods
-                      : name == "--kb"      ? &options.kb
-                      : name == "--seconds" ? &options.seconds
-                      : name == "--serve"   ? &options.serve
-                                            : nullptr;
-    if (into == nullptr ||
-        std::from_chars(text.data(), text.data() + text.size(), *into).ptr !=
-            text.data() + text.size() ||
-        *into <= 0) {
-      fmt::print(stderr, "scrape_bench: {} needs to be a known flag with a number\n", name);
-      return 2;
-    }
-  }
-  return baton::bench::run(options);
+  baton::bench::Flags("[--pods N] [--kb N] [--seconds N] [--serve PORT]")
+      .count("--pods", options.pods)
+      .count("--kb", options.kb)
+      .count("--seconds", options.seconds)
+      .count("--serve", options.serve)
+      .read(argc, argv);
+  baton::bench::run(options);
 }

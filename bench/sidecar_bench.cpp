@@ -2,13 +2,12 @@
 // engines that answer at once. Prints a table, then one JSON line.
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <array>
 #include <cstdlib>
 #include <string>
 
-#include "base/async/blocking.hpp"
+#include "loop_time.hpp"
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
 #include "routing/sidecar/sidecar.hpp"
@@ -16,6 +15,7 @@
 namespace {
 
 using namespace baton;
+using bench::cpu_seconds;
 
 const SystemClock kClock;
 constexpr int kTokens = 200;
@@ -68,12 +68,6 @@ Task<std::size_t> ask(http::Client* client, http::Endpoint to, http::Endpoint pr
   co_return bytes;
 }
 
-Task<double> thread_micros() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  co_return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) / 1e3;
-}
-
 }  // namespace
 
 int main() {
@@ -94,9 +88,9 @@ int main() {
   front.start();
   auto measure = [&](const std::string& body, int rounds) {
     async::blocking_run(front, ask(&client, at, prefiller, body, rounds / 10));
-    double before = async::blocking_run(middle, thread_micros());
+    double before = cpu_seconds(middle);
     async::blocking_run(front, ask(&client, at, prefiller, body, rounds));
-    return (async::blocking_run(middle, thread_micros()) - before) / rounds;
+    return (cpu_seconds(middle) - before) * 1e6 / rounds;
   };
   double small = measure(R"({"prompt":")" + std::string(1000, 'x') + R"("})", 5000);
   double large = measure(R"({"prompt":")" + std::string(220'000, 'x') + R"("})", 1000);

@@ -8,40 +8,33 @@
 // decode to the text, and with and without memory they are the same.
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <iterator>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "cpu_time.hpp"
+#include "figures.hpp"
+#include "flags.hpp"
 #include "formats/token/piece_memo.hpp"
 #include "formats/token/tokenizer.hpp"
 
 namespace baton {
 namespace {
 
+using bench::cpu_seconds;
+using bench::fail;
+using bench::must;
+using bench::read_file;
+
 constexpr int kRounds = 9;
-
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "tokenize_bench: {}\n", why);
-  std::exit(1);
-}
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 std::vector<token::TokenId> encode(const token::Tokenizer& t, std::string_view text,
                                    token::PieceMemo* memo = nullptr) {
-  auto ids = t.encode(text, token::AddSpecial::kNo, memo);
-  if (!ids) fail(ids.error().message());
-  return *std::move(ids);
+  return must(t.encode(text, token::AddSpecial::kNo, memo));
 }
 
 std::string repeated(const token::Tokenizer& t, const std::string& text, std::size_t tokens) {
@@ -66,23 +59,15 @@ void show(const char* what, std::size_t tokens, std::size_t bytes, F&& work) {
              tokens, bytes, took[took.size() / 2], took.front(), took.back());
 }
 
-std::string read_file(const std::string& name) {
-  std::ifstream in(name, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  if (text.empty()) fail("nothing in " + name);
-  return text;
-}
-
 struct Options {
   std::string folder, text;
   std::size_t tokens = 100'000;
   std::string expect;
 };
 
-int run(const Options& options) {
-  auto loaded = token::Tokenizer::load(options.folder);
-  if (!loaded) fail(loaded.error().message());
-  const auto& t = **loaded;
+void run(const Options& options) {
+  const auto loaded = must(token::Tokenizer::load(options.folder));
+  const auto& t = *loaded;
   auto prompt = read_file(options.text);
   if (options.expect.empty()) prompt = repeated(t, prompt, options.tokens);
   const auto ids = encode(t, prompt);
@@ -104,19 +89,19 @@ int run(const Options& options) {
     fail("with memory the tokens differ");
   }
   show("the same once more", ids.size(), prompt.size(), [&] { (void)encode(t, prompt, &memo); });
-  return 0;
 }
 
 }  // namespace
 }  // namespace baton
 
 int main(int argc, char** argv) {
-  const std::string_view flag = argc == 5 ? argv[3] : "";
-  if (argc != 3 && flag != "--tokens" && flag != "--expect") {
-    baton::fail("usage: tokenize_bench FOLDER TEXT [--tokens N | --expect FILE]");
-  }
-  baton::Options options{.folder = argv[1], .text = argv[2], .expect = ""};
-  if (flag == "--tokens") options.tokens = static_cast<std::size_t>(std::atoll(argv[4]));
-  if (flag == "--expect") options.expect = argv[4];
-  return baton::run(options);
+  baton::Options options;
+  baton::bench::Flags flags("FOLDER TEXT [--tokens N | --expect FILE]");
+  flags.count("--tokens", options.tokens).text("--expect", options.expect);
+  const std::span arguments(argv, static_cast<std::size_t>(argc));
+  if (arguments.size() < 3) flags.refuse("FOLDER and TEXT are missing");
+  options.folder = arguments[1];
+  options.text = arguments[2];
+  flags.read(arguments.subspan(3));
+  baton::run(options);
 }
