@@ -77,11 +77,15 @@ class Trace:
             "--trace-length-scale", str(self.length_scale)]))}
 
 
+def one_at_a_time(url, seed, count, tokens):
+    """Fresh prompts of `tokens`, each when the one before is answered."""
+    return report(begin(url, seed, [], ["--num-prompts", str(count), "--request-rate", "inf", "--concurrency", "1",
+                                        "--input-len", str(tokens), "--output-len", "2"]))
+
+
 def reading_speed(url, seed, tokens=1000):
-    """Prompt tokens a second that one pod reads: prompts of `tokens` one at a time."""
-    alone = report(begin(url, seed, [], ["--num-prompts", "5", "--request-rate", "inf", "--concurrency", "1", "--input-len",
-                                         str(tokens), "--output-len", "2"]))
-    return tokens / alone["ttft_ms"]["p50"] * 1000
+    """Prompt tokens a second that one pod reads."""
+    return tokens / one_at_a_time(url, seed, 5, tokens)["ttft_ms"]["p50"] * 1000
 
 
 def warm_up(url, seed):

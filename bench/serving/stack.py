@@ -107,22 +107,30 @@ def print_memory(manifest, folder):
             print(f"  KV pool of {pod['role']}: {blocks * size * row / 2**20:.0f} MiB ({blocks} blocks of {size})")
 
 
-def random_manifests(folder, names):
-    """The manifests of examples/ for the larger model of random weights, one thread a pod; of decode pods, one
-    fewer than the example has: as many pods as a machine of two cores has cores."""
+def with_arguments(text, arguments):
+    """A manifest with more arguments for the engines of both roles."""
+    def template(indent):
+        lines = ("template:", "  containers:", "    - name: main", "      env:",
+                 f"        - {{name: VLLM_ADDITIONAL_ARGS, value: {json.dumps(arguments)}}}")
+        return "".join(f"{' ' * indent}{line}\n" for line in lines)
+    text = re.sub("^  replicas: ", lambda m: template(2) + m[0], text, count=1, flags=re.M)
+    return re.sub("^  prefill:\n", lambda m: m[0] + template(4), text, count=1, flags=re.M)
+
+
+def random_model(folder):
+    """The larger model of random weights."""
     model = folder / "model"
     if not (model / "model.safetensors").exists():
         if not RANDOM_MODEL.exists():
             raise SystemExit("no random_model: cmake --preset bench && ninja -C build/bench random_model")
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([RANDOM_MODEL, model, ROOT / "models/storyteller"], check=True)
-    container = ("template:\n{0}  containers:\n{0}    - name: main\n{0}      env:\n"
-                 "{0}        - {{name: VLLM_ADDITIONAL_ARGS, value: \"--threads 1\"}}\n")
-    for name in names:
-        text = (ROOT / "examples" / name).read_text()
-        text = text.replace("uri: baton://storyteller", f"uri: file://{model}")
-        text = re.sub(r"^  replicas: (\d+)", lambda m: f"  {container.format('  ')}  replicas: {int(m[1]) - 1}", text,
-                      count=1, flags=re.M)
-        text = text.replace("  prefill:\n", "  prefill:\n    " + container.format("    "), 1)
-        (folder / name).write_text(text)
     return model
+
+
+def random_manifest(model, name, arguments=""):
+    """A manifest of examples/ for that model, one thread a pod; of decode pods, one fewer than the example has: as
+    many pods as a machine of two cores has cores."""
+    text = (ROOT / "examples" / name).read_text().replace("uri: baton://storyteller", f"uri: file://{model}")
+    text = re.sub(r"^  replicas: (\d+)", lambda m: f"  replicas: {int(m[1]) - 1}", text, count=1, flags=re.M)
+    return with_arguments(text, f"--threads 1 {arguments}".strip())

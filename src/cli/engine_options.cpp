@@ -106,7 +106,10 @@ void declare(CLI::App& app, Raw& raw) {
                  "auto: a CPU for each; 0-3|4-7: these, a list for each group. Default: "
                  "$VLLM_CPU_OMP_THREADS_BIND, else nobind");
   app.add_option("--kv-transfer-config", raw.transfer,
-                 "JSON: kv_connector NixlConnector moves KV between engines");
+                 "JSON: kv_connector NixlConnector moves KV between engines. Ours in "
+                 "kv_connector_extra_config: baton_announce (true: long prompts' KV moves while it "
+                 "is computed), baton_shared_memory (true: engines of one user on one machine read "
+                 "each other's)");
   app.add_option("--kv-events-config", raw.kv_events,
                  "JSON: tells followers over ZeroMQ which KV blocks are cached");
   app.add_option("--prefix-caching-hash-algo", raw.hash_algorithm,

@@ -1,5 +1,6 @@
 #include "cli/engine_options.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -142,6 +143,8 @@ TEST(EngineOptions, ReadsTheTransferConfig) {
   EXPECT_EQ(o.transfer->lease, std::chrono::seconds(120));
   EXPECT_EQ(o.transfer->on_failure, runtime::LoadFailure::kFail);
   EXPECT_EQ(o.transfer->engine_id, "e");
+  EXPECT_EQ(o.transfer->announcements, runtime::Announcements::kOn);
+  EXPECT_EQ(o.transfer->local_socket, runtime::LocalSocket::kOn);
   EXPECT_EQ(o.without_effect.size(), 2u);
   EXPECT_THAT(error({"m", "--kv-transfer-config",
                      R"({"kv_connector":"MooncakeConnector","kv_role":"kv_both"})"}),
@@ -150,6 +153,23 @@ TEST(EngineOptions, ReadsTheTransferConfig) {
               HasSubstr("did you mean 'kv_connector'"));
   EXPECT_THAT(error({"m", "--kv-transfer-config", "{"}),
               HasSubstr("--kv-transfer-config: not JSON"));
+}
+
+TEST(EngineOptions, ReadsWhatIsOursOfTheTransferConfig) {
+  const auto with = [](std::string_view extra) {
+    return fmt::format(
+        R"({{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_connector_extra_config":{}}})",
+        extra);
+  };
+  const EngineOptions o =
+      options({"m", "--kv-transfer-config",
+               with(R"({"baton_announce":false,"baton_shared_memory":false})")});
+  EXPECT_EQ(o.transfer->announcements, runtime::Announcements::kOff);
+  EXPECT_EQ(o.transfer->local_socket, runtime::LocalSocket::kOff);
+  EXPECT_THAT(error({"m", "--kv-transfer-config", with(R"({"baton_announce":"no"})")}),
+              HasSubstr(R"(baton_announce must be true or false, got "no")"));
+  EXPECT_THAT(error({"m", "--kv-transfer-config", with(R"({"baton_anounce":true})")}),
+              HasSubstr("did you mean 'baton_announce'"));
 }
 
 TEST(EngineOptions, ReadsTheKvEventsConfig) {

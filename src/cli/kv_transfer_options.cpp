@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 
 #include "base/core/nearest.hpp"
 #include "base/text/json.hpp"
@@ -15,16 +16,37 @@ using text::json::Value;
 
 namespace {
 
+// Ours, beside vLLM's: both true by default.
+constexpr std::string_view kAnnounce = "baton_announce", kSharedMemory = "baton_shared_memory";
+
+// True: it was one of ours.
+Result<bool> read_own(std::string_view key, const Value& value, runtime::TransferConfig& into) {
+  if (key != kAnnounce && key != kSharedMemory) return false;
+  const bool* on = value.if_bool();
+  if (!on)
+    return invalid(fmt::format("--kv-transfer-config: {} must be true or false, got {}", key,
+                               text::json::dump(value)));
+  if (key == kAnnounce) into.announcements = runtime::Announcements{*on};
+  if (key == kSharedMemory) into.local_socket = runtime::LocalSocket{*on};
+  return true;
+}
+
 Status read_extra(const Value& extra, KvTransferOptions& out) {
-  static constexpr std::array<std::string_view, 6> kNoEffect = {"backends",
-                                                                "num_threads",
-                                                                "enforce_handshake_compat",
-                                                                "kv_recompute_threshold",
-                                                                "decoder_kv_blocks_ttl",
-                                                                "enable_cross_layers_blocks"};
+  static constexpr std::array<std::string_view, 9> kKnown = {"backends",
+                                                             "num_threads",
+                                                             "enforce_handshake_compat",
+                                                             "kv_recompute_threshold",
+                                                             "decoder_kv_blocks_ttl",
+                                                             "enable_cross_layers_blocks",
+                                                             "kv_lease_duration",
+                                                             kAnnounce,
+                                                             kSharedMemory};
+  constexpr auto kNoEffect = std::span(kKnown).first(6);
   if (!extra.is_object())
     return invalid("--kv-transfer-config: kv_connector_extra_config must be an object");
   for (const auto& [key, value] : *extra.if_object()) {
+    BATON_TRY_ASSIGN(const bool own, read_own(key, value, out.config));
+    if (own) continue;
     if (key == "kv_lease_duration") {
       const auto lease = value.if_double();
       if (!lease || !(*lease > 0 && *lease <= 86'400))
@@ -36,7 +58,7 @@ Status read_extra(const Value& extra, KvTransferOptions& out) {
           "kv_connector_extra_config.{}: it is about NIXL, and KV moves by our own protocol", key));
     } else {
       return invalid(fmt::format("--kv-transfer-config: no member kv_connector_extra_config.{}{}",
-                                 key, did_you_mean(key, kNoEffect)));
+                                 key, did_you_mean(key, kKnown)));
     }
   }
   return {};

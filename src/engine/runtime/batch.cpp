@@ -190,10 +190,7 @@ void Batch::start_admitted() {
     counters_.prefix_query_tokens += sequence.prompt;
     counters_.prefix_hit_tokens += sequence.computed;
     if (sequence.wants_remote) start_pull(sequence);
-    const kv::TransferParams& asked = sequence.request.transfer;
-    if (first && asked.do_remote_decode && asked.announce &&
-        sequence.prompt - sequence.computed >= kAnnounceFrom)
-      announce(sequence);
+    if (first && wants_announcement(sequence)) announce(sequence);
   }
 }
 
@@ -213,6 +210,13 @@ void Batch::start_pull(Sequence& sequence) {
   deps_.puller->pull({.source = sequence.request.transfer,
                       .serial = sequence.serial,
                       .prompt = kv::digest(std::span(sequence.tokens)),
+bool Batch::wants_announcement(const Sequence& sequence) const {
+  const kv::TransferParams& asked = sequence.request.transfer;
+  return asked.do_remote_decode && asked.announce &&
+         config_.transfer->announcements == Announcements::kOn &&
+         sequence.prompt - sequence.computed >= kAnnounceFrom;
+}
+
                       .begin = sequence.computed,
                       .end = end,
                       .blocks = sequence.blocks,

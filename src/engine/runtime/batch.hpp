@@ -72,6 +72,7 @@ class Batch {
   void end_early(Sequence& sequence, Finish finish, Error error);
   kv::TransferParams lease(Sequence& sequence);
   void announce(Sequence& sequence);
+  bool wants_announcement(const Sequence& sequence) const;
   void withdraw(Sequence& sequence);
   void tell_readers(const model::Stored& stored);
   kv::TransferParams params_of(const LeasedPrompt& prompt) const;

@@ -97,6 +97,7 @@ struct TransferConfig {
   std::shared_ptr<const tls::ClientContext> dial_tls;
 };
 
+enum class Announcements : bool { kOff, kOn };
 // Who is told what the prefix cache gains and loses, once per step. Called on the engine thread;
 // must not block.
 class KvEventSink {
@@ -107,6 +108,8 @@ class KvEventSink {
   struct Counts {
     std::uint64_t published = 0;  // batches
     std::uint64_t lost = 0;       // batches that no follower got; each sees a gap
+  // Whether prefill legs that ask for it are told where their KV will be before it is computed.
+  Announcements announcements = Announcements::kOn;
     std::uint64_t replays = 0;
     std::size_t followers = 0;
   };

@@ -260,6 +260,19 @@ TEST(Announcement, IsMadeOfLongPromptsOnlyAndWhenAskedFor) {
   EXPECT_TRUE(prefill.generate(prompt_of(kPrompt, 3), greedy(1), asked()).announced);
 }
 
+TEST(Announcement, IsNotMadeByAnEngineThatIsNotToMakeAny) {
+  EngineConfig quiet = config(LocalSocket::kOn);
+  quiet.transfer->announcements = Announcements::kOff;
+  Rig prefill(quiet), decode(config(LocalSocket::kOn));
+
+  const Answer first = prefill.generate(prompt_of(kPrompt, 4), greedy(1), asked());
+
+  EXPECT_FALSE(first.announced);
+  ASSERT_TRUE(first.transfer);
+  const Answer second = decode.generate(prompt_of(kPrompt, 4), greedy(2), *first.transfer);
+  EXPECT_EQ(second.prompt.value_or(PromptReport{}).remote, kPrompt - 1);
+}
+
 // A sequence that decodes takes the blocks that were announced.
 TEST(Announcement, IsTakenBackWhenTheBlocksAreNeededForAnother) {
   EngineConfig tight = config(LocalSocket::kOff);
