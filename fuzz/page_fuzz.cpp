@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/text/json.hpp"
+#include "formats/openai/live_requests.hpp"
 #include "routing/gateway/board.hpp"
 #include "routing/gateway/page.hpp"
 
@@ -28,6 +29,13 @@ void ask(std::string_view path) {
   }
 }
 
+// What an engine says of its requests is told on as it was understood.
+void hear(std::string_view text) {
+  const auto said = baton::openai::read_live_requests(text);
+  if (said)
+    check(*baton::openai::read_live_requests(baton::openai::live_requests_json(*said)) == *said);
+}
+
 std::string_view take_line(std::string_view& text) {
   const auto end = text.find('\n');
   const auto line = text.substr(0, end);
@@ -40,10 +48,11 @@ std::string_view take_line(std::string_view& text) {
 // A path, a request id, a model, then the answer's headers, a line each.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string_view text(reinterpret_cast<const char*>(data), size);
+  hear(text);
   ask(take_line(text));
   gateway::Board board;
   const auto card = board.open(take_line(text), {}, {});
-  card->model = gateway::plain(take_line(text));
+  card->model = baton::openai::legible(take_line(text));
   baton::http::ResponseHead head{200, {}};
   while (!text.empty()) {
     const auto line = take_line(text);

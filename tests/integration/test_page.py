@@ -1,11 +1,14 @@
 """The page at /ui in a browser, as a person uses it: watch, chat, ask why."""
+import concurrent.futures
+import json
 import os
+import random
 import signal
 
 import pytest
 
 from browser import CHROMIUM, Browser
-from stack import FIRST_TURN, Stack, get, wait_until
+from stack import FIRST_TURN, Stack, get, post, wait_until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: tools/install-deps test brings it")
 
@@ -53,6 +56,65 @@ def test_a_request_is_seen_on_its_way_and_where_its_prompt_came_from(page, stack
     bar = page.js("document.querySelector('#requests tr .bar').getAttribute('aria-label')")
     assert " moved" in bar and " 0 moved" not in bar
     assert int(page.js("document.querySelectorAll('#requests tr rect').length")) == 3
+
+
+def stages(page, engines=(), **more):
+    """How the page shows the way of a request with these members: (class, text) of each stage."""
+    request = {"stage": "prefill", "prefill": "p0", "decode": "d0", "remoteTokens": 0, **more,
+               "engines": [dict(zip(("pod", "phase", "readyTokens", "promptTokens"), told)) for told in engines]}
+    return [tuple(pair) for pair in page.js(f"[...way({json.dumps(request)}).children].map(s => [s.className, s.textContent])")]
+
+
+def test_the_phases_that_engines_tell_are_marked_on_the_way(page):
+    assert stages(page) == [("past", "pick"), ("now", "prefill p0"), ("", "decode d0")]
+    assert stages(page, [("p0", "queue", 0, 2048)]) == [
+        ("past", "pick"), ("now", "queue p0"), ("", "prefill p0"), ("", "decode d0")]
+    assert stages(page, [("p0", "prefill", 600, 2048), ("d0", "transfer", 512, 2048)]) == [
+        ("past", "pick"), ("now", "prefill p0 600 of 2048"), ("now", "KV 512 of 2048"), ("", "decode d0")]
+    assert stages(page, [("d0", "transfer", 0, 2048)]) == [
+        ("past", "pick"), ("past", "prefill p0"), ("now", "KV"), ("", "decode d0")]
+    assert stages(page, [("d0", "prefill", 12, 16)], prefill="", stage="decode") == [
+        ("past", "pick"), ("now", "decode d0 12 of 16")]
+    assert stages(page, stage="answering", remoteTokens=15) == [
+        ("past", "pick"), ("past", "prefill p0"), ("past", "KV"), ("now", "decode d0")]
+    assert stages(page, stage="failed") == [
+        ("past", "pick"), ("past", "prefill p0"), ("past", "decode d0"), ("bad", "failed")]
+
+
+def seen_with_a_prefill_stopped_in_transfer(stack, seen, attempts=10):
+    """Whether `seen()` while a request waits for KV whose prefill pod was stopped in the middle of its prompt."""
+    pid = stack.pid(stack.ready_pods("prefill")[0])
+
+    def moving():
+        return any(told["phase"] == "transfer" for pod in stack.ready_pods("decode")
+                   for told in json.loads(get(f"http://{pod['address']}:8001/baton/v1/requests"))["requests"])
+
+    def attempt():
+        body = {"model": "storyteller", "prompt": [random.randrange(100, 1000) for _ in range(3500)], "max_tokens": 4}
+        asked = pool.submit(post, f"{stack.url}/completions", body)
+        while not moving():
+            if asked.done():
+                return False
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            return moving() and seen()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            assert asked.result()[0] == 200
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return any(attempt() for _ in range(attempts))
+
+
+def test_kv_is_seen_while_it_moves(page, stack):
+    def seen():
+        try:  # decode waits for five seconds for a prefill engine that says nothing
+            return page.sees("[...document.querySelectorAll('#requests .now')].some(s => /^KV( \\d+ of 3500)?$/.test(s.innerText))", 4)
+        except AssertionError:
+            return False
+
+    assert seen_with_a_prefill_stopped_in_transfer(stack, seen)
+    page.sees("document.querySelector('#requests tr .way')?.innerText.includes('done')")
 
 
 def test_a_conversation_has_turns_and_can_be_begun_anew_by_keyboard(page):

@@ -45,6 +45,14 @@ std::optional<Finish> finish_after(const Sequence& sequence, const model::Config
   return std::nullopt;
 }
 
+void tell(const Sequence& sequence, Phase phase) {
+  Progress* const progress = sequence.request.progress.get();
+  if (progress == nullptr) return;
+  progress->phase.store(phase, std::memory_order_relaxed);
+  const std::size_t ready = std::min(sequence.computed, sequence.prompt);
+  progress->ready.store(static_cast<std::uint32_t>(ready), std::memory_order_relaxed);
+}
+
 // Without blocks.
 LeasedPrompt leased_prompt(const Sequence& sequence) {
   return {.request_id = sequence.request.id,
@@ -115,7 +123,7 @@ void Batch::pulled(const PullOutcome& outcome) {
   sequence->report.remote = outcome.tokens;
   sequence->report.kv_bytes = outcome.bytes;
   if (outcome.status) {
-    scheduler_.pulled(*sequence, outcome.tokens);
+    take_pulled(*sequence, outcome.tokens);
     return;
   }
   const std::string why = outcome.status.error().message();
@@ -126,7 +134,13 @@ void Batch::pulled(const PullOutcome& outcome) {
     return;
   }
   sequence->report.transfer_error = why;
-  scheduler_.pulled(*sequence, outcome.tokens);  // the rest is computed here
+  take_pulled(*sequence, outcome.tokens);
+}
+
+// The rest is computed here.
+void Batch::take_pulled(Sequence& sequence, std::size_t tokens) {
+  scheduler_.pulled(sequence, tokens);
+  tell(sequence, Phase::kPrefill);
 }
 
 void Batch::plan() {
@@ -136,6 +150,7 @@ void Batch::plan() {
   counters_.preemptions += plan_.preempt.size();
   for (Sequence* sequence : plan_.preempt) withdraw(*sequence);
   scheduler_.apply(plan_);
+  for (const Sequence* sequence : plan_.preempt) tell(*sequence, Phase::kQueue);
   start_admitted();
 }
 
@@ -181,6 +196,7 @@ void Batch::start_admitted() {
   for (const Plan::Admission& admission : plan_.admit) {
     Sequence& sequence = *admission.sequence;
     sequence.admitted = now;
+    tell(sequence, sequence.wants_remote ? Phase::kTransfer : Phase::kPrefill);
     if (sequence.reported) continue;  // preempted while decoding
     const bool first = sequence.report.prompt == 0;
     if (first) sequence.report.queue = now - sequence.arrived;
@@ -194,11 +210,18 @@ void Batch::start_admitted() {
   }
 }
 
+bool Batch::wants_announcement(const Sequence& sequence) const {
+  const kv::TransferParams& asked = sequence.request.transfer;
+  return asked.do_remote_decode && asked.announce &&
+         config_.transfer->announcements == Announcements::kOn &&
+         sequence.prompt - sequence.computed >= kAnnounceFrom;
+}
+
 void Batch::start_pull(Sequence& sequence) {
   const std::size_t end = sequence.prompt - 1;  // the last token is computed: its logits are wanted
   if (sequence.computed >= end) {
     release_remote(sequence);
-    scheduler_.pulled(sequence, 0);
+    take_pulled(sequence, 0);
     return;
   }
   sequence.cancel_pull = std::make_shared<std::atomic<bool>>(false);
@@ -210,18 +233,12 @@ void Batch::start_pull(Sequence& sequence) {
   deps_.puller->pull({.source = sequence.request.transfer,
                       .serial = sequence.serial,
                       .prompt = kv::digest(std::span(sequence.tokens)),
-bool Batch::wants_announcement(const Sequence& sequence) const {
-  const kv::TransferParams& asked = sequence.request.transfer;
-  return asked.do_remote_decode && asked.announce &&
-         config_.transfer->announcements == Announcements::kOn &&
-         sequence.prompt - sequence.computed >= kAnnounceFrom;
-}
-
                       .begin = sequence.computed,
                       .end = end,
                       .blocks = sequence.blocks,
                       .deadline = budget.earlier(sequence.request.deadline),
-                      .cancelled = sequence.cancel_pull});
+                      .cancelled = sequence.cancel_pull,
+                      .progress = sequence.request.progress});
 }
 
 void Batch::forward() {
@@ -250,6 +267,7 @@ void Batch::forward() {
     rest = rest.subspan(rows * vocab);
     if (sequence->scores_prompt()) score_prompt(*sequence, rows_of_it);
     scheduler_.computed(*sequence, tokens);
+    tell(*sequence, last ? Phase::kDecode : Phase::kPrefill);
     if (sequence->announced)
       deps_.leases->advance(sequence->announced->generation,
                             kv::Extent::whole(static_cast<std::uint32_t>(sequence->computed)));

@@ -63,6 +63,7 @@ class Batch {
   void look_at_the_clock();
   void start_admitted();
   void start_pull(Sequence& sequence);
+  void take_pulled(Sequence& sequence, std::size_t tokens);
   void forward();
   void count_step(Nanos took);
   void score_prompt(Sequence& sequence, std::span<const float> logits);
@@ -71,8 +72,8 @@ class Batch {
   void end(Sequence& sequence, Event event);
   void end_early(Sequence& sequence, Finish finish, Error error);
   kv::TransferParams lease(Sequence& sequence);
-  void announce(Sequence& sequence);
   bool wants_announcement(const Sequence& sequence) const;
+  void announce(Sequence& sequence);
   void withdraw(Sequence& sequence);
   void tell_readers(const model::Stored& stored);
   kv::TransferParams params_of(const LeasedPrompt& prompt) const;

@@ -8,6 +8,7 @@
 //                           LeaseTable <── KvServer      KvPuller ──TCP/unix──> KvServer elsewhere
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,6 +29,20 @@
 
 namespace baton::runtime {
 
+// What becomes of a request, in this order; kTransfer of those with KV elsewhere only.
+enum class Phase : std::uint8_t {
+  kQueue,
+  kTransfer,  // waits for KV of another engine
+  kPrefill,   // computes its prompt, or what is missing of it
+  kDecode,    // has its first token
+};
+
+// Written by the engine's threads, read by whoever looks on.
+struct Progress {
+  std::atomic<Phase> phase = Phase::kQueue;
+  std::atomic<std::uint32_t> ready = 0;  // prompt tokens whose KV is here
+};
+
 struct GenerateRequest {
   std::string id;  // unique among the requests in flight
   std::vector<TokenId> prompt;
@@ -36,9 +51,10 @@ struct GenerateRequest {
   // announce: lease a long prompt before it is computed, and say so at once.
   // do_remote_prefill: take the prompt's KV from another engine.
   kv::TransferParams transfer;
-  Deadline deadline;            // past it the request ends with kTimeout
-  std::int64_t priority = 0;    // lower goes first; equal ones in order of arrival
-  std::string cache_salt = {};  // cached KV is shared among requests of one salt only
+  Deadline deadline;                        // past it the request ends with kTimeout
+  std::int64_t priority = 0;                // lower goes first; equal ones in order of arrival
+  std::string cache_salt = {};              // cached KV is shared among requests of one salt only
+  std::shared_ptr<Progress> progress = {};  // shared with who looks on; null: nobody does
 };
 
 enum class Finish : std::uint8_t { kStop, kLength, kAbort, kError };
@@ -81,6 +97,7 @@ class Sink {
 
 enum class LoadFailure : std::uint8_t { kRecompute, kFail };
 enum class LocalSocket : bool { kOff, kOn };
+enum class Announcements : bool { kOff, kOn };
 
 struct TransferConfig {
   std::string engine_id;                        // empty: a UUID
@@ -91,13 +108,14 @@ struct TransferConfig {
   Nanos pull_timeout = std::chrono::seconds(10);  // whole pull
   Nanos stall_timeout = std::chrono::seconds(5);  // one frame, either side
   LoadFailure on_failure = LoadFailure::kRecompute;
+  // Whether prefill legs that ask for it are told where their KV will be before it is computed.
+  Announcements announcements = Announcements::kOn;
   // TLS of the TCP connections; null: plain. Engines of a pair must agree: what is dialled with TLS
   // has to answer with it, for the name or address that the params give.
   std::shared_ptr<const tls::ServerContext> serve_tls;
   std::shared_ptr<const tls::ClientContext> dial_tls;
 };
 
-enum class Announcements : bool { kOff, kOn };
 // Who is told what the prefix cache gains and loses, once per step. Called on the engine thread;
 // must not block.
 class KvEventSink {
@@ -108,8 +126,6 @@ class KvEventSink {
   struct Counts {
     std::uint64_t published = 0;  // batches
     std::uint64_t lost = 0;       // batches that no follower got; each sees a gap
-  // Whether prefill legs that ask for it are told where their KV will be before it is computed.
-  Announcements announcements = Announcements::kOn;
     std::uint64_t replays = 0;
     std::size_t followers = 0;
   };

@@ -34,6 +34,13 @@ struct PullJob {
   Deadline deadline;
   std::shared_ptr<std::atomic<bool>> cancelled;  // shared with the engine thread, which sets it
 };
+  std::shared_ptr<Progress> progress = {};       // of the request; null: nobody looks on
+
+  // So many tokens of the prompt are here.
+  void tell(std::size_t tokens) const {
+    if (progress)
+      progress->ready.store(static_cast<std::uint32_t>(tokens), std::memory_order_relaxed);
+  }
 
 enum class Settle : std::uint8_t { kRenew, kRelease };
 

@@ -15,6 +15,7 @@ Choice::Choice(const Surroundings& around, const Setup& setup, std::string engin
 Choice::~Choice() { count(); }
 
 Status Choice::submit(runtime::GenerateRequest request) {
+  request.progress = progress_;
   auto submitted = ticket_.submit(std::move(request));
   was_submitted_ = true;
   if (!submitted) {

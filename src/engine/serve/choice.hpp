@@ -53,6 +53,7 @@ class Choice {
   const std::optional<runtime::PromptReport>& report() const { return report_; }
   // What came before anything else, when the KV was announced.
   const std::optional<runtime::Event>& announcement() const { return announcement_; }
+  const runtime::Progress& progress() const { return *progress_; }
   Mono first_token() const { return first_token_; }
   Mono last_token() const { return last_token_; }
   std::size_t tokens() const { return text_.tokens(); }
@@ -76,6 +77,8 @@ class Choice {
 
   const Surroundings& around_;
   const Setup setup_;
+  // Shared with the engine's threads.
+  const std::shared_ptr<runtime::Progress> progress_ = std::make_shared<runtime::Progress>();
   Ticket ticket_;
   TextAssembler text_;
   std::vector<openai::TokenLikely> logprobs_;       // of the piece, or of the whole answer

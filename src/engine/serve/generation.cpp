@@ -33,6 +33,20 @@ void add_counts(http::Headers& headers, const runtime::PromptReport& r) {
   number("x-baton-kv-bytes", r.kv_bytes);
 }
 
+openai::Phase told(runtime::Phase phase) {
+  switch (phase) {
+    case runtime::Phase::kQueue:
+      return openai::Phase::kQueue;
+    case runtime::Phase::kTransfer:
+      return openai::Phase::kTransfer;
+    case runtime::Phase::kPrefill:
+      return openai::Phase::kPrefill;
+    case runtime::Phase::kDecode:
+      return openai::Phase::kDecode;
+  }
+  return openai::Phase::kQueue;
+}
+
 }  // namespace
 
 void add_proof(http::Headers& headers, const runtime::PromptReport& r, Nanos first_token) {
@@ -199,6 +213,19 @@ openai::Usage Generation::usage() const {
 }
 
 bool Generation::is_announced() const { return choices_.front()->announcement() && !have_begun(); }
+
+openai::LiveRequest Generation::look() const {
+  openai::LiveRequest out{.id = "", .phase = openai::Phase::kDecode};
+  for (const auto& choice : choices_) {
+    if (!choice->is_over()) out.phase = std::min(out.phase, told(choice->progress().phase));
+    out.answer += choice->tokens();
+  }
+  for (std::size_t i = 0; i < prepared_.prompts.size(); ++i) {
+    out.prompt += prepared_.prompts[i].size();
+    out.ready += first_of(i).progress().ready;
+  }
+  return out;
+}
 
 Task<void> Generation::until_over() {
   while (error() == nullptr && !are_over()) {

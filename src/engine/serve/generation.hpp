@@ -8,6 +8,7 @@
 
 #include "engine/serve/choice.hpp"
 #include "engine/serve/prepare.hpp"
+#include "formats/openai/live_requests.hpp"
 #include "net/http/server.hpp"
 
 namespace baton::serve {
@@ -24,6 +25,9 @@ class Generation {
   ~Generation();
 
   Task<void> run();
+
+  // How far it is, for who looks on: of several choices the one that is least far. Without the id.
+  openai::LiveRequest look() const;
 
  private:
   // Of a prompt's choices the first goes ahead: the others find its prompt in the cache.

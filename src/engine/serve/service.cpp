@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <ctime>
+#include <list>
 
 #include "base/async/cpu_pool.hpp"
 #include "base/core/log.hpp"
@@ -46,6 +47,12 @@ bool is_json(std::string_view content_type) {
   const std::string_view media = content_type.substr(0, content_type.find(';'));
   return http::equal_names(media.substr(0, media.find_last_not_of(' ') + 1), "application/json");
 }
+
+// A request that is being answered; both outlive it.
+struct Live {
+  const std::string& id;
+  const Generation& generation;
+};
 
 }  // namespace
 
@@ -91,6 +98,7 @@ struct Service::Impl {
   Task<void> render_chat(Exchange& x) { return compute(x, Computation::kRenderChat); }
   Task<void> render_text(Exchange& x) { return compute(x, Computation::kRenderText); }
   Task<void> release(Exchange& x);
+  Task<void> live_requests(Exchange& x);
 
   Task<void> generate(Exchange& x, openai::Endpoint endpoint);
   // What needs the tokenizer, not the model.
@@ -131,6 +139,7 @@ struct Service::Impl {
   const observe::Registry* exporter;
   std::int64_t started;
   std::size_t answering = 0;  // generation requests
+  std::list<Live> live;       // of these: what is in the engine, in order of arrival
   http::Server server;
   bool running = false;
 };
@@ -155,6 +164,7 @@ std::span<const Service::Impl::Route> Service::Impl::routes() {
       Route{"POST", "/tokenize", &Impl::tokenize_text},
       Route{"POST", "/detokenize", &Impl::detokenize_ids},
       Route{"POST", "/baton/v1/kv/release", &Impl::release},
+      Route{"GET", openai::kLiveRequestsPath, &Impl::live_requests},
   };
   return kRoutes;
 }
@@ -168,7 +178,8 @@ Task<void> Service::Impl::handle(Exchange& x) {
     path_exists = true;
     if (route.method == x.head().method) found = &route;
   }
-  if (path.starts_with("/v1") && !authorized(x)) {
+  const bool guarded = path.starts_with("/v1") || path == openai::kLiveRequestsPath;
+  if (guarded && !authorized(x)) {
     co_await send(x, 401, "application/json", R"({"error":"Unauthorized"})");
   } else if (found != nullptr) {
     co_await (this->*found->handler)(x);
@@ -214,6 +225,16 @@ Task<void> Service::Impl::metrics(Exchange& x) {
   std::string text = probe.expose(engine->stats());
   if (exporter != nullptr) text += exporter->expose();
   return send(x, 200, "text/plain; version=0.0.4; charset=utf-8", std::move(text));
+}
+
+Task<void> Service::Impl::live_requests(Exchange& x) {
+  std::vector<openai::LiveRequest> told;
+  for (const Live& each : live) {
+    if (told.size() == openai::kMostLiveRequests) break;
+    told.push_back(each.generation.look());
+    told.back().id = each.id;
+  }
+  return send(x, 200, "application/json", openai::live_requests_json(told));
 }
 
 Task<void> Service::Impl::models(Exchange& x) {
@@ -311,6 +332,19 @@ std::string_view id_prefix(openai::Endpoint endpoint) {
   return "";
 }
 
+// Is listed while it lives.
+class Listed {
+ public:
+  Listed(std::list<Live>& list, Live live) : list_(list), at_(list.insert(list.end(), live)) {}
+  ~Listed() { list_.erase(at_); }
+  Listed(const Listed&) = delete;
+  Listed& operator=(const Listed&) = delete;
+
+ private:
+  std::list<Live>& list_;
+  const std::list<Live>::iterator at_;
+};
+
 // Counts itself while it lives.
 class Counted {
  public:
@@ -365,6 +399,7 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
   Generation generation(around, x, *std::move(prepared), std::move(head), std::move(engine_id),
                         std::move(headers));
   co_await generation.run();
+  const Listed listed(live, {id, generation});
 }
 
 openai::Decoded<std::string> Service::Impl::computed(Computation what,

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <ranges>
 
+#include "routing/gateway/heads.hpp"
 #include "routing/pick/learner.hpp"
 
 namespace baton::gateway {
@@ -13,7 +14,6 @@ using text::json::Array;
 using text::json::Object;
 using text::json::Value;
 
-constexpr std::size_t kMaxText = 128;
 constexpr std::size_t kMaxTiming = 3;  // lines of Server-Timing that are kept
 constexpr std::string_view kRequests = "/requests/";
 
@@ -46,12 +46,6 @@ std::string_view name(Card::Stage stage) {
   return "";
 }
 
-std::string plain(std::string_view text) {
-  std::string out(text.substr(0, kMaxText));
-  std::ranges::replace_if(out, [](char c) { return static_cast<signed char>(c) < 0; }, '?');
-  return out;
-}
-
 std::optional<std::uint64_t> serial_of(std::string_view path) {
   if (!path.starts_with(kRequests)) return std::nullopt;
   path.remove_prefix(kRequests.size());
@@ -63,31 +57,40 @@ std::optional<std::uint64_t> serial_of(std::string_view path) {
 
 void Card::picked(const pick::Route& route) {
   decode = route.decode.name;
+  decode_at = address(route.decode);
   prefill = route.prefill ? route.prefill->name : "";
+  prefill_at = route.prefill ? address(*route.prefill) : http::Endpoint{};
   no_prefill = schedule::name(route.no_prefill);
   stage = route.prefill ? Stage::kPrefill : Stage::kDecode;
 }
 
 void Card::answered(const http::ResponseHead& head, Mono now) {
-  const auto& told = head.headers;
+  const auto& proof = head.headers;
   status = head.status;
   first_byte = now - arrived;
   stage = Stage::kAnswering;
-  prompt = number(told, "x-baton-prompt-tokens");
-  remote = number(told, "x-baton-remote-tokens");
-  cached = number(told, "x-baton-cached-tokens");
-  computed = number(told, "x-baton-computed-tokens");
-  kv_bytes = number(told, "x-baton-kv-bytes");
-  for (const auto line : told.get_all("server-timing") | std::views::take(kMaxTiming)) {
-    timing.append(timing.empty() ? "" : ", ").append(plain(line));
+  told.clear();
+  prompt = number(proof, "x-baton-prompt-tokens");
+  remote = number(proof, "x-baton-remote-tokens");
+  cached = number(proof, "x-baton-cached-tokens");
+  computed = number(proof, "x-baton-computed-tokens");
+  kv_bytes = number(proof, "x-baton-kv-bytes");
+  for (const auto line : proof.get_all("server-timing") | std::views::take(kMaxTiming)) {
+    timing.append(timing.empty() ? "" : ", ").append(openai::legible(line));
   }
-  if (!prefill.empty() && !pick::used_prefill(told.get("x-baton-prefill"))) {
-    no_prefill = plain(told.get("x-baton-prefill").value_or(""));
+  if (!prefill.empty() && !pick::used_prefill(proof.get("x-baton-prefill"))) {
+    no_prefill = openai::legible(proof.get("x-baton-prefill").value_or(""));
   }
 }
 
 Value to_json(const Card& card, Mono now) {
   const auto ms = [](Nanos time) { return millis(time); };
+  Array engines;
+  for (const auto& [pod, request] : card.told)
+    engines.emplace_back(Object{{"pod", pod},
+                                {"phase", openai::name(request.phase)},
+                                {"promptTokens", request.prompt},
+                                {"readyTokens", request.ready}});
   return Object{{"serial", card.serial},
                 {"id", card.id},
                 {"service", card.service},
@@ -96,6 +99,7 @@ Value to_json(const Card& card, Mono now) {
                 {"decode", card.decode},
                 {"prefill", card.prefill},
                 {"noPrefill", card.no_prefill},
+                {"engines", card.is_with_engines() ? std::move(engines) : Array{}},
                 {"promptTokens", card.prompt},
                 {"remoteTokens", card.remote},
                 {"cachedTokens", card.cached},
@@ -112,7 +116,7 @@ Value to_json(const Card& card, Mono now) {
 std::shared_ptr<Card> Board::open(std::string_view id, Wall at, Mono arrived) {
   auto card = std::make_shared<Card>();
   card->serial = next_serial_++;
-  card->id = plain(id);
+  card->id = openai::legible(id);
   card->at = at;
   card->arrived = arrived;
   if (cards_.size() == kMost) {
@@ -122,6 +126,13 @@ std::shared_ptr<Card> Board::open(std::string_view id, Wall at, Mono arrived) {
   }
   cards_.push_back(card);
   return card;
+}
+
+std::vector<Card*> Board::with_engines() {
+  std::vector<Card*> out;
+  for (const auto& card : cards_)
+    if (card->is_with_engines()) out.push_back(card.get());
+  return out;
 }
 
 const Card* Board::find(std::uint64_t serial) const {

@@ -7,9 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/core/clock.hpp"
 #include "base/text/json.hpp"
+#include "formats/openai/live_requests.hpp"
 #include "net/http/message.hpp"
 #include "routing/pick/service_pool.hpp"
 #include "routing/schedule/record.hpp"
@@ -36,7 +38,14 @@ struct Card {
   Wall at;
   Mono arrived;
   std::string decode, prefill;  // pods
-  std::string no_prefill;       // why there is none
+  http::Endpoint decode_at, prefill_at;
+  // What the engines of these last said of it, until its answer begins.
+  struct Told {
+    std::string pod;
+    openai::LiveRequest request;
+  };
+  std::vector<Told> told;
+  std::string no_prefill;  // why there is none
   // As the answer's head told: where the prompt's KV came from, and the times of its stages.
   std::uint64_t prompt = 0, remote = 0, cached = 0, computed = 0, kv_bytes = 0;
   std::string timing;  // Server-Timing
@@ -49,11 +58,10 @@ struct Card {
   // `prefilled`: what the answer says of its prefill pod.
   void answered(const http::ResponseHead& head, Mono now);
   bool is_over() const { return stage >= Stage::kDone; }
+  // It was sent to its pods, and nothing has come back.
+  bool is_with_engines() const { return stage == Stage::kPrefill || stage == Stage::kDecode; }
 };
 std::string_view name(Card::Stage stage);  // "picking", …
-// What a client or an engine named, as the page may show it: the first 128 bytes, in ASCII. Another
-// byte is a '?': cut or unfinished characters would make JSON that nobody reads.
-std::string plain(std::string_view text);
 // 17 of "/requests/17"; nullopt for other paths.
 std::optional<std::uint64_t> serial_of(std::string_view path);
 text::json::Value to_json(const Card& card, Mono now);
@@ -65,6 +73,7 @@ class Board {
   static constexpr std::size_t kMost = 100;
 
   std::shared_ptr<Card> open(std::string_view id, Wall at, Mono arrived);
+  std::vector<Card*> with_engines();
   // Null when it is gone.
   const Card* find(std::uint64_t serial) const;
   // Newest first.

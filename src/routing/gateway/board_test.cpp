@@ -78,6 +78,35 @@ TEST_F(BoardTest, KeepsTheLastAndThoseOnTheirWay) {
   EXPECT_EQ(board_.to_json(clock_.now()).if_array()->front().string_at({"id"}), "r299");
 }
 
+TEST_F(BoardTest, ACardShowsWhatEnginesSayUntilItsAnswerBegins) {
+  auto keeper = open("r");
+  EXPECT_TRUE(board_.with_engines().empty());
+  pick::Route route;
+  route.decode.name = "d0";
+  route.decode.host = "10.0.0.1";
+  route.decode.port = 8000;
+  route.prefill.emplace().name = "p0";
+  keeper->picked(route);
+  ASSERT_EQ(board_.with_engines().size(), 1U);
+  Card& card = *board_.with_engines().front();
+  EXPECT_EQ(card.decode_at, (http::Endpoint{"10.0.0.1", 8000}));
+  card.told = {{"p0", {"r", openai::Phase::kPrefill, 2048, 512, 0}},
+               {"d0", {"r", openai::Phase::kTransfer, 2048, 500, 0}}};
+
+  const auto before = shown("r");
+  keeper->answered({200, {}}, clock_.now());
+
+  const auto& engines = *before.find("engines")->if_array();
+  ASSERT_EQ(engines.size(), 2U);
+  EXPECT_EQ(engines[0].string_at({"pod"}), "p0");
+  EXPECT_EQ(engines[0].string_at({"phase"}), "prefill");
+  EXPECT_EQ(engines[1].string_at({"phase"}), "transfer");
+  EXPECT_EQ(engines[1].find("readyTokens")->if_uint(), 500U);
+  EXPECT_EQ(engines[1].find("promptTokens")->if_uint(), 2048U);
+  EXPECT_TRUE(shown("r").find("engines")->if_array()->empty());
+  EXPECT_TRUE(board_.with_engines().empty());
+}
+
 TEST_F(BoardTest, CutsWhatAClientNamed) {
   open(std::string(5000, 'x')).finish(200);
   EXPECT_EQ(stage(std::string(128, 'x')), "done");
@@ -96,7 +125,7 @@ TEST_F(BoardTest, WhatOthersNamedIsAlwaysJsonThatAnybodyReads) {
   auto keeper = open(cut_within_a_character);
   keeper->answered({200, {{"server-timing", "a\xff"}, {"x-baton-prefill", "none; \xc3"}}},
                    clock_.now());
-  keeper->model = plain("mod\xc3\xa8le");
+  keeper->model = openai::legible("mod\xc3\xa8le");
 
   const auto page = text::json::parse(text::json::dump(board_.to_json(clock_.now())));
   ASSERT_TRUE(page) << page.error().message();

@@ -94,6 +94,7 @@ struct Front::Work {
 Front::Front(Deps deps, const Config& config)
     : deps_(deps),
       config_(config),
+      talk_(deps.client, deps.clock, deps.tasks),
       ties_(deps.random.next()),
       created_(
           std::chrono::duration_cast<std::chrono::seconds>(deps.clock.wall().time_since_epoch())
@@ -318,7 +319,7 @@ Task<bool> Front::read(Work& work) {
   if (work.card) {
     const auto& service = work.pool->service();
     work.card->service = service.ns + "/" + service.name;
-    work.card->model = plain(prompt->model);
+    work.card->model = openai::legible(prompt->model);
   }
   work.span.set("gen_ai.request.model", prompt->model);
   work.chain = work.pool->chain(prompt->model, prompt->cache_salt);

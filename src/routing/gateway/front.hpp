@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/async/asio.hpp"
+#include "base/async/task_group.hpp"
 #include "base/core/clock.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/metrics.hpp"
@@ -18,6 +19,7 @@
 #include "net/http/client.hpp"
 #include "net/http/server.hpp"
 #include "routing/gateway/board.hpp"
+#include "routing/gateway/engine_talk.hpp"
 #include "routing/gateway/gateway.hpp"
 #include "routing/gateway/heads.hpp"
 #include "routing/gateway/probe.hpp"
@@ -36,6 +38,7 @@ class Front {
     observe::Registry& registry;
     http::Client& client;
     Probe& probe;
+    async::TaskGroup& tasks;  // ends before the front does
     observe::Tracer* tracer = nullptr;
   };
   Front(Deps deps, const Config& config);
@@ -74,6 +77,7 @@ class Front {
   Task<void> relay(Work& work, http::Response response);
   Task<void> show_page(http::Exchange& exchange, std::string_view path, int& status);
   std::string page_state() const;
+  void talk_to_engines();
   CardKeeper open_card(const http::Exchange& exchange, const std::string& request_id);
   Task<void> list_models(http::Exchange& exchange, std::string_view path, int& status);
 
@@ -89,6 +93,7 @@ class Front {
 
   Deps deps_;
   Config config_;
+  EngineTalk talk_;
   openai::PromptReader reader_;
   SeededRandom ties_;  // picks need no unguessable numbers
   std::int64_t created_;

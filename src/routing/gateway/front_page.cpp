@@ -50,6 +50,19 @@ std::string Front::page_state() const {
                      text::json::dump(board_.to_json(deps_.clock.now())));
 }
 
+// Shows what they have said, and asks again.
+void Front::talk_to_engines() {
+  for (Card* card : board_.with_engines()) {
+    card->told.clear();
+    const auto talk = [&](const std::string& pod, const http::Endpoint& at) {
+      if (const auto* said = talk_.said(at, card->id)) card->told.push_back({pod, *said});
+      talk_.ask(at);
+    };
+    if (!card->prefill.empty()) talk(card->prefill, card->prefill_at);
+    talk(card->decode, card->decode_at);
+  }
+}
+
 // Its files are for everybody, what it asks for those with a key.
 Task<void> Front::show_page(http::Exchange& exchange, std::string_view path, int& status) {
   path.remove_prefix(3);  // "/ui"
@@ -65,6 +78,7 @@ Task<void> Front::show_page(http::Exchange& exchange, std::string_view path, int
   }
   std::string answer;
   if (path == "/state") {
+    talk_to_engines();
     answer = page_state();
   } else if (const auto serial = serial_of(path)) {
     const Card* card = board_.find(*serial);

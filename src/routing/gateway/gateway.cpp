@@ -44,7 +44,7 @@ struct Gateway::Impl {
         config(std::move(c)),
         probe(d.registry),
         client(d.clock, {.tls = config.dial_tls}),
-        front({d.clock, d.random, d.registry, client, probe, d.tracer}, config),
+        front({d.clock, d.random, d.registry, client, probe, tasks, d.tracer}, config),
         server(d.loop, d.clock, server_config(config, d.registry),
                [this](http::Exchange& exchange) { return front.handle(exchange); }),
         tasks(d.loop.executor()) {}

@@ -3,13 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+#include <vector>
+
 #include "base/text/json.hpp"
+#include "formats/openai/live_requests.hpp"
 #include "routing/gateway/testing/stack.hpp"
 
 namespace baton::gateway {
 namespace {
 
+using openai::Phase;
+using testing::eventually;
 using ::testing::HasSubstr;
+using testing::kClock;
+using testing::ScriptedEngine;
 using testing::Stack;
 using testing::story;
 
@@ -62,6 +70,65 @@ TEST(Gateway, HasNoPageUnlessToldTo) {
   stack.start();
   EXPECT_EQ(stack.send("GET", "/ui", "").head.status, 404);
   EXPECT_EQ(stack.send("GET", "/ui/state", "").head.status, 404);
+}
+
+// Of the first request, as /ui/state tells it; null: there is none.
+text::json::Value first_request(Stack& stack) {
+  const auto state = text::json::parse(stack.send("GET", "/ui/state", "").body);
+  if (!state || state->find("requests")->if_array()->empty()) return {};
+  return state->find("requests")->if_array()->front();
+}
+
+TEST(Gateway, ShowsWhatEnginesSayOfARequestUntilItIsAnswered) {
+  Stack stack;
+  stack.config.page = Page::kOn;
+  ScriptedEngine::Script decode, prefill;
+  decode.never_answers = true;
+  decode.talk = openai::live_requests_json(std::vector<openai::LiveRequest>{
+      {"another", Phase::kDecode, 7, 7, 3}, {"r1", Phase::kTransfer, 2048, 512, 0}});
+  prefill.talk = openai::live_requests_json(
+      std::vector<openai::LiveRequest>{{"r1", Phase::kPrefill, 2048, 600, 0}});
+  stack.engine("d0", "decode", decode);
+  stack.engine("p0", "prefill", prefill);
+  stack.start();
+  const std::jthread client([&] { stack.chat(std::string(500, 'x'), {{"x-request-id", "r1"}}); });
+
+  text::json::Value request;
+  EXPECT_TRUE(eventually([&] {
+    request = first_request(stack);
+    const auto* engines = request.find("engines");
+    return engines != nullptr && engines->if_array()->size() == 2;
+  }));
+  EXPECT_EQ(text::json::dump(*request.find("engines")),
+            R"([{"pod":"p0","phase":"prefill","promptTokens":2048,"readyTokens":600},)"
+            R"({"pod":"d0","phase":"transfer","promptTokens":2048,"readyTokens":512}])");
+  stack.gateway().stop({kClock.now()});
+}
+
+TEST(Gateway, AsksEnginesOfRequestsOnTheirWayOnlyAndNotAgainWhatCannotTell) {
+  Stack stack;
+  stack.config.page = Page::kOn;
+  ScriptedEngine::Script script;
+  auto& idle = stack.engine("d0", "decode", script);
+  stack.start();
+  stack.chat("x");
+  for (int i = 0; i < 3; ++i) stack.send("GET", "/ui/state", "");
+  EXPECT_EQ(idle.talks(), 0);
+
+  Stack other;
+  other.config.page = Page::kOn;
+  script.never_answers = true;
+  auto& cannot = other.engine("d0", "decode", script);
+  other.start();
+  const std::jthread client([&] { other.chat("x"); });
+  EXPECT_TRUE(eventually([&] {
+    other.send("GET", "/ui/state", "");
+    return cannot.talks() == 1;
+  }));
+  for (int i = 0; i < 20; ++i) other.send("GET", "/ui/state", "");
+  EXPECT_EQ(cannot.talks(), 1);
+  EXPECT_TRUE(first_request(other).find("engines")->if_array()->empty());
+  other.gateway().stop({kClock.now()});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/async/finish_by.hpp"
+#include "formats/openai/live_requests.hpp"
 #include "net/http/server.hpp"
 
 namespace baton::gateway::testing {
@@ -23,6 +24,7 @@ class ScriptedEngine {
     std::vector<std::string> pieces = {R"({"choices":[]})"};
     std::string metrics =
         "vllm:num_requests_waiting 0\nvllm:num_requests_running 0\nvllm:kv_cache_usage_perc 0\n";
+    std::string talk = {};    // of its requests; "": it knows no such path
     bool never_ends = false;  // after the pieces, until the peer leaves
     bool breaks_off = false;  // after the pieces
     bool never_answers = false;
@@ -43,6 +45,8 @@ class ScriptedEngine {
   }
   // Requests whose peer left before the answer's end.
   int left() const { return left_; }
+  // How often it was asked what it does.
+  int talks() const { return talks_; }
   // Refuses connections from now on.
   void close() { server_.stop({clock_.now()}); }
 
@@ -58,6 +62,13 @@ class ScriptedEngine {
   Task<void> answer(http::Exchange& exchange) {
     if (exchange.head().path() == "/metrics") {
       const auto sent = co_await exchange.respond({200, {}}, script_.metrics);
+      static_cast<void>(sent);
+      co_return;
+    }
+    if (exchange.head().path() == openai::kLiveRequestsPath) {
+      ++talks_;
+      const auto sent =
+          co_await exchange.respond({script_.talk.empty() ? 404 : 200, {}}, script_.talk);
       static_cast<void>(sent);
       co_return;
     }
@@ -82,7 +93,7 @@ class ScriptedEngine {
   const Script script_;
   mutable std::mutex mutex_;  // guards seen_
   std::vector<Seen> seen_;
-  std::atomic<int> left_ = 0;
+  std::atomic<int> left_ = 0, talks_ = 0;
   http::Server server_;
   const http::Endpoint address_;
   const Clock& clock_;

@@ -2,7 +2,7 @@
 // The page at /ui: looks at /ui/state, shows it, talks to /v1. Text goes in as text only.
 
 const $ = (id) => document.getElementById(id);
-const POLL_MS = 500;
+const POLL_MS = 500, LIVE_MS = 200;  // without and with requests on their way
 
 function element(tag, text = "", className = "") {
   const out = document.createElement(tag);
@@ -76,21 +76,32 @@ function showPods(state) {
   });
 }
 
-// The stages that a request takes, the one it is in marked.
+// The stages that a request is in: as its engines say, or as far as the gateway knows. KV may move
+// while its prompt is computed: then there are two.
+function stagesNow(request) {
+  if (["done", "failed", "left"].includes(request.stage)) return [];
+  if (!request.engines.length) return [request.stage === "answering" ? "decode" : request.stage];
+  return request.engines.map((e) => (e.phase === "prefill" && e.pod !== request.prefill ? "decode" : e.phase));
+}
+
+const share = (told) => (told && told.readyTokens ? ` ${told.readyTokens} of ${told.promptTokens}` : "");
+
+// The stages that a request takes, those it is in marked.
 function way(request) {
   const out = element("td", "", "way");
+  const now = stagesNow(request);
+  const told = (phase, pod) => request.engines.find((e) => e.phase === phase && (!pod || e.pod === pod));
   const stages = [["picking", "pick"]];
-  if (request.prefill) stages.push(["prefill", "prefill " + short(request.prefill)]);
-  if (request.remoteTokens) stages.push(["moved", "KV"]);
-  if (request.decode) stages.push([request.prefill ? "answering" : "decode", "decode " + short(request.decode)]);
-  const over = ["done", "failed", "left"].includes(request.stage);
+  if (told("queue")) stages.push(["queue", "queue " + short(told("queue").pod)]);
+  if (request.prefill) stages.push(["prefill", "prefill " + short(request.prefill) + share(told("prefill", request.prefill))]);
+  if (request.remoteTokens || told("transfer")) stages.push(["transfer", "KV" + share(told("transfer"))]);
+  if (request.decode) stages.push(["decode", "decode " + short(request.decode) + share(told("prefill", request.decode))]);
   let past = true;
   for (const [stage, label] of stages) {
-    const here = !over && (stage === request.stage || (stage === "decode" && request.stage === "answering"));
-    if (here) past = false;
-    out.append(element("span", label, here ? "now" : past ? "past" : ""), " ");
+    if (now.includes(stage)) past = false;
+    out.append(element("span", label, now.includes(stage) ? "now" : past ? "past" : ""), " ");
   }
-  if (over) out.append(element("span", request.stage, request.stage === "failed" ? "bad" : "past"));
+  if (!now.length) out.append(element("span", request.stage, request.stage === "failed" ? "bad" : "past"));
   return out;
 }
 
@@ -208,11 +219,12 @@ async function explain(serial) {
 }
 
 async function look() {
+  let live = 0;
   if (!document.hidden) {
     try {
       const state = await getJson("/ui/state");
       const ready = state.stack.ready ? "ready" : "not ready";
-      const live = state.requests.filter((r) => !["done", "failed", "left"].includes(r.stage)).length;
+      live = state.requests.filter((r) => stagesNow(r).length).length;
       $("summary").textContent = `${ready}; ${live} requests on their way, ${state.tokensPerSecond.toFixed(0)} tokens/s` +
         (state.stack.standIn ? `; STAND-IN for every model: ${state.stack.standIn}` : "");
       showPods(state);
@@ -222,7 +234,7 @@ async function look() {
       $("summary").textContent = "no answer: " + error.message;
     }
   }
-  setTimeout(look, POLL_MS);
+  setTimeout(look, live ? LIVE_MS : POLL_MS);
 }
 
 async function listModels() {
