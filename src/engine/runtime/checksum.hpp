@@ -16,6 +16,7 @@ namespace detail {
 // One per instruction set; plain arguments, so that no inline function is compiled for another set.
 std::uint64_t checksum_portable(const iovec* parts, std::size_t count);
 std::uint64_t checksum_avx2(const iovec* parts, std::size_t count);
+std::uint64_t checksum_avx512(const iovec* parts, std::size_t count);
 }  // namespace detail
 
 }  // namespace baton::runtime

@@ -288,7 +288,8 @@ TEST_F(Fault, AWaitingRequestRenewsItsLease) {
   const SystemClock real;
   const auto connection = accept_any(std::span(&peer.socket, 1), never_stop);
   ASSERT_TRUE(connection);
-  const auto request = receive_control(*connection, {real, Deadline::in(real, kPatience), never});
+  SocketReader from(*connection);
+  const auto request = receive_control(from, {real, Deadline::in(real, kPatience), never});
   ASSERT_TRUE(request);
   ASSERT_TRUE(std::holds_alternative<kv::Renew>(*request));
   EXPECT_EQ(std::get<kv::Renew>(*request).key.token, params.lease_token);

@@ -56,6 +56,13 @@ Result<Wanted> expect(Result<kv::Message> answer) {
 
 }  // namespace
 
+struct KvPuller::Line {
+  explicit Line(Socket connected) : socket(std::move(connected)), from(socket) {}
+
+  const Socket socket;
+  SocketReader from;
+};
+
 KvPuller::KvPuller(const TransferConfig& config, kv::Digest model, Deps deps)
     : config_(config), model_(model), deps_(std::move(deps)) {
   for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
@@ -133,18 +140,24 @@ void KvPuller::perform(const PullJob& job) {
   if (release) perform(Settlement{Settle::kRelease, job.source});
 }
 
+Status KvPuller::tell(Line& line, const kv::Message& request, const Patience& patience) {
+  BATON_TRY(line.socket.send(kv::encode(request), patience));
+  BATON_TRY(expect<kv::Done>(receive_control(line.from, patience)));
+  return {};
+}
+
 Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& request) const {
   const Patience patience{deps_.clock, Deadline::in(deps_.clock, kSettleTimeout), stopping_};
-  BATON_TRY_ASSIGN(const Socket peer, connect(source, config_, patience));
-  BATON_TRY(peer.send(kv::encode(request), patience));
-  BATON_TRY(expect<kv::Done>(receive_control(peer, patience)));
-  return {};
+  BATON_TRY_ASSIGN(Socket peer, connect(source, config_, patience));
+  Line line(std::move(peer));
+  return tell(line, request, patience);
 }
 
 Status KvPuller::fetch(const PullJob& job, PullOutcome& outcome) {
   if (stopping_) return cancelled("stopping");
   const Patience patience{deps_.clock, job.deadline, *job.cancelled};
-  BATON_TRY_ASSIGN(const Socket peer, connect(job.source, config_, patience));
+  BATON_TRY_ASSIGN(Socket connected, connect(job.source, config_, patience));
+  Line line(std::move(connected));
   const kv::Pull request{key_of(job.source),
                          wire_shape(deps_.memory.shape()),
                          model_,
@@ -152,42 +165,43 @@ Status KvPuller::fetch(const PullJob& job, PullOutcome& outcome) {
                          static_cast<std::uint32_t>(job.source.remote_num_tokens),
                          static_cast<std::uint32_t>(job.begin + outcome.tokens),
                          static_cast<std::uint32_t>(job.end),
-                         peer.is_local()};
-  BATON_TRY(peer.send(kv::encode(request), stall(patience)));
-  auto answer = receive_control(peer, stall(patience));
+                         line.socket.is_local()};
+  BATON_TRY(line.socket.send(kv::encode(request), stall(patience)));
+  auto answer = receive_control(line.from, stall(patience));
   if (const auto* where = answer ? std::get_if<kv::Shared>(&*answer) : nullptr)
-    return copy_rows(peer, job, *where, outcome, patience);
+    return copy_rows(line, job, *where, outcome, patience);
   BATON_TRY_ASSIGN(const auto accepted, expect<kv::Accepted>(std::move(answer)));
   if (accepted.generation != job.source.generation) return invalid("KV frame: another generation");
-  BATON_TRY(receive_rows(peer, job, outcome, patience));
-  BATON_TRY_ASSIGN(const auto end, expect<kv::End>(receive_control(peer, stall(patience))));
+  BATON_TRY(receive_rows(line.from, job, outcome, patience));
+  BATON_TRY_ASSIGN(const auto end, expect<kv::End>(receive_control(line.from, stall(patience))));
   if (end.generation != job.source.generation) return invalid("KV frame: another generation");
   // The rows are here and checked; a release that is lost costs the server a lease, not us.
-  if (peer.send(kv::encode(kv::Release{request.key}), stall(patience)))
-    (void)expect<kv::Done>(receive_control(peer, stall(patience)));
+  (void)line.socket.send(kv::encode(kv::Release{request.key}), stall(patience));
   return {};
 }
 
-Status KvPuller::receive_rows(const Socket& peer, const PullJob& job, PullOutcome& outcome,
+Status KvPuller::receive_rows(SocketReader& from, const PullJob& job, PullOutcome& outcome,
                               const Patience& patience) const {
   const model::KvShape& shape = deps_.memory.shape();
   const auto begin = static_cast<std::uint32_t>(job.begin + outcome.tokens);
   std::vector<std::uint32_t> arrived(shape.layers, begin);
   Status done;
-  while (done && std::ranges::min(arrived) < job.end)
-    done = receive_frame(peer, job, arrived, stall(patience));
+  while (done && std::ranges::min(arrived) < job.end) {
+    done = receive_frame(from, job, arrived, stall(patience));
+    job.tell(std::ranges::min(arrived));
+  }
   for (const std::uint32_t end : arrived) outcome.bytes += (end - begin) * shape.row_bytes();
   outcome.tokens = std::ranges::min(arrived) - job.begin;
   return done;
 }
 
-Status KvPuller::receive_frame(const Socket& peer, const PullJob& job,
+Status KvPuller::receive_frame(SocketReader& from, const PullJob& job,
                                std::vector<std::uint32_t>& arrived,
                                const Patience& patience) const {
-  BATON_TRY_ASSIGN(const auto head, receive_head(peer, patience));
+  BATON_TRY_ASSIGN(const auto head, receive_head(from, patience));
   const bool rows_come = head.kind == kv::FrameKind::kRows;
   std::string body(rows_come ? kv::kRowsHead : head.length, '\0');
-  BATON_TRY(peer.receive(std::span(body), patience));
+  BATON_TRY(from.receive(std::span(body), patience));
   auto message = kv::decode_body(head.kind, body);
   if (job.source.announced && message && std::holds_alternative<kv::Ready>(*message)) return {};
   BATON_TRY_ASSIGN(const auto rows, expect<kv::Rows>(std::move(message)));
@@ -202,7 +216,7 @@ Status KvPuller::receive_frame(const Socket& peer, const PullJob& job,
   const std::vector<iovec> parts =
       rows_of(deps_.memory, rows.layer, job.blocks, rows.first, rows.count);
   std::vector<iovec> room = parts;  // consumed by receiving
-  BATON_TRY(peer.receive(std::span(room), patience));
+  BATON_TRY(from.receive(std::span(room), patience));
   if (checksum(parts) != rows.checksum)
     return invalid(fmt::format("KV frame: checksum of layer {} tokens {}+{} differs", rows.layer,
                                rows.first, rows.count));
@@ -210,10 +224,10 @@ Status KvPuller::receive_frame(const Socket& peer, const PullJob& job,
   return {};
 }
 
-Status KvPuller::copy_rows(const Socket& peer, const PullJob& job, const kv::Shared& where,
+Status KvPuller::copy_rows(Line& line, const PullJob& job, const kv::Shared& where,
                            PullOutcome& outcome, const Patience& patience) {
   const model::KvShape& shape = deps_.memory.shape();
-  BATON_TRY_ASSIGN(const Descriptor descriptor, peer.receive_descriptor(stall(patience)));
+  BATON_TRY_ASSIGN(const Descriptor descriptor, line.socket.receive_descriptor(stall(patience)));
   if (where.generation != job.source.generation) return invalid("KV frame: another generation");
   const std::size_t begin = job.begin + outcome.tokens;
   const auto outside = [&](std::uint32_t block) { return block >= where.blocks; };
@@ -244,7 +258,7 @@ Status KvPuller::copy_rows(const Socket& peer, const PullJob& job, const kv::Sha
   // from a reader that it took for dead.
   while (copied.tokens < end) {
     if (job.source.announced) {
-      const Status more = await_more(peer, job, told, patience);
+      const Status more = await_more(line, job, told, patience);
       // Whatever it says, it has kept the blocks until now.
       if (more || more.error().code() == Code::kNotFound) confirm(copied.tokens - job.begin);
       if (!more) return more;
@@ -259,22 +273,23 @@ Status KvPuller::copy_rows(const Socket& peer, const PullJob& job, const kv::Sha
     }
     if (next.until > copied.tokens)
       copied = {std::max(copied.tokens, next.tokens), next.until, next.layers};
+    job.tell(copied.tokens);
     const bool last = copied.tokens == end;
     if (job.source.announced && !last) continue;
     const kv::Message request = last ? kv::Message(kv::Release{key}) : kv::Message(kv::Renew{key});
-    BATON_TRY(peer.send(kv::encode(request), stall(patience)));
-    BATON_TRY(expect<kv::Done>(receive_control(peer, stall(patience))));
+    BATON_TRY(tell(line, request, stall(patience)));
     confirm(copied.tokens - job.begin);
   }
   return {};
 }
 
-Status KvPuller::await_more(const Socket& peer, const PullJob& job, kv::Extent& told,
+Status KvPuller::await_more(Line& line, const PullJob& job, kv::Extent& told,
                             const Patience& patience) const {
   const std::string request = kv::encode(kv::Await{key_of(job.source), told});
   while (true) {
-    BATON_TRY(peer.send(request, stall(patience)));
-    BATON_TRY_ASSIGN(const auto ready, expect<kv::Ready>(receive_control(peer, stall(patience))));
+    BATON_TRY(line.socket.send(request, stall(patience)));
+    auto answer = receive_control(line.from, stall(patience));
+    BATON_TRY_ASSIGN(const auto ready, expect<kv::Ready>(std::move(answer)));
     const kv::Extent& there = ready.there;
     if (ready.generation != job.source.generation || there.tokens > there.until ||
         there.layers >= deps_.memory.shape().layers + 1)

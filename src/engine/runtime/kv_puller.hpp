@@ -19,6 +19,7 @@
 #include "engine/runtime/engine.hpp"
 #include "engine/runtime/kv_window.hpp"
 #include "engine/runtime/socket.hpp"
+#include "engine/runtime/socket_reader.hpp"
 #include "formats/kv/kv_wire.hpp"
 
 namespace baton::runtime {
@@ -33,7 +34,6 @@ struct PullJob {
   std::vector<model::BlockIndex> blocks;
   Deadline deadline;
   std::shared_ptr<std::atomic<bool>> cancelled;  // shared with the engine thread, which sets it
-};
   std::shared_ptr<Progress> progress = {};       // of the request; null: nobody looks on
 
   // So many tokens of the prompt are here.
@@ -41,6 +41,7 @@ struct PullJob {
     if (progress)
       progress->ready.store(static_cast<std::uint32_t>(tokens), std::memory_order_relaxed);
   }
+};
 
 enum class Settle : std::uint8_t { kRenew, kRelease };
 
@@ -85,22 +86,25 @@ class KvPuller {
   void run();
   void perform(const PullJob& job);
   void perform(const Settlement& job);
+  // A connection to where the KV is, and what has come on it.
+  struct Line;
   // One connection's part of a pull; adds what it brought to the outcome.
   Status fetch(const PullJob& job, PullOutcome& outcome);
-  Status receive_rows(const Socket& peer, const PullJob& job, PullOutcome& outcome,
+  Status receive_rows(SocketReader& from, const PullJob& job, PullOutcome& outcome,
                       const Patience& patience) const;
   // Adds the frame's rows to what its layer has, `arrived`: the end of each layer's tokens.
-  Status receive_frame(const Socket& peer, const PullJob& job, std::vector<std::uint32_t>& arrived,
+  Status receive_frame(SocketReader& from, const PullJob& job, std::vector<std::uint32_t>& arrived,
                        const Patience& patience) const;
   // From the other engine's memory, as it becomes there.
-  Status copy_rows(const Socket& peer, const PullJob& job, const kv::Shared& where,
-                   PullOutcome& outcome, const Patience& patience);
+  Status copy_rows(Line& line, const PullJob& job, const kv::Shared& where, PullOutcome& outcome,
+                   const Patience& patience);
   // Asks until more than `told` is there, and puts that into it.
-  Status await_more(const Socket& peer, const PullJob& job, kv::Extent& told,
+  Status await_more(Line& line, const PullJob& job, kv::Extent& told,
                     const Patience& patience) const;
   Patience stall(const Patience& patience) const {
     return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
   }
+  static Status tell(Line& line, const kv::Message& request, const Patience& patience);
   Status tell(const kv::TransferParams& source, const kv::Message& request) const;
 
   const TransferConfig config_;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 #include "base/core/random.hpp"
 #include "engine/runtime/checksum.hpp"
@@ -59,6 +60,11 @@ TEST(KvRows, AreCopiedPastTheCachesByteForByte) {
 }
 
 TEST(KvRows, TheChecksumIsXxh3OfTheConcatenationForEveryInstructionSet) {
+  std::vector sums{&detail::checksum_portable};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") != 0) sums.push_back(&detail::checksum_avx2);
+  if (__builtin_cpu_supports("avx512f") != 0) sums.push_back(&detail::checksum_avx512);
+#endif
   SeededRandom random(1);
   std::string bytes(10000, '\0');
   for (char& c : bytes) c = static_cast<char>(random.next());
@@ -70,8 +76,10 @@ TEST(KvRows, TheChecksumIsXxh3OfTheConcatenationForEveryInstructionSet) {
 
     EXPECT_EQ(checksum(whole), expected);
     EXPECT_EQ(checksum(halves), expected);
-    EXPECT_EQ(detail::checksum_portable(whole.data(), 1), expected);
-    EXPECT_EQ(detail::checksum_portable(halves.data(), 2), expected);
+    for (const auto sum : sums) {
+      EXPECT_EQ(sum(whole.data(), 1), expected);
+      EXPECT_EQ(sum(halves.data(), 2), expected);
+    }
   }
 }
 

@@ -57,17 +57,17 @@ std::uint64_t bytes_in(const kv::Extent& extent, const kv::Pull& pull, std::size
 
 }  // namespace
 
-Result<kv::FrameHead> receive_head(const Socket& peer, const Patience& patience) {
+Result<kv::FrameHead> receive_head(SocketReader& from, const Patience& patience) {
   std::array<char, kv::kFrameHead> bytes{};
-  BATON_TRY(peer.receive(bytes, patience));
+  BATON_TRY(from.receive(bytes, patience));
   return kv::decode_head({bytes.data(), bytes.size()});
 }
 
-Result<kv::Message> receive_control(const Socket& peer, const Patience& patience) {
-  BATON_TRY_ASSIGN(const auto head, receive_head(peer, patience));
+Result<kv::Message> receive_control(SocketReader& from, const Patience& patience) {
+  BATON_TRY_ASSIGN(const auto head, receive_head(from, patience));
   if (head.kind == kv::FrameKind::kRows) return invalid("KV frame: rows where none are due");
   std::string body(head.length, '\0');
-  BATON_TRY(peer.receive(std::span(body), patience));
+  BATON_TRY(from.receive(std::span(body), patience));
   return kv::decode_body(head.kind, body);
 }
 
@@ -97,7 +97,13 @@ void KvServer::stop() {
 }
 
 void KvServer::run() {
-  while (auto peer = accept_any(listeners_, stop_)) serve(*std::move(peer));
+  while (true) {
+    std::unique_lock turn(turn_);
+    auto peer = accept_any(listeners_, stop_);
+    turn.unlock();
+    if (!peer) return;
+    serve(*std::move(peer));
+  }
 }
 
 void KvServer::serve(Socket peer) {
@@ -106,25 +112,26 @@ void KvServer::serve(Socket peer) {
       return log::debug("KV reader turned away", {{"why", secured.error().message()}});
     }
   }
+  SocketReader from(peer);
   while (true) {
-    const auto request = receive_control(peer, patience());
+    const auto request = receive_control(from, patience());
     if (!request) {
       if (request.error().code() == Code::kInvalid)
         (void)peer.send(kv::encode(kv::Failed{Code::kInvalid, request.error().message()}),
                         patience());
       return;
     }
-    if (!answer(peer, *request)) return;
+    if (!answer(peer, from, *request)) return;
   }
 }
 
-Status KvServer::answer(const Socket& peer, const kv::Message& request) {
+Status KvServer::answer(const Socket& peer, SocketReader& from, const kv::Message& request) {
   Status done;
   if (const auto* pull = std::get_if<kv::Pull>(&request)) {
     done = check(*pull);
     const bool here =
         pull->shared && peer.is_of_same_user() && deps_.memory.pages().descriptor() >= 0;
-    if (done) return here ? answer_shared(peer, *pull) : answer_pull(peer, *pull);
+    if (done) return here ? answer_shared(peer, from, *pull) : answer_pull(peer, *pull);
   } else if (const auto* renew = std::get_if<kv::Renew>(&request)) {
     done = deps_.leases.renew(renew->key);
   } else if (const auto* release = std::get_if<kv::Release>(&request)) {
@@ -203,7 +210,7 @@ bool KvServer::is_complete(const kv::LeaseKey& key) {
 // Well before the reader takes us for dead.
 Nanos KvServer::sign_of_life() const { return std::min(kSignOfLife, stall_ / 4); }
 
-Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
+Status KvServer::answer_shared(const Socket& peer, SocketReader& from, const kv::Pull& pull) {
   const model::KvMemory& memory = deps_.memory;
   kv::Shared where{.generation = pull.key.generation,
                    .blocks = static_cast<std::uint32_t>(memory.blocks()),
@@ -221,7 +228,7 @@ Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
     BATON_TRY(peer.send(kv::encode(where), patience()));
     BATON_TRY(peer.send_descriptor(memory.pages().descriptor(), patience()));
     while (true) {
-      BATON_TRY_ASSIGN(request, receive_control(peer, patience()));
+      BATON_TRY_ASSIGN(request, receive_control(from, patience()));
       const auto* await = std::get_if<kv::Await>(&request);
       const bool over = await == nullptr && !std::holds_alternative<kv::Renew>(request);
       if ((await != nullptr || over) && !is_complete(pull.key)) {
@@ -230,13 +237,13 @@ Status KvServer::answer_shared(const Socket& peer, const kv::Pull& pull) {
         early_ += early - before;
       }
       if (over) break;
-      BATON_TRY(answer(peer, request));
+      BATON_TRY(answer(peer, from, request));
     }
   }
   if (!std::holds_alternative<kv::Release>(request))
     return invalid("KV frame: a shared pull ends with a release");
   bytes_ += bytes_in(kv::Extent::whole(pull.end), pull, row_bytes);
-  return answer(peer, request);
+  return answer(peer, from, request);
 }
 
 Status KvServer::send_rows(const Socket& peer, const kv::Pull& pull, kv::Rows rows) {

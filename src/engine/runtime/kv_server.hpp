@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "engine/runtime/engine.hpp"
 #include "engine/runtime/lease_table.hpp"
 #include "engine/runtime/socket.hpp"
+#include "engine/runtime/socket_reader.hpp"
 
 namespace baton::runtime {
 
@@ -45,10 +47,10 @@ class KvServer {
       : stall_(config.stall_timeout), tls_(config.serve_tls), model_(model), deps_(deps) {}
   void run();
   void serve(Socket peer);
-  Status answer(const Socket& peer, const kv::Message& request);
+  Status answer(const Socket& peer, SocketReader& from, const kv::Message& request);
   Status answer_pull(const Socket& peer, const kv::Pull& pull);
   // The reader copies from our memory, which stays the lease's until it is done.
-  Status answer_shared(const Socket& peer, const kv::Pull& pull);
+  Status answer_shared(const Socket& peer, SocketReader& from, const kv::Pull& pull);
   Status check(const kv::Pull& pull) const;
   Status send_tokens(const Socket& peer, const kv::Pull& pull);
   // Until so many tokens of the layer are `there`; says so to the reader meanwhile.
@@ -68,12 +70,13 @@ class KvServer {
   std::atomic<std::uint64_t> bytes_ = 0, early_ = 0;
   std::atomic<bool> stopping_ = false;
   Signal stop_;
+  std::mutex turn_;  // of the thread that waits at the listeners: others are not woken for nothing
   std::vector<std::jthread> threads_;
 };
 
 // Shared with the reader. kUnavailable, kTimeout, kInvalid as the wire says.
-Result<kv::FrameHead> receive_head(const Socket& peer, const Patience& patience);
+Result<kv::FrameHead> receive_head(SocketReader& from, const Patience& patience);
 // A whole control frame.
-Result<kv::Message> receive_control(const Socket& peer, const Patience& patience);
+Result<kv::Message> receive_control(SocketReader& from, const Patience& patience);
 
 }  // namespace baton::runtime

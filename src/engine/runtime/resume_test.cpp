@@ -144,7 +144,8 @@ struct Mapping : ::testing::Test {
   Mapping() {
     EXPECT_TRUE(peer);
     EXPECT_TRUE(peer->send(kv::encode(pull), reader.patience()));
-    const auto where = receive_control(*peer, reader.patience());
+    SocketReader from(*peer);
+    const auto where = receive_control(from, reader.patience());
     EXPECT_TRUE(where && std::holds_alternative<kv::Shared>(*where));
     if (where) EXPECT_EQ(std::get<kv::Shared>(*where).table.size(), 7U);
     EXPECT_TRUE(peer->receive_descriptor(reader.patience()));
@@ -197,13 +198,14 @@ TEST(SharedMemory, WhatWasCopiedIsGoodOnlyByTheOthersWord) {
   std::atomic<int> shared = 0;
   std::jthread silent([&] {
     while (auto peer = accept_any(std::span(&local, 1), stop)) {
-      const auto request = receive_control(*peer, reader.patience());
+      SocketReader from(*peer);
+      const auto request = receive_control(from, reader.patience());
       if (!request || !std::holds_alternative<kv::Pull>(*request)) continue;
       const kv::Shared where{7, 7, 16, 0, {0, 1, 2, 3, 4, 5, 6}};
       EXPECT_TRUE(std::get<kv::Pull>(*request).shared);
       EXPECT_TRUE(peer->send(kv::encode(where), reader.patience()));
       EXPECT_TRUE(peer->send_descriptor(memory.descriptor(), reader.patience()));
-      const auto release = receive_control(*peer, reader.patience());
+      const auto release = receive_control(from, reader.patience());
       EXPECT_TRUE(release && std::holds_alternative<kv::Release>(*release));
       ++shared;
     }

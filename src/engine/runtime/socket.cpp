@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -47,26 +48,57 @@ Result<Addresses> resolve(const std::string& host, std::uint16_t port) {
   return Addresses(list);
 }
 
+// Whether it is so by now, or within a moment.
+Result<bool> glance(int fd, short events, const Patience& patience) {
+  if (patience.cancelled.load(std::memory_order_relaxed)) return cancelled("cancelled");
+  const Nanos left = patience.deadline.left(patience.clock.now());
+  if (left <= Nanos(0)) return timed_out("the peer did not answer in time");
+  pollfd p{fd, events, 0};
+  const auto millis = std::chrono::ceil<Millis>(std::min(left, kGlance)).count();
+  const int ready = ::poll(&p, 1, static_cast<int>(millis));
+  if (ready < 0 && errno != EINTR) return unavailable(fmt::format("poll: {}", why()));
+  return ready > 0;
+}
+
 Status wait_for(int fd, short events, const Patience& patience) {
   while (true) {
-    if (patience.cancelled.load(std::memory_order_relaxed)) return cancelled("cancelled");
-    const Nanos left = patience.deadline.left(patience.clock.now());
-    if (left <= Nanos(0)) return timed_out("the peer did not answer in time");
-    pollfd p{fd, events, 0};
-    const auto millis = std::chrono::ceil<Millis>(std::min(left, kGlance)).count();
-    const int ready = ::poll(&p, 1, static_cast<int>(millis));
-    if (ready > 0) return {};
-    if (ready < 0 && errno != EINTR) return unavailable(fmt::format("poll: {}", why()));
+    BATON_TRY_ASSIGN(const bool ready, glance(fd, events, patience));
+    if (ready) return {};
   }
 }
 
-// Moves all bytes of `parts` with `move_some`, which is sendmsg or recvmsg.
-template <class MoveSome>
-Status move_all(int fd, std::span<iovec> parts, short events, const Patience& patience,
-                MoveSome move_some) {
+// While it lives, whoever waits to read the connection is woken when so many bytes have come, not
+// at the first ones: to wake somebody costs the sender more than to copy a few kilobytes.
+class WokenBy {
+ public:
+  explicit WokenBy(int fd) : fd_(fd) {}
+  ~WokenBy() { set(1); }
+  WokenBy(const WokenBy&) = delete;
+  WokenBy& operator=(const WokenBy&) = delete;
+
+  // Contract: so many will come.
+  void operator()(std::size_t bytes) { set(static_cast<int>(std::min(bytes, kMost))); }
+
+ private:
+  static constexpr std::size_t kMost = std::size_t{128} << 10;
+
+  void set(int bytes) {
+    if (bytes == std::exchange(bytes_, bytes)) return;
+    (void)::setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+  }
+
+  const int fd_;
+  int bytes_ = 1;
+};
+
+// Moves all bytes of `parts` but the last `spare`, which may be moved partly, with `move_some`,
+// which is sendmsg or recvmsg; `before_waiting` is told how many are missing.
+template <class MoveSome, class BeforeWaiting>
+Status move_all(int fd, std::span<iovec> parts, std::size_t spare, short events,
+                const Patience& patience, MoveSome move_some, BeforeWaiting before_waiting) {
   while (true) {
-    while (!parts.empty() && parts.front().iov_len == 0) parts = parts.subspan(1);
-    if (parts.empty()) return {};
+    while (parts.size() > spare && parts.front().iov_len == 0) parts = parts.subspan(1);
+    if (parts.size() == spare) return {};
     msghdr message{};
     message.msg_iov = parts.data();
     message.msg_iovlen = std::min(parts.size(), kMaxParts);
@@ -75,7 +107,10 @@ Status move_all(int fd, std::span<iovec> parts, short events, const Patience& pa
     if (moved < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return unavailable(why());
-      BATON_TRY(wait_for(fd, events, patience));
+      std::size_t missing = 0;
+      for (const iovec& part : parts.first(parts.size() - spare)) missing += part.iov_len;
+      before_waiting(missing);
+      BATON_TRY(glance(fd, events, patience));
       continue;
     }
     auto rest = static_cast<std::size_t>(moved);
@@ -88,6 +123,14 @@ Status move_all(int fd, std::span<iovec> parts, short events, const Patience& pa
     }
   }
 }
+
+template <class MoveSome>
+Status move_all(int fd, std::span<iovec> parts, short events, const Patience& patience,
+                MoveSome move_some) {
+  return move_all(fd, parts, 0, events, patience, move_some, [](std::size_t) {});
+}
+
+ssize_t receive_some(int fd, msghdr* message) { return ::recvmsg(fd, message, 0); }
 
 // Calls `step`, which offers bytes to the stream or takes some, and waits as it says, until it is
 // done.
@@ -224,8 +267,16 @@ Status Socket::send(std::span<iovec> parts, const Patience& patience) const {
 
 Status Socket::receive(std::span<iovec> parts, const Patience& patience) const {
   if (tls_) return receive_secure(fd_, *tls_, parts, patience);
-  return move_all(fd_, parts, POLLIN, patience,
-                  [](int fd, msghdr* m) { return ::recvmsg(fd, m, 0); });
+  return move_all(fd_, parts, POLLIN, patience, receive_some);
+}
+
+Result<std::size_t> Socket::receive(std::span<iovec> parts, std::span<char> beyond,
+                                    const Patience& patience) const {
+  std::vector<iovec> all(parts.begin(), parts.end());
+  all.push_back({beyond.data(), beyond.size()});
+  WokenBy woken_by(fd_);
+  BATON_TRY(move_all(fd_, all, 1, POLLIN, patience, receive_some, std::ref(woken_by)));
+  return beyond.size() - all.back().iov_len;
 }
 
 Status Socket::send(std::string_view bytes, const Patience& patience) const {

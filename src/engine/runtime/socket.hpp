@@ -60,6 +60,7 @@ class Socket {
   explicit operator bool() const { return fd_ >= 0; }
   bool is_local() const;         // a unix socket
   bool is_of_same_user() const;  // a unix socket whose other end is ours
+  bool is_secure() const { return tls_ != nullptr; }
 
   // TLS from here on, as the one that accepted the connection or dialled `host`.
   Status secure(const tls::ServerContext& context, const Patience& patience);
@@ -70,6 +71,10 @@ class Socket {
   // peer is gone.
   Status send(std::span<iovec> parts, const Patience& patience) const;
   Status receive(std::span<iovec> parts, const Patience& patience) const;
+  // The same, and of what follows as much as has come and has room in `beyond`: how much that is.
+  // Contract: TCP without TLS; somebody sends as much as `parts` hold.
+  Result<std::size_t> receive(std::span<iovec> parts, std::span<char> beyond,
+                              const Patience& patience) const;
   Status send(std::string_view bytes, const Patience& patience) const;
   Status receive(std::span<char> bytes, const Patience& patience) const;
 
