@@ -381,7 +381,8 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
         endpoint);
     co_return;
   }
-  prepared->transfer.announce = x.head().headers.has(kv::kAnnounceHeader);
+  prepared->transfer.announce =
+      !prepared->delivery.stream && x.head().headers.has(kv::kAnnounceHeader);
   if (auto wrong = check_rank(x)) {
     co_await refuse(x, *std::move(wrong), endpoint);
     co_return;
@@ -398,8 +399,8 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
   if (config.request_id_headers) headers.set("x-request-id", id);
   Generation generation(around, x, *std::move(prepared), std::move(head), std::move(engine_id),
                         std::move(headers));
-  co_await generation.run();
   const Listed listed(live, {id, generation});
+  co_await generation.run();
 }
 
 openai::Decoded<std::string> Service::Impl::computed(Computation what,

@@ -350,6 +350,17 @@ TEST(Service, AnnouncesALongPromptAndMovesItWhileItIsComputed) {
   EXPECT_TRUE(eventually([&] { return prefill.stats().blocks_used == 0; }));
 }
 
+TEST(Service, AnnouncesNothingInAStream) {
+  Served s;
+  const Reply reply = s.call("POST", "/v1/completions",
+                             R"({"stream":true,"max_tokens":1,"prompt":")" + std::string(400, 'x') +
+                                 R"(","kv_transfer_params":{"do_remote_decode":true}})",
+                             {{"content-type", "application/json"}, {"x-baton-announce-kv", "1"}});
+  EXPECT_FALSE(reply.headers.has("x-baton-announced-kv"));
+  EXPECT_TRUE(reply.body.ends_with("data: [DONE]\n\n")) << reply.body;
+  EXPECT_TRUE(eventually([&] { return s.stats().leases == 0; }));
+}
+
 TEST(Service, ReleasesALeaseOnRequest) {
   Served s;
   const Reply first =
