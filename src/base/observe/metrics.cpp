@@ -100,6 +100,17 @@ void Registry::set_gauges(std::string_view name, std::string_view help,
   }
 }
 
+void Registry::end_series(std::string_view name, const Labels& with) {
+  const std::lock_guard lock(mutex_);
+  const auto in = std::ranges::find(families_, name, &Family::name);
+  if (in == families_.end()) return;
+  std::erase_if(in->series, [&](const Series& one) {
+    return std::ranges::all_of(with, [&](const auto& label) {
+      return std::ranges::find(one.labels, label) != one.labels.end();
+    });
+  });
+}
+
 Counter& Registry::counter(std::string_view name, std::string_view help, Labels labels) {
   const std::lock_guard lock(mutex_);
   Series& s = series(name, help, Kind::kCounter, std::move(labels));

@@ -58,7 +58,8 @@ class Histogram {
   std::atomic<double> sum_ = 0;
 };
 
-// Owns its instruments; references stay valid for its life. Thread-safe.
+// Owns its instruments; references stay valid for its life, or until their series ends.
+// Thread-safe.
 // The same name and labels give the same instrument. Contract: one kind (and help) per name.
 class Registry {
  public:
@@ -72,6 +73,9 @@ class Registry {
     double value = 0;
   };
   void set_gauges(std::string_view name, std::string_view help, const std::vector<Sample>& samples);
+  // Ends the series of a family that have all these labels, whatever others they have; made again,
+  // they begin at 0. Contract: nobody uses their instruments any more.
+  void end_series(std::string_view name, const Labels& with);
   // Read when the exposition is written; must be callable from any thread.
   void gauge_callback(std::string_view name, std::string_view help, Labels labels,
                       std::function<double()> read);

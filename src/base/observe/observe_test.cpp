@@ -43,6 +43,18 @@ TEST(Metrics, SeriesThatAreNotGivenAgainEnd) {
   EXPECT_EQ(registry.expose(), "# HELP queue waiting\n# TYPE queue gauge\nqueue{pod=\"b\"} 3\n");
 }
 
+TEST(Metrics, SeriesOfALabelEndTogether) {
+  Registry registry;
+  registry.counter("c", "C.", {{"flow", "a"}, {"code", "1"}}).add();
+  registry.counter("c", "C.", {{"flow", "a"}, {"code", "2"}}).add();
+  Counter& kept = registry.counter("c", "C.", {{"flow", "b"}, {"code", "1"}});
+  registry.end_series("c", {{"flow", "a"}});
+  registry.end_series("absent", {{"flow", "a"}});
+  kept.add();
+  EXPECT_EQ(registry.expose(), "# HELP c C.\n# TYPE c counter\nc{flow=\"b\",code=\"1\"} 1\n");
+  EXPECT_EQ(registry.counter("c", "C.", {{"flow", "a"}, {"code", "1"}}).value(), 0);
+}
+
 TEST(Exposition, ReadsSamplesAndPassesOverTheRest) {
   ExpositionReader reader(
       "# HELP x y\nx 1\n\nbroken\ny{a=\"}\\\"\",b=\"2\"} 3.5 1700000000\nz{a=\"1\" 2\nw +Inf\n");

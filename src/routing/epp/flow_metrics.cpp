@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 namespace baton::epp {
@@ -14,6 +15,11 @@ const std::vector<double> kQueued = {.0001, .0005, .001, .005, .01, .025, .05, .
                                      .25,   .5,    1,    2.5,  5,   10,   30,  60};
 const std::vector<double> kTurn = {.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1};
 const std::vector<double> kEnded = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+
+// Families whose series name a flow.
+constexpr std::array<std::string_view, 4> kOfFlows = {"request_queue_duration_seconds",
+                                                      "request_enqueue_duration_seconds",
+                                                      "queue_size", "queue_bytes"};
 
 std::string current_flow(std::string_view name) {
   return fmt::format("llm_d_epp_flow_control_{}", name);
@@ -136,8 +142,44 @@ void FlowMetrics::programs(const std::map<std::string, schedule::FlowControl::Pr
                        "prompt tokens and twice the generated ones, of late", services);
 }
 
+FlowMetrics::Hold::Hold(FlowMetrics& metrics, const std::string& fairness, std::int32_t priority)
+    : metrics_(metrics) {
+  const std::lock_guard lock(metrics_.mutex_);
+  flow_ = metrics_.flows_.try_emplace(FlowKey(fairness, priority)).first;
+  ++flow_->second.holders;
+  flow_->second.used = true;
+}
+
+FlowMetrics::Hold::~Hold() {
+  const std::lock_guard lock(metrics_.mutex_);
+  --flow_->second.holders;
+  flow_->second.used = true;
+}
+
+void FlowMetrics::end_idle(Mono now) {
+  const std::lock_guard lock(mutex_);
+  for (auto it = flows_.begin(); it != flows_.end();) {
+    const auto& [fairness, priority] = it->first;
+    auto& flow = it->second;
+    if (flow.holders > 0 || std::exchange(flow.used, false)) {
+      flow.since = now;
+      ++it;
+    } else if (now - flow.since < schedule::kFlowIdle || fairness == kOtherLabel) {
+      ++it;
+    } else {
+      const Labels labels = {{"fairness_id", fairness}, {"priority", fmt::to_string(priority)}};
+      for (const std::string_view name : kOfFlows) {
+        registry_.end_series(current_flow(name), labels);
+        registry_.end_series(older(name), labels);
+      }
+      it = flows_.erase(it);
+    }
+  }
+}
+
 void FlowMetrics::finished(const RequestLabels& labels, std::int32_t priority,
                            schedule::Outcome outcome, Nanos waited, Nanos to_enter) {
+  const Hold hold(*this, labels.fairness, priority);
   const std::string outcome_name(outcome_label(outcome));
   const auto rank = fmt::to_string(priority);
   const auto observe = [&](std::string_view name, std::string_view help, const Labels& with,
@@ -200,7 +242,11 @@ void FlowMetrics::reclaiming(double pending) {
 
 FlowMetrics::Waiting::Waiting(FlowMetrics& metrics, const RequestLabels& labels,
                               std::int32_t priority, std::int64_t bytes)
-    : metrics_(metrics), labels_(labels), priority_(priority), bytes_(static_cast<double>(bytes)) {
+    : metrics_(metrics),
+      hold_(metrics, labels.fairness, priority),
+      labels_(labels),
+      priority_(priority),
+      bytes_(static_cast<double>(bytes)) {
   const Labels all = {{"fairness_id", labels.fairness},
                       {"priority", fmt::to_string(priority)},
                       {"inference_pool", metrics.pool_},

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -25,6 +27,29 @@ std::string_view outcome_label(schedule::Outcome outcome);
 
 // Thread-safe.
 class FlowMetrics {
+  // A flow as its series name it: fairness id and priority. The series end when nobody has held one
+  // for schedule::kFlowIdle.
+  struct Flow {
+    std::size_t holders = 0;
+    bool used = true;  // since the last end_idle()
+    Mono since{};      // when end_idle() first saw it unused
+  };
+  using FlowKey = std::pair<std::string, std::int32_t>;
+  using Flows = std::map<FlowKey, Flow>;
+
+  // While one lives, the flow's series do not end.
+  class Hold {
+   public:
+    Hold(FlowMetrics& metrics, const std::string& fairness, std::int32_t priority);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    FlowMetrics& metrics_;
+    Flows::iterator flow_;
+  };
+
  public:
   FlowMetrics(observe::Registry& registry, std::string_view pool);
 
@@ -40,6 +65,7 @@ class FlowMetrics {
 
    private:
     FlowMetrics& metrics_;
+    const Hold hold_;
     const RequestLabels& labels_;
     const std::int32_t priority_;
     const double bytes_;
@@ -49,6 +75,9 @@ class FlowMetrics {
   // `to_enter`: of `waited`, until it stood in the queue.
   void finished(const RequestLabels& labels, std::int32_t priority, schedule::Outcome outcome,
                 Nanos waited, Nanos to_enter);
+  // Once a second or so: ends the series of flows that are idle. Those of "other", which many flows
+  // share, stay.
+  void end_idle(Mono now);
   void turned(Nanos took) { observe_in(turn_, seconds(took)); }
   void saturation(const schedule::Saturation& saturation);
   void bands(const std::vector<schedule::FlowControl::BandState>& bands,
@@ -71,6 +100,8 @@ class FlowMetrics {
   Spread turn_;
   Level prefill_, decode_, effective_;
   observe::Gauge& stale_;
+  std::mutex mutex_;  // guards flows_
+  Flows flows_;
 };
 
 }  // namespace baton::epp

@@ -182,6 +182,7 @@ void Gate::sweep() {
     waiters = take(finished);
     metrics_.bands(flow_->bands(), flow_->config());
     metrics_.programs(flow_->programs(now));
+    metrics_.end_idle(now);
     if (evictions_) watch_evictions(now);
   }
   tell(waiters);

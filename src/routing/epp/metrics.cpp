@@ -50,7 +50,7 @@ std::string current(std::string_view name) { return fmt::format("llm_d_epp_{}", 
 }  // namespace
 
 const std::string& LabelValues::take(std::string_view value) {
-  static const std::string kOther = "other";
+  static const std::string kOther(kOtherLabel);
   const auto it = known_.find(value);
   if (it != known_.end()) return *it;
   if (known_.size() >= kMaxLabelValues) return kOther;

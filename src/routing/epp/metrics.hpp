@@ -20,7 +20,8 @@
 
 namespace baton::epp {
 
-inline constexpr std::size_t kMaxLabelValues = 1000;  // further ones become "other"
+inline constexpr std::size_t kMaxLabelValues = 1000;  // further ones become kOtherLabel
+inline constexpr std::string_view kOtherLabel = "other";
 
 // An instrument and its older twin, if it has one.
 template <class T>

@@ -9,7 +9,6 @@
 namespace baton::schedule {
 namespace {
 
-constexpr Nanos kFlowIdle = std::chrono::minutes(5);
 constexpr Nanos kBandIdle = std::chrono::minutes(10);
 // Flows of one band; requests of further ones share the flow without a name.
 constexpr std::size_t kMaxFlows = 65536;

@@ -42,6 +42,9 @@ struct Finished {
   friend bool operator==(const Finished&, const Finished&) = default;
 };
 
+// A flow in whose queue nothing was for so long is forgotten.
+inline constexpr Nanos kFlowIdle = std::chrono::minutes(5);
+
 class FlowControl {
  public:
   explicit FlowControl(FlowConfig config) : FlowControl(std::move(config), Mono()) {}

@@ -1,0 +1,93 @@
+#include "routing/epp/flow_metrics.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+namespace baton::epp {
+namespace {
+
+using schedule::kFlowIdle;
+using schedule::Outcome;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Flows {
+  void finish(const RequestLabels& labels) {
+    metrics.finished(labels, 0, Outcome::kDispatched, Millis(1), Nanos(0));
+  }
+  // The sweep as time passes.
+  void pass(Nanos time) {
+    metrics.end_idle(now);
+    now += time;
+    metrics.end_idle(now);
+  }
+  std::string told() const { return registry.expose(); }
+
+  observe::Registry registry;
+  FlowMetrics metrics{registry, "pool"};
+  Mono now{};
+};
+
+const RequestLabels kMine{"m", "t", "mine"}, kYours{"m", "t", "yours"};
+const std::string kMineLabel = "fairness_id=\"mine\"", kYoursLabel = "fairness_id=\"yours\"";
+
+TEST(FlowMetrics, TheSeriesOfAnIdleFlowEnd) {  // epp:F011
+  Flows flows;
+  flows.finish(kMine);
+  {
+    const FlowMetrics::Waiting waiting(flows.metrics, kMine, 0, 10);
+  }
+  EXPECT_THAT(flows.told(), HasSubstr(kMineLabel));
+  flows.pass(kFlowIdle - Millis(1));
+  EXPECT_THAT(flows.told(), HasSubstr(kMineLabel));
+  flows.now += Millis(1);
+  flows.metrics.end_idle(flows.now);
+  EXPECT_THAT(flows.told(), Not(HasSubstr(kMineLabel)));
+  // What names no flow stays.
+  EXPECT_THAT(flows.told(), HasSubstr("flow_control_requests_total{outcome=\"Dispatched\","));
+}
+
+TEST(FlowMetrics, ARequestThatWaitsKeepsThemAndOneThatComesBackStartsTheTimeAnew) {  // epp:F011
+  Flows flows;
+  std::optional<FlowMetrics::Waiting> waiting(std::in_place, flows.metrics, kMine, 0, 10);
+  flows.pass(2 * kFlowIdle);
+  EXPECT_THAT(flows.told(), HasSubstr(kMineLabel));
+  waiting.reset();
+  flows.pass(kFlowIdle - Millis(1));
+  flows.finish(kMine);
+  flows.pass(kFlowIdle - Millis(1));
+  EXPECT_THAT(flows.told(), HasSubstr(kMineLabel));
+  flows.pass(Millis(1));
+  EXPECT_THAT(flows.told(), Not(HasSubstr(kMineLabel)));
+}
+
+TEST(FlowMetrics, OtherFlowsAndWhatManyShareStay) {  // epp:F011
+  Flows flows;
+  flows.finish(kMine);
+  flows.finish({"m", "t", std::string(kOtherLabel)});
+  flows.metrics.finished(kMine, -1, Outcome::kDispatched, Nanos(0), Nanos(0));
+  flows.pass(kFlowIdle - Millis(1));
+  flows.finish(kYours);
+  flows.metrics.finished(kMine, -1, Outcome::kDispatched, Nanos(0), Nanos(0));
+  flows.pass(Millis(1));
+  EXPECT_THAT(flows.told(), Not(HasSubstr(kMineLabel + ",priority=\"0\"")));
+  EXPECT_THAT(flows.told(), HasSubstr(kMineLabel + ",priority=\"-1\""));
+  EXPECT_THAT(flows.told(), HasSubstr(kYoursLabel));
+  EXPECT_THAT(flows.told(), HasSubstr("fairness_id=\"other\""));
+}
+
+TEST(FlowMetrics, AFlowThatComesBackBeginsAtZero) {
+  Flows flows;
+  flows.finish(kMine);
+  flows.finish(kMine);
+  flows.pass(kFlowIdle);
+  flows.finish(kMine);
+  EXPECT_THAT(flows.told(),
+              HasSubstr("llm_d_epp_flow_control_request_enqueue_duration_seconds_count{" +
+                        kMineLabel + ",priority=\"0\",outcome=\"Dispatched\"} 1\n"));
+}
+
+}  // namespace
+}  // namespace baton::epp
