@@ -38,7 +38,7 @@ Task<Result<std::optional<std::string_view>>> Call::read() {
         co_return exhausted(
             fmt::format("a message of {} bytes is over the limit", inbox_.claimed()));
       case Inbox::State::kCompressed:
-        co_return unsupported("a compressed message: only identity is spoken here");
+        co_return expand(message);
       case Inbox::State::kNeedMore:
         break;
     }
@@ -47,6 +47,14 @@ Task<Result<std::optional<std::string_view>>> Call::read() {
     if (stream_ == nullptr) co_return break_reason();
     co_await readable_.wait();
   }
+}
+
+Result<std::optional<std::string_view>> Call::expand(std::string_view compressed) {
+  if (gunzip_ == nullptr) {
+    return internal("a compressed message in a stream whose grpc-encoding is identity");
+  }
+  BATON_TRY_ASSIGN(const auto message, gunzip_->expand(compressed, inbox_.limit()));
+  return std::optional(message);
 }
 
 void Call::interrupt() {

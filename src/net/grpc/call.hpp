@@ -1,6 +1,7 @@
 #pragma once
 // What both ends of a call share: messages in, messages out, over one stream. Internal to net/grpc.
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +10,7 @@
 #include "base/async/event.hpp"
 #include "base/core/result.hpp"
 #include "net/grpc/connection.hpp"
+#include "net/grpc/gzip.hpp"
 #include "net/grpc/inbox.hpp"
 #include "net/grpc/status.hpp"
 
@@ -55,6 +57,8 @@ class Call {
 
  protected:
   ~Call() = default;
+  // The peer's messages may be compressed by gzip.
+  void expect_gzip() { gunzip_ = std::make_unique<Gunzip>(); }
   // Before the first message goes out.
   virtual void begin() {}
   // Why nothing more comes, when closed() came before the end.
@@ -74,6 +78,9 @@ class Call {
  private:
   Task<Status> wait_for_room();
   void give_back();
+  Result<std::optional<std::string_view>> expand(std::string_view compressed);
+
+  std::unique_ptr<Gunzip> gunzip_;  // null: the peer has not said that it compresses
 };
 
 }  // namespace baton::grpc

@@ -26,6 +26,7 @@ class Inbox {
   void add(std::string_view bytes) { in_ += bytes; }
   bool empty() const { return at_ == in_.size(); }
 
+  // kCompressed is a message, too, as the stream's grpc-encoding has it.
   enum class State : std::uint8_t { kNeedMore, kMessage, kTooLong, kCompressed };
   // The next message; the view is valid until the next call of next().
   State next(std::string_view& message) {
@@ -35,7 +36,7 @@ class Inbox {
       return State::kNeedMore;
     }
     const std::size_t size = length(rest);
-    if (rest[0] != '\0') return State::kCompressed;
+    const auto state = rest[0] == '\0' ? State::kMessage : State::kCompressed;
     if (size > limit_) return State::kTooLong;
     const std::size_t whole = kPrefixBytes + size;
     if (rest.size() < whole) {
@@ -46,8 +47,9 @@ class Inbox {
     credited_ = 0;
     take(whole);
     message = std::string_view(message_).substr(message_.size() - size);
-    return State::kMessage;
+    return state;
   }
+  std::size_t limit() const { return limit_; }
   // The length that the next message claims. Contract: kTooLong.
   std::size_t claimed() const { return length(std::string_view(in_).substr(at_)); }
 

@@ -57,16 +57,25 @@ TEST(Inbox, CreditsOnlyWhatIsAskedFor) {
   EXPECT_EQ(inbox.take_credit(), 10U);
 }
 
-TEST(Inbox, RefusesLongAndCompressedMessagesByTheirPrefix) {
-  Inbox large(10);
-  large.add(std::string_view("\0\0\0\0\x0b", 5));
-  Inbox compressed(10);
-  compressed.add(std::string_view("\1\0\0\0\0", 5));
-  std::string_view message;
+TEST(Inbox, RefusesALongMessageByItsPrefix) {
+  for (const char flag : {'\0', '\1'}) {
+    Inbox inbox(10);
+    inbox.add(std::string(1, flag) + std::string("\0\0\0\x0b", 4));
+    std::string_view message;
+    EXPECT_EQ(inbox.next(message), Inbox::State::kTooLong);
+    EXPECT_EQ(inbox.claimed(), 11U);
+  }
+}
 
-  EXPECT_EQ(large.next(message), Inbox::State::kTooLong);
-  EXPECT_EQ(large.claimed(), 11U);
-  EXPECT_EQ(compressed.next(message), Inbox::State::kCompressed);
+TEST(Inbox, TellsWhichMessagesAreCompressed) {
+  Inbox inbox(10);
+  inbox.add(std::string("\1\0\0\0\3abc", 8) + framed("d"));
+  std::string_view message;
+  EXPECT_EQ(inbox.next(message), Inbox::State::kCompressed);
+  EXPECT_EQ(message, "abc");
+  EXPECT_EQ(inbox.next(message), Inbox::State::kMessage);
+  EXPECT_EQ(message, "d");
+  EXPECT_EQ(inbox.take_credit(), 14U);
 }
 
 }  // namespace

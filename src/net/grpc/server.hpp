@@ -35,7 +35,8 @@ class ServerStream {
   virtual Deadline deadline() const = 0;      // of grpc-timeout
 
   // The next message; the view is valid until the next read. nullopt: the client has said
-  // everything. kExhausted: over the limit; kUnsupported: compressed; kCancelled.
+  // everything. kExhausted: over the limit; kInvalid: gzip that is none; kInternal: compressed,
+  // but grpc-encoding does not say so; kCancelled.
   virtual Task<Result<std::optional<std::string_view>>> read() = 0;
   // The read() that waits, or else the next one, returns kCancelled.
   virtual void interrupt() = 0;

@@ -14,7 +14,7 @@ namespace {
 const http::Headers& response_head() {
   static const http::Headers kHead{{":status", "200"},
                                    {"content-type", "application/grpc"},
-                                   {"grpc-accept-encoding", "identity"}};
+                                   {"grpc-accept-encoding", std::string(kEncodings)}};
   return kHead;
 }
 
@@ -35,6 +35,7 @@ ServerCall::ServerCall(ServerConnection& connection, http2::Stream& stream, http
       deadline_(deadline),
       limit_(connection.watchdog(), [this] { on_expiry(); }) {
   if (deadline_.at != Mono::max()) limit_.set(deadline_.at);
+  if (metadata_.get("grpc-encoding") == "gzip") expect_gzip();
 }
 
 std::string_view ServerCall::peer() const { return owner_.peer(); }
@@ -116,9 +117,10 @@ void ServerConnection::on_headers(http2::Stream& stream, http::Headers fields, h
     return;
   }
   const std::string_view encoding = fields.get("grpc-encoding").value_or("identity");
-  if (encoding != "identity") {
-    refuse(stream, {StatusCode::kUnimplemented,
-                    fmt::format("messages in '{}' are not read here, only identity", encoding)});
+  if (encoding != "identity" && encoding != "gzip") {
+    refuse(stream,
+           {StatusCode::kUnimplemented,
+            fmt::format("messages in '{}' are not read here, only identity and gzip", encoding)});
     return;
   }
   const auto handler = deps_.handlers.find(path);
