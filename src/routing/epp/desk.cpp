@@ -247,11 +247,22 @@ std::optional<Refusal> Desk::pick(const Asked& asked, Placed& placed) {
   sign_route(asked, placed);
   if (config_.emit_scores) placed.scores = scores_of(decision_, *snapshot.endpoints);
   deps_.metrics.staged(placed.model, decision_.stages());
-  if (placed.chain && !placed.keyed) {
-    const auto block = placed.chain->block_bytes();
-    deps_.metrics.matched(placed.picked.matched * block, placed.chain->blocks().size() * block);
-  }
+  count_matches(placed);
   return std::nullopt;
+}
+
+// What prompts' own indexes knew; of what engines tell the follower counts.
+void Desk::count_matches(const Placed& placed) const {
+  if (!placed.chain) return;
+  const auto& views = setup().views;
+  const auto block = placed.chain->block_bytes();
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    if (views[v].precise && placed.keyed) continue;
+    const auto held = v == 0 ? placed.picked.matched : placed.picked.matched_elsewhere[v - 1];
+    const auto of =
+        std::min(placed.chain->blocks().size(), setup().indexes[views[v].index].max_blocks);
+    deps_.metrics.matched(v, held * block, of * block);
+  }
 }
 
 pick::ServicePool::Ask Desk::ask_of(const Asked& asked, const Placed& placed) const {

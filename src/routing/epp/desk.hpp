@@ -156,6 +156,7 @@ class Desk {
   std::optional<Refusal> read_grpc(std::string_view message, Placed& placed, Said& said);
   std::optional<Refusal> name_target(const Asked& asked, bool rewritable, Placed& placed);
   std::optional<Refusal> may_enter(const Asked& asked, const Placed& placed);
+  void count_matches(const Placed& placed) const;
   pick::ServicePool::Ask ask_of(const Asked& asked, const Placed& placed) const;
   void sign_route(const Asked& asked, Placed& placed);
   std::optional<Refusal> ask_pool(const Asked& asked, Placed& placed);

@@ -65,9 +65,7 @@ Metrics::Plugins Metrics::plugins_of(const schedule::Setup& setup) {
       out.media_name = producer.name;
       out.media_type = producer.type;
     }
-    if (producer.data != schedule::Data::kPrefixMatch || !out.prefix_name.empty()) continue;
-    out.prefix_name = producer.name;
-    out.prefix_type = producer.type;
+    if (producer.data == schedule::Data::kPrefixMatch) out.prefixes.push_back(producer);
   }
   return out;
 }
@@ -102,19 +100,25 @@ Metrics::Metrics(observe::Registry& registry, Plugins plugins)
                           {"build_ref", "baton-" + std::string(build().version)}};
   registry.gauge(current("info"), "what is running", running).set(1);
   registry.gauge("inference_extension_info", "what is running", running).set(1);
-  if (plugins_.prefix_name.empty()) return;
-  const Labels labels = {{"plugin_name", plugins_.prefix_name},
-                         {"plugin_type", plugins_.prefix_type}};
-  hit_ratio_ = histogram("prefix_indexer_hit_ratio", "share of a prompt that its endpoint holds",
-                         kRatio, labels, "inference_extension_prefix_indexer_hit_ratio", {});
-  hit_bytes_ = histogram("prefix_indexer_hit_bytes", "bytes of a prompt that its endpoint holds",
-                         kHitBytes, labels, "inference_extension_prefix_indexer_hit_bytes", {});
+  for (const auto& producer : plugins_.prefixes) {
+    const Labels labels = {{"plugin_name", producer.name}, {"plugin_type", producer.type}};
+    hits_.push_back(
+        {.view = producer.view,
+         .ratio = histogram("prefix_indexer_hit_ratio", "share of a prompt that its endpoint holds",
+                            kRatio, labels, "inference_extension_prefix_indexer_hit_ratio", {}),
+         .bytes =
+             histogram("prefix_indexer_hit_bytes", "bytes of a prompt that its endpoint holds",
+                       kHitBytes, labels, "inference_extension_prefix_indexer_hit_bytes", {})});
+  }
 }
 
-void Metrics::matched(std::size_t bytes, std::size_t of) {
-  if (hit_ratio_.now == nullptr || of == 0) return;
-  observe_in(hit_bytes_, static_cast<double>(bytes));
-  observe_in(hit_ratio_, static_cast<double>(bytes) / static_cast<double>(of));
+void Metrics::matched(std::size_t view, std::size_t bytes, std::size_t of) {
+  if (of == 0) return;
+  for (const auto& hits : hits_) {
+    if (hits.view != view) continue;
+    observe_in(hits.bytes, static_cast<double>(bytes));
+    observe_in(hits.ratio, static_cast<double>(bytes) / static_cast<double>(of));
+  }
 }
 
 Counts Metrics::counter(std::string_view name, std::string_view help, const Labels& labels,

@@ -57,7 +57,7 @@ class Metrics {
   // The plugins that labels name: the profile handler, and who knows prefixes; "" without.
   struct Plugins {
     std::string handler_name = {}, handler_type = {};
-    std::string prefix_name = {}, prefix_type = {};
+    std::vector<schedule::Producer> prefixes = {};
     std::string media_name = {}, media_type = {};
     std::vector<schedule::TimedPlugin> timed = {};
   };
@@ -85,8 +85,9 @@ class Metrics {
   PluginTimes& plugin_times() { return plugin_times_; }
   // `stages` as Decision::stages() has them; an empty model is "unknown".
   void staged(std::string_view model, std::string_view stages);
-  // Bytes of a prompt that its endpoint is believed to hold, of those that are compared.
-  void matched(std::size_t bytes, std::size_t of);
+  // Bytes of a prompt that its endpoint is believed to hold, of those that are compared, as one of
+  // Setup::views knows.
+  void matched(std::size_t view, std::size_t bytes, std::size_t of);
   // A request's items, each once, by kind, and which of them the pod that gets them had before.
   void encoded(const std::vector<std::string_view>& kinds, const std::vector<bool>& held,
                std::string_view pod);
@@ -119,7 +120,11 @@ class Metrics {
   observe::Registry& registry_;
   const Plugins plugins_;
   Spread scheduling_;
-  Spread hit_ratio_, hit_bytes_;  // empty: nobody knows prefixes
+  struct Hits {  // of one producer
+    std::size_t view;
+    Spread ratio, bytes;
+  };
+  std::vector<Hits> hits_;
   Counts poll_errors_, extract_errors_;
   observe::Histogram &request_processing_, &response_processing_;
   observe::Counter &removed_headers_, &removed_params_, &gone_, &unread_usage_;

@@ -195,7 +195,8 @@ TEST_F(ExtProcTest, RequestsAndTokensInFlightAreShownByEndpoint) {
   ask(R"({"model":"m","prompt":"0123456789abcdef"})");
   PoolGauges gauges(registry_, "pool");
   const auto shown = [&](std::string_view what) {
-    gauges.show_plugins(picker_->pool.setup(), picker_->pool.snapshot(), 0);
+    gauges.show_plugins(picker_->pool.setup(), picker_->pool.snapshot(),
+                        picker_->pool.remembered());
     return metric("llm_d_epp_inflight_" + std::string(what) +
                   "{endpoint_name=\"a\",namespace=\"llm\",producer_name=\"mine\",fairness_id="
                   "\"\",priority=\"\"}");
@@ -224,6 +225,33 @@ TEST_F(ExtProcTest, WhatAnEndpointHoldsOfAPromptIsCounted) {
   EXPECT_EQ(sum("hit_bytes_sum"), 256);
   EXPECT_EQ(sum("hit_ratio_sum"), 1);
   EXPECT_EQ(sum("hit_ratio_count"), 2);
+}
+
+constexpr std::string_view kTwoCaches =
+    "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins: [{name: gpu, type: "
+    "approx-prefix-cache-producer, parameters: {autoTune: false, lruCapacityPerServer: 2}}, {name: "
+    "cpu, type: approx-prefix-cache-producer, parameters: {autoTune: false, lruCapacityPerServer: "
+    "8}}, {name: g, type: prefix-cache-scorer, parameters: {prefixMatchInfoProducerName: gpu}}, "
+    "{name: c, type: prefix-cache-scorer, parameters: {prefixMatchInfoProducerName: cpu}}]\n";
+
+TEST_F(ExtProcTest, EachCacheShowsWhatItRemembersAndWhatItKnewOfAPrompt) {
+  serve({{"a", "10.0.0.1"}}, kTwoCaches);
+  const std::string prompt(1024, 'x');
+  const auto body = R"({"model":"m","prompt":")" + prompt + "\"}";
+  ask(body);
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  begin();
+  ask(body);
+  PoolGauges gauges(registry_, "pool");
+  gauges.show_plugins(picker_->pool.setup(), picker_->pool.snapshot(), picker_->pool.remembered());
+  const auto shown = [&](const std::string& what, const std::string& plugin) {
+    return metric("llm_d_epp_prefix_indexer_" + what + "{plugin_name=\"" + plugin +
+                  "\",plugin_type=\"approx-prefix-cache-producer\"}");
+  };
+  EXPECT_EQ(shown("size", "gpu"), 2);
+  EXPECT_EQ(shown("size", "cpu"), 4);
+  EXPECT_EQ(shown("hit_bytes_sum", "gpu"), 512);
+  EXPECT_EQ(shown("hit_bytes_sum", "cpu"), 1024);
 }
 
 TEST_F(ExtProcTest, ProgramsShowHowFairlyTheyWereServed) {

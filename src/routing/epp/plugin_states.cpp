@@ -54,7 +54,7 @@ Value by_endpoint(const schedule::Snapshot& snapshot, const Told& told) {
 }  // namespace
 
 Value plugin_states(const schedule::Setup& setup, const schedule::Snapshot& snapshot,
-                    std::size_t blocks, Wall now) {
+                    std::span<const std::size_t> blocks, Wall now) {
   Value out;
   out["timestamp"] = timestamp(now);
   out["plugins"] = text::json::Object();
@@ -65,7 +65,7 @@ Value plugin_states(const schedule::Setup& setup, const schedule::Snapshot& snap
     const auto producer = std::ranges::find(setup.producers, name, &schedule::Producer::name);
     const bool produces = producer != setup.producers.end();
     if (produces && producer->data == schedule::Data::kPrefixMatch) {
-      one["state"]["totalBlocks"] = blocks;
+      one["state"]["totalBlocks"] = blocks[producer->view];
     } else if (produces && producer->data == schedule::Data::kInFlight) {
       one["state"] = by_endpoint(snapshot, [&](std::size_t i) {
         Value load;

@@ -26,7 +26,8 @@ TEST(PluginStates, EveryPluginIsThereAndThoseThatKnowSomethingTellIt) {  // epp:
   picker.serve(pods);
   const auto snapshot = picker.pool.snapshot();
   const schedule::Reservation busy(snapshot.reservations, (*snapshot.endpoints)[0].slot, 7);
-  const auto told = plugin_states(picker.pool.setup(), snapshot, 42, clock.wall());
+  const std::vector<std::size_t> remembered = {42};
+  const auto told = plugin_states(picker.pool.setup(), snapshot, remembered, clock.wall());
 
   EXPECT_EQ(told.string_at({"timestamp"}), "2023-11-14T22:13:20.000000000Z");
   const auto plugin = [&](const char* name) { return told.find_path({"plugins", name}); };

@@ -86,7 +86,7 @@ void SharedPool::serves(const schedule::Endpoint& endpoint, std::vector<std::str
   pool_.serves(endpoint, std::move(models));
 }
 
-std::size_t SharedPool::remembered() const {
+std::vector<std::size_t> SharedPool::remembered() const {
   const std::lock_guard lock(mutex_);
   return pool_.remembered();
 }

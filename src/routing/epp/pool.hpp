@@ -54,7 +54,7 @@ class SharedPool {
 
   void serves(const schedule::Endpoint& endpoint, std::vector<std::string> models);
 
-  std::size_t remembered() const;  // blocks of prompts
+  std::vector<std::size_t> remembered() const;  // blocks of prompts, by Setup::views
 
   // How full the pool is; 1 when it is broken.
   schedule::Saturation saturation(Mono now) const;

@@ -77,17 +77,17 @@ void PoolGauges::show_endpoints(const schedule::Snapshot& snapshot) {
 // In flight are all requests of an endpoint together: what fairness ids and priorities they have is
 // not kept by endpoint.
 void PoolGauges::show_plugins(const schedule::Setup& setup, const schedule::Snapshot& snapshot,
-                              std::size_t remembered) {
+                              std::span<const std::size_t> remembered) {
   using Samples = std::vector<observe::Registry::Sample>;
   for (const auto& producer : setup.producers) {
     if (producer.data == schedule::Data::kPrefixMatch) {
       constexpr std::string_view kHelp = "blocks of prompts that are remembered, of all endpoints";
+      const auto blocks = static_cast<double>(remembered[producer.view]);
       registry_
           .gauge("llm_d_epp_prefix_indexer_size", kHelp,
                  {{"plugin_name", producer.name}, {"plugin_type", producer.type}})
-          .set(static_cast<double>(remembered));
-      registry_.gauge("inference_extension_prefix_indexer_size", kHelp)
-          .set(static_cast<double>(remembered));
+          .set(blocks);
+      registry_.gauge("inference_extension_prefix_indexer_size", kHelp).set(blocks);
     }
     if (producer.data != schedule::Data::kInFlight) continue;
     Samples requests, tokens;

@@ -2,6 +2,7 @@
 // What the endpoints tell about themselves, summed up for dashboards (picker reference 6.2).
 
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,9 +24,10 @@ class PoolGauges {
   // The queue of each endpoint; those that left are gone.
   void show_endpoints(const schedule::Snapshot& snapshot);
 
-  // What producers know: requests and tokens on their way, blocks of prompts that are remembered.
+  // What producers know: requests and tokens on their way, blocks of prompts that are remembered,
+  // by Setup::views.
   void show_plugins(const schedule::Setup& setup, const schedule::Snapshot& snapshot,
-                    std::size_t remembered);
+                    std::span<const std::size_t> remembered);
 
  private:
   struct Kind {

@@ -84,16 +84,17 @@ watch::Service service(std::string picker) {
 }
 
 struct Rig {
+  std::string_view more;  // plugins
   std::unique_ptr<Publisher> first = publisher("127.0.0.1");
   std::unique_ptr<Publisher> second =
       publisher("127.0.0.2", first->at().port, first->replay_at().port);
   observe::Registry registry;
-  watch::Service about = service(picker(first->at().port, first->replay_at().port));
+  watch::Service about = service(picker(first->at().port, first->replay_at().port, more));
   std::unique_ptr<PrecisePrefix> precise;
   ServicePool pool{about, ServicePool::Owner::kPicker};
   SeededRandom random{1};
 
-  Rig() {
+  explicit Rig(std::string_view plugins = "") : more(plugins) {
     EXPECT_FALSE(pool.broken()) << pool.broken()->message();
     precise = *PrecisePrefix::open(*pool.setup().precise, {kClock, registry});
     pool.follow(*precise);
@@ -142,6 +143,19 @@ TEST(PrecisePrefix, ARequestGoesToTheEngineThatToldThatItHoldsThePrompt) {
   EXPECT_EQ(rig.pod(two + " more"), "127.0.0.2");
   const auto whole = rig.tokens(one).size() / 16 * 16;
   EXPECT_EQ(picked.predicted, whole);
+}
+
+TEST(PrecisePrefix, WhatPromptsTellStandsBesideWhatEnginesTell) {
+  Rig rig("- {type: approx-prefix-cache-producer}\n");
+  const auto prompt = long_prompt("once");
+  rig.first->publish(stored(rig.tokens(prompt)));
+  ASSERT_TRUE(rig.knows(0, prompt));
+
+  const auto told = rig.pick(prompt);  // the scorer names the engines' word
+  EXPECT_EQ(told.route.decode.host, "127.0.0.1");
+  EXPECT_EQ(told.matched, 0U);
+  ASSERT_EQ(told.matched_elsewhere.size(), 1U);
+  EXPECT_EQ(told.matched_elsewhere[0], rig.tokens(prompt).size() / 16);
 }
 
 TEST(PrecisePrefix, AnEngineThatIsNotInSyncIsEstimated) {

@@ -134,8 +134,15 @@ bool presume(const index::PrefixIndex& index, const schedule::Snapshot& snapshot
 
 }  // namespace
 
-ServicePool::ServicePool(const watch::Service& service, Owner owner)
-    : service_(service), matched_(schedule::kMaxEndpoints) {
+ServicePool::Known::Known(const schedule::PrefixParameters& parameters)
+    : index({.slots = schedule::kMaxEndpoints,
+             .lru_capacity = parameters.lru_capacity,
+             .odd_weight = index::kStride}),
+      max_blocks(parameters.max_blocks),
+      engine_capacity(parameters.engine_capacity),
+      matched(schedule::kMaxEndpoints) {}
+
+ServicePool::ServicePool(const watch::Service& service, Owner owner) : service_(service) {
   service_.endpoints.clear();
   auto made = make_scheduler(service, owner);
   if (!made) {
@@ -145,11 +152,7 @@ ServicePool::ServicePool(const watch::Service& service, Owner owner)
     return;
   }
   scheduler_ = *std::move(made);
-  if (const auto& prefix = scheduler_->prefix()) {
-    index_.emplace(index::PrefixIndex::Config{.slots = schedule::kMaxEndpoints,
-                                              .lru_capacity = prefix->lru_capacity,
-                                              .odd_weight = index::kStride});
-  }
+  for (const auto& parameters : setup().indexes) known_.emplace_back(parameters);
   if (const auto& media = scheduler_->setup().media) {
     media_.emplace(
         index::PrefixIndex::Config{.slots = schedule::kMaxEndpoints, .lru_capacity = media->items});
@@ -168,7 +171,7 @@ watch::Pool::Change ServicePool::update(const watch::Service& service) {
   service_.routing_key = service.routing_key;
   auto change = pool_.update(service.endpoints);
   for (const auto& gone : change.removed) {
-    if (index_) index_->forget(gone.slot);
+    for (auto& known : known_) known.index.forget(gone.slot);
     if (media_) media_->forget(gone.slot);
     const auto lives = [&](const schedule::Endpoint& e) { return e.name == gone.name; };
     if (std::ranges::none_of(endpoints(), lives)) tallies_.erase(gone.name);
@@ -185,22 +188,22 @@ watch::Pool::Change ServicePool::update(const watch::Service& service) {
 
 std::optional<index::PrefixChain> ServicePool::chain(std::string_view model,
                                                      std::string_view salt) const {
-  if (!index_) return std::nullopt;
-  const auto& prefix = *scheduler_->prefix();
+  if (known_.empty()) return std::nullopt;
+  const auto most = std::ranges::max_element(known_, {}, &Known::max_blocks)->max_blocks;
   std::string seed(model);
   if (!salt.empty()) seed.append(1, '\0').append(salt);
-  return index::PrefixChain(seed, prefix.block_bytes, prefix.max_blocks);
+  return index::PrefixChain(seed, setup().indexes.front().block_bytes, most);
 }
 
 // Leading blocks that each slot holds: landmarks first, then what stands behind the last of them.
-void ServicePool::match(std::span<const std::uint64_t> chain) {
+void ServicePool::match(Known& known, std::span<const std::uint64_t> chain) {
   hashes_.clear();
   index::append_landmarks(chain, 0, hashes_);
-  index_->match(hashes_, matched_);
+  known.index.match(hashes_, known.matched);
   if (chain.size() <= index::kFine) return;
   ends_.clear();
   for (const auto& endpoint : endpoints()) {
-    auto& blocks = matched_[endpoint.slot];
+    auto& blocks = known.matched[endpoint.slot];
     if (blocks < index::kFine) continue;
     blocks = static_cast<std::uint32_t>(index::covered_by(blocks));
     if (std::ranges::find(ends_, blocks) == ends_.end()) ends_.push_back(blocks);
@@ -212,12 +215,45 @@ void ServicePool::match(std::span<const std::uint64_t> chain) {
     for (auto i = end; i < std::min<std::size_t>(chain.size(), end + index::kStride - 1); ++i) {
       hashes_.push_back(index::single(chain[i]));
     }
-    index_->match(hashes_, matches_);
+    known.index.match(hashes_, matches_);
     for (const auto& endpoint : endpoints()) {
-      auto& blocks = matched_[endpoint.slot];
+      auto& blocks = known.matched[endpoint.slot];
       if (blocks == end) blocks += matches_.blocks(endpoint.slot);
     }
   }
+}
+
+schedule::PrefixView ServicePool::look_up(Known& known, const index::PrefixChain& chain) {
+  const auto blocks = chain.blocks().first(std::min(chain.blocks().size(), known.max_blocks));
+  match(known, blocks);
+  schedule::PrefixView view{.block_bytes = chain.block_bytes(),
+                            .prompt_blocks = static_cast<std::uint32_t>(blocks.size()),
+                            .matched = known.matched};
+  if (presume(known.index, pool_.snapshot(), known.matched, known.presumed)) {
+    view.held = known.matched;
+    view.matched = known.presumed;
+  }
+  return view;
+}
+
+// What every producer of matches knows of the prompt.
+void ServicePool::show_matches(const Ask& ask, schedule::Request& request) {
+  looked_up_.assign(known_.size(), {});
+  for (std::size_t i = 0; i < known_.size() && ask.chain != nullptr; ++i) {
+    looked_up_[i] = look_up(known_[i], *ask.chain);
+  }
+  const auto* keyed = precise_ != nullptr ? ask.keyed : nullptr;
+  if (keyed != nullptr) request.prompt_tokens = keyed->tokens;
+  views_.clear();
+  for (const auto& view : setup().views) {
+    views_.push_back(looked_up_[view.index]);
+    if (view.precise && keyed != nullptr) {
+      match_precisely(*keyed, ask.prompt_bytes, views_.back());
+    }
+  }
+  if (views_.empty()) return;
+  request.show(views_.front());
+  request.others = std::span(views_).subspan(1);
 }
 
 // As the pool knows it now; spans are of scratch memory.
@@ -229,22 +265,12 @@ schedule::Request ServicePool::request_of(const Ask& ask) {
                             .headers = ask.headers,
                             .priority = ask.priority,
                             .multimodal = ask.multimodal};
-  if (ask.chain != nullptr && index_) {
-    match(ask.chain->blocks());
-    request.block_bytes = ask.chain->block_bytes();
-    request.prompt_blocks = static_cast<std::uint32_t>(ask.chain->blocks().size());
-    request.matched = matched_;
-    if (presume(*index_, pool_.snapshot(), matched_, weighted_)) {
-      request.held = matched_;
-      request.matched = weighted_;
-    }
-  }
+  show_matches(ask, request);
   if (media_ && !ask.media.empty()) {
     match_media(ask.media);
     request.media = static_cast<std::uint32_t>(ask.media.size());
     request.media_held = media_held_;
   }
-  if (precise_ != nullptr && ask.keyed != nullptr) match_precisely(*ask.keyed, request);
   if (ask.predictions != nullptr && ask.predictions->endpoints != nullptr) {
     take_predictions(*ask.predictions);
     request.predictions = predictions_;
@@ -265,7 +291,8 @@ void ServicePool::take_predictions(const Predictions& predictions) {
 ServicePool::Survey ServicePool::survey(const Ask& ask) {
   const auto& snapshot = pool_.snapshot();
   return {.endpoints = snapshot.endpoints,
-          .rows = schedule::latency_rows(request_of(ask), snapshot, *setup().latency)};
+          .rows = schedule::latency_rows(request_of(ask).seen_in(setup().latency_view), snapshot,
+                                         *setup().latency)};
 }
 
 bool ServicePool::admits(const Ask& ask, const schedule::Slo& slo) {
@@ -292,8 +319,10 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   if (request.media > 0) media_held = remember_media(ask.media, decision);
   // The prompt is computed by the prefill endpoint where there is one.
   const schedule::Context context{request, snapshot, now, random};
+  const auto by_load = request.seen_in(setup().load_view);
+  const schedule::Context loaded{by_load, snapshot, now, random};
   const auto tokens = [&](schedule::Index i) {
-    return static_cast<std::int64_t>(context.uncached_tokens(i));
+    return static_cast<std::int64_t>(loaded.uncached_tokens(i));
   };
   const auto& output = setup().output;
   const auto later = output ? expected_output(*output, request.tokens(), ask.most_tokens) : 0;
@@ -312,6 +341,11 @@ Result<ServicePool::Picked> ServicePool::pick(const Ask& ask, Mono now, Random& 
   picked.answer_headers = std::move(decision.answer_headers);
   picked.endpoints = snapshot.endpoints;
   picked.matched = context.held(decision.primary);
+  for (std::size_t view = 1; view <= request.others.size(); ++view) {
+    const auto seen = request.seen_in(view);
+    const schedule::Context other{seen, snapshot, now, random};
+    picked.matched_elsewhere.push_back(other.held(decision.primary));
+  }
   if (keyed != nullptr) routed_precisely(*keyed, picked);
   return picked;
 }
@@ -344,24 +378,25 @@ std::vector<bool> ServicePool::remember_media(std::span<const std::uint64_t> ite
 }
 
 // Blocks of tokens: as an engine tells, or what its bytes come to in those.
-void ServicePool::match_precisely(const KeyedPrompt& prompt, schedule::Request& request) {
+void ServicePool::match_precisely(const KeyedPrompt& prompt, std::size_t prompt_bytes,
+                                  schedule::PrefixView& view) {
+  const auto by_bytes = view.held.empty() ? view.matched : view.held;
   const auto block = precise_->block_tokens();
   precise_->match(prompt, held_, weighted_);
-  const double share = request.prompt_bytes == 0 ? 0
-                                                 : static_cast<double>(request.block_bytes) /
-                                                       static_cast<double>(request.prompt_bytes);
+  const double share =
+      prompt_bytes == 0 ? 0
+                        : static_cast<double>(view.block_bytes) / static_cast<double>(prompt_bytes);
   for (const auto& endpoint : endpoints()) {
     const auto slot = endpoint.slot;
     if (precise_->in_sync(slot)) continue;
-    const double bytes = request.matched.empty() ? 0 : matched_[slot] * share;
+    const double bytes = by_bytes.empty() ? 0 : by_bytes[slot] * share;
     const auto tokens = std::min(1.0, bytes) * static_cast<double>(prompt.tokens);
     held_[slot] = weighted_[slot] = static_cast<std::uint32_t>(tokens / static_cast<double>(block));
   }
-  request.block_tokens = block;
-  request.prompt_blocks = static_cast<std::uint32_t>(prompt.keys.size());
-  request.prompt_tokens = prompt.tokens;
-  request.matched = weighted_;
-  request.held = held_;
+  view.block_tokens = block;
+  view.prompt_blocks = static_cast<std::uint32_t>(prompt.keys.size());
+  view.matched = weighted_;
+  view.held = held_;
 }
 
 void ServicePool::routed_precisely(const KeyedPrompt& prompt, Picked& picked) {
@@ -385,7 +420,7 @@ bool ServicePool::holds(const schedule::Endpoint& endpoint) const {
 
 void ServicePool::remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
                            std::size_t first, const schedule::Endpoint* other) {
-  if (!index_) return;
+  if (known_.empty()) return;
   std::array<index::Slot, 2> slots{};
   std::size_t count = 0;
   if (holds(endpoint)) slots[count++] = endpoint.slot;
@@ -393,10 +428,13 @@ void ServicePool::remember(const schedule::Endpoint& endpoint, std::span<const s
     slots[count++] = other->slot;
   }
   if (count == 0) return;
-  hashes_.clear();
-  index::append_landmarks(chain, first, hashes_);
-  index::append_tail(chain, first, hashes_);
-  index_->record(std::span(slots).first(count), hashes_);
+  for (auto& known : known_) {
+    const auto blocks = chain.first(std::min(chain.size(), known.max_blocks));
+    hashes_.clear();
+    index::append_landmarks(blocks, first, hashes_);
+    index::append_tail(blocks, first, hashes_);
+    known.index.record(std::span(slots).first(count), hashes_);
+  }
 }
 
 void ServicePool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,
@@ -411,15 +449,20 @@ void ServicePool::serves(const schedule::Endpoint& endpoint, std::vector<std::st
 }
 
 void ServicePool::size_index(schedule::Slot slot, const watch::Scraped& scraped) {
-  if (!index_ || !scheduler_->prefix()->engine_capacity) return;
-  const auto blocks = remembered_of(scraped, scheduler_->prefix()->block_bytes);
-  if (blocks > 0 && blocks != index_->capacity(slot)) index_->set_capacity(slot, blocks);
+  if (known_.empty()) return;
+  const auto blocks = remembered_of(scraped, setup().indexes.front().block_bytes);
+  for (auto& known : known_) {
+    if (!known.engine_capacity || blocks == 0) continue;
+    if (blocks != known.index.capacity(slot)) known.index.set_capacity(slot, blocks);
+  }
 }
 
-std::size_t ServicePool::remembered() const {
-  std::size_t out = 0;
-  for (const auto& endpoint : endpoints()) {
-    if (index_) out += index_->held(endpoint.slot);
+std::vector<std::size_t> ServicePool::remembered() const {
+  std::vector<std::size_t> out;
+  if (broken_) return out;
+  for (const auto& view : setup().views) {
+    auto& blocks = out.emplace_back(0);
+    for (const auto& endpoint : endpoints()) blocks += known_[view.index].index.held(endpoint.slot);
   }
   return out;
 }

@@ -3,6 +3,7 @@
 // pods.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -83,6 +84,7 @@ class ServicePool {
     schedule::Reservation decode, prefill;
     std::shared_ptr<PodTally> decode_tally, prefill_tally;  // the latter null without prefill
     std::uint32_t matched = 0;                              // blocks that the decode pod holds
+    std::vector<std::uint32_t> matched_elsewhere;           // the same in Setup::views 1, 2, …
     // Tokens of the prompt that the decode pod's own events promise; nullopt: only estimated.
     std::optional<std::uint64_t> predicted = {};
     std::vector<bool> media_held = {};  // of Ask::media: who gets them was sent them before
@@ -131,8 +133,8 @@ class ServicePool {
   // The models that it says it serves.
   void serves(const schedule::Endpoint& endpoint, std::vector<std::string> models);
 
-  // Blocks of prompts, of all pods.
-  std::size_t remembered() const;
+  // Blocks of prompts, of all pods, by Setup::views.
+  std::vector<std::size_t> remembered() const;
 
   std::shared_ptr<PodTally> tally(const schedule::Endpoint& endpoint);
   const std::vector<schedule::Endpoint>& endpoints() const { return *pool_.snapshot().endpoints; }
@@ -141,24 +143,35 @@ class ServicePool {
  private:
   schedule::Request request_of(const Ask& ask);
   void take_predictions(const Predictions& predictions);
-  void match(std::span<const std::uint64_t> chain);
+  struct Known {  // an index, and what it last matched
+    explicit Known(const schedule::PrefixParameters& parameters);
+    index::PrefixIndex index;
+    std::size_t max_blocks;  // of a prompt
+    bool engine_capacity;
+    std::vector<std::uint32_t> matched, presumed;  // by slot
+  };
+  void match(Known& known, std::span<const std::uint64_t> chain);
+  schedule::PrefixView look_up(Known& known, const index::PrefixChain& chain);
+  void show_matches(const Ask& ask, schedule::Request& request);
   void match_media(std::span<const std::uint64_t> items);
   std::vector<bool> remember_media(std::span<const std::uint64_t> items,
                                    const schedule::Decision& decision);
   void size_index(schedule::Slot slot, const watch::Scraped& scraped);
-  void match_precisely(const KeyedPrompt& prompt, schedule::Request& request);
+  void match_precisely(const KeyedPrompt& prompt, std::size_t prompt_bytes,
+                       schedule::PrefixView& view);
   void routed_precisely(const KeyedPrompt& prompt, Picked& picked);
 
   watch::Service service_;
   std::optional<schedule::Scheduler> scheduler_;
   std::optional<Error> broken_;
-  std::optional<index::PrefixIndex> index_;
+  std::deque<Known> known_;                  // by Setup::indexes
   std::optional<index::PrefixIndex> media_;  // items in place of blocks, each a chain of its own
   watch::Pool pool_;
   std::map<std::string, std::shared_ptr<PodTally>, std::less<>> tallies_;  // by pod name
   PrecisePrefix* precise_ = nullptr;                                       // null: not followed
   // Scratch.
-  std::vector<std::uint32_t> matched_, held_, weighted_, media_held_;  // by slot
+  std::vector<std::uint32_t> held_, weighted_, media_held_;  // by slot; as engines tell
+  std::vector<schedule::PrefixView> looked_up_, views_;      // by index, by view
   std::vector<std::uint64_t> hashes_;
   std::vector<std::uint32_t> ends_;
   index::Matches matches_;

@@ -14,6 +14,7 @@ namespace baton::pick {
 namespace {
 
 using schedule::testing::kHead;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 struct Rig {
@@ -100,6 +101,67 @@ TEST(ServicePool, RemembersItemsWhereTheyWereSentAsManyAsFit) {  // epp:K011
   EXPECT_EQ(score(3), 1);
   EXPECT_EQ(score(2), 1);
   EXPECT_EQ(score(1), 0);
+}
+
+// A small cache and a large one behind it, as two producers.
+constexpr std::string_view kTwoCaches =
+    "plugins: [{name: gpu, type: approx-prefix-cache-producer, parameters: {autoTune: true, "
+    "lruCapacityPerServer: 2}}, {name: cpu, type: approx-prefix-cache-producer, parameters: "
+    "{autoTune: false, lruCapacityPerServer: 100}}, {name: g, type: prefix-cache-scorer, "
+    "parameters: {prefixMatchInfoProducerName: gpu}}, {name: c, type: prefix-cache-scorer, "
+    "parameters: {prefixMatchInfoProducerName: cpu}}]";
+
+TEST(ServicePool, EachProducerOfMatchesRemembersAsMuchAsItIsSaidTo) {
+  Rig rig(kTwoCaches, {"a"});
+  const auto chain = [&](char letter) {
+    auto made = *rig.pool.chain("m");
+    made.append(std::string(5 * 256, letter));
+    return made;
+  };
+  const auto one = chain('x'), two = chain('y');
+  rig.pool.remember(rig.pool.endpoints()[0], one.blocks());
+  rig.pool.remember(rig.pool.endpoints()[0], two.blocks());
+  EXPECT_THAT(rig.pool.remembered(), ElementsAre(2U, 10U));
+  schedule::Decision decision;
+  const auto old = rig.pick({.chain = &one, .prompt_bytes = one.bytes(), .decision = &decision});
+  EXPECT_EQ(old.matched, 0U);
+  EXPECT_THAT(old.matched_elsewhere, ElementsAre(5U));
+  EXPECT_THAT(decision.runs.at(0).scores, ElementsAre(0.0F, 1.0F));
+  const auto fresh = rig.pick({.chain = &two, .prompt_bytes = two.bytes()});
+  EXPECT_EQ(fresh.matched, 2U);
+  EXPECT_THAT(fresh.matched_elsewhere, ElementsAre(5U));
+
+  rig.serve({"b"});
+  EXPECT_THAT(rig.pool.remembered(), ElementsAre(0U, 0U));
+}
+
+TEST(ServicePool, AnEnginesCacheSizesTheProducerThatTunesItself) {
+  Rig rig(
+      "plugins: [{name: gpu, type: approx-prefix-cache-producer}, {name: cpu, type: "
+      "approx-prefix-cache-producer, parameters: {autoTune: false, lruCapacityPerServer: 100}}]",
+      {"a"});
+  const auto& endpoint = rig.pool.endpoints()[0];
+  rig.pool.loaded(
+      endpoint,
+      {.waiting = 0, .running = {}, .kv_usage = {}, .block_size = 16, .blocks = 3 * 64 / 16},
+      rig.clock.now());
+  auto chain = *rig.pool.chain("m");
+  chain.append(std::string(5 * 256, 'x'));
+  rig.pool.remember(endpoint, chain.blocks());
+  EXPECT_THAT(rig.pool.remembered(), ElementsAre(3U, 5U));
+}
+
+TEST(ServicePool, AProducersCapOfAPromptIsItsOwn) {
+  Rig rig(
+      "plugins: [{name: short, type: approx-prefix-cache-producer, parameters: "
+      "{maxPrefixTokensToMatch: 128}}, {name: long, type: approx-prefix-cache-producer}]",
+      {"a"});
+  auto chain = *rig.pool.chain("m");
+  chain.append(std::string(5 * 256, 'x'));
+  rig.pool.remember(rig.pool.endpoints()[0], chain.blocks());
+  const auto picked = rig.pick({.chain = &chain, .prompt_bytes = chain.bytes()});
+  EXPECT_EQ(picked.matched, 2U);
+  EXPECT_THAT(picked.matched_elsewhere, ElementsAre(5U));
 }
 
 TEST(ServicePool, ARouterAloneRefusesWhatOnlyAPickerDoes) {

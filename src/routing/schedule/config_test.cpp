@@ -13,6 +13,7 @@
 namespace baton::schedule {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::kHead;
 using testing::problem;
@@ -31,7 +32,7 @@ TEST(PickerConfig, LoadsTheOctoberConfigurationD012) {
   ASSERT_TRUE(made) << made.error().message();
 
   EXPECT_EQ(config->plugins.size(), 7);
-  EXPECT_EQ(made->prefix(), PrefixParameters{});
+  EXPECT_THAT(made->setup().indexes, ElementsAre(PrefixParameters{}));
 }
 
 TEST(PickerConfig, NamesThePlaceAndTheNearestName) {
@@ -233,11 +234,12 @@ TEST(PickerConfig, CreatesMissingProducersOnce) {
 TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
   // epp:K005 with the cap of blocks
   const auto blocks = [](std::string_view parameters) {
-    return *testing::make(
-                "plugins: [{type: prefix-cache-scorer}, {type: "
-                "approx-prefix-cache-producer, parameters: " +
-                std::string(parameters) + "}]")
-                .prefix();
+    return testing::make(
+               "plugins: [{type: prefix-cache-scorer}, {type: "
+               "approx-prefix-cache-producer, parameters: " +
+               std::string(parameters) + "}]")
+        .setup()
+        .indexes.at(0);
   };
   EXPECT_EQ(blocks("{}").block_bytes, 256);  // 64 tokens at least
   EXPECT_EQ(blocks("{}").max_blocks, 131072 / 64);
@@ -449,7 +451,7 @@ TEST(PickerConfig, TheDefaultIsValid) {
   const auto made = Scheduler::make(default_picker_config());
 
   ASSERT_TRUE(made) << made.error().message();
-  EXPECT_TRUE(made->prefix());
+  EXPECT_EQ(made->setup().indexes.size(), 1U);
 }
 
 }  // namespace

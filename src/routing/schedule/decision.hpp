@@ -34,6 +34,15 @@ struct Header {
   std::string_view name, value;
 };
 
+// What one producer of matches knows of a prompt; members as in Request.
+struct PrefixView {
+  std::size_t block_bytes = 64;
+  std::size_t block_tokens = 0;
+  std::uint32_t prompt_blocks = 0;
+  std::span<const std::uint32_t> matched = {}, held = {};
+};
+inline constexpr std::size_t kMaxPrefixViews = 4;  // of one configuration
+
 struct Request {
   std::size_t prompt_bytes = 0;  // flat text, see formats/openai/prompt_text.hpp
   std::size_t block_bytes = 64;
@@ -52,7 +61,11 @@ struct Request {
   bool multimodal = false;                         // carries images, sound or video
   std::uint32_t media = 0;                         // different items of those, where somebody asks
   std::span<const std::uint32_t> media_held = {};  // by slot: how many of them it was sent before
+  std::span<const PrefixView> others = {};  // of further producers: views 1, 2, … (Setup::views)
 
+  // The same request as who reads that view sees it; without such a view, as it is.
+  Request seen_in(std::size_t view) const;
+  void show(const PrefixView& view);
   std::string_view header(std::string_view name) const;  // "" when absent
   std::size_t tokens() const { return prompt_tokens > 0 ? prompt_tokens : (prompt_bytes + 3) / 4; }
 };

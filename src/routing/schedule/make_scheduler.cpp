@@ -56,6 +56,7 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
   BATON_TRY(made.join_prefix(config));
   BATON_TRY(made.join_latency(config));
   BATON_TRY(made.check_header(config));
+  made.name_views();
   made.name_timed(config);
   const auto& handler = made.setup_.timed[made.handler_timed_];
   made.setup_.handler_name = handler.name;
@@ -66,7 +67,7 @@ Result<Scheduler> Scheduler::make(const PickerConfig& config) {
     const auto& plugin = made.plugins_[i];
     if (auto producer = made.producer(config, i)) made.setup_.producers.push_back(*producer);
     made.setup_.candidates = std::max(made.setup_.candidates, plugin.ranks);
-    if (plugin.memory != nullptr) made.memories_.push_back(plugin.memory);
+    if (plugin.memory != nullptr) made.memories_.push_back({plugin.memory, made.views_[i]});
     made.setup_.reads_headers = made.setup_.reads_headers || plugin.reads_headers;
     if (const auto* media = std::get_if<MediaCache>(&plugin.service)) {
       if (made.setup_.media && *made.setup_.media != *media) {
@@ -111,9 +112,9 @@ std::optional<Producer> Scheduler::producer(const PickerConfig& config, std::siz
   if (plugins_[i].prefix) data = Data::kPrefixMatch;
   if (!data) return std::nullopt;
   if (i < config.plugins.size())
-    return Producer{*data, config.plugins[i].name, config.plugins[i].type};
+    return Producer{*data, config.plugins[i].name, config.plugins[i].type, views_[i]};
   const auto& type = created_[i - config.plugins.size()];
-  return Producer{*data, type, type};
+  return Producer{*data, type, type, views_[i]};
 }
 
 Plugin& Scheduler::add_default(std::string_view type, std::string_view why) {
@@ -233,6 +234,16 @@ Status Scheduler::bind_handler(const PickerConfig& config) {
   return handler_->handler->check(names);
 }
 
+// Blocks of 16 tokens, the engines' own (the floor is for those who configure); beside other
+// producers theirs, since all have blocks of one size.
+PrefixParameters Scheduler::default_blocks() const {
+  PrefixParameters made;
+  for (const auto& plugin : plugins_) {
+    if (plugin.prefix && !plugin.any_blocks) made.block_bytes = plugin.prefix->block_bytes;
+  }
+  return made;
+}
+
 // Creates, once each, the producers that are needed and not there; those may need others.
 Status Scheduler::make_producers(const PickerConfig& config) {
   std::vector<std::string_view> names;
@@ -256,46 +267,15 @@ Status Scheduler::make_producers(const PickerConfig& config) {
       const auto produces = [&](const Plugin& p) {
         return p.produces == need.data || (need.data == Data::kPrefixMatch && p.prefix.has_value());
       };
-      if (named || std::ranges::any_of(plugins_, produces)) continue;
+      // Who names the default producer of matches means an index of its own.
+      const bool own = need.data == Data::kPrefixMatch && !need.producer.empty() &&
+                       std::ranges::find(created_, standard) == created_.end();
+      if (named || (!own && std::ranges::any_of(plugins_, produces))) continue;
+      const auto blocks = default_blocks();
       auto& created = add_default(
           standard, fmt::format("needed by {}", i < names.size() ? names[i] : "another"));
-      // Blocks of 16 tokens, the engines' own; the configured floor is for those who configure.
-      if (need.data == Data::kPrefixMatch) created.prefix = PrefixParameters{};
+      if (need.data == Data::kPrefixMatch) created.prefix = blocks;
     }
-  }
-  return {};
-}
-
-// All that count blocks must count the same ones: the prompt is hashed once.
-Status Scheduler::join_prefix(const PickerConfig& config) {
-  bool named = handler_->prefix_from.empty();
-  bool any_blocks = false;
-  for (std::size_t i = 0; i < plugins_.size(); ++i) {
-    const auto* spec = i < config.plugins.size() ? &config.plugins[i] : nullptr;
-    const bool scores = spec != nullptr && (spec->type == "prefix-cache-scorer" ||
-                                            spec->type == "precise-prefix-cache-scorer");
-    named = named || (scores && spec->name == handler_->prefix_from);
-    const auto& own = plugins_[i].prefix;
-    if (!own || (prefix_ && plugins_[i].any_blocks)) continue;
-    if (prefix_ && !any_blocks && *prefix_ != *own) {
-      return Error(Code::kUnsupported,
-                   fmt::format("{}: prefix caches with different block sizes or capacities are not "
-                               "offered side by side",
-                               spec == nullptr ? "/plugins" : spec->pointer));
-    }
-    prefix_ = own;
-    any_blocks = plugins_[i].any_blocks;
-  }
-  if (!named) {
-    return invalid(fmt::format("pd-profile-handler: no prefix-cache-scorer is named '{}'",
-                               handler_->prefix_from));
-  }
-  const auto counted = handler_->counted_block;
-  if (prefix_ && counted != 0 && counted != prefix_->block_bytes) {
-    return invalid(fmt::format(
-        "hashBlockSize is {} in pd-profile-handler and {} in prefix-cache-scorer: give both the "
-        "same",
-        counted, prefix_->block_bytes));
   }
   return {};
 }

@@ -94,6 +94,8 @@ class ProfileRunner {
  public:
   virtual ~ProfileRunner() = default;
   virtual const Context& context() const = 0;
+  // What the decider says, who sees the matches that it names.
+  virtual bool asks(const Decider& decider, std::optional<Index> decode) const = 0;
   // Null: the filters left nobody, or there is no such profile. Appends to Decision::runs.
   // `peer`: only endpoints that can read its KV (same revision label, when it has one).
   // The answer is valid until the next run.

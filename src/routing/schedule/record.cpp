@@ -55,6 +55,12 @@ Value endpoint_json(const Record& record, std::size_t i) {
   }
   out["matchedBlocks"] = record.matched[i];
   out["heldBlocks"] = record.held[i];
+  for (const auto& view : record.views) {
+    Value other;
+    other["matchedBlocks"] = view.matched[i];
+    other["heldBlocks"] = view.held[i];
+    out["otherMatches"].push_back(std::move(other));
+  }
   out["reserved"] = record.reserved[i];
   out["tokensInFlight"] = record.tokens[i];
   if (!record.predictions.empty() && record.predictions[i].known) {
@@ -66,7 +72,53 @@ Value endpoint_json(const Record& record, std::size_t i) {
 struct Matches {  // by slot
   std::vector<std::uint32_t> matched, held;
   std::vector<Prediction> predictions;
+  std::vector<Record::View> views;
 };
+
+// Of one endpoint, behind those before it.
+void read_matches(Fields& fields, std::vector<std::uint32_t>& matched,
+                  std::vector<std::uint32_t>& held) {
+  const auto blocks = fields.integer("matchedBlocks", 0, 0, INT32_MAX);
+  matched.push_back(static_cast<std::uint32_t>(blocks));
+  held.push_back(static_cast<std::uint32_t>(fields.integer("heldBlocks", blocks, 0, INT32_MAX)));
+}
+
+// One for each of the request's further views; what is missing is nothing held.
+void read_other_matches(Fields& fields, std::vector<Record::View>& views) {
+  const auto& others = fields.array("otherMatches");
+  const auto at = text::json::pointer(fields.pointer(), "otherMatches");
+  if (others.size() > views.size()) {
+    fields.fail("otherMatches", "more than the request has views");
+    return;
+  }
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    const Value none{text::json::Object()};
+    Fields other(v < others.size() ? others[v] : none, text::json::pointer(at, v));
+    read_matches(other, views[v].matched, views[v].held);
+    fields.take_error(other);
+  }
+}
+
+// How a view counts its blocks.
+void read_blocks(Fields& fields, PrefixView& view) {
+  view.block_bytes =
+      static_cast<std::size_t>(fields.integer("blockBytes", 64, 1, kMaxHashBlockBytes));
+  view.block_tokens =
+      static_cast<std::size_t>(fields.integer("blockTokens", 0, 0, kMaxHashBlockBytes));
+  view.prompt_blocks = static_cast<std::uint32_t>(fields.integer("promptBlocks", 0, 0, INT32_MAX));
+}
+
+void write_blocks(Value& out, const PrefixView& view) {
+  out["blockBytes"] = view.block_bytes;
+  out["blockTokens"] = view.block_tokens;
+  out["promptBlocks"] = view.prompt_blocks;
+}
+
+PrefixView blocks_of(const Request& request) {
+  return {.block_bytes = request.block_bytes,
+          .block_tokens = request.block_tokens,
+          .prompt_blocks = request.prompt_blocks};
+}
 
 // One endpoint of a record, appended to a snapshot.
 Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoint>& endpoints,
@@ -89,10 +141,8 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
   load.kv_usage = static_cast<float>(fields.number("kvUsage", 0, 0, 1));
   if (fields.has("ageMillis"))
     load.updated = now - Millis(fields.integer("ageMillis", 0, 0, kMostMillis));
-  const auto matched = fields.integer("matchedBlocks", 0, 0, INT32_MAX);
-  matches.matched.push_back(static_cast<std::uint32_t>(matched));
-  matches.held.push_back(
-      static_cast<std::uint32_t>(fields.integer("heldBlocks", matched, 0, INT32_MAX)));
+  read_matches(fields, matches.matched, matches.held);
+  read_other_matches(fields, matches.views);
   const auto reserved = fields.integer("reserved", 0, INT32_MIN, INT32_MAX);
   const auto tokens = fields.integer("tokensInFlight", 0, -kMostRecorded, kMostRecorded);
   const bool predicted = fields.has("predicted");
@@ -107,19 +157,24 @@ Status read_endpoint(const Value& value, std::string pointer, std::vector<Endpoi
   return {};
 }
 
-Request read_request(Fields& fields) {
+Request read_request(Fields& fields, std::vector<Record::View>& views) {
   const auto number = [&](std::string_view key) {
     return static_cast<std::size_t>(fields.integer(key, 0, 0, kMostRecorded));
   };
   Request request;
   request.prompt_bytes = number("promptBytes");
   request.prompt_tokens = number("promptTokens");
-  request.block_bytes =
-      static_cast<std::size_t>(fields.integer("blockBytes", 64, 1, kMaxHashBlockBytes));
-  request.block_tokens =
-      static_cast<std::size_t>(fields.integer("blockTokens", 0, 0, kMaxHashBlockBytes));
-  request.prompt_blocks =
-      static_cast<std::uint32_t>(fields.integer("promptBlocks", 0, 0, INT32_MAX));
+  PrefixView first;
+  read_blocks(fields, first);
+  request.show(first);
+  const auto& others = fields.array("otherViews");
+  const auto at = text::json::pointer(fields.pointer(), "otherViews");
+  if (others.size() >= kMaxPrefixViews) fields.fail("otherViews", "more than a picker has");
+  for (std::size_t v = 0; v < std::min(others.size(), kMaxPrefixViews - 1); ++v) {
+    Fields other(others[v], text::json::pointer(at, v));
+    read_blocks(other, views.emplace_back().of);
+    fields.take_error(other);
+  }
   request.priority = static_cast<std::int32_t>(fields.integer("priority", 0, INT32_MIN, INT32_MAX));
   request.multimodal = fields.boolean("multimodal", false);
   return request;
@@ -139,6 +194,29 @@ bool ties(const Decision& decision, const Snapshot& snapshot, Index picked, std:
   return false;
 }
 
+// Blocks of an endpoint in a view, 0 where it does not say.
+std::uint32_t blocks_at(std::span<const std::uint32_t> by_slot, Slot slot) {
+  return slot < by_slot.size() ? by_slot[slot] : 0;
+}
+
+void record_views(const Request& request, const Snapshot& snapshot,
+                  std::vector<Record::View>& into) {
+  into.resize(request.others.size());
+  for (std::size_t v = 0; v < into.size(); ++v) {
+    const auto& view = request.others[v];
+    into[v].of = view;
+    into[v].of.matched = {};
+    into[v].of.held = {};
+    into[v].matched.clear();
+    into[v].held.clear();
+    for (Index i = 0; i < snapshot.size(); ++i) {
+      const auto slot = snapshot.columns->slots[i];
+      into[v].matched.push_back(blocks_at(view.matched, slot));
+      into[v].held.push_back(blocks_at(view.held.empty() ? view.matched : view.held, slot));
+    }
+  }
+}
+
 }  // namespace
 
 void record(const Request& request, const Snapshot& snapshot, Mono now, const Decision& decision,
@@ -150,6 +228,7 @@ void record(const Request& request, const Snapshot& snapshot, Mono now, const De
   into.request.matched = {};
   into.request.held = {};
   into.request.predictions = {};
+  into.request.others = {};
   into.request.among = nullptr;
   into.now = now;
   into.endpoints = snapshot.endpoints;
@@ -158,6 +237,7 @@ void record(const Request& request, const Snapshot& snapshot, Mono now, const De
   const Context context{request, snapshot, now, unused};
   into.matched.clear();
   into.held.clear();
+  record_views(request, snapshot, into.views);
   into.reserved.clear();
   into.tokens.clear();
   into.predictions.clear();
@@ -186,9 +266,12 @@ Value to_json(const Record& record) {
   request["promptBytes"] = record.request.prompt_bytes;
   request["promptTokens"] = record.request.prompt_tokens;
   request["promptHash"] = fmt::format("{:016x}", record.prompt_hash);
-  request["blockBytes"] = record.request.block_bytes;
-  request["blockTokens"] = record.request.block_tokens;
-  request["promptBlocks"] = record.request.prompt_blocks;
+  write_blocks(request, blocks_of(record.request));
+  for (const auto& view : record.views) {
+    Value other;
+    write_blocks(other, view.of);
+    request["otherViews"].push_back(std::move(other));
+  }
   request["matchesKnown"] = std::ranges::any_of(record.matched, [](auto n) { return n > 0; });
   request["priority"] = record.request.priority;
   request["multimodal"] = record.request.multimodal;
@@ -258,11 +341,11 @@ Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random&
   const auto model = fields.text("model", "");
   fields.any("promptHash");
   fields.any("matchesKnown");
-  auto request = read_request(fields);
+  Matches matches;
+  auto request = read_request(fields, matches.views);
   request.model = model;
   root.take_error(fields);
   std::vector<Endpoint> endpoints;
-  Matches matches;
   Snapshot snapshot;
   snapshot.reservations = std::make_shared<Reservations>();
   const auto& items = root.array("endpoints");
@@ -280,6 +363,13 @@ Result<Replayed> replay(const Value& record, const Scheduler& scheduler, Random&
   request.matched = matches.matched;
   request.held = matches.held;
   request.predictions = matches.predictions;
+  std::vector<PrefixView> others;
+  for (auto& view : matches.views) {
+    view.of.matched = view.matched;
+    view.of.held = view.held;
+    others.push_back(view.of);
+  }
+  request.others = others;
   Decision decision;
   decision.explain = true;
   if (const auto done = scheduler.schedule(request, snapshot, now, random, decision); !done) {

@@ -31,6 +31,11 @@ struct Record {
   std::shared_ptr<const std::vector<Endpoint>> endpoints;
   std::vector<Load> loads;  // by endpoint, as the next four
   std::vector<std::uint32_t> matched, held;
+  struct View {     // what a further producer of matches knew
+    PrefixView of;  // without its spans
+    std::vector<std::uint32_t> matched, held;
+  };
+  std::vector<View> views;
   std::vector<std::int32_t> reserved;
   std::vector<std::int64_t> tokens;
   std::vector<Prediction> predictions;  // none: empty

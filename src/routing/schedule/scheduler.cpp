@@ -28,6 +28,20 @@ std::string_view Request::header(std::string_view name) const {
   return {};
 }
 
+void Request::show(const PrefixView& view) {
+  block_bytes = view.block_bytes;
+  block_tokens = view.block_tokens;
+  prompt_blocks = view.prompt_blocks;
+  matched = view.matched;
+  held = view.held;
+}
+
+Request Request::seen_in(std::size_t view) const {
+  auto seen = *this;
+  if (view > 0 && view <= others.size()) seen.show(others[view - 1]);
+  return seen;
+}
+
 std::uint32_t Context::matched(Index endpoint) const {
   const auto slot = snapshot.columns->slots[endpoint];
   return slot < request.matched.size() ? request.matched[slot] : 0;
@@ -69,9 +83,23 @@ std::size_t Context::uncached_tokens(Index endpoint) const {
 // Runs the profiles of one request.
 class Scheduler::Runner final : public ProfileRunner {
  public:
-  Runner(const Scheduler& scheduler, Context context) : scheduler_(scheduler), context_(context) {}
+  Runner(const Scheduler& scheduler, Context context) : scheduler_(scheduler), context_(context) {
+    const auto others = context.request.others.size();
+    if (others == 0) return;
+    requests_.reserve(others);
+    for (std::size_t view = 1; view <= others; ++view) {
+      const auto& seen = requests_.emplace_back(context.request.seen_in(view));
+      contexts_.push_back({seen, context.snapshot, context.now, context.random});
+    }
+  }
 
-  const Context& context() const override { return context_; }
+  const Context& context() const override { return context(scheduler_.handler_view_); }
+
+  bool asks(const Decider& decider, std::optional<Index> decode) const override {
+    const auto at =
+        std::ranges::find(scheduler_.deciders_, &decider, &Scheduler::ViewedDecider::decider);
+    return decider.wants(context(at == scheduler_.deciders_.end() ? 0 : at->view), decode);
+  }
 
   const ProfileRun* run(std::string_view wanted, Decision& decision,
                         std::optional<Index> peer) override {
@@ -82,6 +110,7 @@ class Scheduler::Runner final : public ProfileRunner {
     auto& result = fresh_run(decision);
     result.profile = profile->name;
     context_.peer = peer;
+    for (auto& seen : contexts_) seen.peer = peer;
     filter(*profile, decision, result);
     if (peer && !result.candidates.empty()) pair(*peer, decision.explain, result);
     if (result.candidates.empty()) return nullptr;
@@ -93,6 +122,11 @@ class Scheduler::Runner final : public ProfileRunner {
   }
 
  private:
+  // As who reads that view sees the request; what was recorded without it shows the first.
+  const Context& context(std::size_t view) const {
+    return view == 0 || view > contexts_.size() ? context_ : contexts_[view - 1];
+  }
+
   static void lap(const Decision& decision, Timed plugin) {
     if (decision.laps != nullptr) decision.laps->lap(plugin);
   }
@@ -125,7 +159,7 @@ class Scheduler::Runner final : public ProfileRunner {
     for (const auto& each : profile.filters) {
       if (result.candidates.empty()) return;
       const auto before = explain ? result.candidates : std::vector<Index>();
-      each.filter->keep(context_, result.candidates);
+      each.filter->keep(context(each.view), result.candidates);
       lap(decision, each.timed);
       if (explain) note_drops(each.name, before, result);
       if (!result.candidates.empty()) continue;
@@ -165,7 +199,7 @@ class Scheduler::Runner final : public ProfileRunner {
       const auto scores = std::span(result.scores).subspan(s * n, n);
       result.scorers.push_back(each.name);
       result.weights.push_back(each.weight);
-      each.scorer->score(context_, result.candidates, scores);
+      each.scorer->score(context(each.view), result.candidates, scores);
       for (std::size_t c = 0; c < n; ++c) {
         scores[c] = std::clamp(scores[c], 0.0F, 1.0F);
         result.totals[c] += each.weight * scores[c];
@@ -176,6 +210,8 @@ class Scheduler::Runner final : public ProfileRunner {
 
   const Scheduler& scheduler_;
   Context context_;
+  std::vector<Request> requests_;  // as others see it: views 1, 2, …
+  std::vector<Context> contexts_;  // of those
 };
 
 Result<Decision> Scheduler::schedule(const Request& request, const Snapshot& snapshot, Mono now,
@@ -210,9 +246,10 @@ Status Scheduler::schedule(const Request& request, const Snapshot& snapshot, Mon
 
 void Scheduler::routed(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
                        Decision& decision) const {
-  if (memories_.empty()) return;
-  const Context context{request, snapshot, now, random};
-  for (const auto* memory : memories_) memory->routed(context, decision);
+  for (const auto& [memory, view] : memories_) {
+    const auto seen = request.seen_in(view);
+    memory->routed({seen, snapshot, now, random}, decision);
+  }
 }
 
 }  // namespace baton::schedule

@@ -36,8 +36,6 @@ class Scheduler {
   void routed(const Request& request, const Snapshot& snapshot, Mono now, Random& random,
               Decision& decision) const;
 
-  // How prompts are to be hashed; nullopt: nobody asks, so they need not be.
-  const std::optional<PrefixParameters>& prefix() const { return prefix_; }
   // The rest of the configuration.
   const Setup& setup() const { return setup_; }
 
@@ -48,11 +46,21 @@ class Scheduler {
     const Scorer* scorer;
     float weight;
     Timed timed = 0;
+    std::size_t view = 0;
   };
   struct NamedFilter {
     std::string name;
     const Filter* filter;
     Timed timed = 0;
+    std::size_t view = 0;
+  };
+  struct ViewedMemory {
+    const Memory* memory;
+    std::size_t view;
+  };
+  struct ViewedDecider {
+    const Decider* decider;
+    std::size_t view;
   };
   struct Profile {
     std::string name;
@@ -71,7 +79,12 @@ class Scheduler {
   Status bind_plugins(const PickerConfig& config);
   Status bind_handler(const PickerConfig& config);
   Status make_producers(const PickerConfig& config);
+  PrefixParameters default_blocks() const;
   Status join_prefix(const PickerConfig& config);
+  Status make_indexes(const PickerConfig& config);
+  Status add_index(const PrefixParameters& wanted, std::string_view pointer, std::size_t& index);
+  void name_views();
+  Status check_counted(const PickerConfig& config);
   Status join_latency(const PickerConfig& config);
   Status check_header(const PickerConfig& config);
   Plugin& add_default(std::string_view type, std::string_view why);
@@ -84,8 +97,10 @@ class Scheduler {
   std::vector<Profile> profiles_;
   const Plugin* handler_ = nullptr;  // null while being made
   Timed handler_timed_ = 0;
-  std::optional<PrefixParameters> prefix_;
-  std::vector<const Memory*> memories_;
+  std::size_t handler_view_ = 0;
+  std::vector<std::size_t> views_;  // by plugin: whose matches it reads, into Setup::views
+  std::vector<ViewedDecider> deciders_;
+  std::vector<ViewedMemory> memories_;
   bool stage_headers_ = false;
   Setup setup_;
 };

@@ -34,11 +34,25 @@ struct FlowConfig {
 struct Producer {
   Data data = Data::kPrefixMatch;
   std::string name, type;
+  std::size_t view = 0;  // of matches: into Setup::views
+};
+
+// Whose matches a plugin reads: of one index of prompts, and above it what engines tell.
+struct MatchView {
+  std::size_t index = 0;  // into Setup::indexes
+  bool precise = false;   // the index stands in for engines that are not in sync
+  friend bool operator==(const MatchView&, const MatchView&) = default;
 };
 
 struct Setup {
   std::string handler_name, handler_type;  // of the profile handler
   std::vector<Producer> producers;
+  // How prompts are hashed and remembered, all in blocks of one size; empty: nobody asks.
+  std::vector<PrefixParameters> indexes;
+  // Of Request: the first is for who names no producer. At most kMaxPrefixViews.
+  std::vector<MatchView> views;
+  std::size_t load_view = 0;       // by which tokens in flight are counted
+  std::size_t latency_view = 0;    // of what the predictor is told
   std::vector<TimedPlugin> timed;  // what Decision::laps count by
   std::vector<Parser> parsers;
   std::optional<FileDiscovery> discovery;  // absent: Kubernetes

@@ -56,7 +56,7 @@ class StagesHandler final : public Handler {
     }
     BATON_TRY(decode(profiles, decision, std::nullopt));
     encode(profiles, decision, decision.primary);
-    if (wants_prefill(profiles.context(), decision)) {
+    if (wants_prefill(profiles, decision)) {
       prefill(profiles, decision, decision.primary);
     }
     return {};
@@ -85,10 +85,10 @@ class StagesHandler final : public Handler {
     return {};
   }
 
-  bool wants_prefill(const Context& context, Decision& decision) const {
+  bool wants_prefill(const ProfileRunner& profiles, Decision& decision) const {
     if (!s_.threshold && prefill_ == nullptr) return false;
     const bool wants = s_.threshold ? decision.uncached_bytes >= *s_.threshold
-                                    : prefill_->wants(context, decision.primary);
+                                    : profiles.asks(*prefill_, decision.primary);
     if (!wants) decision.no_prefill = NoPrefill::kBelowThreshold;
     return wants;
   }
@@ -102,7 +102,7 @@ class StagesHandler final : public Handler {
   }
 
   void encode(ProfileRunner& profiles, Decision& decision, std::optional<Index> decode) const {
-    if (encode_ == nullptr || !encode_->wants(profiles.context(), decode)) return;
+    if (encode_ == nullptr || !profiles.asks(*encode_, decode)) return;
     if (const auto* run = profiles.run(s_.encode, decision)) decision.encode = run->ranked;
   }
 

@@ -8,6 +8,7 @@
 namespace baton::schedule {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::problem;
 
@@ -71,7 +72,9 @@ TEST(PrecisePrefix, TheScorerOfTheOlderGenerationIsBoth) {
   EXPECT_EQ(p.block_tokens, 32U);
   EXPECT_EQ(p.tokenizer, "/models/m");
   EXPECT_EQ(p.port, 5600);
-  EXPECT_TRUE(testing::make(kOctober).prefix());  // bytes are hashed for engines out of sync
+  // Bytes are hashed for engines out of sync.
+  EXPECT_THAT(testing::make(kOctober).setup().views,
+              ElementsAre(MatchView{.index = 0, .precise = true}));
 }
 
 TEST(PrecisePrefix, EnginesMayConnectToThePickerBesidesOrInstead) {  // epp:C010
