@@ -1,5 +1,7 @@
 // CPU time of one pick as the gateway makes it: read the body, hash the prompt, match the index,
-// schedule with the P/D configuration, reserve; and of the decision alone.
+// schedule with the P/D configuration, reserve; of the decision alone; and of telling how long each
+// of its plugins took (plugin_duration_seconds): never, for one decision in a millisecond as
+// `baton epp` does, and for each.
 //
 //   pick_bench [--json FILE]
 //
@@ -17,6 +19,7 @@
 #include "figures.hpp"
 #include "flags.hpp"
 #include "formats/openai/prompt_text.hpp"
+#include "routing/epp/plugin_times.hpp"
 #include "routing/pick/service_pool.hpp"
 #include "routing/pick/testing/seed.hpp"
 
@@ -114,40 +117,82 @@ schedulingProfiles:
   plugins: [{pluginRef: decode-filter}, {pluginRef: queue-scorer, weight: 2}, {pluginRef: kv-cache-utilization-scorer, weight: 2}, {pluginRef: prefix-cache-scorer, weight: 3}, {pluginRef: active-request-scorer}]
 )";
 
-double microseconds_per_decision(std::size_t pods) {
-  const auto config = must(schedule::load_picker_config(kFour, "bench"));
-  const auto scheduler = must(schedule::Scheduler::make(config));
-  const Mono now = ManualClock().now();
-  SeededRandom random(pods);
-  schedule::Snapshot snapshot;
-  snapshot.reservations = std::make_shared<schedule::Reservations>();
-  auto endpoints = service(pods).endpoints;
-  std::vector<std::uint32_t> matched(schedule::kMaxEndpoints);
-  for (std::size_t i = 0; i < pods; ++i) {
-    endpoints[i].slot = static_cast<schedule::Slot>(i);
-    matched[i] = static_cast<std::uint32_t>(random.below(100));
-    schedule::Load load{.waiting = static_cast<float>(random.below(20)), .updated = now};
-    load.kv_usage = static_cast<float>(random.unit());
-    snapshot.loads.push_back(load);
-    snapshot.reservations->add(static_cast<schedule::Slot>(i),
-                               static_cast<std::int32_t>(random.below(4)));
+// Pods as busy as chance has it, which hold some of the prompt.
+struct Decisions {
+  explicit Decisions(std::size_t pods) : random(pods), matched(schedule::kMaxEndpoints) {
+    snapshot.reservations = std::make_shared<schedule::Reservations>();
+    auto endpoints = service(pods).endpoints;
+    for (std::size_t i = 0; i < pods; ++i) {
+      endpoints[i].slot = static_cast<schedule::Slot>(i);
+      matched[i] = static_cast<std::uint32_t>(random.below(100));
+      schedule::Load load{.waiting = static_cast<float>(random.below(20)), .updated = now};
+      load.kv_usage = static_cast<float>(random.unit());
+      snapshot.loads.push_back(load);
+      snapshot.reservations->add(static_cast<schedule::Slot>(i),
+                                 static_cast<std::int32_t>(random.below(4)));
+    }
+    snapshot.set_endpoints(
+        std::make_shared<const std::vector<schedule::Endpoint>>(std::move(endpoints)));
   }
-  snapshot.set_endpoints(
-      std::make_shared<const std::vector<schedule::Endpoint>>(std::move(endpoints)));
-  const schedule::Request request{.prompt_bytes = 6400, .prompt_blocks = 100, .matched = matched};
+  void decide() {
+    const schedule::Request request{.prompt_bytes = 6400, .prompt_blocks = 100, .matched = matched};
+    if (!scheduler.schedule(request, snapshot, now, random, decision) || !decision.prefill) {
+      fail("a decision failed or had no prefill");
+    }
+  }
+
+  const schedule::Scheduler scheduler =
+      must(schedule::Scheduler::make(must(schedule::load_picker_config(kFour, "bench"))));
+  const Mono now = ManualClock().now();
+  SeededRandom random;
+  schedule::Snapshot snapshot;
+  std::vector<std::uint32_t> matched;
   schedule::Decision decision;
+};
+
+template <class Once>
+double microseconds_of(Once once) {
   constexpr double kSeconds = 0.3;
-  std::size_t decisions = 0;
+  std::size_t times = 0;
   const double started = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
   double spent = 0;
   for (; spent < kSeconds; spent = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - started) {
-    for (int i = 0; i < 256; ++i, ++decisions) {
-      if (!scheduler.schedule(request, snapshot, now, random, decision) || !decision.prefill) {
-        fail("a decision failed or had no prefill");
-      }
-    }
+    for (int i = 0; i < 256; ++i, ++times) once();
   }
-  return spent * 1e6 / static_cast<double>(decisions);
+  return spent * 1e6 / static_cast<double>(times);
+}
+
+double microseconds_per_decision(std::size_t pods) {
+  Decisions decisions(pods);
+  return microseconds_of([&] { decisions.decide(); });
+}
+
+enum class Timed : std::uint8_t { kNever, kNowAndThen, kAlways };
+
+// With the one look at the clock that a picker takes for each decision in any case.
+double microseconds_per_timed_decision(std::size_t pods, Timed timed) {
+  const SystemClock clock;
+  observe::Registry registry;
+  Decisions decisions(pods);
+  epp::PluginTimes times(registry, decisions.scheduler.setup().timed);
+  epp::TimedDecisions now_and_then(clock);
+  schedule::Laps laps(clock);
+  volatile std::int64_t seen = 0;  // the look is not optimized away
+  std::size_t laps_told = 0;
+  const double us = microseconds_of([&] {
+    const auto now = clock.now();
+    seen = now.time_since_epoch().count();
+    auto& asked = decisions.decision.laps;
+    asked = timed == Timed::kAlways       ? &laps
+            : timed == Timed::kNowAndThen ? now_and_then.next(now)
+                                          : nullptr;
+    decisions.decide();
+    if (asked == nullptr) return;
+    times.took(*asked);
+    laps_told += asked->all().size();
+  });
+  if ((laps_told > 0) != (timed != Timed::kNever)) fail("plugins' times were not told as asked");
+  return us;
 }
 
 void run(const std::string& json_file) {
@@ -172,6 +217,20 @@ void run(const std::string& json_file) {
     row["pods"] = pods;
     row["cpu_us_per_decision"] = us;
     results["decision"].push_back(std::move(row));
+  }
+  fmt::print("\n{:>6} {:>16} {:>16} {:>16}  CPU us/decision, its plugins timed\n", "pods", "never",
+             "one in 1 ms", "always");
+  for (const std::size_t pods : {10UL, 100UL}) {
+    const double never = microseconds_per_timed_decision(pods, Timed::kNever);
+    const double now_and_then = microseconds_per_timed_decision(pods, Timed::kNowAndThen);
+    const double always = microseconds_per_timed_decision(pods, Timed::kAlways);
+    fmt::print("{:>6} {:>16.3f} {:>16.3f} {:>16.3f}\n", pods, never, now_and_then, always);
+    text::json::Value row;
+    row["pods"] = pods;
+    row["cpu_us_never_timed"] = never;
+    row["cpu_us_timed_now_and_then"] = now_and_then;
+    row["cpu_us_always_timed"] = always;
+    results["timing"].push_back(std::move(row));
   }
   bench::save(results, json_file);
 }
