@@ -7,7 +7,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan fuzz bench bench-chain bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
+.PHONY: build demo test check lint tidy format unit integration interop-vllm interop-gpu kube-binaries test-asan test-tsan load-asan load-tsan fuzz bench bench-chain bench-controller bench-engine bench-epp bench-pd bench-sidecar soak chart clean help
 
 help: ## this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -81,6 +81,12 @@ test-asan test-tsan: test-%: ## unit tests under address+undefined or thread san
 	@cmake --preset $* >/dev/null
 	@cmake --build build/$* -j $(JOBS)
 	@ctest --test-dir build/$* --output-on-failure --no-tests=error -LE kube -j $(JOBS)
+
+load-asan load-tsan: load-%: ## real processes under load in builds of those sanitizers: the picker, the integration suite; SECONDS_EACH, ONLY
+	@tools/install-deps build test
+	@cmake --preset $* >/dev/null
+	@cmake --build build/$* -j $(JOBS) --target baton epp_bench scrape_bench
+	@tools/load-sanitized $*
 
 FUZZ_SECONDS ?= 30
 fuzz: ## every fuzz target for FUZZ_SECONDS
