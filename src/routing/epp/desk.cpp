@@ -196,12 +196,30 @@ bool Desk::keys(const Placed& placed) const {
   return deps_.pool.precise() != nullptr && placed.api && placed.prompt_bytes > 0;
 }
 
+std::optional<RenderAsk> Desk::render(const Placed& placed, std::string_view body) const {
+  const auto& server = setup().precise->render;
+  if (!server || !placed.ids.empty() || placed.multimodal) return std::nullopt;
+  RenderAsk out{.path = {}, .body = std::string(body), .traceparent = {}};
+  if (placed.api == openai::Api::kChat) out.path = "/v1/chat/completions/render";
+  if (placed.api == openai::Api::kCompletion) out.path = "/v1/completions/render";
+  if (out.path.empty()) return std::nullopt;
+  replace_model(out.body, server->model);
+  return out;
+}
+
 std::optional<pick::KeyedPrompt> Desk::key(const Placed& placed, std::string_view body) const {
-  return deps_.pool.precise()->read({.api = *placed.api,
-                                     .body = body,
-                                     .model = placed.target,
-                                     .salt = placed.salt,
-                                     .ids = placed.ids});
+  std::span<const std::uint32_t> ids = placed.ids;
+  std::vector<std::uint32_t> made;
+  if (!placed.rendered.empty()) {
+    if (auto tokens = rendered_tokens(placed.rendered)) {
+      made = *std::move(tokens);
+      ids = made;
+    } else {
+      log::debug("a rendered prompt cannot be used", {{"why", tokens.error().message()}});
+    }
+  }
+  return deps_.pool.precise()->read(
+      {.api = *placed.api, .body = body, .model = placed.target, .salt = placed.salt, .ids = ids});
 }
 
 bool Desk::queues() const { return deps_.gate.queues(); }

@@ -20,6 +20,7 @@
 #include "routing/epp/parsers.hpp"
 #include "routing/epp/pool.hpp"
 #include "routing/epp/recorder.hpp"
+#include "routing/epp/renderer.hpp"
 #include "routing/epp/rules.hpp"
 #include "routing/schedule/decision.hpp"
 #include "routing/schedule/flow/flow_control.hpp"
@@ -59,6 +60,7 @@ struct Placed {
   std::optional<pick::KeyedPrompt> keyed;  // the prompt by its tokens, once they are made
   std::string salt;                        // cache_salt
   std::vector<std::uint32_t> ids;          // of a prompt that came as token ids, for its keys
+  std::string rendered;                    // what a server made of the prompt, as it answered
   std::size_t prompt_bytes = 0, prompt_tokens = 0;
   std::optional<std::int64_t> most_tokens;  // to generate, where the body limits them
   std::string model, target;                // "" when the body was not read
@@ -110,6 +112,8 @@ class Desk {
   std::variant<Placed, Refusal> read(const Asked& asked, std::string& body);
   // Whether the prompt's tokens are to be made before pick(): key(), off the loop.
   bool keys(const Placed& placed) const;
+  // What a server is to be asked before that, if any; its answer goes into `rendered`.
+  std::optional<RenderAsk> render(const Placed& placed, std::string_view body) const;
   // Any thread; `body` is the one that was read. nullopt: they cannot be made.
   std::optional<pick::KeyedPrompt> key(const Placed& placed, std::string_view body) const;
   // What a predictor is to be asked before pick(): then predicted(). Empty: nothing. Valid as long

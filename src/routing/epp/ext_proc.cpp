@@ -261,12 +261,21 @@ void ExtProc::read(Body body, Replies& replies) {
   phase_ = Phase::kKeying;
 }
 
+std::optional<RenderAsk> ExtProc::render() const {
+  auto ask = desk_.render(*placed_, body_);
+  if (ask && orchestration_.context().valid()) {
+    ask->traceparent = observe::to_traceparent(orchestration_.context());
+  }
+  return ask;
+}
+
 std::optional<pick::KeyedPrompt> ExtProc::key() const { return desk_.key(*placed_, body_); }
 
 ExtProc::Next ExtProc::keyed(std::optional<pick::KeyedPrompt> prompt, Replies& replies) {
   BATON_ASSERT(phase_ == Phase::kKeying);
   phase_ = Phase::kRequestBody;
   placed_->keyed = std::move(prompt);
+  placed_->rendered = {};
   ready(replies);
   return next();
 }

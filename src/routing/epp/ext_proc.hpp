@@ -8,7 +8,8 @@
 //      └ refused at any of these, or evicted until it is done: an ImmediateResponse, and nothing
 //      more
 //
-// Keying: the prompt's tokens are being made, off the loop, on our owner's account (Next::kKey).
+// Keying: the prompt's tokens are being made, off the loop, on our owner's account (Next::kKey),
+// who asks another server first where there is one.
 // Predicting: the owner asks what the request would take at each endpoint (Next::kPredict).
 // Waiting: for the gate of flow control, which the owner asks on our behalf (Next::kWait).
 //
@@ -61,6 +62,10 @@ class ExtProc {
   // kInvalid: broken protobuf.
   Result<Next> on_message(std::string_view bytes, std::vector<Reply>& replies);
 
+  // After kKey, before key(): what a server is asked for the prompt's tokens, and its answer.
+  // nullopt: nothing is.
+  std::optional<RenderAsk> render() const;
+  void rendered(std::string answer) { placed_->rendered = std::move(answer); }
   // After kKey. nullopt: the prompt is compared by its bytes.
   std::optional<pick::KeyedPrompt> key() const;
   Next keyed(std::optional<pick::KeyedPrompt> prompt, std::vector<Reply>& replies);

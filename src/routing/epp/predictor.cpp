@@ -145,17 +145,6 @@ Task<void> Predictor::teach() {
   }
 }
 
-void Predictor::Standing::note(const Status& done, std::string_view failed,
-                               std::string_view again) {
-  if (done.has_value() == !failing) return;
-  failing = !failing;
-  if (failing) {
-    log::warn(failed, {{"why", done.error().message()}});
-  } else {
-    log::info(again);
-  }
-}
-
 Task<void> Predictor::run() {
   for (;;) {
     co_await async::sleep_until(deps_.clock.now() + config_.flush);

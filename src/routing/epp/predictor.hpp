@@ -17,6 +17,7 @@
 #include "routing/epp/latency_metrics.hpp"
 #include "routing/epp/predictor_config.hpp"
 #include "routing/epp/samples.hpp"
+#include "routing/epp/standing.hpp"
 #include "routing/schedule/latency.hpp"
 
 namespace baton::epp {
@@ -53,11 +54,6 @@ class Predictor {
                                  std::string_view body, int wanted, Deadline deadline);
   Task<void> run();
   Task<void> teach();
-  // Logs when a server stops answering, and when it answers again.
-  struct Standing {
-    bool failing = false;
-    void note(const Status& done, std::string_view failed, std::string_view again);
-  };
 
   asio::any_io_executor executor_;
   const Deps deps_;

@@ -61,19 +61,26 @@ struct Parts {
   Gate& gate;
   async::CpuPool* cpu;   // where prompts are tokenized; null: nowhere
   Predictor* predictor;  // null: nothing is predicted
+  Renderer* renderer;    // null: nobody else makes tokens
 };
 
 // By its bytes when the pool has too much to do.
-Task<std::optional<pick::KeyedPrompt>> key(ExtProc& machine, async::CpuPool& cpu) {
-  auto made = co_await cpu.run([&machine] { return machine.key(); });
+Task<std::optional<pick::KeyedPrompt>> key(ExtProc& machine, const Parts& parts) {
+  if (parts.renderer != nullptr) {
+    if (auto wanted = machine.render()) {
+      auto answer = co_await parts.renderer->ask(*std::move(wanted));
+      if (answer) machine.rendered(*std::move(answer));
+    }
+  }
+  auto made = co_await parts.cpu->run([&machine] { return machine.key(); });
   if (made) co_return *std::move(made);
   log::debug("a prompt is compared by its bytes", {{"why", made.error().message()}});
   co_return std::nullopt;
 }
 
 Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
-  auto& [desk, gate, cpu, predictor] = parts;
-  ExtProc machine(desk);
+  auto& gate = parts.gate;
+  ExtProc machine(parts.desk);
   std::vector<Reply> replies;
   Gate::Running running;
   for (;;) {
@@ -88,11 +95,11 @@ Task<grpc::RpcStatus> process(grpc::ServerStream& stream, Parts parts) {
     auto next = machine.on_message(**message, replies);
     if (!next) co_return grpc::to_status(next.error());
     if (*next == ExtProc::Next::kKey) {
-      auto prompt = co_await key(machine, *cpu);
+      auto prompt = co_await key(machine, parts);
       next = machine.keyed(std::move(prompt), replies);
     }
     if (*next == ExtProc::Next::kPredict) {
-      const auto made = co_await predictor->predict(machine.rows());
+      const auto made = co_await parts.predictor->predict(machine.rows());
       next = machine.predicted(made, replies);
     }
     if (*next == ExtProc::Next::kWait) {
@@ -190,13 +197,16 @@ struct Server::Impl {
     const auto executor = co_await asio::this_coro::executor;
     auto desk = desks.begin();
     auto predictor = predictors.begin();
+    auto renderer = renderers.begin();
     for (async::Loop* loop : deps.loops) {
       if (loop->executor() == executor) break;
       ++desk;
       if (predictor != predictors.end()) ++predictor;
+      if (renderer != renderers.end()) ++renderer;
     }
     BATON_ASSERT(desk != desks.end());
-    const Parts parts{*desk, gate, cpu.get(), predictors.empty() ? nullptr : &*predictor};
+    const Parts parts{*desk, gate, cpu.get(), predictors.empty() ? nullptr : &*predictor,
+                      renderers.empty() ? nullptr : &*renderer};
     if (!stream_metrics) co_return co_await process(stream, parts);
     StreamMetrics::Open open(*stream_metrics);
     auto status = co_await process(stream, parts);
@@ -244,6 +254,7 @@ struct Server::Impl {
   std::optional<LatencyMetrics> latency_metrics;
   std::list<Predictor> predictors;  // by loop; none: nothing is predicted or learnt
   std::list<LatencyBook> books;     // by loop
+  std::list<Renderer> renderers;    // by loop; none: nobody else makes tokens
   PoolGauges gauges;
   std::list<Desk> desks;                   // by loop
   std::unique_ptr<EngineScrapes> scrapes;  // null: the configuration asks for none
@@ -282,6 +293,12 @@ Result<Server::Bound> Server::start() {
   if (const auto& wanted = self.pool.setup().precise) {
     BATON_TRY_ASSIGN(self.precise,
                      pick::PrecisePrefix::open(*wanted, {self.deps.clock, self.deps.registry}));
+    if (wanted->render) {
+      BATON_TRY_ASSIGN(const auto config, Renderer::config_of(*wanted->render));
+      for (std::size_t i = 0; i < self.deps.loops.size(); ++i) {
+        self.renderers.emplace_back(self.deps.clock, config);
+      }
+    }
     self.pool.follow(*self.precise);
     self.cpu =
         std::make_unique<async::CpuPool>(async::CpuPool::Config{.threads = self.deps.loops.size()});

@@ -134,6 +134,14 @@ struct PrefixParameters {
   friend bool operator==(const PrefixParameters&, const PrefixParameters&) = default;
 };
 
+// A server that makes tokens of prompts; see epp/renderer.hpp.
+struct RenderServer {
+  std::string url;    // what stands before the paths
+  std::string model;  // what it calls the model
+  Nanos timeout = std::chrono::seconds(5);
+  friend bool operator==(const RenderServer&, const RenderServer&) = default;
+};
+
 // What engines tell of their KV caches, and how prompts are compared with it.
 struct PreciseParameters {
   struct Tier {
@@ -152,6 +160,7 @@ struct PreciseParameters {
   Nanos speculative = Nanos(0);                // how long a routed prompt counts as held; 0: not
   bool metrics = false;                        // under upstream's names, too
   std::string tokenizer;  // folder of the model's tokenizer.json; "": that of the token-producer
+  std::optional<RenderServer> render = {};  // in its place
   friend bool operator==(const PreciseParameters&, const PreciseParameters&) = default;
 };
 
@@ -328,9 +337,9 @@ struct LatencySloAdmitter {};
 using Service =
     std::variant<std::monostate, Parser, MetricsSource, MetricsExtractor, EndpointNotifications,
                  FileDiscovery, Detector, Ordering, Fairness, UsageLimit, EvictionPolicy,
-                 ProbabilisticAdmitter, PreciseParameters, LocalTokenizer, LatencyParameters,
-                 LatencySloAdmitter, ObjectNotifications, Topology, UsageReport, ServedVerifier,
-                 MediaCache, ModelsSource, ModelsExtractor, OutputEstimate>;
+                 ProbabilisticAdmitter, PreciseParameters, LocalTokenizer, RenderServer,
+                 LatencyParameters, LatencySloAdmitter, ObjectNotifications, Topology, UsageReport,
+                 ServedVerifier, MediaCache, ModelsSource, ModelsExtractor, OutputEstimate>;
 
 struct NamedPlugin {
   std::string_view name;

@@ -64,7 +64,9 @@ class Named {
 Status set_precise(const std::vector<Plugin>& plugins, Setup& setup) {
   std::size_t producers = 0, scorers = 0;
   std::string tokenizer;
+  std::optional<RenderServer> render;
   for (const auto& plugin : plugins) {
+    if (const auto* server = std::get_if<RenderServer>(&plugin.service)) render = *server;
     if (const auto* local = std::get_if<LocalTokenizer>(&plugin.service)) tokenizer = local->folder;
     const auto* precise = std::get_if<PreciseParameters>(&plugin.service);
     if (precise == nullptr) continue;
@@ -76,13 +78,22 @@ Status set_precise(const std::vector<Plugin>& plugins, Setup& setup) {
     return invalid(
         "/plugins: engines' KV events are followed once: more than one plugin asks for it");
   }
-  if (!setup.precise) return {};
-  if (setup.precise->tokenizer.empty()) setup.precise->tokenizer = tokenizer;
-  if (setup.precise->tokenizer.empty()) {
+  if (!setup.precise) {
+    if (render) {
+      setup.warnings.emplace_back(
+          "/plugins: vllm of token-producer has no effect without precise prefixes: prompts are "
+          "compared by their bytes");
+    }
+    return {};
+  }
+  auto& precise = *setup.precise;
+  if (precise.tokenizer.empty()) precise.tokenizer = tokenizer;
+  if (precise.tokenizer.empty()) precise.render = render;
+  if (precise.tokenizer.empty() && !render) {
     setup.warnings.emplace_back(
         "/plugins: there is no tokenizer for precise prefixes, so prompts are compared by their "
-        "bytes: "
-        "let modelName of token-producer be the model's folder");
+        "bytes: let modelName of token-producer be the model's folder, or its vllm.url a server "
+        "that renders prompts");
   }
   return {};
 }

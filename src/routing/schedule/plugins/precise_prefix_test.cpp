@@ -77,6 +77,27 @@ TEST(PrecisePrefix, TheScorerOfTheOlderGenerationIsBoth) {
               ElementsAre(MatchView{.index = 0, .precise = true}));
 }
 
+TEST(PrecisePrefix, TokensMayComeFromAServerThatRenders) {  // epp:K008
+  const auto with = [](std::string_view parameters) {
+    return "plugins: [{type: token-producer, parameters: " + std::string(parameters) +
+           "}, {type: precise-prefix-cache-producer}]";
+  };
+  const auto p = precise(with("{modelName: org/model, vllm: {url: 'http://r:1', timeout: 2s}}"));
+  ASSERT_TRUE(p.render);
+  EXPECT_EQ(*p.render, (RenderServer{"http://r:1", "org/model", std::chrono::seconds(2)}));
+  EXPECT_EQ(precise(with("{modelName: m, vllm: {}}")).render->url, "http://localhost:8000");
+  EXPECT_TRUE(testing::setup(with("{modelName: m, vllm: {}}")).warnings.empty());
+  EXPECT_THAT(problem(with("{vllm: {}}")), HasSubstr("/modelName: vllm needs it"));
+  EXPECT_THAT(problem(with("{modelName: m, vllm: {}, estimate: {}}")),
+              HasSubstr("made in one way"));
+  EXPECT_THAT(problem(with("{modelName: m, vllm: {timeout: soon}}")), HasSubstr("/vllm/timeout"));
+  EXPECT_THAT(problem(with("{modelName: m, vllm: {url: 'https://r'}}")), HasSubstr("/vllm/url"));
+  EXPECT_THAT(
+      testing::setup("plugins: [{type: token-producer, parameters: {modelName: m, vllm: {}}}]")
+          .warnings,
+      ElementsAre(HasSubstr("no effect without precise prefixes")));
+}
+
 TEST(PrecisePrefix, EnginesMayConnectToThePickerBesidesOrInstead) {  // epp:C010
   const auto with = [](std::string_view events) {
     return precise("plugins: [{type: precise-prefix-cache-producer, parameters: {kvEventsConfig: " +

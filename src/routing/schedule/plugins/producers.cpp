@@ -39,20 +39,45 @@ Plugin make_approx_prefix_cache_producer(Fields& parameters) {
   return plugin;
 }
 
-// Prompt lengths: exact with a model's folder or where a request carries token ids, else a quarter
-// of its bytes.
+// Tokens by a server that renders prompts.
+RenderServer render_server(Fields& parameters, const std::string& model) {
+  for (const std::string_view other : {"estimate", "udsTokenizerConfig"}) {
+    if (parameters.has(other)) {
+      parameters.fail(other, "tokens are made in one way: remove this or vllm");
+    }
+  }
+  if (model.empty()) parameters.fail("modelName", "vllm needs it: the server's name of the model");
+  auto vllm = parameters.object("vllm");
+  RenderServer out{.url = vllm.text("url", "http://localhost:8000"),
+                   .model = model,
+                   .timeout = vllm.duration("timeout", std::chrono::seconds(5))};
+  if (!out.url.starts_with("http://")) vllm.fail("url", "expected http://HOST[:PORT]");
+  if (out.timeout == Nanos(0)) vllm.fail("timeout", "it must be above 0");
+  vllm.unused("mmTimeout", "prompts with more than text are compared by their bytes");
+  parameters.take_error(vllm);
+  return out;
+}
+
+// Prompt lengths: exact where tokens are made of them (precise prefixes) or where a request carries
+// token ids, else a quarter of its bytes.
 Plugin make_token_producer(Fields& parameters) {
   // A folder: tokens are made in the process.
   const auto name = parameters.text("modelName", "");
   const bool local = name.starts_with('/');
+  if (!local && parameters.has("vllm")) {
+    Plugin plugin;
+    plugin.service = render_server(parameters, name);
+    plugin.produces = Data::kTokens;
+    return plugin;
+  }
   auto estimate = parameters.object("estimate");
   parameters.take_error(estimate);
   for (const std::string_view key : {"vllm", "udsTokenizerConfig"}) {
     parameters.unused(key, local
                                ? "tokens are made in this process, from the folder that modelName "
                                  "names"
-                               : "no other server is asked: without a folder in modelName prompts "
-                                 "are compared by their bytes");
+                               : "without a folder in modelName, or vllm, prompts are compared "
+                                 "by their bytes");
   }
   Plugin plugin;
   if (local) plugin.service = LocalTokenizer{name};
