@@ -35,6 +35,12 @@ void append_labels(std::string& out, const Labels& labels, std::string_view extr
   out += '}';
 }
 
+std::string text_of(const Labels& labels) {
+  std::string out;
+  append_labels(out, labels);
+  return out;
+}
+
 std::string number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
@@ -69,8 +75,8 @@ Registry::Family& Registry::family(std::string_view name, std::string_view help,
   auto family = std::find_if(families_.begin(), families_.end(),
                              [&](const Family& f) { return f.name == name; });
   if (family == families_.end()) {
-    family =
-        families_.insert(families_.end(), Family{std::string(name), std::string(help), kind, {}});
+    family = families_.insert(families_.end(),
+                              Family{std::string(name), std::string(help), kind, {}, {}});
   }
   BATON_ASSERT(family->kind == kind);
   return *family;
@@ -79,12 +85,12 @@ Registry::Family& Registry::family(std::string_view name, std::string_view help,
 Registry::Series& Registry::series(std::string_view name, std::string_view help, Kind kind,
                                    Labels labels) {
   Family& in = family(name, help, kind);
-  for (Series& existing : in.series) {
-    if (existing.labels == labels) return existing;
+  Series*& found = in.by_text[text_of(labels)];
+  if (found == nullptr) {
+    found = &in.series.emplace_back();
+    found->labels = std::move(labels);
   }
-  Series fresh;
-  fresh.labels = std::move(labels);
-  return in.series.emplace_back(std::move(fresh));
+  return *found;
 }
 
 void Registry::set_gauges(std::string_view name, std::string_view help,
@@ -92,11 +98,13 @@ void Registry::set_gauges(std::string_view name, std::string_view help,
   const std::lock_guard lock(mutex_);
   Family& in = family(name, help, Kind::kGauge);
   in.series.clear();
+  in.by_text.clear();
   for (const Sample& sample : samples) {
     Series& fresh = in.series.emplace_back();
     fresh.labels = sample.labels;
     fresh.gauge = std::make_unique<Gauge>();
     fresh.gauge->set(sample.value);
+    in.by_text.emplace(text_of(sample.labels), &fresh);
   }
 }
 
@@ -105,9 +113,11 @@ void Registry::end_series(std::string_view name, const Labels& with) {
   const auto in = std::ranges::find(families_, name, &Family::name);
   if (in == families_.end()) return;
   std::erase_if(in->series, [&](const Series& one) {
-    return std::ranges::all_of(with, [&](const auto& label) {
+    const bool ends = std::ranges::all_of(with, [&](const auto& label) {
       return std::ranges::find(one.labels, label) != one.labels.end();
     });
+    if (ends) in->by_text.erase(text_of(one.labels));
+    return ends;
   });
 }
 

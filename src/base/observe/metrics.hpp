@@ -7,10 +7,12 @@
 #include <deque>
 #include <functional>
 #include <initializer_list>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -95,7 +97,8 @@ class Registry {
   struct Family {
     std::string name, help;
     Kind kind;
-    std::deque<Series> series;
+    std::list<Series> series;                          // in the order of their registration
+    std::unordered_map<std::string, Series*> by_text;  // of their labels, as they are exposed
   };
   Family& family(std::string_view name, std::string_view help, Kind kind);
   Series& series(std::string_view name, std::string_view help, Kind kind, Labels labels);

@@ -139,9 +139,13 @@ Metrics::Series& Metrics::series(std::string_view model, std::string_view target
                                  std::string_view fairness, std::int32_t priority) {
   const std::lock_guard lock(mutex_);
   using View = std::string_view;
-  const std::tuple<View, View, View, std::int32_t> wanted(models_.take(model), models_.take(target),
-                                                          fairness_.take(fairness), priority);
-  const auto found = series_.find(wanted);
+  using Labelled = std::tuple<View, View, View, std::int32_t>;
+  Labelled wanted(models_.take(model), models_.take(target), fairness_.take(fairness), priority);
+  auto found = series_.find(wanted);
+  if (found == series_.end() && series_.size() >= kMaxSeries) {
+    wanted = Labelled(kOtherLabel, kOtherLabel, kOtherLabel, priority);
+    found = series_.find(wanted);
+  }
   if (found != series_.end()) return found->second;
   const std::tuple<std::string, std::string, std::string, std::int32_t> key(wanted);
   const auto& [m, t, f, p] = key;

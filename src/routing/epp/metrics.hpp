@@ -22,6 +22,8 @@ namespace baton::epp {
 
 inline constexpr std::size_t kMaxLabelValues = 1000;  // further ones become kOtherLabel
 inline constexpr std::string_view kOtherLabel = "other";
+// Sets of labels of requests, some 8 KB each; further ones are counted under kOtherLabel in all.
+inline constexpr std::size_t kMaxSeries = 5'000;
 
 // An instrument and its older twin, if it has one.
 template <class T>

@@ -254,6 +254,20 @@ TEST_F(ExtProcTest, EachCacheShowsWhatItRemembersAndWhatItKnewOfAPrompt) {
   EXPECT_EQ(shown("hit_bytes_sum", "cpu"), 1024);
 }
 
+TEST(RequestSeries, HaveABoundOverAllTheirNames) {
+  observe::Registry registry;
+  Metrics metrics(registry);
+  const auto name = [](std::string_view what, std::size_t i) {
+    return fmt::format("{}{}", what, i);
+  };
+  for (std::size_t i = 0; i < kMaxSeries; ++i) {
+    metrics.series(name("m", i / 100), "t", name("f", i % 100));
+  }
+  EXPECT_EQ(metrics.series("m0", "t", "f0").fairness, "f0");
+  EXPECT_EQ(metrics.series("m0", "t", "new").fairness, kOtherLabel);
+  EXPECT_EQ(metrics.series("new", "t", "f0").model, kOtherLabel);
+}
+
 TEST_F(ExtProcTest, ProgramsShowHowFairlyTheyWereServed) {
   FlowMetrics metrics(registry_, "pool");
   metrics.programs({{"a", {.service = 300, .waited = Millis(60), .requests = 3}},
