@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "cli/manifest_files.hpp"
 #include "cli/serve_view.hpp"
+#include "control/node/testing/processes.hpp"
 #include "control/plan/presets.hpp"
 #include "net/kube/object.hpp"
 
@@ -56,15 +56,7 @@ class ServeStackTest : public ::testing::Test {
     while (!holds() && !deadline.passed(clock_.now())) ASSERT_TRUE((*watch)->next(deadline));
     EXPECT_TRUE(holds()) << text::json::pretty(list(type));
   }
-  int processes() {
-    int count = 0;
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-      std::ifstream in(entry.path() / "environ");
-      const std::string text{std::istreambuf_iterator<char>(in), {}};
-      if (text.find(state_.string()) != std::string::npos) ++count;
-    }
-    return count;
-  }
+  int processes() const { return node::testing::processes_of(state_); }
 
   SystemClock clock_;
   fs::path state_;

@@ -47,6 +47,18 @@ def pids_of(stack):
     return [c["pid"] for pod in stack.pods() for c in pod["containers"] if c["pid"]]
 
 
+def long_stream(stack):
+    """An answer that has begun and goes on for long, and its connection."""
+    where = urllib.parse.urlparse(stack.url)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=20)
+    connection.request("POST", "/v1/completions", json.dumps({
+        "model": "storyteller", "prompt": "Once", "max_tokens": 4000, "stream": True, "ignore_eos": True}),
+        {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read1(100)
+    return answer, connection
+
+
 class Terminal:
     """`baton serve` on a pseudo-terminal."""
 
@@ -101,13 +113,7 @@ def test_a_terminal_shows_one_screen_and_is_left_as_it_was(columns):
 
 def test_a_second_ctrl_c_ends_at_once_though_a_stream_runs():
     with Stack() as stack:
-        where = urllib.parse.urlparse(stack.url)
-        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=20)
-        connection.request("POST", "/v1/completions", json.dumps({
-            "model": "storyteller", "prompt": "Once", "max_tokens": 4000, "stream": True, "ignore_eos": True}),
-            {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read1(100)
+        _answer, connection = long_stream(stack)
         pids = pids_of(stack)
         for pod in stack.pods("decode"):
             os.kill(stack.pid(pod), signal.SIGSTOP)  # the stream will not end by itself
@@ -126,13 +132,7 @@ def test_a_second_ctrl_c_ends_at_once_though_a_stream_runs():
 
 def test_a_running_stream_is_finished_before_serve_stops():
     with Stack() as stack:
-        where = urllib.parse.urlparse(stack.url)
-        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=20)
-        connection.request("POST", "/v1/completions", json.dumps({
-            "model": "storyteller", "prompt": "Once", "max_tokens": 4000, "stream": True, "ignore_eos": True}),
-            {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        answer.read1(100)
+        answer, _connection = long_stream(stack)
 
         stack.process.send_signal(signal.SIGINT)
 

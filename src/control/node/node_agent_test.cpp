@@ -10,6 +10,7 @@
 #include <fstream>
 #include <thread>
 
+#include "control/node/testing/processes.hpp"
 #include "net/kube/memory_cluster.hpp"
 #include "net/kube/object.hpp"
 
@@ -150,16 +151,7 @@ class NodeAgentTest : public ::testing::TestWithParam<Mounts> {
     std::ifstream in(state_ / "logs" / "ns" / pod / (name + ".log"));
     return {std::istreambuf_iterator<char>(in), {}};
   }
-  // Processes of this run: those whose environment names its state folder.
-  int processes() {
-    int count = 0;
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-      std::ifstream in(entry.path() / "environ");
-      const std::string text{std::istreambuf_iterator<char>(in), {}};
-      if (text.find(state_.string()) != std::string::npos) ++count;
-    }
-    return count;
-  }
+  int processes() const { return testing::processes_of(state_); }
 
   SystemClock clock_;
   SystemRandom random_;
