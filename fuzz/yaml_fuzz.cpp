@@ -1,7 +1,8 @@
-// What parses must read the same after being written.
+// What parses must read the same after being written, and a place in it stands within it.
 
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "base/text/yaml.hpp"
@@ -12,7 +13,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto documents = yaml::parse_all(text, "fuzz.yaml");
   if (!documents) return 0;
+  const auto lines = static_cast<int>(size) + 1;  // YAML knows more breaks than '\n'
   for (const auto& document : *documents) {
+    std::string pointer;  // the first member of the first member, and so on
+    const json::Value* at = &document.value;
+    for (int depth = 0;
+         depth < 8 && at->is_object() && at->if_object()->begin() != at->if_object()->end();
+         ++depth) {
+      pointer = json::pointer(pointer, at->if_object()->begin()->first);
+      const int line = yaml::line_of(text, document.line, pointer);
+      if (line < 1 || line > lines) std::abort();
+      at = &at->if_object()->begin()->second;
+    }
     const auto as_json = json::parse(json::dump(document.value));
     if (!as_json || as_json->is_null()) continue;  // infinity is null, and that an empty document
     const auto again = yaml::parse(yaml::dump(*as_json), "again.yaml");
