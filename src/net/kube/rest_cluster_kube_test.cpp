@@ -227,8 +227,8 @@ TEST_F(RestClusterLive, AKindIsKnownOnceItsDefinitionIsInstalled) {
 TEST_F(RestClusterLive, EventsAreTakenAndCounted) {
   const Object map = *cluster_->create(testing::config_map(ns_, "about"), DryRun::kNo, soon());
   EventRecorder recorder(*cluster_, clock_, "tester");
-  recorder.record(map, EventType::kWarning, "Trouble", "some");
-  recorder.record(map, EventType::kWarning, "Trouble", "some");
+  recorder.record(map, EventType::kWarning, "Trouble", "some", clock_.wall());
+  recorder.record(map, EventType::kWarning, "Trouble", "some", clock_.wall());
   const auto list = cluster_->list({{"", "v1", "Event"}, ns_, {}}, soon());
   ASSERT_TRUE(list);
   ASSERT_EQ(list->items.size(), 1U);
