@@ -8,9 +8,11 @@
 #include <deque>
 
 #include "base/async/blocking.hpp"
+#include "base/async/event.hpp"
 #include "base/async/finish_by.hpp"
 #include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
+#include "net/http/testing/raw_server.hpp"
 
 namespace baton::http {
 namespace {
@@ -18,6 +20,7 @@ namespace {
 using testing::eventually;
 using ::testing::HasSubstr;
 using testing::Raw;
+using testing::RawServer;
 
 const SystemClock kClock;
 constexpr std::size_t kLimit = 40 << 20;
@@ -80,6 +83,25 @@ struct Pieces final : BodySource {
     if (!left.empty()) left.pop_front();
     co_return std::string_view(now);
   }
+  void stop() override {}
+};
+
+// Gives one piece, and has no other until it is stopped.
+struct Waiting final : BodySource {
+  explicit Waiting(async::Loop& loop) : stopped(loop.executor()) {}
+  bool begun = false;
+  bool wanted = true;
+  async::Event stopped;
+
+  Task<Result<std::string_view>> next() override {
+    if (!std::exchange(begun, true)) co_return std::string_view("begun");
+    while (wanted) co_await stopped.wait();
+    co_return cancelled("stopped");
+  }
+  void stop() override {
+    wanted = false;
+    stopped.notify();
+  }
 };
 
 struct Got {
@@ -88,13 +110,24 @@ struct Got {
   std::string body;
 };
 
-Task<Got> post(Client* client, Endpoint to, Pieces body, std::optional<std::uint64_t> length) {
-  const RequestHead head{"POST", "/", {}};
-  auto answer = co_await client->send(to, head, body, length, soon());
+Task<Got> got(Sent<Response> answer) {
   if (!answer)
     co_return Got{-static_cast<int>(answer.error().kind), {}, answer.error().error.message()};
   auto rest = co_await answer->read_all(kLimit, soon());
   co_return Got{answer->head().status, answer->head().headers, rest ? *rest : "broken"};
+}
+
+Task<Got> post(Client* client, Endpoint to, BodySource& body, std::optional<std::uint64_t> length) {
+  const RequestHead head{"POST", "/", {}};
+  auto answer = co_await client->send(to, head, body, length, soon());
+  co_return co_await got(std::move(answer));
+}
+
+Task<Got> post_whole(Client* client, Endpoint to, std::string_view body) {
+  const RequestHead head{"POST", "/", {}};
+  const std::array<std::string_view, 1> pieces = {body};
+  auto answer = co_await client->send(to, head, pieces, soon());
+  co_return co_await got(std::move(answer));
 }
 
 std::string noise(std::size_t size) {
@@ -115,8 +148,10 @@ TEST_F(BodyPieces, GoThroughByteByByteWithALengthAndAsChunks) {
     pieces.left.push_back(body.substr(begin, size));
   }
 
+  Pieces again = pieces;
+
   const Got sized = async::blocking_run(loop_, post(&client_, at, pieces, body.size()));
-  const Got chunked = async::blocking_run(loop_, post(&client_, at, pieces, std::nullopt));
+  const Got chunked = async::blocking_run(loop_, post(&client_, at, again, std::nullopt));
 
   EXPECT_TRUE(sized.body == body);
   EXPECT_EQ(sized.headers.get("x-Content-Length"), std::to_string(body.size()));
@@ -184,11 +219,59 @@ TEST_F(BodyPieces, ThatEndEarlyCloseTheConnection) {
   broken.left = {"some"};
   broken.breaks = true;
 
-  const Got got = async::blocking_run(loop_, post(&client_, at, std::move(broken), std::nullopt));
+  const Got seen = async::blocking_run(loop_, post(&client_, at, broken, std::nullopt));
 
-  EXPECT_EQ(got.status, -static_cast<int>(Failure::Kind::kLost));
-  EXPECT_EQ(got.body, "the source is broken");
+  EXPECT_EQ(seen.status, -static_cast<int>(Failure::Kind::kLost));
+  EXPECT_EQ(seen.body, "the source is broken");
   EXPECT_TRUE(eventually([&] { return server_->open_connections() == 0; }));
+}
+
+const std::string kBusy = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nbusy";
+
+// A peer that answers and then neither reads nor closes.
+TEST_F(BodyPieces, ThatAPeerDoesNotTakeDoNotHoldItsAnswerBack) {
+  const RawServer peer({{1, kBusy}});
+  loop_.start();
+  Pieces pieces;
+  for (int i = 0; i < 64; ++i) pieces.left.emplace_back(1 << 20, 'b');
+
+  const Got seen = async::blocking_run(loop_, post(&client_, peer.endpoint(), pieces, 64 << 20));
+
+  EXPECT_EQ(seen.status, 429) << seen.body;
+  EXPECT_EQ(seen.body, "busy");
+  EXPECT_FALSE(pieces.left.empty());
+}
+
+TEST_F(BodyPieces, InOneStretchDoNotHoldAnAnswerBackEither) {
+  const RawServer peer({{1, kBusy}});
+  const std::string body(64 << 20, 'b');
+  loop_.start();
+
+  const Got seen = async::blocking_run(loop_, post_whole(&client_, peer.endpoint(), body));
+
+  EXPECT_EQ(seen.status, 429) << seen.body;
+  EXPECT_EQ(seen.body, "busy");
+}
+
+TEST_F(BodyPieces, ThatAreStillToComeDoNotHoldAnAnswerBack) {
+  const RawServer peer({{1, kBusy}});
+  loop_.start();
+  Waiting body(loop_);
+
+  const Got seen = async::blocking_run(loop_, post(&client_, peer.endpoint(), body, std::nullopt));
+
+  EXPECT_EQ(seen.status, 429) << seen.body;
+  EXPECT_FALSE(body.wanted);
+}
+
+TEST_F(BodyPieces, GoOnAfterAnInterimAnswer) {
+  const RawServer peer({{1, "HTTP/1.1 103 Early Hints\r\n\r\n"}, {64 << 20, kBusy}});
+  const std::string body(64 << 20, 'b');
+  loop_.start();
+
+  const Got seen = async::blocking_run(loop_, post_whole(&client_, peer.endpoint(), body));
+
+  EXPECT_EQ(seen.status, 429) << seen.body;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/async/watchdog.hpp"
@@ -42,16 +43,74 @@ struct Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  void listen();
+  bool answered();
+
   Wire wire;
   ResponseParser parser;
   InBuffer in;
   bool expired = false;
-  bool kept = false;  // has carried an exchange before
-  // Of the receive that waited while the connection was at rest, when it ended before its answer
-  // was awaited.
-  std::optional<std::pair<boost::system::error_code, std::size_t>> early;
+  bool kept = false;   // has carried an exchange before
+  bool heard = false;  // the answer's head is parsed
+  bool cut = false;    // the answer, or the end, came before the whole request had gone
+  // What a receive has come to that nobody awaits yet.
+  std::optional<std::tuple<boost::system::error_code, std::size_t>> early;
+  std::function<void()> on_answer;  // while something is sent
   std::function<void()> on_idle_expiry;
   async::Watchdog::Entry limit;
+};
+
+// Keeps what comes until the answer is awaited.
+void Connection::listen() {
+  if (early) return;
+  const auto keep = [this](const boost::system::error_code& ec, std::size_t size) {
+    early.emplace(ec, size);
+    if (on_answer && answered()) on_answer();
+  };
+  if (wire.reading()) {
+    wire.redirect_read(keep);
+  } else {
+    wire.async_read(in, keep);
+  }
+}
+
+// Whether no more is to be sent: the answer has begun (interim ones do not count), or the
+// connection has ended.
+bool Connection::answered() {
+  if (cut || !early) return cut;
+  const auto [ec, size] = *early;
+  if (!ec) {
+    early.reset();
+    in.commit(size);
+    const Step step = parser.next(in.view());
+    in.consume(step.consumed);
+    heard = step.event == Event::kHead;
+    if (step.event == Event::kNeedMore) {
+      listen();
+      return false;
+    }
+  }
+  cut = true;
+  return true;
+}
+
+// While one lives, an answer ends the wait to send more: of the kernel's, and of the body's.
+class Listening {
+ public:
+  Listening(Connection& connection, BodySource* body) : connection_(connection) {
+    connection.on_answer = [&connection, body] {
+      boost::system::error_code ignored;
+      connection.wire.socket().cancel(ignored);
+      if (body != nullptr) body->stop();
+    };
+    connection.listen();
+  }
+  ~Listening() { connection_.on_answer = nullptr; }
+  Listening(const Listening&) = delete;
+  Listening& operator=(const Listening&) = delete;
+
+ private:
+  Connection& connection_;
 };
 
 // What a wait ended with, when it was not its own success. Throws when our caller was cancelled.
@@ -67,12 +126,14 @@ void check_cancelled(const boost::system::error_code& ec, const Connection& conn
 struct Pool {
   using Idle = std::list<std::unique_ptr<Connection>>;
 
-  explicit Pool(const asio::any_io_executor& executor) : watchdog(executor) {}
+  Pool(const asio::any_io_executor& executor, const Clock& c, const Client::Config& cfg)
+      : clock(c), config(cfg), watchdog(executor) {}
 
   std::unique_ptr<Connection> take(const Endpoint& to, Resend resend);
-  void put(const Endpoint& to, std::unique_ptr<Connection> connection, Mono until,
-           std::size_t bound);
+  void put(const Endpoint& to, std::unique_ptr<Connection> connection);
 
+  const Clock& clock;
+  const Client::Config config;
   async::Watchdog watchdog;
   SpareBuffers buffers{kFirstAnswerRead};
   std::map<Endpoint, Idle> idle;
@@ -89,25 +150,21 @@ std::unique_ptr<Connection> Pool::take(const Endpoint& to, Resend resend) {
     list.pop_back();
     connection->on_idle_expiry = nullptr;
     connection->limit.clear();
-    connection->wire.redirect_read(
-        [taken = connection.get()](const boost::system::error_code& ec, std::size_t size) {
-          taken->early.emplace(ec, size);
-        });
+    connection->listen();
     if (resend == Resend::kOnFresh || connection->wire.quiet()) return connection;
   }
   return nullptr;
 }
 
-void Pool::put(const Endpoint& to, std::unique_ptr<Connection> connection, Mono until,
-               std::size_t bound) {
+void Pool::put(const Endpoint& to, std::unique_ptr<Connection> connection) {
   Idle& list = idle[to];
-  if (list.size() >= bound) return;
+  if (list.size() >= config.idle_per_endpoint) return;
   Connection* kept = connection.get();
   list.push_back(std::move(connection));
   const auto at = std::prev(list.end());
   kept->kept = true;
   kept->on_idle_expiry = [&list, at] { list.erase(at); };
-  kept->limit.set(until);
+  kept->limit.set(clock.now() + config.idle_timeout);
   kept->wire.async_read(
       kept->in, [&list, at](const boost::system::error_code&, std::size_t) { list.erase(at); });
 }
@@ -124,71 +181,65 @@ struct Client::Impl {
 
 class Response::Impl {
  public:
-  Impl(Endpoint to, std::unique_ptr<Connection> connection, std::weak_ptr<Pool> pool,
-       const Clock& clock, const Client::Config& config)
+  Impl(Endpoint to, std::unique_ptr<Connection> connection, std::weak_ptr<Pool> pool)
       : to_(std::move(to)),
         connection_(std::move(connection)),
         pool_(std::move(pool)),
-        clock_(clock),
-        config_(config),
         head_(std::move(connection_->parser.head())) {}
 
-  const ResponseHead& head() const { return head_; }
+  ResponseHead& head() { return head_; }
   Task<Sent<std::string_view>> read_some(Deadline deadline);
   Task<Sent<std::string>> read_all(std::size_t limit, Deadline deadline);
 
  private:
   std::optional<Sent<std::string_view>> take();
-  Sent<void> received(Sent<bool> more);
+  Sent<void> take_received();
   void release();
 
   Endpoint to_;
   std::unique_ptr<Connection> connection_;
   std::weak_ptr<Pool> pool_;
-  const Clock& clock_;
-  Client::Config config_;
   ResponseHead head_;
   bool ended_ = false;
 };
 
 namespace {
 
-// Receives once into the connection's buffer. False at the end of the stream.
-Task<Sent<bool>> receive(Connection& connection, const Endpoint& to) {
-  Wire& wire = connection.wire;
-  auto outcome = std::exchange(connection.early, std::nullopt);
-  if (!outcome) {
-    const auto [failed, got] = co_await wire.read(connection.in);
-    outcome.emplace(failed, got);
-  }
-  const auto [ec, size] = *outcome;
-  if (connection.expired) co_return late(to);
+// What a receive into the connection's buffer came to. False at the end of the stream.
+Sent<bool> received(Connection& connection, const Endpoint& to) {
+  const auto [ec, size] = *std::exchange(connection.early, std::nullopt);
+  if (connection.expired) return late(to);
   check_cancelled(ec, connection);
-  if (ec == asio::error::eof) co_return false;
-  if (ec) co_return lost(to, wire.reason(ec));
+  if (ec == asio::error::eof) return false;
+  if (ec) return lost(to, connection.wire.reason(ec));
   connection.in.commit(size);
-  co_return true;
+  return true;
 }
 
-// Sends what the kernel did not take at once; false when the peer broke the connection (its answer
-// may still be there).
+// Sends what the kernel did not take at once; false when the peer answered before it took all, or
+// broke the connection (its answer may still be there).
 Task<Sent<bool>> transmit(Connection& connection, const Endpoint& to, Outgoing& out) {
-  for (;;) {
+  while (!connection.answered()) {
     auto [ec] = co_await connection.wire.socket().async_wait(Tcp::socket::wait_write, kOutcome);
     if (connection.expired) co_return late(to);
+    if (connection.answered()) break;
     check_cancelled(ec, connection);
-    if (ec) co_return false;
+    if (ec) break;
     Outgoing::State state = connection.wire.write(out);
     if (state == Outgoing::State::kDone) co_return true;
-    if (state == Outgoing::State::kBroken) co_return false;
+    if (state == Outgoing::State::kBroken) break;
   }
+  connection.cut = true;
+  co_return false;
 }
 
 // The head, then the body as it comes; false as transmit().
 Task<Sent<bool>> transmit_body(Connection& connection, const Endpoint& to, std::string framing,
                                BodySource& body, bool chunked) {
+  const Listening listening(connection, &body);
   for (bool more = true; more;) {
     auto piece = co_await body.next();
+    if (connection.answered()) co_return false;
     if (!piece) co_return failure(Failure::Kind::kLost, std::move(piece).error());
     if (connection.expired) co_return late(to);
     more = !piece->empty();
@@ -197,10 +248,13 @@ Task<Sent<bool>> transmit_body(Connection& connection, const Endpoint& to, std::
     if (chunked) pieces[2] = more ? "\r\n" : "0\r\n\r\n";
     Outgoing out(pieces);
     Outgoing::State state = connection.wire.write(out);
-    if (state == Outgoing::State::kBroken) co_return false;
     if (state == Outgoing::State::kBlocked) {
       auto sent = co_await transmit(connection, to, out);
       if (!sent || !*sent) co_return sent;
+    }
+    if (state == Outgoing::State::kBroken) {
+      connection.cut = true;
+      co_return false;
     }
     framing.clear();
   }
@@ -209,17 +263,22 @@ Task<Sent<bool>> transmit_body(Connection& connection, const Endpoint& to, std::
 
 // Until the head of the answer is parsed.
 Task<Sent<void>> await_head(Connection& connection, const Endpoint& to) {
-  for (;;) {
+  while (!connection.heard) {
     Step step = connection.parser.next(connection.in.view());
     connection.in.consume(step.consumed);
-    if (step.event == Event::kHead) co_return Sent<void>();
+    if (step.event == Event::kHead) break;
     if (step.event == Event::kError) {
       co_return not_http(to, connection.parser.error().message);
     }
-    auto more = co_await receive(connection, to);
+    if (!connection.early) {
+      const auto came = co_await connection.wire.read(connection.in);
+      connection.early = came;
+    }
+    auto more = received(connection, to);
     if (!more) co_return std::unexpected(std::move(more).error());
     if (!*more) co_return lost(to, "the connection closed before an answer");
   }
+  co_return Sent<void>();
 }
 
 }  // namespace
@@ -229,9 +288,10 @@ void Response::Impl::release() {
   std::unique_ptr<Connection> connection = std::move(connection_);
   connection->limit.clear();
   std::shared_ptr<Pool> pool = pool_.lock();
-  if (!pool || !connection->parser.keep_alive() || !connection->in.empty()) return;
-  pool->put(to_, std::move(connection), clock_.now() + config_.idle_timeout,
-            config_.idle_per_endpoint);
+  if (!pool || !connection->parser.keep_alive() || connection->cut || !connection->in.empty()) {
+    return;
+  }
+  pool->put(to_, std::move(connection));
 }
 
 // What has come of the body: a piece, or nothing at its end. nullopt: more is to be received.
@@ -247,7 +307,8 @@ std::optional<Sent<std::string_view>> Response::Impl::take() {
 }
 
 // What a receive came to.
-Sent<void> Response::Impl::received(Sent<bool> more) {
+Sent<void> Response::Impl::take_received() {
+  Sent<bool> more = received(*connection_, to_);
   if (!more) return std::unexpected(std::move(more).error());
   if (*more) return {};
   ended_ = connection_->parser.end_of_input().event == Event::kEnd;
@@ -259,8 +320,11 @@ Task<Sent<std::string_view>> Response::Impl::read_some(Deadline deadline) {
   if (connection_) connection_->limit.set(deadline.at);
   for (;;) {
     if (auto piece = take()) co_return *std::move(piece);
-    auto more = co_await receive(*connection_, to_);
-    Sent<void> well = received(std::move(more));
+    if (!connection_->early) {
+      const auto came = co_await connection_->wire.read(connection_->in);
+      connection_->early = came;
+    }
+    Sent<void> well = take_received();
     if (!well) co_return std::unexpected(std::move(well).error());
   }
 }
@@ -278,8 +342,11 @@ Task<Sent<std::string>> Response::Impl::read_all(std::size_t limit, Deadline dea
       }
       all += **piece;
     }
-    auto more = co_await receive(*connection_, to_);
-    Sent<void> well = received(std::move(more));
+    if (!connection_->early) {
+      const auto came = co_await connection_->wire.read(connection_->in);
+      connection_->early = came;
+    }
+    Sent<void> well = take_received();
     if (!well) co_return std::unexpected(std::move(well).error());
   }
 }
@@ -290,6 +357,11 @@ Response& Response::operator=(Response&&) noexcept = default;
 Response::~Response() = default;
 
 const ResponseHead& Response::head() const { return impl_->head(); }
+
+ResponseHead Response::take_head() {
+  ResponseHead& head = impl_->head();
+  return {head.status, std::move(head.headers)};
+}
 
 Task<Sent<std::string_view>> Response::read_some(Deadline deadline) {
   return impl_->read_some(deadline);
@@ -345,7 +417,7 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
                                   Resend resend) {
   Impl& impl = *impl_;
   auto executor = co_await asio::this_coro::executor;
-  if (!impl.pool) impl.pool = std::make_shared<Pool>(executor);
+  if (!impl.pool) impl.pool = std::make_shared<Pool>(executor, impl.clock, impl.config);
   std::size_t length = 0;
   for (std::string_view piece : body) length += piece.size();
   std::string head_bytes;
@@ -362,11 +434,14 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
       if (!fresh) co_return std::unexpected(std::move(fresh).error());
       connection = std::move(*fresh);
     }
-    connection->expired = false;
+    connection->expired = connection->heard = false;
     connection->limit.set(deadline.at);
     connection->parser.expect(head.method);
     Outgoing out(pieces);
-    if (connection->wire.write(out) == Outgoing::State::kBlocked) {
+    const Outgoing::State state = connection->wire.write(out);
+    connection->cut = state == Outgoing::State::kBroken;
+    if (state == Outgoing::State::kBlocked) {
+      const Listening listening(*connection, nullptr);
       auto sent = co_await transmit(*connection, to, out);
       if (!sent) co_return std::unexpected(std::move(sent).error());
     }
@@ -381,15 +456,14 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head,
     }
     connection = nullptr;  // closed while idle: once more, on a connection of our own
   }
-  co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool,
-                                                      impl.clock, impl.config));
+  co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool));
 }
 
 Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head, BodySource& body,
                                   std::optional<std::uint64_t> length, Deadline deadline) {
   Impl& impl = *impl_;
   auto executor = co_await asio::this_coro::executor;
-  if (!impl.pool) impl.pool = std::make_shared<Pool>(executor);
+  if (!impl.pool) impl.pool = std::make_shared<Pool>(executor, impl.clock, impl.config);
   std::string head_bytes;
   write_request_head(to, head, length, head_bytes);
   auto fresh = co_await impl.connect(to, deadline);
@@ -401,8 +475,7 @@ Task<Sent<Response>> Client::send(const Endpoint& to, const RequestHead& head, B
   if (!sent) co_return std::unexpected(std::move(sent).error());
   auto answered = co_await await_head(*connection, to);
   if (!answered) co_return std::unexpected(std::move(answered).error());
-  co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool,
-                                                      impl.clock, impl.config));
+  co_return Response(std::make_unique<Response::Impl>(to, std::move(connection), impl.pool));
 }
 
 }  // namespace baton::http

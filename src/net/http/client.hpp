@@ -43,6 +43,8 @@ class Response {
   ~Response();
 
   const ResponseHead& head() const;
+  // Moves the fields out, for whoever sends them on; head() keeps the status.
+  ResponseHead take_head();
   // The next piece of the (de-chunked) body as the peer sent it; empty at the end. The view is
   // valid until the next call.
   Task<Sent<std::string_view>> read_some(Deadline deadline);
@@ -63,6 +65,8 @@ class BodySource {
   virtual ~BodySource() = default;
   // The next piece, "" at its end; the view is valid until the next call.
   virtual Task<Result<std::string_view>> next() = 0;
+  // No more is wanted: a next() that waits ends soon, with an error.
+  virtual void stop() = 0;
 };
 
 // Confined to the loop that awaits on it; outlives its calls. Bounds: idle connections per
@@ -82,15 +86,15 @@ class Client {
   // Sends the head (Host is set when absent, Content-Length always) and the body pieces in one
   // writev, and returns when the answer's head has arrived. A kept connection that turns out to be
   // closed before any byte of the answer is replaced by a fresh one once, unless `resend` forbids
-  // it. Cancelling closes.
+  // it. A peer that answers while it is still sent to is heard at once: what it has not taken of
+  // the body stays here, and the connection is not used again. Cancelling closes.
   Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head,
                             std::span<const std::string_view> body, Deadline deadline,
                             Resend resend = Resend::kOnFresh);
   // The same with a body that is asked for its next piece when the kernel has taken the one before.
   // On a connection of its own: no kept one can turn out to be closed when pieces are gone already.
   // `length` of all pieces; nullopt: they go as chunks. kLost when `body` fails, and the connection
-  // is closed. A peer that answers before the body's end is heard when it has taken, or refuses,
-  // the rest.
+  // is closed.
   Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head, BodySource& body,
                             std::optional<std::uint64_t> length, Deadline deadline);
 

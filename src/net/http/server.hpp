@@ -51,6 +51,9 @@ class Exchange {
   // call; no more is received meanwhile, so that the client is held back. `limit` is of all pieces
   // together, as is the time that the client has for them. Errors are those of read_body.
   virtual Task<Result<std::string_view>> read_some(std::size_t limit) = 0;
+  // The rest of it is not wanted: a read_some() that waits gives kCancelled, and so does each after
+  // it. The connection closes after the answer.
+  virtual void drop_body() = 0;
 
   // Sends head and body; sets Content-Length.
   virtual Task<Status> respond(ResponseHead head, std::string_view body) = 0;

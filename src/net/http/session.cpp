@@ -28,6 +28,7 @@ constexpr std::size_t kSpareBytes = 64;
 constexpr std::string_view kSpeakTls =
     "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     "Content-Length: 39\r\n\r\nThis port speaks TLS: say https:// to it";
+constexpr std::array<std::string_view, 1> kGoOn = {"HTTP/1.1 100 Continue\r\n\r\n"};
 
 bool framing_field(std::string_view name) {
   return equal_names(name, "Content-Length") || equal_names(name, "Transfer-Encoding") ||
@@ -44,7 +45,6 @@ Session::Session(const Deps& deps, Wire wire, std::string peer)
       peer_(std::move(peer)),
       parser_({.head_bytes = deps.config.limits.head_bytes}),
       in_(deps.config.limits.head_bytes + kReadAhead, deps.buffers),
-      readable_(wire_.socket().get_executor()),
       limit_(deps.watchdog, [this] { on_expiry(); }) {}
 
 Task<void> Session::run() {
@@ -65,7 +65,7 @@ Task<void> Session::run() {
   }
   wire_.socket().close(ignored);
   leave();
-  while (reading_) co_await readable_.wait();
+  if (wire_.reading()) (void)co_await wire_.read(in_);
 }
 
 Task<void> Session::serve() {
@@ -114,8 +114,8 @@ Task<bool> Session::next_head() {
       co_return false;
     }
     if (!in_.empty() && phase_ == Phase::kIdle) enter(Phase::kHead, limits.head_timeout);
-    start_read();
-    co_await readable_.wait();
+    const auto [ec, size] = co_await wire_.read(in_);
+    received(ec, size);
   }
   leave();
   head_ = std::move(parser_.head());
@@ -126,7 +126,7 @@ Task<bool> Session::next_head() {
 // False: close.
 Task<bool> Session::answer() {
   handling_ = true;
-  started_ = finished_ = body_done_ = false;
+  started_ = finished_ = body_done_ = body_dropped_ = false;
   body_taken_ = 0;
   body_left_ = deps_.config.limits.body_timeout;
   reply_ = Reply::kNone;
@@ -169,8 +169,8 @@ Task<void> Session::linger() {
   std::size_t dropped = in_.view().size();
   in_.consume(dropped);
   while (!gone_ && !expired_ && dropped < kLingerBytes) {
-    start_read();
-    co_await readable_.wait();
+    const auto [ec, size] = co_await wire_.read(in_);
+    received(ec, size);
     dropped += in_.view().size();
     in_.consume(in_.view().size());
   }
@@ -180,26 +180,27 @@ void Session::end_body() {
   Step end = parser_.next({});
   BATON_ASSERT(end.event == Event::kEnd);
   body_done_ = true;
-  start_read();
+  watch();
 }
 
 // Before anything of the body is read.
-Task<Status> Session::admit_body(std::size_t limit) {
-  if (parser_.framing() == Framing::kLength && parser_.remaining() > limit) {
-    co_return exhausted(fmt::format("the request body has {} bytes, at most {} are accepted",
-                                    parser_.remaining(), limit));
-  }
-  if (parser_.expects_continue() && in_.empty() && !started_) {
-    std::array<std::string_view, 1> go_on = {"HTTP/1.1 100 Continue\r\n\r\n"};
-    BATON_CO_TRY(co_await send(go_on));
-  }
-  co_return Status();
+Status Session::admits_body(std::size_t limit) const {
+  if (parser_.framing() != Framing::kLength || parser_.remaining() <= limit) return {};
+  return exhausted(fmt::format("the request body has {} bytes, at most {} are accepted",
+                               parser_.remaining(), limit));
+}
+
+bool Session::waits_to_be_asked() const {
+  return parser_.expects_continue() && in_.empty() && !started_;
 }
 
 Task<Result<std::string>> Session::read_body(std::size_t limit) {
   if (body_done_) co_return std::string();
   limit = std::min(limit, deps_.config.limits.body_bytes);
-  BATON_CO_TRY(co_await admit_body(limit));
+  BATON_CO_TRY(admits_body(limit));
+  if (waits_to_be_asked()) {
+    BATON_CO_TRY(co_await send(kGoOn));
+  }
   std::string body;
   Result<bool> whole = take_body(body, limit);
   if (whole && !*whole) {
@@ -209,7 +210,7 @@ Task<Result<std::string>> Session::read_body(std::size_t limit) {
   }
   if (!whole) co_return std::move(whole).error();
   body_done_ = true;
-  start_read();
+  watch();
   co_return body;
 }
 
@@ -217,14 +218,17 @@ Task<Result<std::string_view>> Session::read_some(std::size_t limit) {
   if (body_done_) co_return std::string_view();
   limit = std::min(limit, deps_.config.limits.body_bytes);
   if (body_taken_ == 0) {
-    BATON_CO_TRY(co_await admit_body(limit));
+    BATON_CO_TRY(admits_body(limit));
+    if (waits_to_be_asked()) {
+      BATON_CO_TRY(co_await send(kGoOn));
+    }
   }
   for (;;) {
     Step step = parser_.next(in_.view());
     in_.consume(step.consumed);  // the bytes stay until more is received
     if (step.event == Event::kEnd) {
       body_done_ = true;
-      start_read();
+      watch();
       co_return std::string_view();
     }
     if (step.event == Event::kError) co_return invalid(parser_.error().message);
@@ -232,17 +236,24 @@ Task<Result<std::string_view>> Session::read_some(std::size_t limit) {
     if (body_taken_ > limit) {
       co_return exhausted(fmt::format("the request body has over {} bytes", limit));
     }
+    if (body_dropped_) co_return cancelled("the rest of the body is not wanted");
     if (!step.data.empty()) co_return step.data;
     if (step.event == Event::kData) continue;
     if (gone_) co_return cancelled("the client left inside the request body");
     if (expired_) co_return timed_out("the request body took too long");
     const Mono began = deps_.clock.now();
     enter(Phase::kBody, body_left_);
-    start_read();
-    co_await readable_.wait();
+    const auto [ec, size] = co_await wire_.read(in_);
     leave();
+    received(ec, size);
     body_left_ -= deps_.clock.now() - began;
   }
+}
+
+void Session::drop_body() {
+  body_dropped_ = true;
+  boost::system::error_code ignored;
+  if (phase_ == Phase::kBody) wire_.socket().cancel(ignored);
 }
 
 // What has come of the body. True: that was all.
@@ -266,11 +277,11 @@ Task<Result<bool>> Session::fill_body(std::string& body, std::size_t limit) {
   for (;;) {
     if (gone_) co_return cancelled("the client left inside the request body");
     if (expired_) co_return timed_out("the request body took too long");
-    if (parser_.framing() == Framing::kLength && in_.empty() && !reading_) {
+    if (parser_.framing() == Framing::kLength && !wire_.reading()) {
       BATON_CO_TRY(co_await receive_into(body));
     } else {
-      start_read();
-      co_await readable_.wait();
+      const auto [ec, size] = co_await wire_.read(in_);
+      received(ec, size);
     }
     Result<bool> whole = take_body(body, limit);
     if (!whole || *whole) co_return whole;
@@ -279,6 +290,7 @@ Task<Result<bool>> Session::fill_body(std::string& body, std::size_t limit) {
 
 // The rest of a body of known length, without a copy.
 Task<Status> Session::receive_into(std::string& body) {
+  in_.stay();
   std::size_t at = body.size();
   std::size_t size = at + static_cast<std::size_t>(parser_.remaining());
   body.reserve(size + kSpareBytes);
@@ -408,41 +420,37 @@ Task<Status> Session::send(std::span<const std::string_view> pieces) {
 }
 
 void Session::wake() {
-  readable_.notify();
   boost::system::error_code ignored;
-  if (phase_ == Phase::kHandshake) wire_.socket().cancel(ignored);
+  if (phase_ == Phase::kHandshake || phase_ == Phase::kIdle) wire_.socket().cancel(ignored);
 }
 
-void Session::start_read() {
-  if (reading_ || gone_ || in_.full()) return;
-  reading_ = true;
-  wire_.async_read(
-      in_, [this](const boost::system::error_code& ec, std::size_t size) { on_read(ec, size); });
-}
-
-void Session::on_read(const boost::system::error_code& ec, std::size_t size) {
-  reading_ = false;
+// What a receive came to. An aborted one has another reason, which whoever awaited it looks at.
+void Session::received(const boost::system::error_code& ec, std::size_t size) {
   if (!ec) {
     in_.commit(size);
-  } else if (!expired_) {
+  } else if (ec != asio::error::operation_aborted) {
     gone_ = true;
   }
-  readable_.notify();
-  if (!handling_) return;
-  if (gone_) {
-    cancel();
-  } else if (body_done_ && !expired_) {
-    start_read();
-  }
+}
+
+// Notices that the client leaves, while the handler runs.
+void Session::watch() {
+  if (wire_.reading() || gone_ || in_.full()) return;
+  wire_.async_read(in_, [this](const boost::system::error_code& ec, std::size_t size) {
+    received(ec, size);
+    if (!handling_) return;
+    if (gone_) {
+      cancel();
+    } else if (body_done_ && !ec) {
+      watch();
+    }
+  });
 }
 
 void Session::on_expiry() {
   expired_ = true;
   boost::system::error_code ignored;
-  if (phase_ == Phase::kHandshake || phase_ == Phase::kBody || phase_ == Phase::kWrite) {
-    wire_.socket().cancel(ignored);
-  }
-  readable_.notify();
+  wire_.socket().cancel(ignored);
 }
 
 void Session::enter(Phase phase, Nanos budget) {

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/async/event.hpp"
 #include "base/async/watchdog.hpp"
 #include "net/http/parser.hpp"
 #include "net/http/server.hpp"
@@ -16,8 +15,9 @@
 
 namespace baton::http {
 
-// Confined to its loop. One read is always outstanding while there is room for its bytes: during a
-// handler it is what notices that the client left.
+// Confined to its loop. What waits for bytes awaits a receive itself. While a handler runs that has
+// the whole body, one is outstanding too, if there is room for its bytes: it is what notices that
+// the client left.
 //
 //   (handshake ->) idle -> head -> handler (body, writes) -> idle ...      -> linger -> closed
 class Session final : public Exchange {
@@ -46,6 +46,7 @@ class Session final : public Exchange {
   Mono arrived() const override { return arrived_; }
   Task<Result<std::string>> read_body(std::size_t limit) override;
   Task<Result<std::string_view>> read_some(std::size_t limit) override;
+  void drop_body() override;
   Task<Status> respond(ResponseHead head, std::string_view body) override;
   Task<Status> start(ResponseHead head) override;
   Task<Status> write(std::span<const std::string_view> pieces) override;
@@ -62,14 +63,15 @@ class Session final : public Exchange {
   Task<bool> answer();
   Task<void> refuse(int status, std::string_view message);
   Task<void> linger();
-  Task<Status> admit_body(std::size_t limit);
+  Status admits_body(std::size_t limit) const;
+  bool waits_to_be_asked() const;
   Result<bool> take_body(std::string& body, std::size_t limit);
   Task<Result<bool>> fill_body(std::string& body, std::size_t limit);
   Task<Status> receive_into(std::string& body);
   Task<Status> send(std::span<const std::string_view> pieces);
   void serialize(const ResponseHead& head, std::uint64_t length);
-  void start_read();
-  void on_read(const boost::system::error_code& ec, std::size_t size);
+  void received(const boost::system::error_code& ec, std::size_t size);
+  void watch();
   void on_expiry();
   void enter(Phase phase, Nanos budget);
   void leave();
@@ -80,7 +82,6 @@ class Session final : public Exchange {
   std::string peer_;
   RequestParser parser_;
   InBuffer in_;
-  async::Event readable_;
   async::Watchdog::Entry limit_;
   asio::cancellation_signal signal_;
 
@@ -93,11 +94,11 @@ class Session final : public Exchange {
   Nanos body_left_{};                       // for read_some() to wait
   Phase phase_ = Phase::kNone;
   Reply reply_ = Reply::kNone;
-  bool reading_ = false;   // a receive is outstanding
   bool gone_ = false;      // the client closed or broke the connection
   bool expired_ = false;   // limit_ fired
   bool handling_ = false;  // the handler runs
   bool body_done_ = false;
+  bool body_dropped_ = false;
   bool started_ = false;
   bool finished_ = false;
   bool keep_ = false;    // the connection survives this answer

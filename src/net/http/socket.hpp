@@ -82,6 +82,8 @@ class InBuffer {
     grow_ = n == data_.size() - end_;  // the peer is faster than the buffer is big
     end_ += n;
   }
+  // What filled the last receive is followed by bytes that are received elsewhere.
+  void stay() { grow_ = false; }
   // Nothing comes for now. A buffer that has grown stays: its connection needs one again.
   void rest() {
     if (!empty() || data_.size() != spare_.size()) return;

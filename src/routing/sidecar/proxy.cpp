@@ -151,7 +151,7 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, http::Endpoint decoder)
   auto answer =
       co_await (*whole ? decode_client_.send(decoder, head, pieces, deadline)
                        : decode_client_.send(decoder, head, upload, upload.length(), deadline));
-  if (upload.error()) {
+  if (!answer && upload.error()) {
     co_await refuse_body(exchange, *upload.error());
     co_return;
   }

@@ -1,5 +1,6 @@
 // Requests that are no generation: their bodies pass as they come.
 
+#include "net/http/testing/raw_server.hpp"
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
 #include "routing/sidecar/upload.hpp"
 
@@ -147,6 +148,29 @@ TEST_F(SidecarUpload, RelaysAnAnswerThatComesBeforeTheBodysEnd) {
   start_before(engine);
   const Got got = get({"POST", "/v1/embeddings", {}}, std::string(300'000, 'b'));
   EXPECT_EQ(got.status, 429);
+  EXPECT_EQ(got.body, "busy");
+}
+
+// The engine answers and then neither reads nor closes.
+TEST_F(SidecarUpload, RelaysAnAnswerThatComesWhileTheClientStillSends) {
+  const http::testing::RawServer engine(
+      {{1, "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nbusy"}});
+  start({.decoder = engine.endpoint()});
+  Raw client(at_);
+
+  client.send(sized(1'000'000) + std::string(100'000, 'b'));
+
+  EXPECT_THAT(client.read_until("busy"), HasSubstr("429 Too Many Requests"));
+}
+
+TEST_F(SidecarUpload, RelaysAnAnswerOfAnEngineThatTakesNoMore) {
+  const http::testing::RawServer engine(
+      {{1, "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nbusy"}});
+  start({.decoder = engine.endpoint()});
+
+  const Got got = get({"POST", "/v1/embeddings", {}}, std::string(kMaxBody, 'b'));
+
+  EXPECT_EQ(got.status, 429) << got.body;
   EXPECT_EQ(got.body, "busy");
 }
 

@@ -30,6 +30,7 @@ class Upload final : public http::BodySource {
   // All of it; nullopt: the client does not say.
   std::optional<std::uint64_t> length() const;
   Task<Result<std::string_view>> next() override;
+  void stop() override { exchange_.drop_body(); }
   // Why next() failed.
   const std::optional<Error>& error() const { return error_; }
 
