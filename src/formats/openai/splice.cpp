@@ -8,13 +8,19 @@
 #include <utility>
 
 #include "base/core/assert.hpp"
-#include "formats/openai/plain_prefix.hpp"
+#include "formats/openai/special_bytes.hpp"
 
 namespace baton::openai {
 
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Behind a backslash.
+bool is_escape(char c) {
+  return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' || c == 'r' ||
+         c == 't' || c == 'u';
+}
 
 // Bytes of the well-formed UTF-8 sequence at the front (RFC 3629); 0 when there is none.
 std::size_t utf8_length(std::string_view text) {
@@ -101,7 +107,7 @@ std::string unescape(std::string_view raw) {
 // place and `expected` what should have stood there.
 class Syntax {
  public:
-  explicit Syntax(std::string_view text) : text_(text) {}
+  explicit Syntax(std::string_view text) : text_(text), special_(text) {}
 
   std::size_t at() const { return at_; }
   std::string_view expected() const { return expected_; }
@@ -148,7 +154,7 @@ class Syntax {
   bool string(bool* escaped) {
     if (!take('"', "a string")) return false;
     for (;;) {
-      at_ += plain_prefix(text_.substr(at_));
+      at_ = special_.next(at_);
       if (ended()) return fail("the end of a string");
       char c = text_[at_];
       if (c == '"') break;
@@ -171,9 +177,7 @@ class Syntax {
  private:
   bool escape() {
     std::string_view rest = text_.substr(at_ + 1);
-    if (rest.empty() || std::string_view("\"\\/bfnrtu").find(rest[0]) == std::string_view::npos) {
-      return fail("a JSON escape");
-    }
+    if (rest.empty() || !is_escape(rest[0])) return fail("a JSON escape");
     if (rest[0] != 'u') {
       at_ += 2;
       return true;
@@ -249,6 +253,7 @@ class Syntax {
   }
 
   std::string_view text_;
+  SpecialBytes special_;
   std::size_t at_ = 0;
   std::string_view expected_;
 };
@@ -453,8 +458,15 @@ Spliced BodyIndex::splice(std::span<const Edit> edits) const {
   return Writer(*this, edits).run();
 }
 
+std::size_t Spliced::size() const {
+  std::size_t sum = 0;
+  for (std::string_view piece : pieces) sum += piece.size();
+  return sum;
+}
+
 std::string Spliced::join() const {
   std::string all;
+  all.reserve(size());
   for (std::string_view piece : pieces) all += piece;
   return all;
 }

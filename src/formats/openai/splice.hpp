@@ -31,6 +31,7 @@ struct Spliced {
   std::vector<char> added;
 
   std::string join() const;
+  std::size_t size() const;
 };
 
 // Where the members of a body lie. Refers to the body, which must outlive it. Immutable.

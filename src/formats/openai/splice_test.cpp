@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/core/random.hpp"
-#include "formats/openai/plain_prefix.hpp"
+#include "formats/openai/special_bytes.hpp"
 #include "formats/openai/splice_oracle.hpp"
 
 namespace baton::openai {
@@ -176,16 +176,34 @@ TEST(Splice, MeansTheSameAsParsingEditingAndPrinting) {
   }
 }
 
-TEST(PlainPrefix, EndsAtTheFirstSpecialByteWhereverItStands) {
+// Of all lengths and from all places, against a look at each byte.
+TEST(SpecialBytes, AreFoundWhereverTheyStand) {
   for (int byte = 0; byte < 256; ++byte) {
-    const char c = static_cast<char>(byte);
-    for (std::size_t at = 0; at < 70; ++at) {
-      std::string text(70, 'a');
-      text[at] = c;
-      text.back() = '\x01';  // special, and behind: must not count before its turn
-      const std::size_t expected = is_special(c) ? std::min<std::size_t>(at, 69) : 69;
-      ASSERT_EQ(plain_prefix(text), expected) << byte << " at " << at;
-      ASSERT_EQ(plain_prefix(std::string_view(text).substr(0, at)), std::min<std::size_t>(at, 69));
+    for (std::size_t at = 0; at < 140; ++at) {
+      std::string text(140, 'a');
+      text[at] = static_cast<char>(byte);
+      text.back() = '\x01';
+      const bool special = is_special(text[at]);
+      SpecialBytes seen(text);
+      ASSERT_EQ(seen.next(0), special ? at : 139) << byte << " at " << at;
+      ASSERT_EQ(seen.next(at + 1), at + 1 < 140 ? 139 : 140) << byte << " at " << at;
+      ASSERT_EQ(SpecialBytes(std::string_view(text).substr(0, at)).next(0), at);
+    }
+  }
+}
+
+TEST(SpecialBytes, AreFoundOneAfterTheOther) {
+  SeededRandom random(7);
+  for (int round = 0; round < 200; ++round) {
+    std::string text(random.below(400), 'a');
+    for (char& c : text) {
+      if (random.below(5) == 0) c = static_cast<char>(random.below(256));
+    }
+    SpecialBytes seen(text);
+    for (std::size_t from = 0; from <= text.size(); ++from) {
+      std::size_t expected = from;
+      while (expected < text.size() && !is_special(text[expected])) ++expected;
+      ASSERT_EQ(seen.next(from), expected) << round << " from " << from;
     }
   }
 }
