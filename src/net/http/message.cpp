@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/core/assert.hpp"
 #include "base/core/trim.hpp"
 
 namespace baton::http {
@@ -25,13 +26,22 @@ constexpr std::array<std::string_view, 9> kHopByHop = {"Connection",
                                                        "Upgrade"};
 
 constexpr std::size_t kMaxCodingShown = 64;
-constexpr std::size_t kFirstFields = 12;  // room that is made at once: most heads have fewer
+// Room that is made at once: most heads have less.
+constexpr std::size_t kFirstFields = 12;
+constexpr std::size_t kFirstText = 256;
+// And in a copy, for what is added to it.
+constexpr std::size_t kMoreFields = 4;
+constexpr std::size_t kMoreText = 192;
 
 }  // namespace
 
 bool equal_names(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
                                             [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
+  return std::ranges::any_of(names, [&](std::string_view each) { return equal_names(each, name); });
 }
 
 bool lists_token(std::string_view list, std::string_view token) {
@@ -61,52 +71,76 @@ std::optional<std::string> content_coding_problem(const Headers& headers) {
   return std::nullopt;
 }
 
+Headers::Headers(std::initializer_list<Field> fields) {
+  for (const Field& each : fields) add(each.name, each.value);
+}
+
+Headers::Headers(const Headers& other) {
+  if (other.places_.empty()) return;
+  text_.reserve(other.text_.size() + kMoreText);
+  text_ = other.text_;
+  places_.reserve(other.places_.size() + kMoreFields);
+  places_ = other.places_;
+}
+
+// Either may be a view of our own text.
+Headers::Place Headers::keep(std::string_view name, std::string_view value) {
+  const std::size_t at = text_.size();
+  const std::size_t size = at + name.size() + value.size();
+  BATON_ASSERT(size <= UINT32_MAX);
+  std::vector<char> larger;
+  const bool grows = size > text_.capacity();
+  if (grows) {
+    larger.reserve(std::max({size, 2 * at, kFirstText}));
+    larger = text_;
+  }
+  std::vector<char>& into = grows ? larger : text_;
+  into.resize(size);
+  std::ranges::copy(name, into.begin() + static_cast<std::ptrdiff_t>(at));
+  std::ranges::copy(value, into.end() - static_cast<std::ptrdiff_t>(value.size()));
+  if (grows) text_ = std::move(larger);
+  return {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(name.size()),
+          static_cast<std::uint32_t>(value.size())};
+}
+
 void Headers::add(std::string_view name, std::string_view value) {
-  if (fields_.empty()) fields_.reserve(kFirstFields);
-  fields_.push_back({std::string(name), std::string(value)});
+  if (places_.empty()) places_.reserve(kFirstFields);
+  places_.push_back(keep(name, value));
 }
 
 void Headers::set(std::string_view name, std::string_view value) {
-  auto first = std::find_if(fields_.begin(), fields_.end(),
-                            [&](const Field& f) { return equal_names(f.name, name); });
-  if (first == fields_.end()) return add(name, value);
-  first->value = value;
-  fields_.erase(std::remove_if(first + 1, fields_.end(),
-                               [&](const Field& f) { return equal_names(f.name, name); }),
-                fields_.end());
+  const auto named = [&](const Place& place) { return equal_names(field(place).name, name); };
+  const auto first = std::ranges::find_if(places_, named);
+  if (first == places_.end()) return add(name, value);
+  places_.erase(std::remove_if(first + 1, places_.end(), named), places_.end());
+  *first = keep(field(*first).name, value);
 }
 
 std::size_t Headers::remove(std::string_view name) {
-  return std::erase_if(fields_, [&](const Field& f) { return equal_names(f.name, name); });
+  return remove_if([&](const Field& each) { return equal_names(each.name, name); });
 }
 
 std::optional<std::string_view> Headers::get(std::string_view name) const {
-  for (const Field& f : fields_) {
-    if (equal_names(f.name, name)) return f.value;
+  for (const Field& each : *this) {
+    if (equal_names(each.name, name)) return each.value;
   }
   return std::nullopt;
 }
 
 std::vector<std::string_view> Headers::get_all(std::string_view name) const {
   std::vector<std::string_view> all;
-  for (const Field& f : fields_) {
-    if (equal_names(f.name, name)) all.push_back(f.value);
+  for (const Field& each : *this) {
+    if (equal_names(each.name, name)) all.push_back(each.value);
   }
   return all;
 }
 
 void remove_hop_by_hop(Headers& headers) {
-  std::vector<std::string> named;
-  for (std::string_view list : headers.get_all("Connection")) {
-    while (!list.empty()) {
-      std::size_t comma = std::min(list.find(','), list.size());
-      std::string_view token = trim(list.substr(0, comma));
-      if (!token.empty()) named.emplace_back(token);
-      list.remove_prefix(std::min(comma + 1, list.size()));
-    }
-  }
-  for (const std::string& name : named) headers.remove(name);
-  for (std::string_view name : kHopByHop) headers.remove(name);
+  const auto lists = headers.get_all("Connection");
+  headers.remove_if([&](const Field& each) {
+    return is_one_of(each.name, kHopByHop) ||
+           std::ranges::any_of(lists, [&](auto list) { return lists_token(list, each.name); });
+  });
 }
 
 std::string_view RequestHead::path() const {

@@ -91,6 +91,7 @@ bool Parser::parse_version(std::string_view text) {
 }
 
 bool Parser::parse_fields(std::string_view lines, Headers& into) {
+  into.reserve(lines.size());
   while (!lines.empty()) {
     std::size_t end = lines.find("\r\n");
     std::string_view line = lines.substr(0, end);

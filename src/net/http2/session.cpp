@@ -88,8 +88,8 @@ void Session::Impl::remove(Stream& stream) {
 
 std::span<const nghttp2_nv> Session::Impl::to_native(const http::Headers& fields) {
   scratch.clear();
-  for (const http::Field& field : fields) {
-    auto bytes = [](const std::string& s) {
+  for (const http::Field field : fields) {
+    auto bytes = [](std::string_view s) {
       return reinterpret_cast<std::uint8_t*>(const_cast<char*>(s.data()));
     };
     scratch.push_back({bytes(field.name), bytes(field.value), field.name.size(), field.value.size(),

@@ -14,6 +14,7 @@
 #include "base/async/finish_by.hpp"
 #include "base/observe/testing/traced.hpp"
 #include "net/http/client.hpp"
+#include "net/http/parser.hpp"
 #include "net/http/server.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "routing/sidecar/sidecar.hpp"
@@ -218,9 +219,8 @@ class SidecarTest : public ::testing::Test {
     http::RequestHead head = chat_head();
     head.headers.add("Host", "x");
     head.headers.add("Content-Length", std::to_string(body.size()));
-    out = "POST " + head.target + " HTTP/1.1\r\n";
-    for (const auto& f : head.headers) out += f.name + ": " + f.value + "\r\n";
-    return out + "\r\n" + std::string(body);
+    http::append_head(out, head);
+    return out + std::string(body);
   }
   std::string header(const Got& got, std::string_view name) {
     return std::string(got.headers.get(name).value_or("(absent)"));
