@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <span>
 #include <utility>
 
 #include "base/async/finish_by.hpp"
@@ -17,8 +18,6 @@
 #include "routing/sidecar/upload.hpp"
 
 namespace baton::sidecar {
-
-namespace {}  // namespace
 
 // However the request ends, also by cancellation: the lease goes back, the outcome is counted.
 struct Proxy::Closing {
@@ -103,37 +102,19 @@ std::optional<http::Endpoint> Proxy::named_decoder(const http::RequestHead& head
   return asked < 0 || asked >= config_.ranks ? std::nullopt : std::optional(decoder_of(asked));
 }
 
+// No coroutine of its own: each of these has one.
 Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
   const http::RequestHead& head = exchange.head();
-  if (head.method == "GET" && head.path() == "/health") {
-    (void)co_await exchange.respond({200, {}}, "");
-    co_return;
-  }
+  if (head.method == "GET" && head.path() == "/health") return answer_health(exchange);
   if (head.method == "GET" && head.path() == "/readyz") {
-    co_await answer_ready(exchange, decoder_of(rank));
-    co_return;
+    return answer_ready(exchange, decoder_of(rank));
   }
-  std::optional<Api> api = generation_api(head);
-  if (const auto problem = http::content_coding_problem(head.headers); api && problem) {
-    co_await respond_error(exchange, 415, *problem, "sidecar");
-    co_return;
-  }
-  if (!api) {
-    co_await pass_through(exchange, decoder_of(rank));
-    co_return;
-  }
-  Result<std::string> body = co_await exchange.read_body(kMaxBody);
-  if (!body) {
-    co_await refuse_body(exchange, body.error());
-    co_return;
-  }
-  std::optional<http::Endpoint> decoder = named_decoder(head, rank);
-  if (!decoder) {
-    deps_.probe.refused("rank");
-    (void)co_await exchange.respond({400, {}}, "");
-  } else {
-    co_await generate(exchange, *api, *decoder, *std::move(body));
-  }
+  const std::optional<Api> api = generation_api(head);
+  return api ? generate(exchange, *api, rank) : pass_through(exchange, decoder_of(rank));
+}
+
+Task<void> Proxy::answer_health(http::Exchange& exchange) {
+  (void)co_await exchange.respond({200, {}}, "");
 }
 
 // No generation request: the body is not looked at.
@@ -163,7 +144,7 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, http::Endpoint decoder)
                            legs_.failed("decode", answer.error(), deps_.clock.now()), "decode");
     co_return;
   }
-  http::ResponseHead out = answer->head();
+  http::ResponseHead out = answer->take_head();
   http::remove_hop_by_hop(out.headers);
   (void)co_await relay(exchange, std::move(out), *answer, deadline);
 }
@@ -172,40 +153,69 @@ Task<void> Proxy::refuse_body(http::Exchange& exchange, const Error& error) {
   return respond_error(exchange, http::body_error_status(error), error.message(), "sidecar");
 }
 
-Task<void> Proxy::generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
-                           std::string body) {
-  deps_.probe.generation(api);
-  if (!health_[decoder].serves()) {
+// What the pod's router and the client allow; without a word of theirs, our own limit.
+Result<Proxy::TimeLimits> Proxy::time_limits(const http::Headers& asked) const {
+  BATON_TRY_ASSIGN(const auto route,
+                   http::time_limit(asked, http::kRouteLimit, config_.request_timeout));
+  BATON_TRY_ASSIGN(const auto client,
+                   http::time_limit(asked, http::kClientLimit, config_.request_timeout));
+  const Nanos budget = route.value_or(config_.request_timeout);
+  return TimeLimits{budget, std::min(budget, client.value_or(budget))};
+}
+
+// Nothing was asked of an engine.
+Task<void> Proxy::refuse_generation(http::Exchange& exchange, const http::Endpoint* decoder,
+                                    const Result<TimeLimits>& limits) {
+  if (decoder == nullptr) {
+    deps_.probe.refused("rank");
+    (void)co_await exchange.respond({400, {}}, "");
+  } else if (!health_[*decoder].serves()) {
     deps_.probe.refused("dead");
     co_await respond_error(exchange, 503,
                            fmt::format("{} (the engine at {} fails its health check)", kNotReady,
-                                       http::to_string(decoder)),
+                                       http::to_string(*decoder)),
                            "decode");
-    co_return;
-  }
-  const http::Headers& asked = exchange.head().headers;
-  auto route = http::time_limit(asked, http::kRouteLimit, config_.request_timeout);
-  auto client = http::time_limit(asked, http::kClientLimit, config_.request_timeout);
-  if (!route || !client) {
+  } else {
     deps_.probe.refused("timeout");
-    co_await respond_error(exchange, 400, (route ? client : route).error().message(), "sidecar");
+    co_await respond_error(exchange, 400, limits.error().message(), "sidecar");
+  }
+}
+
+Task<void> Proxy::generate(http::Exchange& exchange, Api api, int rank) {
+  const http::RequestHead& head = exchange.head();
+  if (const auto problem = http::content_coding_problem(head.headers)) {
+    co_await respond_error(exchange, 415, *problem, "sidecar");
     co_return;
   }
-  Nanos budget = route->value_or(config_.request_timeout);
-  Deadline deadline = Deadline::in(deps_.clock, std::min(budget, client->value_or(budget)));
+  Result<std::string> body = co_await exchange.read_body(kMaxBody);
+  if (!body) {
+    co_await refuse_body(exchange, body.error());
+    co_return;
+  }
+  const std::optional<http::Endpoint> decoder = named_decoder(head, rank);
+  const auto limits = time_limits(head.headers);
+  if (decoder) deps_.probe.generation(api);
+  if (!decoder || !health_[*decoder].serves() || !limits) {
+    co_await refuse_generation(exchange, decoder ? &*decoder : nullptr, limits);
+    co_return;
+  }
+  const Deadline deadline = Deadline::in(deps_.clock, limits->client);
   Call call{exchange,
             api,
-            decoder,
-            std::move(body),
+            *decoder,
+            std::make_shared<std::string>(*std::move(body)),
             deadline,
-            budget,
+            limits->budget,
             Transaction(config_.tactics, deadline),
-            forwarded(exchange.head(), exchange.peer())};
+            forwarded(head, exchange.peer())};
   call.span = start_span(deps_.tracer, exchange, config_.connector);
   http::pass_on(call.span, call.head.headers);
   TicketUse ticket_use{*this, call};
-  bool admitted = co_await admit(call);
-  if (!admitted) co_return;
+  Asked asked = read_head(call);
+  if (!asked.nothing()) {
+    bool admitted = co_await admit(call, std::move(asked));
+    if (!admitted) co_return;
+  }
   Closing closing{*this, call};
   if (config_.prove_transfers) co_await begin_proof(call);
   const Order order = call.prefillers.empty() ? Order::kSerial : connector_->order();
@@ -305,14 +315,8 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
       sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   openai::Spliced body = call.index->splice(edits);
   call.prefill_span = start_leg(call.span, "prefill", call.prefiller());
-  http::RequestHead ranked, traced, ticketed, asking;
-  const http::RequestHead& head = with_ticket(
-      with_trace(call.prefill_span,
-                 with_rank(call.head, connector_->prefill_rank(call.pairing), ranked), traced),
-      ticketed);
-  auto sent = co_await prefill_client_.send(
-      call.prefiller(), connector_->leases() ? asking_for_news(head, asking) : head, body.pieces,
-      deadline);
+  const http::RequestHead head = head_of_prefill(call, call.prefill_span);
+  auto sent = co_await prefill_client_.send(call.prefiller(), head, body.pieces, deadline);
   if (!sent) {
     call.error = legs_.failed("prefill", sent.error(), deps_.clock.now());
     co_return leg_of(sent.error());
@@ -330,7 +334,7 @@ Task<Leg> Proxy::finish_prefill(Call& call, http::Response& answer, Deadline dea
     call.error = legs_.failed("prefill", whole.error(), deps_.clock.now());
     co_return leg_of(whole.error());
   }
-  call.prefill_head = answer.head();
+  call.prefill_head = answer.take_head();
   call.prefill_body = *std::move(whole);
   Leg leg = read_prefill(call);
   leg.granted = granted;
@@ -369,7 +373,8 @@ Leg Proxy::read_prefill(Call& call) {
 Task<http::Sent<http::Response>> Proxy::send_decode(Call& call, With with) {
   bool pull = with == With::kHandover;
   openai::Spliced spliced;
-  std::vector<std::string_view> pieces = {call.body};
+  std::array<std::string_view, 1> whole = {*call.body};
+  std::span<const std::string_view> pieces = whole;
   if (call.index) {
     std::vector<openai::Edit> edits =
         sealed(pull ? connector_->decode_edits(call.handover, call.pairing)
@@ -380,11 +385,9 @@ Task<http::Sent<http::Response>> Proxy::send_decode(Call& call, With with) {
     pieces = spliced.pieces;
   }
   call.decode_span = start_leg(call.span, "decode", call.decoder);
-  http::RequestHead ranked, traced;
-  const http::RequestHead& head = with_trace(
-      call.decode_span,
-      with_rank(call.head, pull ? connector_->decode_rank(call.pairing) : std::nullopt, ranked),
-      traced);
+  http::RequestHead room;
+  const auto rank = pull ? connector_->decode_rank(call.pairing) : std::nullopt;
+  const auto& head = head_of_decode(call.head, call.decode_span, rank, room);
   // A handover is never sent twice: by then the engine may have pulled, or the KV may be gone.
   auto sent = co_await decode_client_.send(call.decoder, head, pieces, call.deadline,
                                            pull ? http::Resend::kNever : http::Resend::kOnFresh);

@@ -59,24 +59,33 @@ class Proxy {
 
  private:
   struct Call;        // one generation request
+  struct Asked;       // what its head asks beside a decode
   struct Closing;     // what is due however it ends
   struct TicketUse;   // of a signed route
   struct Attempt;     // of one prefill, which its breaker is told of
   struct Beside;      // a prefill that nobody waits for
   struct EncodeItem;  // of the encode stage
 
+  static Task<void> answer_health(http::Exchange& exchange);
   Task<void> pass_through(http::Exchange& exchange, http::Endpoint decoder);
   static Task<void> refuse_body(http::Exchange& exchange, const Error& error);
-  Task<void> generate(http::Exchange& exchange, Api api, const http::Endpoint& decoder,
-                      std::string body);
+  Task<void> generate(http::Exchange& exchange, Api api, int rank);
+  struct TimeLimits {
+    Nanos budget;  // that requests get here
+    Nanos client;  // this one; at most as much
+  };
+  Result<TimeLimits> time_limits(const http::Headers& asked) const;
+  Task<void> refuse_generation(http::Exchange& exchange, const http::Endpoint* decoder,
+                               const Result<TimeLimits>& limits);
   http::Endpoint decoder_of(int rank) const;
   std::optional<http::Endpoint> named_decoder(const http::RequestHead& head, int rank) const;
   bool allowed(const http::Endpoint& endpoint);
-  Task<bool> admit(Call& call);
+  Asked read_head(Call& call);
+  Task<bool> admit(Call& call, Asked asked);
   ticket::Verdict check_ticket(Call& call);
   ticket::Verdict verify(Call& call, std::string_view text, std::string_view endpoints);
   bool from_peer(Call& call);
-  const http::RequestHead& with_ticket(const http::RequestHead& head, http::RequestHead& room);
+  void add_ticket(http::Headers& headers);
   void schedule_alone(Call& call, std::vector<std::string>& candidates);
   std::vector<http::Endpoint> read_encoders(const Call& call);
   std::vector<http::Endpoint> prefill_targets(const std::vector<std::string>& candidates);
@@ -98,6 +107,7 @@ class Proxy {
   Action start_beside(Call& call);
   Task<void> prefill_beside(Beside it);
   void read_source(Call& call);
+  http::RequestHead head_of_prefill(const Call& call, const observe::Span& leg);
   Task<Action> prefill_leg(Call& call);
   Task<Leg> attempt_prefill(Call& call);
   Task<Leg> finish_prefill(Call& call, http::Response& answer, Deadline deadline);

@@ -14,32 +14,40 @@
 
 namespace baton::sidecar {
 
-// Chooses the prefill engines and decides whether there are any. False: refused, and answered.
-Task<bool> Proxy::admit(Call& call) {
-  if (const auto verdict = check_ticket(call); verdict != ticket::Verdict::kGood) {
+// What the head asks, and what we choose where nobody did.
+Proxy::Asked Proxy::read_head(Call& call) {
+  Asked asked{.ticket = check_ticket(call)};
+  if (asked.ticket != ticket::Verdict::kGood) return asked;
+  const http::RequestHead& head = call.exchange.head();
+  asked.prefillers = prefill_candidates(head.headers);
+  asked.names_kv = asked.prefillers.empty() && names_kv(call);
+  if (asked.names_kv && from_peer(call)) {
+    call.no_prefill = "peer";
+    asked.names_kv = false;
+    return asked;
+  }
+  schedule_alone(call, asked.prefillers);
+  read_source(call);
+  asked.source = call.pairing.source.has_value();
+  asked.encoders = read_encoders(call);
+  asked.chunked = config_.decode_chunk_size > 0 && head.path() == "/v1/chat/completions";
+  return asked;
+}
+
+// Sees to it that what the head asks can be done. False: refused, and answered.
+Task<bool> Proxy::admit(Call& call, Asked asked) {
+  if (asked.ticket != ticket::Verdict::kGood) {
     co_await respond_error(
         call.exchange, 403,
-        fmt::format("{}: the routing ticket is {}", ticket::kHeader, ticket::name(verdict)),
+        fmt::format("{}: the routing ticket is {}", ticket::kHeader, ticket::name(asked.ticket)),
         "sidecar");
     co_return false;
   }
-  std::vector<std::string> candidates = prefill_candidates(call.exchange.head().headers);
-  const bool told = candidates.empty() && names_kv(call);
-  if (told && from_peer(call)) {
-    call.no_prefill = "peer";
-    co_return true;
-  }
-  schedule_alone(call, candidates);
-  read_source(call);
-  std::vector<http::Endpoint> encoders = read_encoders(call);
-  bool chunked =
-      config_.decode_chunk_size > 0 && call.exchange.head().path() == "/v1/chat/completions";
-  bool changes = !candidates.empty() || call.pairing.source || !encoders.empty() || chunked;
-  if (!changes && !told) co_return true;
-  if (!changes) {
+  if (!asked.changes_body()) {
     co_await refuse_params(call);
     co_return false;
   }
+  std::vector<std::string>& candidates = asked.prefillers;
   if (config_.sample_prefillers && !candidates.empty()) {
     std::ranges::rotate(
         candidates,
@@ -56,11 +64,11 @@ Task<bool> Proxy::admit(Call& call) {
     co_await refuse_params(call);
     co_return false;
   }
-  if (!encoders.empty()) {
-    bool encoded = co_await encode(call, encoders);
+  if (!asked.encoders.empty()) {
+    bool encoded = co_await encode(call, asked.encoders);
     if (!encoded) co_return false;
   }
-  if (chunked) call.chunks = ChunkedDecode::plan(*call.index, config_.decode_chunk_size);
+  if (asked.chunked) call.chunks = ChunkedDecode::plan(*call.index, config_.decode_chunk_size);
   std::optional<KvSource> source = std::move(call.pairing.source);
   call.pairing = make_pairing(deps_.random);
   if (!single(*call.index)) {
@@ -68,7 +76,7 @@ Task<bool> Proxy::admit(Call& call) {
     co_return true;
   }
   call.pairing.source = std::move(source);
-  if (!encoders.empty() || !targets.empty()) {
+  if (!asked.encoders.empty() || !targets.empty()) {
     call.head.headers.add("x-request-id", call.pairing.id);
   }
   if (targets.empty()) co_return true;
@@ -122,23 +130,19 @@ bool Proxy::from_peer(Call& call) {
   const http::Headers& headers = call.exchange.head().headers;
   const auto text = headers.get(ticket::kHeader).value_or("");
   const bool bare = text.empty() && config_.unsigned_routes == Unsigned::kAllowed;
-  if (!config_.ticket_key || bare) return asks_to_keep(call.body);
+  if (!config_.ticket_key || bare) return asks_to_keep(*call.body);
   if (text.empty()) return false;
   const auto verdict = verify(call, text, ticket::kPrefillLeg);
   return verdict == ticket::Verdict::kGood;
 }
 
-// The head with a ticket for the sidecar of a prefill pod, made in `room`; itself without a key.
-const http::RequestHead& Proxy::with_ticket(const http::RequestHead& head,
-                                            http::RequestHead& room) {
-  if (!config_.ticket_key) return head;
-  room = head;
-  const std::string_view id = head.headers.get("x-request-id").value_or("");
-  room.headers.set(ticket::kHeader,
-                   ticket::issue(config_.ticket_key->key(deps_.clock.now()),
-                                 {.request_id = id, .endpoints = ticket::kPrefillLeg},
-                                 deps_.clock.wall(), deps_.random));
-  return room;
+// For the sidecar of a prefill pod, where there is a key.
+void Proxy::add_ticket(http::Headers& headers) {
+  if (!config_.ticket_key) return;
+  const std::string_view id = headers.get("x-request-id").value_or("");
+  headers.set(ticket::kHeader, ticket::issue(config_.ticket_key->key(deps_.clock.now()),
+                                             {.request_id = id, .endpoints = ticket::kPrefillLeg},
+                                             deps_.clock.wall(), deps_.random));
 }
 
 // Without a picker this sidecar decides, and nobody else does unless it has signed.
@@ -152,8 +156,9 @@ void Proxy::schedule_alone(Call& call, std::vector<std::string>& candidates) {
   const auto path = call.exchange.head().path();
   const bool completion = path == "/v1/completions";
   if (!completion && path != "/v1/chat/completions") return;
-  call.choice = self_->choose(call.body, completion ? openai::Api::kCompletion : openai::Api::kChat,
-                              deps_.clock.now(), deps_.random);
+  call.choice =
+      self_->choose(*call.body, completion ? openai::Api::kCompletion : openai::Api::kChat,
+                    deps_.clock.now(), deps_.random);
   if (!call.choice) return;
   if (call.choice->prefiller) {
     candidates.push_back(http::to_string(*call.choice->prefiller));
@@ -194,7 +199,7 @@ Task<void> Proxy::refuse_targets(Call& call, std::string first) {
 // body is replaced; where else engines read it, as anywhere in a body that goes on as it is, it is
 // refused.
 bool Proxy::names_kv(const Call& call) {
-  if (!call.index) return names_params(call.body);
+  if (!call.index) return names_params(*call.body);
   return std::ranges::any_of(std::array{"sampling_params", "vllm_xargs"}, [&](const char* key) {
     const auto inside = call.index->find(key);
     return inside && names_params(*inside);
@@ -211,7 +216,7 @@ Task<void> Proxy::refuse_params(Call& call) {
 
 // Indexes the body. False: it is no JSON object, and that was answered.
 Task<bool> Proxy::read_body(Call& call) {
-  auto index = openai::BodyIndex::scan(call.body, connector_->nested_member(call.api));
+  auto index = openai::BodyIndex::scan(*call.body, connector_->nested_member(call.api));
   if (!index) {
     deps_.probe.refused("json");
     co_await respond_error(call.exchange, 400, "invalid JSON: " + index.error().message(),

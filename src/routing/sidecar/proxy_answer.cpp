@@ -64,7 +64,7 @@ void Proxy::add_proof(const Call& call, http::Headers& into) const {
 }
 
 Task<void> Proxy::stream(Call& call) {
-  http::ResponseHead head = call.answer->head();
+  http::ResponseHead head = call.answer->take_head();
   http::remove_hop_by_hop(head.headers);
   add_proof(call, head.headers);
   call.answered = head.status;

@@ -1,6 +1,7 @@
 #pragma once
 // One generation request on its way through the proxy. Internal to the folder.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,7 +16,8 @@ struct Proxy::Call {
   http::Exchange& exchange;
   Api api;
   http::Endpoint decoder;
-  std::string body;
+  // Shared with a prefill that goes on by itself; not changed once a leg has begun.
+  std::shared_ptr<std::string> body;
   Deadline deadline;
   Nanos budget;  // that requests get here; a client may allow less
   Transaction transaction;
@@ -48,6 +50,21 @@ struct Proxy::Call {
   const http::Endpoint& prefiller() const { return prefillers[transaction.candidate()]; }
 };
 
+// What the head asks beside a decode.
+struct Proxy::Asked {
+  ticket::Verdict ticket = ticket::Verdict::kGood;
+  std::vector<std::string> prefillers{};  // as the picker names them, or our own choice
+  std::vector<http::Endpoint> encoders{};
+  bool chunked = false;
+  bool source = false;    // KV of a third engine
+  bool names_kv = false;  // a client says where KV comes from, and no router does
+
+  bool changes_body() const {
+    return !prefillers.empty() || !encoders.empty() || chunked || source;
+  }
+  bool nothing() const { return ticket == ticket::Verdict::kGood && !changes_body() && !names_kv; }
+};
+
 // Unwound without an end, the client left: nothing is known of the engine then.
 struct Proxy::Attempt {
   Proxy& proxy;
@@ -66,7 +83,8 @@ struct Proxy::Attempt {
 struct Proxy::Beside {
   http::Endpoint to;
   http::RequestHead head;
-  std::string body;
+  openai::Spliced body;
+  std::shared_ptr<const std::string> text;  // what slices of the body are of
   Deadline deadline;
   Nanos budget;
   Breaker::Pass pass;
@@ -77,9 +95,6 @@ struct Proxy::Beside {
 observe::Span start_span(observe::Tracer* tracer, const http::Exchange& exchange,
                          std::string_view connector);
 observe::Span start_leg(const observe::Span& of, std::string_view name, const http::Endpoint& to);
-// The head that a leg sends: itself without a trace, else in `copy`, as legs share it.
-const http::RequestHead& with_trace(const observe::Span& leg, const http::RequestHead& head,
-                                    http::RequestHead& copy);
 void end_leg(observe::Span& span, const Leg& leg, std::string_view error);
 
 // What became of a leg that never got as far as HTTP.
@@ -87,11 +102,9 @@ Leg leg_of(const http::Failure& failure);
 // The engine is not there, or says so.
 bool is_away(const Leg& leg);
 std::string_view label(Leg::Kind kind);  // for metrics
-// The head with the rank named, made in `room`; the head itself without one.
-const http::RequestHead& with_rank(const http::RequestHead& head, std::optional<int> rank,
-                                   http::RequestHead& room);
-
-// The head that asks a prefill engine to announce its KV, made in `room`.
-const http::RequestHead& asking_for_news(const http::RequestHead& head, http::RequestHead& room);
+// What a decode leg sends of the request's head: itself, or made in `room` where the leg has a span
+// or a rank.
+const http::RequestHead& head_of_decode(const http::RequestHead& head, const observe::Span& leg,
+                                        std::optional<int> rank, http::RequestHead& room);
 
 }  // namespace baton::sidecar

@@ -21,8 +21,8 @@ Task<http::Sent<std::string>> Proxy::next_chunk(Call& call) {
   std::erase_if(edits, [](const auto& edit) { return edit.key == "kv_transfer_params"; });
   std::ranges::move(call.chunks->edits(), std::back_inserter(edits));
   openai::Spliced body = call.index->splice(edits);
-  http::RequestHead traced;
-  const http::RequestHead& head = with_trace(call.decode_span, call.head, traced);
+  http::RequestHead room;
+  const auto& head = head_of_decode(call.head, call.decode_span, std::nullopt, room);
   auto sent = co_await decode_client_.send(call.decoder, head, body.pieces, call.deadline);
   if (!sent) co_return std::unexpected(std::move(sent).error());
   call.answer = *std::move(sent);

@@ -69,8 +69,7 @@ Task<bool> Proxy::encode(Call& call, std::vector<http::Endpoint> encoders) {
     co_await respond_error(call.exchange, 502, error, "encode");
     co_return false;
   }
-  std::string next = call.index->splice(encoded.edits()).join();
-  call.body = std::move(next);
+  call.body = std::make_shared<std::string>(call.index->splice(encoded.edits()).join());
   bool readable = co_await read_body(call);
   co_return readable;
 }

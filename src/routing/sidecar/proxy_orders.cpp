@@ -7,6 +7,8 @@
 
 #include "base/core/assert.hpp"
 #include "base/core/log.hpp"
+#include "formats/kv/transfer_params.hpp"
+#include "net/http/trace_headers.hpp"
 #include "routing/sidecar/proxy.hpp"
 #include "routing/sidecar/proxy_call.hpp"
 #include "routing/sidecar/relay.hpp"
@@ -54,12 +56,32 @@ std::string_view label(Leg::Kind kind) {
   return "";
 }
 
-const http::RequestHead& with_rank(const http::RequestHead& head, std::optional<int> rank,
-                                   http::RequestHead& room) {
-  if (!rank) return head;
+namespace {
+
+// What a leg without a span shares with the request's stands there already.
+void add_own(http::Headers& headers, const observe::Span& leg, std::optional<int> rank) {
+  if (rank) headers.set("x-data-parallel-rank", std::to_string(*rank));
+  if (leg) http::pass_on(leg, headers);
+}
+
+}  // namespace
+
+const http::RequestHead& head_of_decode(const http::RequestHead& head, const observe::Span& leg,
+                                        std::optional<int> rank, http::RequestHead& room) {
+  if (!leg && !rank) return head;
   room = head;
-  room.headers.set("x-data-parallel-rank", std::to_string(*rank));
+  add_own(room.headers, leg, rank);
   return room;
+}
+
+// A prefill pod may have a sidecar of its own, which takes the leg by a ticket; its engine may
+// announce its KV.
+http::RequestHead Proxy::head_of_prefill(const Call& call, const observe::Span& leg) {
+  http::RequestHead out = call.head;
+  add_own(out.headers, leg, connector_->prefill_rank(call.pairing));
+  add_ticket(out.headers);
+  if (connector_->leases()) out.headers.set(kv::kAnnounceHeader, "1");
+  return out;
 }
 
 void Proxy::Attempt::tell(const Leg& leg) {
@@ -161,20 +183,15 @@ Action Proxy::start_beside(Call& call) {
   std::vector<openai::Edit> edits =
       sealed(connector_->prefill_edits(call.api, *call.index, call.pairing), *call.index);
   observe::Span span = start_leg(call.span, "llm_d.pd_proxy.prefill", call.prefiller());
-  http::RequestHead ranked, traced, ticketed;
-  const http::RequestHead& head = with_ticket(
-      with_trace(span, with_rank(call.head, connector_->prefill_rank(call.pairing), ranked),
-                 traced),
-      ticketed);
-  beside_.spawn(prefill_beside({call.prefiller(), head, call.index->splice(edits).join(),
-                                call.deadline, call.budget, *pass, std::move(span)}));
+  http::RequestHead head = head_of_prefill(call, span);
+  beside_.spawn(prefill_beside({call.prefiller(), std::move(head), call.index->splice(edits),
+                                call.body, call.deadline, call.budget, *pass, std::move(span)}));
   return call.transaction.begin_parallel();
 }
 
 Task<void> Proxy::prefill_beside(Beside it) {
-  std::array<std::string_view, 1> pieces = {it.body};
   Attempt attempt{*this, it.to, it.pass, it.budget, deps_.clock.now()};
-  auto sent = co_await prefill_client_.send(it.to, it.head, pieces, it.deadline);
+  auto sent = co_await prefill_client_.send(it.to, it.head, it.body.pieces, it.deadline);
   Leg leg;
   if (sent) {
     auto whole = co_await sent->read_all(kMaxAnswer, it.deadline);
@@ -201,11 +218,11 @@ Task<void> Proxy::prefill_beside(Beside it) {
 // the store, nothing was sent to the client.
 Task<bool> Proxy::answered_by_decode(Call& call) {
   if (!call.index->find("cache_hit_threshold")) co_return false;
-  std::array<std::string_view, 1> pieces = {call.body};
+  std::array<std::string_view, 1> pieces = {*call.body};
   call.decode_span = start_leg(call.span, "decode", call.decoder);
-  http::RequestHead traced;
-  auto sent = co_await decode_client_.send(
-      call.decoder, with_trace(call.decode_span, call.head, traced), pieces, call.deadline);
+  http::RequestHead room;
+  const auto& asking = head_of_decode(call.head, call.decode_span, std::nullopt, room);
+  auto sent = co_await decode_client_.send(call.decoder, asking, pieces, call.deadline);
   end_leg(call.decode_span, sent ? Leg{.status = sent->head().status} : leg_of(sent.error()),
           sent ? "" : sent.error().error.message());
   if (!sent) co_return false;  // the second try tells the client
@@ -223,7 +240,7 @@ Task<bool> Proxy::answered_by_decode(Call& call) {
   call.no_prefill = "in-store";
   call.prefillers.clear();
   call.answered = sent->head().status;
-  http::ResponseHead head = sent->head();
+  http::ResponseHead head = sent->take_head();
   http::remove_hop_by_hop(head.headers);
   add_proof(call, head.headers);
   if (!good) head.headers.set("x-baton-error-hop", "decode");

@@ -10,12 +10,6 @@
 
 namespace baton::sidecar {
 
-const http::RequestHead& asking_for_news(const http::RequestHead& head, http::RequestHead& room) {
-  room = head;
-  room.headers.set(kv::kAnnounceHeader, "1");
-  return room;
-}
-
 // Takes the handover out of it.
 bool Proxy::is_announced(Call& call, const http::ResponseHead& head) {
   auto told = head.headers.get(kv::kAnnouncedHeader);

@@ -143,9 +143,9 @@ Task<std::string> Proxy::warm_pair(http::Endpoint prefiller, http::Endpoint deco
                          "/v1/completions",
                          {{"Content-Type", "application/json"}, {"x-request-id", pairing.id}}};
   openai::Spliced asked = index->splice(connector_->prefill_edits(Api::kChat, *index, pairing));
-  http::RequestHead ticketed;
-  auto sent =
-      co_await prefill_client_.send(prefiller, with_ticket(head, ticketed), asked.pieces, deadline);
+  http::RequestHead asking = head;
+  add_ticket(asking.headers);
+  auto sent = co_await prefill_client_.send(prefiller, asking, asked.pieces, deadline);
   if (!sent || sent->head().status != 200) co_return "";
   auto text = co_await sent->read_all(kMaxAnswer, deadline);
   auto handover =

@@ -51,14 +51,6 @@ observe::Span start_leg(const observe::Span& of, std::string_view name, const ht
   return span;
 }
 
-const http::RequestHead& with_trace(const observe::Span& leg, const http::RequestHead& head,
-                                    http::RequestHead& copy) {
-  if (!leg) return head;  // what it shares with the request's span stands there already
-  copy = head;
-  http::pass_on(leg, copy.headers);
-  return copy;
-}
-
 void end_leg(observe::Span& span, const Leg& leg, std::string_view error) {
   if (!span) return;
   if (leg.status != 0) span.set("http.response.status_code", leg.status);

@@ -110,13 +110,13 @@ std::vector<http::Endpoint> in_order_of_trial(const std::vector<http::Endpoint>&
 }
 
 http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer) {
+  static constexpr std::array<std::string_view, 7> kNotPassedOn = {
+      kPrefillerHeader, kOldPrefillerHeader, kEncoderHeader, kKvSourceHeader,
+      ticket::kHeader,  "Content-Length",    "Expect"};
   http::RequestHead out = head;
   http::remove_hop_by_hop(out.headers);
-  for (std::string_view name :
-       {kPrefillerHeader, kOldPrefillerHeader, kEncoderHeader, kKvSourceHeader, ticket::kHeader,
-        std::string_view("Content-Length"), std::string_view("Expect")}) {
-    out.headers.remove(name);
-  }
+  out.headers.remove_if(
+      [](const http::Field& each) { return http::is_one_of(each.name, kNotPassedOn); });
   std::string chain;
   for (std::string_view each : out.headers.get_all("X-Forwarded-For")) {
     chain += each;
@@ -142,11 +142,13 @@ bool asks_to_keep(std::string_view body) {
       return false;
     }
   }
-  // Only once: parsers differ in which of several they take.
+  if (!keeps) return false;
+  // Only once: parsers differ in which of several they take, and a splice leaves one.
   const std::array<openai::Edit, 1> same = {{{kTransferParams, std::string(*raw)}}};
   const std::array<openai::Edit, 1> without = {{{kTransferParams, std::nullopt}}};
-  return keeps && index->splice(same).join() == body &&
-         !names_params(index->splice(without).join());
+  openai::MemberScan others(kTransferParams);
+  for (const std::string_view piece : index->splice(without).pieces) (void)others.feed(piece);
+  return !others.found() && index->splice(same).size() == body.size();
 }
 
 bool names_params(std::string_view json) {
