@@ -453,10 +453,6 @@ Task<void> Front::relay(Work& work, http::Response response) {
   deps_.probe.first_byte(deps_.clock.now() - exchange.arrived());
   count(work.picked, response.head());
   if (work.card) work.card->answered(response.head(), deps_.clock.now());
-  auto head = incoming_head(response.head(), route, config_.proof_headers);
-  if (!config_.stand_in.empty()) head.headers.set("x-baton-stand-in", config_.stand_in);
-  if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
-  for (const auto& [name, value] : work.picked.answer_headers) head.headers.set(name, value);
   std::optional<pick::Learner> learner;
   const auto learn = [&](pick::Learner::Learned news) {
     work.picked.decode_tally->tokens += news.tokens;
@@ -475,6 +471,10 @@ Task<void> Front::relay(Work& work, http::Response response) {
     learner.emplace(work.api, pick::answer_form(told.get("content-type")),
                     work.chain ? &*work.chain : nullptr);
   }
+  auto head = incoming_head(response.take_head(), route, config_.proof_headers);
+  if (!config_.stand_in.empty()) head.headers.set("x-baton-stand-in", config_.stand_in);
+  if (!head.headers.has(kRequestId)) head.headers.set(kRequestId, work.request_id);
+  for (const auto& [name, value] : work.picked.answer_headers) head.headers.set(name, value);
   const auto begun = co_await exchange.start(std::move(head));
   if (!begun) co_return;
   for (;;) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "routing/gateway/gateway.hpp"
@@ -33,14 +34,10 @@ bool has_proof_prefix(std::string_view name) {
          http::equal_names(name.substr(0, kProofPrefix.size()), kProofPrefix);
 }
 
-std::size_t remove_proof(http::Headers& headers) {
-  std::vector<std::string> names;
-  for (const auto& field : headers) {
-    if (has_proof_prefix(field.name)) names.push_back(field.name);
-  }
-  for (const auto& name : names) headers.remove(name);
-  return names.size();
-}
+// Set anew by the client session; and the answer's text is read on the way, so that it must come
+// uncompressed.
+constexpr std::array<std::string_view, 4> kOurs = {"host", "content-length", "expect",
+                                                   "accept-encoding"};
 
 // The sidecar tells whether the prefill pod was used: "ip:port", or "none; reason=...". Where it
 // says nothing although one was picked, neither do we.
@@ -82,12 +79,10 @@ Outgoing outgoing_head(const http::RequestHead& from_client, std::string_view ta
   auto& headers = out.head.headers;
   headers = from_client.headers;
   http::remove_hop_by_hop(headers);
-  for (const auto name : kRouting) out.removed += headers.remove(name);
-  out.removed += remove_proof(headers);
-  // Set anew by the client session; the answer's text is read on the way, so it comes uncompressed.
-  for (const auto name : {"host", "content-length", "expect", "accept-encoding"}) {
-    headers.remove(name);
-  }
+  out.removed = headers.remove_if([](const http::Field& field) {
+    return http::is_one_of(field.name, kRouting) || has_proof_prefix(field.name);
+  });
+  headers.remove_if([](const http::Field& field) { return http::is_one_of(field.name, kOurs); });
   if (authorization == Authorization::kDrop) headers.remove("authorization");
   headers.set("x-request-id", request_id);
   return out;
@@ -113,13 +108,14 @@ std::vector<schedule::Header> pick_headers(const http::Headers& from_client,
   return out;
 }
 
-http::ResponseHead incoming_head(const http::ResponseHead& from_pod, const Route& route,
+http::ResponseHead incoming_head(http::ResponseHead from_pod, const Route& route,
                                  ProofHeaders proof) {
-  http::ResponseHead head = from_pod;
+  http::ResponseHead head = std::move(from_pod);
   http::remove_hop_by_hop(head.headers);
   if (proof == ProofHeaders::kOff) {
-    remove_proof(head.headers);
-    head.headers.remove("server-timing");
+    head.headers.remove_if([](const http::Field& field) {
+      return has_proof_prefix(field.name) || http::equal_names(field.name, "server-timing");
+    });
     return head;
   }
   head.headers.set("x-baton-decode", describe(route.decode));

@@ -34,7 +34,7 @@ std::vector<schedule::Header> pick_headers(const http::Headers& from_client,
 
 // The head for the client: hop-by-hop headers are gone; with proof headers on they are completed
 // by what the gateway knows, else removed.
-http::ResponseHead incoming_head(const http::ResponseHead& from_pod, const Route& route,
+http::ResponseHead incoming_head(http::ResponseHead from_pod, const Route& route,
                                  ProofHeaders proof);
 
 // "name ip:port".
