@@ -12,6 +12,7 @@
 
 #include "base/async/loop.hpp"
 #include "base/core/clock.hpp"
+#include "base/core/memory.hpp"
 #include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
 #include "base/observe/build_info.hpp"
@@ -110,6 +111,7 @@ Status secure(const GatewayFlags& options, const Clock& clock, gateway::Config& 
 }
 
 Status run(const GatewayFlags& options) {
+  keep_freed_memory();
   raise_open_files();
   const StopSignal stop;
   const SystemClock clock;
