@@ -59,6 +59,11 @@ struct Reader {
 
 class BodyPieces : public ::testing::Test {
  protected:
+  ~BodyPieces() override {
+    server_.reset();
+    loop_.stop();  // before its client
+  }
+
   Endpoint serve(ServerLimits limits = {}) {
     server_ = std::make_unique<Server>(loop_, kClock, Server::Config{limits, "test"},
                                        [this](Exchange& x) { return reader_.handle(x); });

@@ -95,6 +95,11 @@ Task<void> no_answer(Exchange&) { co_return; }
 
 class LoopbackTest : public ::testing::Test {
  protected:
+  ~LoopbackTest() override {
+    server_.reset();
+    loop_.stop();  // before its client
+  }
+
   Endpoint serve(ServerLimits limits = {}) {
     Handler handler = [this](Exchange& exchange) {
       ++seen_.calls;

@@ -66,6 +66,8 @@ Task<void> Session::run() {
   wire_.socket().close(ignored);
   leave();
   if (wire_.reading()) (void)co_await wire_.read(in_);
+  // Who is at the other end on this same loop hears of it before the session counts as ended.
+  co_await asio::post(wire_.socket().get_executor(), asio::use_awaitable);
 }
 
 Task<void> Session::serve() {

@@ -76,6 +76,7 @@ class TlsTest : public ::testing::Test {
  protected:
   ~TlsTest() override {
     server_.reset();
+    loop_.stop();  // before its clients
     log::redirect(nullptr);
   }
 

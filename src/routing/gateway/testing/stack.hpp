@@ -50,6 +50,7 @@ class Stack {
   ~Stack() {
     if (gateway_) gateway_->stop({kClock.now()});
     engines_.clear();
+    loop_.stop();  // before its clients
     gateway_.reset();
   }
 
