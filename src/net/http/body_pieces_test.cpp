@@ -269,6 +269,18 @@ TEST_F(BodyPieces, ThatAreStillToComeDoNotHoldAnAnswerBack) {
   EXPECT_FALSE(body.wanted);
 }
 
+// It answers as it reads.
+TEST_F(BodyPieces, GoOnAfterAnAnswerThatHasBegunWell) {
+  const RawServer peer({{1, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"}, {64 << 20, "done"}});
+  const std::string body(64 << 20, 'b');
+  loop_.start();
+
+  const Got seen = async::blocking_run(loop_, post_whole(&client_, peer.endpoint(), body));
+
+  EXPECT_EQ(seen.status, 200) << seen.body;
+  EXPECT_EQ(seen.body, "done");
+}
+
 TEST_F(BodyPieces, GoOnAfterAnInterimAnswer) {
   const RawServer peer({{1, "HTTP/1.1 103 Early Hints\r\n\r\n"}, {64 << 20, kBusy}});
   const std::string body(64 << 20, 'b');

@@ -74,8 +74,8 @@ void Connection::listen() {
   }
 }
 
-// Whether no more is to be sent: the answer has begun (interim ones do not count), or the
-// connection has ended.
+// Whether no more is to be sent: the answer has begun and is no success (interim ones do not
+// count), or the connection has ended.
 bool Connection::answered() {
   if (cut || !early) return cut;
   const auto [ec, size] = *early;
@@ -89,6 +89,8 @@ bool Connection::answered() {
       listen();
       return false;
     }
+    // One that has begun well may be made while the request is read: the rest goes on.
+    if (heard && parser.head().status < 300) return false;
   }
   cut = true;
   return true;
