@@ -376,6 +376,8 @@ Task<Sent<std::string>> Response::read_all(std::size_t limit, Deadline deadline)
 Client::Client(const Clock& clock, Config config) : impl_(std::make_unique<Impl>(clock, config)) {}
 Client::~Client() = default;
 
+void Client::close_idle() { impl_->pool.reset(); }
+
 Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& guard) {
   boost::system::error_code ec;
   auto address = asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, ec);

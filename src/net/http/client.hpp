@@ -98,6 +98,10 @@ class Client {
   Task<Sent<Response>> send(const Endpoint& to, const RequestHead& head, BodySource& body,
                             std::optional<std::uint64_t> length, Deadline deadline);
 
+  // Closes the connections at rest. To be called on their loop before a client ends while that
+  // runs: what comes on a connection is taken there.
+  void close_idle();
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -372,6 +372,17 @@ TEST_F(ClientTest, SendsNothingOnAKeptConnectionThatWasClosed) {
   EXPECT_TRUE(async::blocking_run(loop_, fetch_once(&client_, at)));
 }
 
+TEST_F(ClientTest, ClosesConnectionsAtRestWhenItIsTold) {
+  Endpoint at = serve();
+  ASSERT_TRUE(fetch(at, {"GET", "/", {}}));
+  ASSERT_EQ(server_->open_connections(), 1U);
+
+  loop_.post([&] { client_.close_idle(); });
+
+  EXPECT_TRUE(eventually([&] { return server_->open_connections() == 0; }));
+  EXPECT_TRUE(fetch(at, {"GET", "/", {}}));
+}
+
 // A server that says something out of turn on its first connection.
 class Chatty {
  public:

@@ -236,6 +236,7 @@ void Gateway::Impl::tick(double elapsed) {
 Task<void> Gateway::Impl::end_tasks() {
   tasks.cancel();
   co_await tasks.join();
+  client.close_idle();
 }
 
 }  // namespace baton::gateway

@@ -55,6 +55,9 @@ class Proxy {
     co_await channels_.stop();
     co_await beside_.join();
     co_await releases_.join();
+    for (http::Client* each : {&prefill_client_, &decode_client_, &encode_client_}) {
+      each->close_idle();
+    }
   }
 
  private:
