@@ -17,13 +17,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const auto& document : *documents) {
     std::string pointer;  // the first member of the first member, and so on
     const json::Value* at = &document.value;
-    for (int depth = 0;
-         depth < 8 && at->is_object() && at->if_object()->begin() != at->if_object()->end();
-         ++depth) {
-      pointer = json::pointer(pointer, at->if_object()->begin()->first);
+    for (int depth = 0; depth < 8 && at->is_object(); ++depth) {
+      const auto first = at->if_object()->begin();
+      if (first == at->if_object()->end()) break;
+      pointer = json::pointer(pointer, first->key);
       const int line = yaml::line_of(text, document.line, pointer);
       if (line < 1 || line > lines) std::abort();
-      at = &at->if_object()->begin()->second;
+      at = &first->value;
     }
     const auto as_json = json::parse(json::dump(document.value));
     if (!as_json || as_json->is_null()) continue;  // infinity is null, and that an empty document
