@@ -3,7 +3,7 @@
 
 The floor is measured last on the same server, by as many connections as the controller has workers: the same services, children and statuses
 written once more in other namespaces, with the same webhooks, while somebody else leads. Deployments' own controller, which
-writes 20 requests a second, is stopped meanwhile; what the controller writes once it reports is counted apart."""
+writes 20 requests a second, runs only to report once; what the controller writes because of that is counted apart."""
 import json
 import os
 import sys
@@ -233,13 +233,13 @@ def measure(plane, count):
         "kb_per_cached_object": round((full - idle) * 1024 / max(1, objects), 1),
     })  # fmt: skip
     result.add({"requests_as_deployments_report": dict(requests_of_reports(plane, controller))})
+    plane.part("kube-controller-manager").stop()
     result.add(no_op_passes(plane, controller))
     result.add(fan_out(plane, controller))
     controller.restart()
     controller.settle(600)
     result.add({"restart_writes": controller.writes()})
 
-    plane.part("kube-controller-manager").stop()
     stand_by(plane, controller)
     load, before = os.getloadavg()[0], processor_time(plane, controller)
     floor = in_parallel(again)
