@@ -30,25 +30,6 @@ struct Lookup {
 // Threads that the system's resolver holds outlast their callers, hence one count per process.
 std::atomic<int> lookups = 0;
 
-std::optional<Address> literal(const Endpoint& at) {
-  Address address;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
-  if (::inet_pton(AF_INET, at.host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(at.port);
-    address.size = sizeof(sockaddr_in);
-    return address;
-  }
-  if (::inet_pton(AF_INET6, at.host.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(at.port);
-    address.size = sizeof(sockaddr_in6);
-    return address;
-  }
-  return std::nullopt;
-}
-
 Result<std::vector<Address>> ask_system(const Endpoint& at) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -72,9 +53,28 @@ Result<std::vector<Address>> ask_system(const Endpoint& at) {
 
 }  // namespace
 
+std::optional<Address> literal_address(const Endpoint& at) {
+  Address address;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  if (::inet_pton(AF_INET, at.host.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(at.port);
+    address.size = sizeof(sockaddr_in);
+    return address;
+  }
+  if (::inet_pton(AF_INET6, at.host.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(at.port);
+    address.size = sizeof(sockaddr_in6);
+    return address;
+  }
+  return std::nullopt;
+}
+
 Result<std::vector<Address>> blocking_resolve(const Endpoint& at, Deadline deadline,
                                               const Clock& clock) {
-  if (const auto address = literal(at)) return std::vector{*address};
+  if (const auto address = literal_address(at)) return std::vector{*address};
   if (lookups.fetch_add(1) >= kMaxLookups) {
     --lookups;
     return exhausted(

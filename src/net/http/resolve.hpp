@@ -3,7 +3,7 @@
 
 #include <sys/socket.h>
 
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -18,6 +18,9 @@ struct Address {
 
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
+
+// nullopt: a name.
+std::optional<Address> literal_address(const Endpoint& at);
 
 inline constexpr int kMaxLookups = 16;  // in flight in this process
 
