@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/ip/address.hpp>
 #include <iterator>
 #include <list>
 #include <map>
@@ -14,6 +12,7 @@
 
 #include "base/async/watchdog.hpp"
 #include "base/core/assert.hpp"
+#include "net/http/async_resolve.hpp"
 #include "net/http/client_message.hpp"
 #include "net/http/parser.hpp"
 #include "net/http/socket.hpp"
@@ -175,7 +174,6 @@ struct Client::Impl {
   Impl(const Clock& c, Config cfg) : clock(c), config(cfg) {}
 
   Task<Sent<std::unique_ptr<Connection>>> connect(Endpoint to, Deadline deadline);
-  Task<Sent<Tcp::endpoint>> resolve(const Endpoint& to, Connection& guard);
   const Clock& clock;
   Config config;
   std::shared_ptr<Pool> pool;
@@ -378,32 +376,21 @@ Client::~Client() = default;
 
 void Client::close_idle() { impl_->pool.reset(); }
 
-Task<Sent<Tcp::endpoint>> Client::Impl::resolve(const Endpoint& to, Connection& guard) {
-  boost::system::error_code ec;
-  auto address = asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, ec);
-  if (!ec) co_return Tcp::endpoint(address, to.port);
-  Tcp::resolver resolver(guard.wire.socket().get_executor());
-  auto [failed, found] =
-      co_await resolver.async_resolve(to.host, std::to_string(to.port), kOutcome);
-  if (failed || found.empty()) {
-    co_return refused(to, "no address for this name");
-  }
-  co_return found.begin()->endpoint();
-}
-
 Task<Sent<std::unique_ptr<Connection>>> Client::Impl::connect(Endpoint to, Deadline deadline) {
   auto executor = co_await asio::this_coro::executor;
   auto connection =
       std::make_unique<Connection>(pool->watchdog, pool->buffers, executor, config.head_bytes);
   Deadline limit = deadline.earlier({clock.now() + config.connect_timeout});
+  auto target = co_await resolve(to, limit);
+  if (!target && deadline.passed(clock.now())) co_return late(to);
+  if (!target) co_return refused(to, target.error().message());
   connection->limit.set(limit.at);
-  auto target = co_await resolve(to, *connection);
-  if (!target) co_return std::unexpected(std::move(target).error());
   Wire& wire = connection->wire;
   auto [ec] = co_await wire.socket().async_connect(*target, kOutcome);
+  check_cancelled(ec, *connection);
   boost::system::error_code ignored;
   if (!ec) wire.socket().set_option(Tcp::no_delay(true), ignored);
-  if (!ec && config.tls) {
+  if (!ec && !connection->expired && config.tls) {
     wire.secure(tls::Stream::connect(*config.tls, wire.socket().native_handle(), to.host, to.port));
     ec = co_await wire.handshake();
     check_cancelled(ec, *connection);

@@ -1,5 +1,5 @@
 #pragma once
-// Names to addresses for plain threads, within a deadline.
+// Names to addresses for plain threads, within a deadline. For coroutines: async_resolve.hpp.
 
 #include <sys/socket.h>
 
@@ -25,8 +25,8 @@ std::optional<Address> literal_address(const Endpoint& at);
 inline constexpr int kMaxLookups = 16;  // in flight in this process
 
 // An IP address is taken as it is. A name is looked up on a thread of its own, which may outlast
-// the call: the system's resolver knows no deadline. In the system's order of preference, IPv4 and
-// IPv6. kUnavailable: no such name. kTimeout. kExhausted: kMaxLookups lookups are stuck.
+// the call (lookup.hpp). In the system's order of preference, IPv4 and IPv6. kUnavailable: no such
+// name. kTimeout. kExhausted: kMaxLookups lookups of other names are stuck.
 Result<std::vector<Address>> blocking_resolve(const Endpoint& at, Deadline deadline,
                                               const Clock& clock);
 
