@@ -108,6 +108,15 @@ TEST(Jinja, RefusesWhatWouldRunTooLong) {
   EXPECT_THAT(error("{{ '%999999d' % 1 }}"), HasSubstr("width"));
 }
 
+TEST(Jinja, AnIntegerIsReadInTheBasesThereAre) {
+  EXPECT_EQ(*render("{{ 'ff' | int(0, 16) }} {{ '0x1f' | int(0, 0) }} {{ 'z' | int(0, 36) }}"),
+            "255 31 35");
+  for (const std::string base : {"1", "-1", "37", "4294967312"}) {
+    EXPECT_EQ(error("{{ '10' | int(0, " + base + ") }}"),
+              "line 1: 'int' takes a base of 0 or 2 to 36, not " + base);
+  }
+}
+
 TEST(Jinja, RefusesSourceThatIsTooLongOrNestedTooDeep) {
   EXPECT_THAT(error(std::string(kMaxTemplate + 1, 'x')), HasSubstr("over the limit"));
   EXPECT_THAT(error("{{ " + std::string(1000, '(') + "1" + std::string(1000, ')') + " }}"),

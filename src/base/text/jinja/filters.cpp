@@ -103,6 +103,8 @@ Result<Value> f_int(In&, const Value& v, const Args& args) {
   if (const double* d = v.get<double>())
     return std::fabs(*d) < 1e37 ? Value(static_cast<Int>(*d)) : otherwise;
   if (v.text() == nullptr) return otherwise;
+  if (base != 0 && (base < 2 || base > 36))
+    return invalid(fmt::format("'int' takes a base of 0 or 2 to 36, not {}", base));
   std::string s(strip(*v.text(), Side::kBoth));
   std::erase(s, '_');
   char* end = nullptr;
