@@ -108,6 +108,80 @@ TEST(Jinja, RefusesWhatWouldRunTooLong) {
   EXPECT_THAT(error("{{ '%999999d' % 1 }}"), HasSubstr("width"));
 }
 
+TEST(Jinja, AnIndentedListCannotOutgrowTheMemory) {
+  std::string zeros = "0";
+  for (int i = 0; i < 200'000; ++i) zeros += ",0";  // 92 MB when indented
+  const std::string context =
+      R"({"tools":)" + std::string(115, '[') + zeros + std::string(115, ']') + "}";
+
+  const auto out = render("{{ tools | tojson(indent=4) }}", context);
+
+  ASSERT_FALSE(out);
+  EXPECT_EQ(out.error().code(), Code::kExhausted);
+  EXPECT_THAT(out.error().message(), HasSubstr("line 1: a text of more than the 67108864 bytes"));
+}
+
+// A list that repeats one text is small; each of these would make 10 GB of it.
+TEST(Jinja, ATextOfManyPiecesIsRefusedBeforeItIsMade) {
+  const std::string little = "{% set s = 'x' %}{% set l = [s] %}";
+  const std::string much =
+      "{% set most_of_the_work = 'x' * 15500000 %}{% set s = 'x' * 100000 %}"
+      "{% set l = [s] * 100000 %}";
+  for (const std::string use : {
+           "{{ l | join }}",
+           "{{ ''.join(l) }}",
+           "{{ l }}",
+           "{{ l | string | length }}",
+           "{{ l | upper | length }}",
+           "{{ l ~ '' }}",
+           "{{ l | tojson }}",
+           "{{ {'a': l} | tojson }}",
+           "{{ l | sort | length }}",
+           "{{ l | unique | length }}",
+           "{{ l | max }}",
+           "{{ [l, l] | map('string') | list | length }}",
+           "{{ '%s' % (l,) }}",
+           "{{ '%r' % (l,) }}",
+           "{{ '{}'.format(l) }}",
+           "{{ ('%s' * 1000) % ((s,) * 1000) }}",
+           "{{ ('{0}' * 1000).format(s) }}",
+           "{{ s.replace('', s) }}",
+           "{{ s | replace('x', s) }}",
+           "{{ 'y' | replace('y', l) }}",
+           "{{ l is lower }}",
+           "{{ namespace(dict([[(s,) * 100000, 1]])) }}",
+       }) {
+    EXPECT_TRUE(render(little + use)) << use << ": " << error(little + use);
+    const auto out = render(much + use);
+    EXPECT_TRUE(!out && out.error().code() == Code::kExhausted) << use;
+  }
+}
+
+TEST(Jinja, WhatMacrosHavePrintedSoFarIsBoundedTogether) {
+  std::string prints;
+  for (int i = 0; i < 15; ++i) prints += "{{ s }}";  // 60 MB in each of 40 calls
+  EXPECT_THAT(error("{% set s = 'x' * 4000000 %}{% macro f() %}" + prints +
+                    "{{ f() }}{% endmacro %}{{ f() }}"),
+              HasSubstr("steps"));
+}
+
+TEST(Jinja, ManySmallItemsCountForWhatTheyTake) {
+  EXPECT_THAT(error("{{ (',' * 4000000).split(',') | length }}"), HasSubstr("steps"));
+  EXPECT_THAT(error("{{ ('\n' * 4000000).splitlines() | length }}"), HasSubstr("steps"));
+  EXPECT_THAT(error("{{ ('x' * 4000000) | list | length }}"), HasSubstr("steps"));
+}
+
+TEST(Jinja, LookingUpEveryKeyOfALargeMappingIsWork) {
+  std::string members = R"("x":0)";
+  for (int i = 0; i < 5000; ++i) members += ",\"" + std::to_string(i) + "\":0";
+  const std::string context = R"({"d":{)" + members + "}}";
+  const std::string all = "{% for k in d %}{{ d[k] }}{% endfor %}";
+
+  EXPECT_TRUE(render(all, context));
+  EXPECT_THAT(error("{% set most_of_the_work = 'x' * 16000000 %}" + all, context),
+              HasSubstr("steps"));
+}
+
 TEST(Jinja, AnIntegerIsReadInTheBasesThereAre) {
   EXPECT_EQ(*render("{{ 'ff' | int(0, 16) }} {{ '0x1f' | int(0, 0) }} {{ 'z' | int(0, 36) }}"),
             "255 31 35");

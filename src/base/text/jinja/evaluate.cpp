@@ -84,12 +84,13 @@ Result<Value> Interpreter::eval_node(const Expr& e) {
       return eval(*e.args[1]);
     }
     case E::kConcat: {
-      std::string out;
+      Draft out(room());
       for (const ExprPtr& arg : e.args) {
         BATON_TRY_ASSIGN(const Value v, eval(*arg));
-        out += str(v);
+        BATON_TRY_ASSIGN(const std::string piece, shown(v));
+        BATON_TRY(out.put(piece));
       }
-      return text(std::move(out));
+      return text(out.take());
     }
     case E::kIf: {
       BATON_TRY_ASSIGN(const Value test, eval(*e.args[1]));
@@ -239,7 +240,10 @@ Result<Value> Interpreter::call(const Value& callee, const Args& args) {
 
 Result<Value> Interpreter::call_function(Object& f, const Args& args) {
   const auto& given = args.positional;
-  if (f.name == "raise_exception") return raise(given.empty() ? "" : str(given[0]));
+  if (f.name == "raise_exception") {
+    BATON_TRY_ASSIGN(std::string why, shown(given.empty() ? Value() : given[0]));
+    return raise(std::move(why));
+  }
   if (f.name == "strftime_now") {
     const std::string* format = given.empty() ? nullptr : given[0].text();
     if (format == nullptr || format->size() > 1024) return fail("strftime_now takes a format");
@@ -271,7 +275,10 @@ Result<Value> Interpreter::call_function(Object& f, const Args& args) {
     BATON_TRY(charge(items.size()));
     if (f.name == "dict") return make_dict(std::move(items));
     Object* ns = make(Object::Kind::kNamespace, "namespace");
-    for (auto& [key, value] : items) ns->fields.emplace_back(str(key), std::move(value));
+    for (auto& [key, value] : items) {
+      BATON_TRY_ASSIGN(std::string name, shown(key));
+      ns->fields.emplace_back(std::move(name), std::move(value));
+    }
     return Value(ns);
   }
   if (f.name == "cycler") {

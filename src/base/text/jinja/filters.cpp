@@ -23,23 +23,40 @@ Result<Int> integer(const Args& args, std::size_t i, std::string_view name, Int 
   return out;
 }
 
-Result<Value> f_upper(In&, const Value& v, const Args&) { return Value(upper(str(v))); }
-Result<Value> f_lower(In&, const Value& v, const Args&) { return Value(lower(str(v))); }
-Result<Value> f_capitalize(In&, const Value& v, const Args&) { return Value(capitalize(str(v))); }
-Result<Value> f_string(In&, const Value& v, const Args&) {
-  return v.text() != nullptr ? v : Value(str(v));
+Result<Value> f_upper(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
+  return Value(upper(s));
 }
-Result<Value> f_safe(In&, const Value& v, const Args&) { return Value(str(v), true); }
-Result<Value> f_escape(In&, const Value& v, const Args&) {
-  return v.safe() ? v : Value(escape(str(v)), true);
+Result<Value> f_lower(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
+  return Value(lower(s));
 }
-Result<Value> f_forceescape(In&, const Value& v, const Args&) {
-  return Value(escape(str(v)), true);
+Result<Value> f_capitalize(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
+  return Value(capitalize(s));
+}
+Result<Value> f_string(In& in, const Value& v, const Args&) {
+  if (v.text() != nullptr) return v;
+  BATON_TRY_ASSIGN(std::string s, in.shown(v));
+  return Value(std::move(s));
+}
+Result<Value> f_safe(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(std::string s, in.shown(v));
+  return Value(std::move(s), true);
+}
+Result<Value> f_forceescape(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
+  std::string escaped = escape(s);
+  BATON_TRY(in.charge(escaped.size() / 8));
+  return Value(std::move(escaped), true);
+}
+Result<Value> f_escape(In& in, const Value& v, const Args& args) {
+  return v.safe() ? v : f_forceescape(in, v, args);
 }
 
 // jinja2's title: words begin after space, '-' or an opening bracket only.
-Result<Value> f_title(In&, const Value& v, const Args&) {
-  const std::string s = str(v);
+Result<Value> f_title(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
   std::string out;
   for (std::size_t at = 0; at < s.size();) {
     const auto splits = [&](std::size_t i) {
@@ -59,11 +76,12 @@ Result<Value> f_title(In&, const Value& v, const Args&) {
   return Value(std::move(out));
 }
 
-Result<Value> f_trim(In&, const Value& v, const Args& args) {
-  const std::string s = str(v);
+Result<Value> f_trim(In& in, const Value& v, const Args& args) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
   const Value* set = args.get(0, "chars");
   if (set == nullptr || set->none()) return Value(strip(s, Side::kBoth));
-  return Value(strip(s, Side::kBoth, str(*set)));
+  BATON_TRY_ASSIGN(const std::string characters, in.shown(*set));
+  return Value(strip(s, Side::kBoth, characters));
 }
 
 Result<Value> f_replace(In& in, const Value& v, const Args& args) {
@@ -72,7 +90,10 @@ Result<Value> f_replace(In& in, const Value& v, const Args& args) {
   if (from == nullptr || to == nullptr)
     return invalid("'replace' takes what to replace and by what");
   BATON_TRY_ASSIGN(const Int limit, integer(args, 2, "count", -1));
-  return replace_text(in, str(v), str(*from), str(*to), limit);
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
+  BATON_TRY_ASSIGN(const std::string old, in.shown(*from));
+  BATON_TRY_ASSIGN(const std::string fresh, in.shown(*to));
+  return replace_text(in, s, old, fresh, limit);
 }
 
 Result<Value> f_format(In& in, const Value& v, const Args& args) {
@@ -84,8 +105,8 @@ Result<Value> f_format(In& in, const Value& v, const Args& args) {
   } else {
     BATON_TRY_ASSIGN(values, make_list(args.positional, List::Kind::kTuple));
   }
-  BATON_TRY_ASSIGN(std::string out, printf_style(str(v), values));
-  return in.text(std::move(out));
+  BATON_TRY_ASSIGN(const std::string format, in.shown(v));
+  return printf_style(in, format, values);
 }
 
 Result<Value> f_default(In&, const Value& v, const Args& args) {
@@ -135,10 +156,10 @@ Result<Value> f_float(In&, const Value& v, const Args& args) {
   return s.empty() || *end != '\0' ? otherwise : Value(d);
 }
 
-Result<Value> f_round(In&, const Value& v, const Args& args) {
+Result<Value> f_round(In& in, const Value& v, const Args& args) {
   BATON_TRY_ASSIGN(const Int precision, integer(args, 0, "precision", 0));
   const Value* method = args.get(1, "method");
-  const std::string how = method == nullptr ? "common" : str(*method);
+  BATON_TRY_ASSIGN(const std::string how, in.shown(method == nullptr ? Value("common") : *method));
   double d = 0;
   if (!v.number(d)) return invalid(fmt::format("'round' takes a number, not {}", type_name(v)));
   if (precision < -300 || precision > 300) return invalid("'round' precision is out of range");
@@ -174,11 +195,11 @@ Result<Value> f_tojson(In& in, const Value& v, const Args& args) {
   if (style.indent >= 0) style.item_separator = ",";
   if (const Value* s = args.get(2, "separators");
       s != nullptr && s->list() != nullptr && s->list()->items.size() == 2) {
-    style.item_separator = str(s->list()->items[0]);
-    style.key_separator = str(s->list()->items[1]);
+    BATON_TRY_ASSIGN(style.item_separator, in.shown(s->list()->items[0]));
+    BATON_TRY_ASSIGN(style.key_separator, in.shown(s->list()->items[1]));
   }
   style.sort_keys = args.flag(3, "sort_keys");
-  BATON_TRY_ASSIGN(std::string out, to_json(v, style));
+  BATON_TRY_ASSIGN(std::string out, to_json(v, style, in.room()));
   return in.text(std::move(out));
 }
 
@@ -195,7 +216,8 @@ Result<Value> f_indent(In& in, const Value& v, const Args& args) {
   }
   const bool first = args.flag(1, "first");
   const bool blank = args.flag(2, "blank");
-  const std::string s = str(v) + "\n";
+  BATON_TRY_ASSIGN(std::string s, in.shown(v));
+  s += '\n';
   BATON_TRY(in.charge(static_cast<std::size_t>(std::count(s.begin(), s.end(), '\n')) *
                       (prefix.size() / 8 + 1)));
   std::string out = first ? prefix : "";
@@ -211,10 +233,11 @@ Result<Value> f_indent(In& in, const Value& v, const Args& args) {
   return in.text(std::move(out));
 }
 
-Result<Value> f_wordcount(In&, const Value& v, const Args&) {
+Result<Value> f_wordcount(In& in, const Value& v, const Args&) {
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
   std::size_t words = 0;
   bool inside = false;
-  for (const char32_t p : points(str(v))) {
+  for (const char32_t p : points(s)) {
     const bool word = alphabetic(p) || numeric(p) || p == '_';
     words += word && !inside ? 1 : 0;
     inside = word;
@@ -224,7 +247,7 @@ Result<Value> f_wordcount(In&, const Value& v, const Args&) {
 
 Result<Value> f_center(In& in, const Value& v, const Args& args) {
   BATON_TRY_ASSIGN(const Int width, integer(args, 0, "width", 80));
-  const std::string s = str(v);
+  BATON_TRY_ASSIGN(const std::string s, in.shown(v));
   const auto n = static_cast<Int>(count_points(s));
   if (width <= n) return Value(s);
   if (width > 100'000) return invalid("'center' takes at most 100000");
@@ -237,9 +260,11 @@ Result<Value> f_truncate(In& in, const Value& v, const Args& args) {
   BATON_TRY_ASSIGN(const Int length, integer(args, 0, "length", 255));
   const bool cut = args.flag(1, "killwords");
   const Value* given = args.get(2, "end");
-  const std::u32string end = given == nullptr ? U"..." : points(str(*given));
+  BATON_TRY_ASSIGN(const std::string tail, in.shown(given == nullptr ? Value("...") : *given));
+  const std::u32string end = points(tail);
   BATON_TRY_ASSIGN(const Int leeway, integer(args, 3, "leeway", 5));
-  const std::u32string s = points(str(v));
+  BATON_TRY_ASSIGN(const std::string all, in.shown(v));
+  const std::u32string s = points(all);
   if (length < static_cast<Int>(end.size()) || leeway < 0)
     return invalid("'truncate' to less than its end");
   if (static_cast<Int>(s.size()) <= length + leeway) return Value(utf8(s));
@@ -324,30 +349,29 @@ constexpr auto kNames = [] {
 
 Result<Value> replace_text(Interpreter& in, std::string_view s, std::string_view from,
                            std::string_view to, Int limit) {
-  std::string out;
+  Draft out(in.room());
   if (from.empty()) {  // between all characters
     for (std::size_t at = 0; at <= s.size(); ++at) {
-      if (at < s.size() && (s[at] & 0xC0) == 0x80) {
-        out += s[at];
-        continue;
+      if (at == s.size() || (s[at] & 0xC0) != 0x80) {
+        if (limit != 0) {
+          BATON_TRY(out.put(to));
+        }
+        if (limit > 0) --limit;
       }
-      if (limit != 0) out += to;
-      if (limit > 0) --limit;
-      if (at < s.size()) out += s[at];
+      BATON_TRY(out.put(s.substr(at, 1)));
     }
-    return in.text(std::move(out));
+    return in.text(out.take());
   }
   std::size_t at = 0;
   for (std::size_t hit = s.find(from); hit != std::string_view::npos && limit != 0;
        hit = s.find(from, at)) {
-    out.append(s, at, hit - at);
-    out += to;
+    BATON_TRY(out.put(s.substr(at, hit - at)));
+    BATON_TRY(out.put(to));
     at = hit + from.size();
     if (limit > 0) --limit;
-    BATON_TRY(in.charge(to.size() / 8));
   }
-  out.append(s, at);
-  return in.text(std::move(out));
+  BATON_TRY(out.put(s.substr(at)));
+  return in.text(out.take());
 }
 
 bool is_filter(std::string_view name) {

@@ -42,12 +42,23 @@ Result<Value> Interpreter::text(std::string s) {
   return Value(std::move(s));
 }
 
+std::size_t Interpreter::room() const {
+  return work_ >= kMaxWork ? 0 : std::min(kMaxOutput, (kMaxWork - work_) * 8);
+}
+
+Result<std::string> Interpreter::shown(const Value& v) {
+  BATON_TRY_ASSIGN(std::string s, str(v, room()));
+  BATON_TRY(charge(s.size() / 8));
+  return s;
+}
+
 Result<Value> Interpreter::list(std::vector<Value> items, List::Kind kind) {
   BATON_TRY(charge(items.size()));
   return make_list(std::move(items), kind);
 }
 
 Object* Interpreter::make(Object::Kind kind, std::string_view name) {
+  work_ += sizeof(Object) / 8;  // kept to the end; the next charge refuses
   Object& o = objects_.emplace_back();
   o.kind = kind;
   o.name = name;
@@ -73,14 +84,18 @@ Result<std::string> Interpreter::render(const Program& program, const json::Obje
 }
 
 Status Interpreter::print(const Value& v) {
-  if (const std::string* s = v.text(); s != nullptr && (!escape_ || v.safe())) {
-    out_ += *s;
-  } else {
-    const std::string shown = str(v);
-    out_ += escape_ && !v.safe() ? escape(shown) : shown;
-  }
-  if (out_.size() > kMaxOutput)
+  const bool escapes = escape_ && !v.safe();
+  if (const std::string* s = v.text(); s != nullptr && !escapes) return write(*s);
+  BATON_TRY_ASSIGN(const std::string s, shown(v));
+  return write(escapes ? escape(s) : s);
+}
+
+// Charged as well as bounded: macros and blocks within each other have an output each.
+Status Interpreter::write(std::string_view piece) {
+  BATON_TRY(charge(piece.size() / 8));
+  if (piece.size() > kMaxOutput - out_.size())
     return exhausted(fmt::format("the output is over {} bytes", kMaxOutput));
+  out_ += piece;
   return {};
 }
 
@@ -98,13 +113,12 @@ Result<Interpreter::Flow> Interpreter::run(const Body& body) {
 
 Result<Interpreter::Flow> Interpreter::run(const Stmt& s) {
   line_ = s.line;
-  BATON_TRY(charge(1 + s.text.size() / 8));
+  BATON_TRY(charge(1));
   switch (s.kind) {
-    case Stmt::Kind::kData:
-      out_ += s.text;
-      if (out_.size() > kMaxOutput)
-        return exhausted(fmt::format("the output is over {} bytes", kMaxOutput));
+    case Stmt::Kind::kData: {
+      BATON_TRY(write(s.text));
       return Flow::kNext;
+    }
     case Stmt::Kind::kPrint: {
       BATON_TRY_ASSIGN(const Value v, eval(*s.expr));
       BATON_TRY(print(v));

@@ -52,6 +52,9 @@ struct Args {
   bool flag(std::size_t index, std::string_view name, bool otherwise = false) const;
 };
 
+// Steps for a short text as an item, which takes as much memory as a dozen words.
+inline constexpr std::size_t kItemWork = 4;
+
 class Interpreter {
  public:
   explicit Interpreter(const std::tm& now) : now_(now) {}
@@ -61,6 +64,10 @@ class Interpreter {
   // For filters, tests and methods.
   Status charge(std::size_t work);    // kExhausted past kMaxWork
   Result<Value> text(std::string s);  // a string that was made, charged
+  // Bytes that a string may have which is to be made now. Many pieces become one in a Draft of
+  // these: charged when it is whole, it has taken the memory already.
+  std::size_t room() const;
+  Result<std::string> shown(const Value& v);  // as print shows it, charged
   Result<Value> list(std::vector<Value> items, List::Kind kind = List::Kind::kList);
   Result<std::vector<Value>> iterate(const Value& v);
   Result<Value> attribute(const Value& v, std::string_view name);
@@ -81,6 +88,7 @@ class Interpreter {
   Result<Flow> scoped(const Stmt& s, bool escape);
   Result<Value> captured(const Body& body);  // in a scope of its own
   Status print(const Value& v);
+  Status write(std::string_view piece);
   Status for_loop(const Stmt& s, const Value& over, std::size_t depth, Flow& flow);
   Result<Flow> iterations(const Stmt& s, Object& loop);
   Status call_block(const Stmt& s);
@@ -117,8 +125,8 @@ Result<bool> contains(Interpreter& in, const Value& container, const Value& item
 Result<Value> slice_of(Interpreter& in, const Value& v, const Value& from, const Value& to,
                        const Value& step);
 // printf.cpp: "%s-%d" % (a, b) and "{} {}".format(a, b)
-Result<std::string> printf_style(std::string_view format, const Value& arguments);
-Result<std::string> brace_style(std::string_view format, const Args& args);
+Result<Value> printf_style(Interpreter& in, std::string_view format, const Value& arguments);
+Result<Value> brace_style(Interpreter& in, std::string_view format, const Args& args);
 // `limit` < 0: all.
 Result<Value> replace_text(Interpreter& in, std::string_view s, std::string_view from,
                            std::string_view to, Int limit);

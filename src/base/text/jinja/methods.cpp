@@ -46,6 +46,11 @@ Result<Int> integer_argument(const Args& args, std::size_t i, std::string_view n
 
 Result<Value> split(Interpreter& in, std::string_view s, const Args& args, Side side) {
   std::vector<Value> out;
+  const auto add = [&](std::string_view piece) -> Status {
+    BATON_TRY(in.charge(kItemWork));
+    out.emplace_back(piece);
+    return {};
+  };
   BATON_TRY_ASSIGN(Int left, integer_argument(args, 1, "maxsplit", -1));
   const Value* separator = args.get(0, "sep");
   if (separator != nullptr && separator->text() != nullptr) {
@@ -54,23 +59,23 @@ Result<Value> split(Interpreter& in, std::string_view s, const Args& args, Side 
     while (left != 0) {
       const std::size_t at = side == Side::kLeft ? s.find(by) : s.rfind(by);
       if (at == std::string_view::npos) break;
-      out.emplace_back(side == Side::kLeft ? s.substr(0, at) : s.substr(at + by.size()));
+      BATON_TRY(add(side == Side::kLeft ? s.substr(0, at) : s.substr(at + by.size())));
       s = side == Side::kLeft ? s.substr(at + by.size()) : s.substr(0, at);
       --left;
     }
-    out.emplace_back(s);
+    BATON_TRY(add(s));
   } else {
     while (true) {
       s = strip(s, side);
       if (s.empty()) break;
       std::size_t at = side == Side::kLeft ? 0 : s.size();
       if (left == 0) {
-        out.emplace_back(s);
+        BATON_TRY(add(s));
         break;
       }
       if (side == Side::kLeft) {
         while (at < s.size() && space_length(s, at) == 0) ++at;
-        out.emplace_back(s.substr(0, at));
+        BATON_TRY(add(s.substr(0, at)));
         s = s.substr(at);
       } else {
         while (at > 0) {
@@ -79,7 +84,7 @@ Result<Value> split(Interpreter& in, std::string_view s, const Args& args, Side 
           if (space_length(s, start) > 0) break;
           at = start;
         }
-        out.emplace_back(s.substr(at));
+        BATON_TRY(add(s.substr(at)));
         s = s.substr(0, at);
       }
       --left;
@@ -92,6 +97,7 @@ Result<Value> split(Interpreter& in, std::string_view s, const Args& args, Side 
 Result<Value> split_lines(Interpreter& in, std::string_view s, bool keep) {
   std::vector<Value> out;
   while (!s.empty()) {
+    BATON_TRY(in.charge(kItemWork));
     const std::size_t at = s.find_first_of("\n\r\v\f\x1c\x1d\x1e");
     if (at == std::string_view::npos) {
       out.emplace_back(s);
@@ -140,14 +146,16 @@ Result<Value> partition(Interpreter& in, std::string_view s, std::string_view by
 Result<Value> joined(Interpreter& in, std::string_view separator, const Args& args) {
   if (args.positional.size() != 1) return invalid("join() takes one list");
   BATON_TRY_ASSIGN(const std::vector<Value> items, in.iterate(args.positional[0]));
-  std::string out;
+  Draft out(in.room());
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].text() == nullptr)
       return invalid(fmt::format("join(): item {} is a {}, not a string", i, type_name(items[i])));
-    if (i > 0) out += separator;
-    out += *items[i].text();
+    if (i > 0) {
+      BATON_TRY(out.put(separator));
+    }
+    BATON_TRY(out.put(*items[i].text()));
   }
-  return in.text(std::move(out));
+  return in.text(out.take());
 }
 
 // isalpha and the like: true when there is a character and all are.
@@ -187,10 +195,7 @@ Result<Value> text_method(Interpreter& in, const Value& self, std::string_view n
   if (name == "casefold") return Value(casefold(s));
   if (name == "replace") return replaced(in, s, args);
   if (name == "join") return joined(in, s, args);
-  if (name == "format") {
-    BATON_TRY_ASSIGN(std::string out, brace_style(s, args));
-    return in.text(std::move(out));
-  }
+  if (name == "format") return brace_style(in, s, args);
   if (name == "zfill") {
     BATON_TRY_ASSIGN(const Int width, integer_argument(args, 0, "width", 0));
     const std::size_t n = count_points(s);
@@ -225,9 +230,11 @@ Result<Value> dict_method(Interpreter& in, const Value& self, std::string_view n
   if (name == "copy") return self;
   if (name == "get") {
     if (args.positional.empty()) return invalid("get() takes a key");
+    BATON_TRY(in.charge(d.items.size() / 8));
     if (const Value* v = find(d, args.positional[0])) return *v;
     return args.positional.size() > 1 ? args.positional[1] : Value(None{});
   }
+  BATON_TRY(in.charge(d.items.size() * (name == "items" ? 2 * kItemWork : 1)));
   std::vector<Value> out;
   for (const auto& [key, value] : d.items) {
     if (name == "items") {

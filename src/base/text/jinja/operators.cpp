@@ -171,10 +171,7 @@ Result<Value> binary(Interpreter& in, std::string_view op, const Value& a, const
   double x = 0;
   double y = 0;
   if (a.number(x) && b.number(y)) return floats(op, x, y);
-  if (op == "%" && a.text() != nullptr) {
-    BATON_TRY_ASSIGN(std::string out, printf_style(*a.text(), b));
-    return in.text(std::move(out));
-  }
+  if (op == "%" && a.text() != nullptr) return printf_style(in, *a.text(), b);
   if (op == "*" && right_int && (a.text() != nullptr || a.list() != nullptr))
     return repeat(in, a, j);
   if (op == "*" && left_int && (b.text() != nullptr || b.list() != nullptr))
@@ -196,7 +193,10 @@ Result<bool> contains(Interpreter& in, const Value& container, const Value& item
     BATON_TRY(in.charge(s->size() / 8));
     return s->find(*item.text()) != std::string::npos;
   }
-  if (const Dict* d = container.dict()) return find(*d, item) != nullptr;
+  if (const Dict* d = container.dict()) {
+    BATON_TRY(in.charge(d->items.size() / 8));
+    return find(*d, item) != nullptr;
+  }
   BATON_TRY_ASSIGN(const std::vector<Value> items, in.iterate(container));
   for (const Value& v : items) {
     if (equal(v, item)) return true;
@@ -228,7 +228,7 @@ Result<std::vector<Value>> Interpreter::iterate(const Value& v) {
   } else if (const Dict* d = v.dict()) {
     for (const auto& [key, value] : d->items) out.push_back(key);
   } else if (const std::string* s = v.text()) {
-    BATON_TRY(charge(s->size()));
+    BATON_TRY(charge(kItemWork * s->size()));
     for (const char32_t p : points(*s)) {
       std::string one;
       append_utf8(one, p);
@@ -251,6 +251,7 @@ Result<Value> Interpreter::attribute(const Value& v, std::string_view name) {
     return Value(method);
   }
   if (const Dict* d = v.dict()) {
+    BATON_TRY(charge(d->items.size() / 8));
     const Value* member = find(*d, name);
     return member == nullptr ? Value(Undefined{name}) : *member;
   }
@@ -264,6 +265,7 @@ Result<Value> Interpreter::attribute(const Value& v, std::string_view name) {
 Result<Value> Interpreter::item(const Value& v, const Value& key) {
   if (v.undefined()) return fail(fmt::format("'{}' is undefined", v.get<Undefined>()->name));
   if (const Dict* d = v.dict()) {
+    BATON_TRY(charge(d->items.size() / 8));
     if (const Value* member = find(*d, key)) return *member;
   }
   Int at = 0;

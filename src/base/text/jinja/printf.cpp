@@ -61,7 +61,7 @@ Result<std::string> number(const Spec& spec, const Value& v, std::string& sign) 
   return std::string(buffer, static_cast<std::size_t>(std::min(n, 511)));
 }
 
-Result<std::string> one(const Spec& spec, const Value& v) {
+Result<std::string> one(Interpreter& in, const Spec& spec, const Value& v) {
   std::string sign;
   std::string body;
   bool numeric_type = true;
@@ -69,7 +69,8 @@ Result<std::string> one(const Spec& spec, const Value& v) {
     case 's':
     case 'r':
     case 'a': {
-      body = spec.type == 's' ? str(v) : repr(v);
+      BATON_TRY_ASSIGN(body, spec.type == 's' ? str(v, in.room()) : repr(v, in.room()));
+      BATON_TRY(in.charge(body.size() / 8));
       if (spec.precision >= 0)
         body = utf8(points(body).substr(0, static_cast<std::size_t>(spec.precision)));
       numeric_type = false;
@@ -80,7 +81,7 @@ Result<std::string> one(const Spec& spec, const Value& v) {
       if (v.integral(n)) {
         append_utf8(body, static_cast<char32_t>(n));
       } else {
-        body = str(v);
+        BATON_TRY_ASSIGN(body, in.shown(v));
       }
       numeric_type = false;
       break;
@@ -123,14 +124,14 @@ Result<std::size_t> count(std::string_view format, std::size_t& at) {
 
 }  // namespace
 
-Result<std::string> printf_style(std::string_view format, const Value& arguments) {
+Result<Value> printf_style(Interpreter& in, std::string_view format, const Value& arguments) {
   const List* list = arguments.list();
   const bool tuple = list != nullptr && list->kind != List::Kind::kList;
   std::size_t used = 0;
-  std::string out;
+  Draft out(in.room());
   for (std::size_t at = 0; at < format.size(); ++at) {
     if (format[at] != '%') {
-      out += format[at];
+      BATON_TRY(out.put(format.substr(at, 1)));
       continue;
     }
     ++at;
@@ -168,7 +169,7 @@ Result<std::string> printf_style(std::string_view format, const Value& arguments
     if (at >= format.size()) return invalid("an incomplete format");
     spec.type = format[at];
     if (spec.type == '%') {
-      out += '%';
+      BATON_TRY(out.put("%"));
       continue;
     }
     if (value == nullptr) {
@@ -177,26 +178,25 @@ Result<std::string> printf_style(std::string_view format, const Value& arguments
       value = tuple ? &list->items[used] : &arguments;
       ++used;
     }
-    BATON_TRY_ASSIGN(const std::string piece, one(spec, *value));
-    out += piece;
+    BATON_TRY_ASSIGN(const std::string piece, one(in, spec, *value));
+    BATON_TRY(out.put(piece));
   }
   if (tuple && used < list->items.size())
     return invalid("not all arguments are used by the format");
-  return out;
+  return in.text(out.take());
 }
 
-Result<std::string> brace_style(std::string_view format, const Args& args) {
-  std::string out;
+Result<Value> brace_style(Interpreter& in, std::string_view format, const Args& args) {
+  Draft out(in.room());
   std::size_t automatic = 0;
   for (std::size_t at = 0; at < format.size(); ++at) {
     const char c = format[at];
     if ((c == '{' || c == '}') && at + 1 < format.size() && format[at + 1] == c) {
-      out += c;
-      ++at;
+      BATON_TRY(out.put(format.substr(at++, 1)));
       continue;
     }
     if (c != '{') {
-      out += c;
+      BATON_TRY(out.put(format.substr(at, 1)));
       continue;
     }
     const std::size_t close = format.find('}', at);
@@ -217,10 +217,11 @@ Result<std::string> brace_style(std::string_view format, const Args& args) {
     }
     if (value == nullptr)
       return invalid(fmt::format("no argument for the format field '{{{}}}'", field));
-    out += str(*value);
+    BATON_TRY_ASSIGN(const std::string piece, in.shown(*value));
+    BATON_TRY(out.put(piece));
     at = close;
   }
-  return out;
+  return in.text(out.take());
 }
 
 }  // namespace baton::text::jinja

@@ -32,62 +32,63 @@ void json_text(std::string& out, std::string_view text, bool ascii) {
 
 class JsonWriter {
  public:
-  explicit JsonWriter(const JsonStyle& style) : style_(style) {}
-  std::string out;
+  JsonWriter(const JsonStyle& style, std::size_t most) : style_(style), out_(most) {}
 
   Status write(const Value& v, std::size_t depth) {
     if (const List* l = v.list()) return list(*l, depth);
     if (const Dict* d = v.dict()) return dict(*d, depth);
     return scalar(v);
   }
+  std::string take() { return out_.take(); }
 
  private:
   Status scalar(const Value& v) {
-    if (v.none()) {
-      out += "null";
-    } else if (const bool* b = v.get<bool>()) {
-      out += *b ? "true" : "false";
-    } else if (const double* d = v.get<double>()) {
-      out += std::isnan(*d)   ? "NaN"
-             : std::isinf(*d) ? (*d > 0 ? "Infinity" : "-Infinity")
-                              : repr(*d);
-    } else if (v.integer() != nullptr) {
-      out += str(v);
-    } else if (const std::string* s = v.text()) {
-      json_text(out, *s, style_.ensure_ascii);
-    } else {
-      return invalid(fmt::format("object of type {} has no JSON form", type_name(v)));
+    if (v.none()) return out_.put("null");
+    if (const bool* b = v.get<bool>()) return out_.put(*b ? "true" : "false");
+    if (const double* d = v.get<double>()) {
+      return out_.put(std::isnan(*d)   ? "NaN"
+                      : std::isinf(*d) ? (*d > 0 ? "Infinity" : "-Infinity")
+                                       : repr(*d));
     }
-    return {};
+    if (const Int* n = v.integer()) return out_.put(fmt::format("{}", *n));
+    if (const std::string* s = v.text()) {
+      std::string quoted;
+      json_text(quoted, *s, style_.ensure_ascii);
+      return out_.put(quoted);
+    }
+    return invalid(fmt::format("object of type {} has no JSON form", type_name(v)));
   }
 
-  void newline(std::size_t depth) {
-    if (style_.indent < 0) return;
-    out += '\n';
-    out.append(depth * static_cast<std::size_t>(style_.indent), ' ');
+  Status newline(std::size_t depth) {
+    if (style_.indent < 0) return {};
+    BATON_TRY(out_.put("\n"));
+    return out_.fill(depth * static_cast<std::size_t>(style_.indent), ' ');
   }
 
   Status list(const List& l, std::size_t depth) {
-    if (l.items.empty()) {
-      out += "[]";
-      return {};
-    }
-    out += '[';
+    if (l.items.empty()) return out_.put("[]");
+    BATON_TRY(out_.put("["));
     for (std::size_t i = 0; i < l.items.size(); ++i) {
-      if (i > 0) out += style_.item_separator;
-      newline(depth + 1);
+      if (i > 0) {
+        BATON_TRY(out_.put(style_.item_separator));
+      }
+      BATON_TRY(newline(depth + 1));
       BATON_TRY(write(l.items[i], depth + 1));
     }
-    newline(depth);
-    out += ']';
-    return {};
+    BATON_TRY(newline(depth));
+    return out_.put("]");
+  }
+
+  Status key(const Value& v) {
+    if (v.text() != nullptr) return scalar(v);
+    if (v.list() != nullptr || v.dict() != nullptr) return invalid("a JSON key cannot be a list");
+    BATON_TRY(out_.put("\""));
+    BATON_TRY(scalar(v));
+    return out_.put("\"");
   }
 
   Status dict(const Dict& d, std::size_t depth) {
-    if (d.items.empty()) {
-      out += "{}";
-      return {};
-    }
+    if (d.items.empty()) return out_.put("{}");
     std::vector<const std::pair<Value, Value>*> items;
     for (const auto& item : d.items) items.push_back(&item);
     if (style_.sort_keys) {
@@ -96,38 +97,30 @@ class JsonWriter {
         return order && *order < 0;
       });
     }
-    out += '{';
-    bool first = true;
-    for (const auto* item : items) {
-      if (!std::exchange(first, false)) out += style_.item_separator;
-      newline(depth + 1);
-      const Value& key = item->first;
-      if (key.text() != nullptr) {
-        BATON_TRY(scalar(key));
-      } else {
-        out += '"';
-        if (key.list() != nullptr || key.dict() != nullptr)
-          return invalid("a JSON key cannot be a list");
-        BATON_TRY(scalar(key));
-        out += '"';
+    BATON_TRY(out_.put("{"));
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (i > 0) {
+        BATON_TRY(out_.put(style_.item_separator));
       }
-      out += style_.key_separator;
-      BATON_TRY(write(item->second, depth + 1));
+      BATON_TRY(newline(depth + 1));
+      BATON_TRY(key(items[i]->first));
+      BATON_TRY(out_.put(style_.key_separator));
+      BATON_TRY(write(items[i]->second, depth + 1));
     }
-    newline(depth);
-    out += '}';
-    return {};
+    BATON_TRY(newline(depth));
+    return out_.put("}");
   }
 
   const JsonStyle& style_;
+  Draft out_;
 };
 
 }  // namespace
 
-Result<std::string> to_json(const Value& v, const JsonStyle& style) {
-  JsonWriter writer(style);
+Result<std::string> to_json(const Value& v, const JsonStyle& style, std::size_t most) {
+  JsonWriter writer(style, most);
   BATON_TRY(writer.write(v, 0));
-  return std::move(writer.out);
+  return writer.take();
 }
 
 }  // namespace baton::text::jinja

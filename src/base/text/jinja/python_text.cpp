@@ -132,15 +132,34 @@ std::string repr_text(std::string_view text) {
   return out + quote;
 }
 
-std::string repr_list(const List& l) {
+Status put_repr(Draft& out, const Value& v);
+
+Status put_list(Draft& out, const List& l) {
   const bool tuple = l.kind != List::Kind::kList;
-  std::string out(1, tuple ? '(' : '[');
+  BATON_TRY(out.put(tuple ? "(" : "["));
   for (std::size_t i = 0; i < l.items.size(); ++i) {
-    if (i > 0) out += ", ";
-    out += repr(l.items[i]);
+    if (i > 0) {
+      BATON_TRY(out.put(", "));
+    }
+    BATON_TRY(put_repr(out, l.items[i]));
   }
-  if (tuple && l.items.size() == 1) out += ',';
-  return out + (tuple ? ')' : ']');
+  if (tuple && l.items.size() == 1) {
+    BATON_TRY(out.put(","));
+  }
+  return out.put(tuple ? ")" : "]");
+}
+
+Status put_dict(Draft& out, const Dict& d) {
+  BATON_TRY(out.put("{"));
+  for (std::size_t i = 0; i < d.items.size(); ++i) {
+    if (i > 0) {
+      BATON_TRY(out.put(", "));
+    }
+    BATON_TRY(put_repr(out, d.items[i].first));
+    BATON_TRY(out.put(": "));
+    BATON_TRY(put_repr(out, d.items[i].second));
+  }
+  return out.put("}");
 }
 
 std::string repr_object(const Object& o) {
@@ -156,7 +175,37 @@ std::string repr_object(const Object& o) {
   }
 }
 
+Status put_repr(Draft& out, const Value& v) {
+  if (v.undefined()) return out.put("Undefined");
+  if (v.none()) return out.put("None");
+  if (const bool* b = v.get<bool>()) return out.put(*b ? "True" : "False");
+  if (const Int* n = v.integer()) return out.put(fmt::format("{}", *n));
+  if (const double* d = v.get<double>()) return out.put(repr(*d));
+  if (const std::string* s = v.text()) return out.put(repr_text(*s));
+  if (const List* l = v.list()) return put_list(out, *l);
+  if (const Dict* d = v.dict()) return put_dict(out, *d);
+  return out.put(repr_object(*v.object()));
+}
+
 }  // namespace
+
+Status Draft::grow(std::size_t bytes) const {
+  if (bytes <= most_ - text_.size()) return {};
+  return exhausted(
+      fmt::format("a text of more than the {} bytes that the template may make", most_));
+}
+
+Status Draft::put(std::string_view piece) {
+  BATON_TRY(grow(piece.size()));
+  text_ += piece;
+  return {};
+}
+
+Status Draft::fill(std::size_t count, char c) {
+  BATON_TRY(grow(count));
+  text_.append(count, c);
+  return {};
+}
 
 void append_utf8(std::string& out, char32_t point) {
   utf8proc_uint8_t bytes[4];
@@ -366,28 +415,18 @@ std::string repr(double d) {
          digits.substr(static_cast<std::size_t>(exponent) + 1);
 }
 
-std::string str(const Value& v) {
-  if (const std::string* s = v.text()) return *s;
-  return v.undefined() ? "" : repr(v);
+Result<std::string> str(const Value& v, std::size_t most) {
+  if (v.undefined()) return std::string();
+  if (v.text() == nullptr) return repr(v, most);
+  Draft out(most);
+  BATON_TRY(out.put(*v.text()));
+  return out.take();
 }
 
-std::string repr(const Value& v) {
-  if (v.undefined()) return "Undefined";
-  if (v.none()) return "None";
-  if (const bool* b = v.get<bool>()) return *b ? "True" : "False";
-  if (const Int* n = v.integer()) return fmt::format("{}", *n);
-  if (const double* d = v.get<double>()) return repr(*d);
-  if (const std::string* s = v.text()) return repr_text(*s);
-  if (const List* l = v.list()) return repr_list(*l);
-  if (const Dict* d = v.dict()) {
-    std::string out = "{";
-    for (const auto& [key, value] : d->items) {
-      if (out.size() > 1) out += ", ";
-      out += repr(key) + ": " + repr(value);
-    }
-    return out + "}";
-  }
-  return repr_object(*v.object());
+Result<std::string> repr(const Value& v, std::size_t most) {
+  Draft out(most);
+  BATON_TRY(put_repr(out, v));
+  return out.take();
 }
 
 }  // namespace baton::text::jinja

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/core/result.hpp"
 #include "base/text/jinja/value.hpp"
@@ -31,9 +32,27 @@ bool alphabetic(char32_t point);
 bool numeric(char32_t point);               // str.isdigit, decimal digits
 std::string escape(std::string_view text);  // & < > ' " as HTML
 
+// A text in the making, with a bound: what templates make grows by more than they read.
+class Draft {
+ public:
+  explicit Draft(std::size_t most) : most_(most) {}  // bytes
+
+  // kExhausted: past the bound.
+  Status put(std::string_view piece);
+  Status fill(std::size_t count, char c);
+  std::string take() { return std::move(text_); }
+
+ private:
+  Status grow(std::size_t bytes) const;
+
+  std::string text_;
+  std::size_t most_;
+};
+
 std::string repr(double d);
-std::string str(const Value& v);  // as print shows it; undefined is empty
-std::string repr(const Value& v);
+// Of at most so many bytes; kExhausted past them. As print shows it: undefined is empty.
+Result<std::string> str(const Value& v, std::size_t most);
+Result<std::string> repr(const Value& v, std::size_t most);
 
 struct JsonStyle {
   int indent = -1;  // < 0: one line
@@ -42,7 +61,7 @@ struct JsonStyle {
   bool ensure_ascii = false;
   bool sort_keys = false;
 };
-// json.dumps. kInvalid for what JSON has no form for.
-Result<std::string> to_json(const Value& v, const JsonStyle& style);
+// json.dumps, of at most so many bytes. kInvalid for what JSON has no form for. kExhausted.
+Result<std::string> to_json(const Value& v, const JsonStyle& style, std::size_t most);
 
 }  // namespace baton::text::jinja

@@ -18,7 +18,7 @@ struct Key {
     if (attribute != nullptr && !attribute->none()) {
       BATON_TRY_ASSIGN(key, in.path(v, *attribute));
     }
-    if (!case_sensitive && key.text() != nullptr) return Value(lower(*key.text()));
+    if (!case_sensitive && key.text() != nullptr) return in.text(lower(*key.text()));
     return key;
   }
 };
@@ -74,7 +74,8 @@ Result<Value> chosen(Interpreter& in, const Value& v, const Args& args, bool by_
   }
   const Value* test = args.positional.size() > next ? &args.positional[next++] : nullptr;
   if (test != nullptr && (test->text() == nullptr || !is_test(*test->text()))) {
-    return invalid(fmt::format("no test named {}", repr(*test)));
+    BATON_TRY_ASSIGN(const std::string name, repr(*test, in.room()));
+    return invalid(fmt::format("no test named {}", name));
   }
   Args rest;
   for (; next < args.positional.size(); ++next) rest.positional.push_back(args.positional[next]);
@@ -129,19 +130,21 @@ Result<Value> list(Interpreter& in, const Value& v, const Args&) {
 Result<Value> join(Interpreter& in, const Value& v, const Args& args) {
   const Value* separator = args.get(0, "d");
   const Value* attribute = args.get(1, "attribute");
-  const std::string by = separator == nullptr ? "" : str(*separator);
+  BATON_TRY_ASSIGN(const std::string by, in.shown(separator == nullptr ? Value("") : *separator));
   BATON_TRY_ASSIGN(const std::vector<Value> items, in.iterate(v));
-  std::string out;
+  Draft out(in.room());
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (i > 0) out += by;
-    if (attribute == nullptr) {
-      out += str(items[i]);
-    } else {
-      BATON_TRY_ASSIGN(const Value part, in.path(items[i], *attribute));
-      out += str(part);
+    if (i > 0) {
+      BATON_TRY(out.put(by));
     }
+    Value part = items[i];
+    if (attribute != nullptr) {
+      BATON_TRY_ASSIGN(part, in.path(items[i], *attribute));
+    }
+    BATON_TRY_ASSIGN(const std::string piece, in.shown(part));
+    BATON_TRY(out.put(piece));
   }
-  return in.text(std::move(out));
+  return in.text(out.take());
 }
 
 Result<Value> map(Interpreter& in, const Value& v, const Args& args) {
@@ -211,7 +214,8 @@ Result<Value> sort(Interpreter& in, const Value& v, const Args& args) {
 Result<Value> dictsort(Interpreter& in, const Value& v, const Args& args) {
   if (v.dict() == nullptr) return invalid("'dictsort' takes a mapping");
   const Value* by = args.get(1, "by");
-  const Value position(by != nullptr && str(*by) == "value" ? 1 : 0);
+  const bool by_value = by != nullptr && by->text() != nullptr && *by->text() == "value";
+  const Value position(by_value ? 1 : 0);
   BATON_TRY_ASSIGN(const Value pairs, call_method(in, v, "items", {}));
   const Key key{&position, args.flag(0, "case_sensitive")};
   BATON_TRY_ASSIGN(auto items, keyed(in, pairs, key));

@@ -82,8 +82,11 @@ Result<bool> apply_test(Interpreter& in, std::string_view name, const Value& v, 
   if (name == "iterable" || name == "sequence") return iterable(v);
   if (name == "callable") return callable(v);
   if (name == "escaped") return v.safe();
-  if (name == "lower") return lower(str(v)) == str(v) && upper(str(v)) != str(v);
-  if (name == "upper") return upper(str(v)) == str(v) && lower(str(v)) != str(v);
+  if (name == "lower" || name == "upper") {
+    BATON_TRY_ASSIGN(const std::string s, in.shown(v));
+    const bool cased = lower(s) != upper(s);
+    return cased && (name == "lower" ? lower(s) : upper(s)) == s;
+  }
   if (name == "odd") {
     BATON_TRY_ASSIGN(const bool even, divides(name, v, 2));
     return !even;
