@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/ip/address.hpp>
+#include <boost/system/system_error.hpp>
 #include <charconv>
 #include <set>
 #include <utility>
@@ -13,6 +13,7 @@
 #include "base/core/assert.hpp"
 #include "net/grpc/call.hpp"
 #include "net/grpc/connection.hpp"
+#include "net/http/async_resolve.hpp"
 
 namespace baton::grpc {
 
@@ -182,30 +183,24 @@ Task<void> run(std::shared_ptr<ClientConnection> connection) { co_await connecti
 }  // namespace
 
 Task<Result<http::Wire>> Client::Impl::dial() {
+  const Deadline in_time = Deadline::in(clock, config.connect_timeout);
+  const auto target = co_await http::resolve(to, in_time);
+  if (!target) {
+    co_return unavailable(fmt::format("{}: {}", http::to_string(to), target.error().message()));
+  }
   Tcp::socket socket(executor);
-  Tcp::resolver resolver(executor);
-  async::Watchdog::Entry limit(watchdog, [&socket, &resolver] {
+  bool expired = false;
+  async::Watchdog::Entry limit(watchdog, [&socket, &expired] {
+    expired = true;
     boost::system::error_code ignored;
     socket.cancel(ignored);
-    resolver.cancel();
   });
-  limit.set(clock.now() + config.connect_timeout);
-  boost::system::error_code no_address;
-  Tcp::endpoint target(
-      asio::ip::make_address(to.host == "localhost" ? "127.0.0.1" : to.host, no_address), to.port);
-  if (no_address) {
-    auto [failed, found] = co_await resolver.async_resolve(to.host, std::to_string(to.port),
-                                                           asio::as_tuple(asio::use_awaitable));
-    if (failed || found.empty()) {
-      co_return unavailable(fmt::format("{}: no address for this name", http::to_string(to)));
-    }
-    target = found.begin()->endpoint();
-  }
-  auto [ec] = co_await socket.async_connect(target, asio::as_tuple(asio::use_awaitable));
+  limit.set(in_time.at);
+  const auto [ec] = co_await socket.async_connect(*target, http::kOutcome);
   limit.clear();
-  if (ec == asio::error::operation_aborted) {
-    co_return timed_out(fmt::format("{}: no connection in time", http::to_string(to)));
-  }
+  if (expired) co_return timed_out(fmt::format("{}: no connection in time", http::to_string(to)));
+  // Our caller was cancelled.
+  if (ec == asio::error::operation_aborted) throw boost::system::system_error(ec);
   if (ec) co_return unavailable(fmt::format("{}: {}", http::to_string(to), ec.message()));
   boost::system::error_code ignored;
   socket.set_option(Tcp::no_delay(true), ignored);

@@ -14,6 +14,7 @@
 #include "net/grpc/inbox.hpp"
 #include "net/grpc/server.hpp"
 #include "net/grpc/testing/gzip.hpp"
+#include "net/http/testing/held_lookups.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "net/tls/testing/credentials.hpp"
 
@@ -118,8 +119,9 @@ class GrpcTest : public ::testing::TestWithParam<bool> {
     EXPECT_TRUE(at);
     return *at;
   }
-  Client& client(const http::Endpoint& at) {
+  Client& client(const http::Endpoint& at, Nanos connect_timeout = std::chrono::seconds(5)) {
     Client::Config config;
+    config.connect_timeout = connect_timeout;
     config.message_bytes = kLimit;
     if (GetParam()) {
       auto with = mine_.client();
@@ -389,6 +391,28 @@ TEST_P(GrpcTest, SaysWhenNobodyListens) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), Code::kUnavailable);
   EXPECT_THAT(answer.error().message(), HasSubstr(http::to_string(at) + ": "));
+}
+
+// Puts down why a call failed; nothing when it unwinds.
+Task<void> note_failure(Client* client, std::string* why) {
+  const auto answer = co_await client->unary("/t/Double", "x", soon());
+  *why = answer ? "an answer" : answer.error().message();
+}
+
+TEST_P(GrpcTest, WaitsForANameInTimeAndUntilItIsCancelled) {
+  http::testing::HeldLookups held;
+  serve({&loop_});
+  std::string late;
+  std::string cancelled;
+
+  run(note_failure(&client({"slow.example", 80}, Millis(20)), &late));
+  const Mono now = kClock.now();
+  (void)run(
+      async::finish_by(now + Millis(20), note_failure(&client({"slow.example", 80}), &cancelled)));
+
+  EXPECT_EQ(late, "slow.example:80: no address for 'slow.example' in time");
+  EXPECT_EQ(cancelled, "");
+  EXPECT_EQ(http::lookups_under_way(), 1U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Plain, GrpcTest, ::testing::Values(false));
