@@ -13,6 +13,7 @@
 #include "net/grpc/proto.hpp"
 #include "net/grpc/server.hpp"
 #include "net/http/server.hpp"
+#include "net/http/testing/held_lookups.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "net/tls/testing/credentials.hpp"
 
@@ -251,6 +252,20 @@ TEST_P(ExporterTest, SendsAtTheEndWhatIsLeft) {
   spans(7);
   tracing->stop(Deadline::in(kClock, std::chrono::seconds(20)));
   EXPECT_EQ(script.seen(), 7U);
+}
+
+TEST_P(ExporterTest, EndsInTimeWhileItsCollectorIsLookedUp) {
+  http::testing::HeldLookups held;
+  Settings named = settings();
+  named.collector = {"slow.example", 4318};
+  start(named);
+  spans(1);
+  ASSERT_TRUE(eventually([&] { return held.begun() == 1; }));
+
+  tracing->stop(Deadline::in(kClock, Millis(20)));
+
+  EXPECT_EQ(http::lookups_under_way(), 1U);
+  EXPECT_EQ(dropped("unreachable"), 1);
 }
 
 TEST_P(ExporterTest, TriesAgainWhenTheCollectorAsksForIt) {
