@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/openai/decoded_path.hpp"
 #include "net/grpc/inbox.hpp"
 #include "net/grpc/proto.hpp"
 
@@ -56,6 +57,11 @@ constexpr std::string_view kSglangPath = "/generate";
 constexpr std::string_view kHttp2 = "kubernetes.io/h2c";
 constexpr std::string_view kHttp = "http";
 
+std::string_view bare(std::string_view path) {
+  if (path.ends_with('/')) path.remove_suffix(1);
+  return path.empty() ? "/v1/completions" : path;
+}
+
 }  // namespace
 
 bool speak(std::span<const Parser> parsers, std::string_view app_protocol) {
@@ -65,14 +71,9 @@ bool speak(std::span<const Parser> parsers, std::string_view app_protocol) {
          });
 }
 
-std::string_view bare_path(std::string_view path) {
-  path = path.substr(0, path.find('?'));
-  if (path.ends_with('/')) path.remove_suffix(1);
-  return path.empty() ? "/v1/completions" : path;
-}
-
-Result<Claim> claim(std::span<const Parser> parsers, std::string_view path) {
-  path = bare_path(path);
+Result<Claim> claim(std::span<const Parser> parsers, std::string_view target) {
+  std::string decoded;
+  const auto path = bare(openai::decoded_path(target, decoded));
   const auto has = [&](Parser parser) {
     return std::ranges::find(parsers, parser) != parsers.end();
   };
@@ -84,7 +85,8 @@ Result<Claim> claim(std::span<const Parser> parsers, std::string_view path) {
   }
   if (best != nullptr) return best->claim;
   if (has(Parser::kPassthrough)) return Claim{};
-  return invalid(fmt::format("no parser registered matching path suffix for: {}", path));
+  return invalid(fmt::format("no parser registered matching path suffix for: {}",
+                             bare(target.substr(0, target.find('?')))));
 }
 
 std::string_view demand(Api api) {

@@ -26,12 +26,10 @@ struct Claim {
   bool skips_response = false;  // nothing of the answer is wanted
 };
 
-// Of :path: without its query and one slash at its end; "" is /v1/completions.
-std::string_view bare_path(std::string_view path);
-
-// The configured parser whose suffix of the path is the longest; none has a boundary before it but
-// SGLang's. kInvalid: nobody reads it.
-Result<Claim> claim(std::span<const schedule::Parser> parsers, std::string_view path);
+// The configured parser whose suffix of :path is the longest; none has a boundary before it but
+// SGLang's. Compared is what the engine will route by: no query, its percent escapes decoded; not
+// one slash at its end either. "" is /v1/completions. kInvalid: nobody reads it.
+Result<Claim> claim(std::span<const schedule::Parser> parsers, std::string_view target);
 
 // Whether each of them reads requests to engines of that InferencePool appProtocol; "" fits all.
 bool speak(std::span<const schedule::Parser> parsers, std::string_view app_protocol);

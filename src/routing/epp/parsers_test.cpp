@@ -42,6 +42,16 @@ TEST(Parsers, AreChosenByTheEndOfThePath) {  // epp:P001
   EXPECT_EQ(api_of("/v1/images/generations"), Api::kImages);
 }
 
+TEST(Parsers, APathIsReadAsAnEngineRoutesIt) {
+  for (const auto* path : {"/v1/chat/completion%73", "/v1/chat%2Fcompletions/?a=%",
+                           "%2fv1%2fchat%2f%63ompletions%2f"}) {
+    EXPECT_EQ(api_of(path), Api::kChat) << path;
+  }
+  EXPECT_EQ(api_of("/v1/models?/v1/completions"), std::nullopt);
+  EXPECT_EQ(api_of("/v1/completions%3Fa"), std::nullopt);
+  EXPECT_EQ(api_of("/v1/completion%2573"), std::nullopt) << "escaped twice";
+}
+
 TEST(Parsers, TheLongestEndWinsWhateverTheOrder) {  // epp:P002
   constexpr std::array kTurned = {Parser::kPassthrough, Parser::kVllmHttp, Parser::kSglangHttp,
                                   Parser::kOpenai};
