@@ -50,11 +50,17 @@ std::string current(std::string_view name) { return fmt::format("llm_d_epp_{}", 
 }  // namespace
 
 const std::string& LabelValues::take(std::string_view value) {
-  static const std::string kOther(kOtherLabel);
-  const auto it = known_.find(value);
-  if (it != known_.end()) return *it;
-  if (known_.size() >= kMaxLabelValues) return kOther;
+  static const std::string kOther(kOtherLabel), kEmpty;
+  if (value.empty()) return kEmpty;
+  if (const auto it = pinned_.find(value); it != pinned_.end()) return *it;
+  if (const auto it = known_.find(value); it != known_.end()) return *it;
+  if (known_.size() >= kMaxLabelValues || value.size() > kMaxLabelBytes) return kOther;
   return *known_.emplace(value).first;
+}
+
+void LabelValues::pin(const std::set<std::string>& values) {
+  pinned_ = decltype(pinned_)(values.begin(), values.end());
+  std::erase_if(known_, [&](const std::string& value) { return pinned_.contains(value); });
 }
 
 Metrics::Plugins Metrics::plugins_of(const schedule::Setup& setup) {
@@ -142,10 +148,15 @@ Metrics::Series& Metrics::series(std::string_view model, std::string_view target
   using Labelled = std::tuple<View, View, View, std::int32_t>;
   Labelled wanted(models_.take(model), models_.take(target), fairness_.take(fairness), priority);
   auto found = series_.find(wanted);
-  if (found == series_.end() && series_.size() >= kMaxSeries) {
-    wanted = Labelled(kOtherLabel, kOtherLabel, kOtherLabel, priority);
+  const auto narrow = [&](View of_model, View of_target) {
+    wanted = Labelled(of_model, of_target, kOtherLabel, priority);
     found = series_.find(wanted);
+  };
+  if (found == series_.end() && series_.size() >= kMaxSeries) {
+    const auto kept = [&](View name) { return models_.pinned(name) ? name : kOtherLabel; };
+    narrow(kept(std::get<0>(wanted)), kept(std::get<1>(wanted)));
   }
+  if (found == series_.end() && series_.size() >= 2 * kMaxSeries) narrow(kOtherLabel, kOtherLabel);
   if (found != series_.end()) return found->second;
   const std::tuple<std::string, std::string, std::string, std::int32_t> key(wanted);
   const auto& [m, t, f, p] = key;
@@ -195,6 +206,11 @@ Metrics::Series& Metrics::series(std::string_view model, std::string_view target
       .stream_gap = spread("request_streaming_itl_seconds", "between pieces of a stream", kGap, ""),
   };
   return series_.emplace(key, std::move(made)).first->second;
+}
+
+void Metrics::pin_models(const std::set<std::string>& names) {
+  const std::lock_guard lock(mutex_);
+  models_.pin(names);
 }
 
 void Metrics::failed(const Series& series, std::string_view code) {

@@ -21,8 +21,10 @@
 namespace baton::epp {
 
 inline constexpr std::size_t kMaxLabelValues = 1000;  // further ones become kOtherLabel
+inline constexpr std::size_t kMaxLabelBytes = 256;    // and so do longer ones
 inline constexpr std::string_view kOtherLabel = "other";
-// Sets of labels of requests, some 8 KB each; further ones are counted under kOtherLabel in all.
+// Sets of labels of requests, some 8 KB each. Further ones are counted under kOtherLabel, but for
+// names of models that are pinned, which keep theirs in as many sets again.
 inline constexpr std::size_t kMaxSeries = 5'000;
 
 // An instrument and its older twin, if it has one.
@@ -47,10 +49,14 @@ inline void observe_in(const Spread& spread, double value) {
 // Distinct values of one label, bounded. Thread-safe through its owner.
 class LabelValues {
  public:
+  // The value, or kOtherLabel; valid until the next pin().
   const std::string& take(std::string_view value);
+  // These, in place of those before, and the empty one are taken whatever the bounds say.
+  void pin(const std::set<std::string>& values);
+  bool pinned(std::string_view value) const { return value.empty() || pinned_.contains(value); }
 
  private:
-  std::set<std::string, std::less<>> known_;
+  std::set<std::string, std::less<>> known_, pinned_;  // nothing is in both
 };
 
 // Any thread.
@@ -79,6 +85,8 @@ class Metrics {
   };
   Series& series(std::string_view model, std::string_view target, std::string_view fairness,
                  std::int32_t priority = 0);
+  // The models that rewrite rules name, as they are now: clients cannot push them out.
+  void pin_models(const std::set<std::string>& names);
   // `code` as in the error's text, or ModelServerError.
   void failed(const Series& series, std::string_view code);
 

@@ -268,6 +268,24 @@ TEST(RequestSeries, HaveABoundOverAllTheirNames) {
   EXPECT_EQ(metrics.series("new", "t", "f0").model, kOtherLabel);
 }
 
+TEST(RequestSeries, KeepTheNamesOfRewriteRulesWhateverElseCame) {  // epp:C018 epp:L005
+  observe::Registry registry;
+  Metrics metrics(registry);
+  const auto name = [](std::string_view what, std::size_t i) {
+    return fmt::format("{}{}", what, i);
+  };
+  for (std::size_t i = 0; i < kMaxSeries; ++i) {
+    metrics.series(name("m", i % kMaxLabelValues), "m0", name("f", i / kMaxLabelValues));
+  }
+  metrics.pin_models({"mine", "mine-v2"});
+  const auto& pinned = metrics.series("mine", "mine-v2", "f0");
+  EXPECT_EQ(pinned.model, "mine");
+  EXPECT_EQ(pinned.target, "mine-v2");
+  EXPECT_EQ(pinned.fairness, kOtherLabel);
+  EXPECT_EQ(&metrics.series("mine", "mine-v2", "f1"), &pinned);
+  EXPECT_EQ(metrics.series("mine", "new", "f0").target, kOtherLabel);
+}
+
 TEST_F(ExtProcTest, ProgramsShowHowFairlyTheyWereServed) {
   FlowMetrics metrics(registry_, "pool");
   metrics.programs({{"a", {.service = 300, .waited = Millis(60), .requests = 3}},

@@ -48,6 +48,26 @@ TEST(LabelValues, BeyondAThousandAreOther) {  // epp:C018
   for (std::size_t i = 0; i < kMaxLabelValues; ++i) values.take("model-" + std::to_string(i));
   EXPECT_EQ(values.take("one-more"), "other");
   EXPECT_EQ(values.take("model-7"), "model-7");
+  EXPECT_EQ(values.take(""), "");
+}
+
+TEST(LabelValues, TooLongToBeANameAreOther) {  // epp:C018
+  LabelValues values;
+  EXPECT_EQ(values.take(std::string(kMaxLabelBytes + 1, 'm')), "other");
+  const std::string longest(kMaxLabelBytes, 'm');
+  EXPECT_EQ(values.take(longest), longest);
+}
+
+TEST(LabelValues, ThatArePinnedAreKeptWhateverElseCame) {  // epp:C018
+  LabelValues values;
+  for (std::size_t i = 0; i < kMaxLabelValues; ++i) values.take("model-" + std::to_string(i));
+  values.pin({"mine", "model-7"});
+  EXPECT_EQ(values.take("mine"), "mine");
+  EXPECT_EQ(values.take("model-7"), "model-7");
+  EXPECT_EQ(values.take("one-more"), "one-more") << "in the place of model-7";
+  EXPECT_EQ(values.take("two-more"), "other");
+  values.pin({});
+  EXPECT_EQ(values.take("mine"), "other");
 }
 
 }  // namespace

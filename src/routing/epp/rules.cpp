@@ -52,4 +52,9 @@ std::optional<schedule::ModelRewrites::Rewritten> Rules::rewrite(std::string_vie
   return rewrites_.rewrite(model, random);
 }
 
+std::set<std::string> Rules::models() const {
+  const std::lock_guard lock(mutex_);
+  return rewrites_.models();
+}
+
 }  // namespace baton::epp

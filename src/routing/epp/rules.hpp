@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +29,7 @@ class Rules {
   std::vector<std::int32_t> priorities() const;
   std::optional<schedule::ModelRewrites::Rewritten> rewrite(std::string_view model,
                                                             Random& random) const;
+  std::set<std::string> models() const;  // that rewrites name
 
  private:
   const schedule::PoolRef pool_;

@@ -353,6 +353,7 @@ void Server::set_objectives(const std::vector<text::json::Value>& objects) {
 
 void Server::set_rewrites(const std::vector<text::json::Value>& objects) {
   impl_->rules.set_rewrites(objects);
+  impl_->metrics.pin_models(impl_->rules.models());
 }
 
 void Server::lead(bool leading) { impl_->leader = leading; }

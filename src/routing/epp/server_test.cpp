@@ -234,6 +234,19 @@ TEST_F(EppServerTest, ObjectivesAndRewritesReachRequests) {
   EXPECT_EQ(answers->back().streamed, R"({"model":"to","prompt":"x"})");
 }
 
+TEST_F(EppServerTest, AModelThatARewriteRuleNamesIsNeverOtherInMetrics) {  // epp:L005
+  start();
+  server_->update(one_endpoint());
+  const std::string name(kMaxLabelBytes + 1, 't');  // a client's own would be too long
+  server_->set_rewrites(
+      {*text::json::parse(R"({"metadata":{"name":"rw"},"spec":{"poolRef":{"name":"pool"},)"
+                          R"("rules":[{"targets":[{"modelRewrite":")" +
+                          name + R"("}]}]}})")});
+  ASSERT_TRUE(async::blocking_run(loop_, talk(client(bound_.ext_proc, true), completion(), 2)));
+  EXPECT_TRUE(metrics_until(
+      [&](const std::string& text) { return text.contains("target_model_name=\"" + name); }));
+}
+
 TEST_F(EppServerTest, EndsAStreamOfBrokenMessages) {
   start();
   const auto answers =

@@ -217,11 +217,18 @@ void record_views(const Request& request, const Snapshot& snapshot,
   }
 }
 
+// A client may write a name of any length.
+std::string_view kept_of(std::string_view model) {
+  auto end = std::min(model.size(), kMostRecordedModel);
+  while (end < model.size() && end > 0 && (model[end] & 0xC0) == 0x80) --end;
+  return model.substr(0, end);
+}
+
 }  // namespace
 
 void record(const Request& request, const Snapshot& snapshot, Mono now, const Decision& decision,
             Record& into) {
-  into.model = request.model;
+  into.model = kept_of(request.model);
   into.request = request;
   into.request.model = {};
   into.request.headers = {};

@@ -19,14 +19,16 @@
 
 namespace baton::schedule {
 
+inline constexpr std::size_t kMostRecordedModel = 256;  // bytes of its name
+
 // Views of the decision point into the Scheduler, which outlives the record.
 struct Record {
   std::string id;  // of the request
   Wall at;
   Nanos took = Nanos(0);
   std::uint64_t prompt_hash = 0;  // of its last whole block; 0 without one
-  std::string model;
-  Request request;  // without its views
+  std::string model;              // the beginning of a longer name
+  Request request;                // without its views
   Mono now;
   std::shared_ptr<const std::vector<Endpoint>> endpoints;
   std::vector<Load> loads;  // by endpoint, as the next four

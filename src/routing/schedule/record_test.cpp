@@ -27,7 +27,7 @@ struct Fixture {
   }
   Record record(std::string_view id) {
     const Request request{
-        .prompt_bytes = 640, .prompt_blocks = 10, .matched = matched, .model = "m"};
+        .prompt_bytes = 640, .prompt_blocks = 10, .matched = matched, .model = model};
     Decision decision;
     decision.explain = true;
     EXPECT_TRUE(scheduler.schedule(request, snapshot, kNow, random, decision));
@@ -42,6 +42,7 @@ struct Fixture {
                                          {"idle", "decode", load(0, 1, 0.5F, kNow - Millis(30))},
                                          {"p", "prefill", load(0, 0, 0, kNow)}});
   std::array<std::uint32_t, 3> matched = {8, 0, 0};
+  std::string model = "m";
   SeededRandom random{1};
 };
 
@@ -56,6 +57,12 @@ TEST(Record, TellsCandidatesScoresDropsAndMatches) {
   EXPECT_THAT(text, HasSubstr(R"({"pod":"busy","total":0.0,"scores":{"queue-scorer":0.0}})"));
   EXPECT_THAT(text, HasSubstr(R"("matchedBlocks":8)"));
   EXPECT_THAT(text, HasSubstr(R"("reserved":2,"tokensInFlight":77)"));
+}
+
+TEST(Record, KeepsNoMoreOfAModelsNameThanANameHas) {
+  Fixture f;
+  f.model = "m" + std::string(kMostRecordedModel - 2, 'o') + "é";
+  EXPECT_EQ(f.record("r1").model, f.model.substr(0, kMostRecordedModel - 1)) << "whole characters";
 }
 
 TEST(Record, IsDecidedAgainUnderAnotherConfiguration) {
