@@ -9,6 +9,7 @@
 #include "base/core/open_files.hpp"
 #include "base/core/random.hpp"
 #include "base/core/result.hpp"
+#include "base/core/utf8.hpp"
 
 namespace baton {
 namespace {
@@ -74,6 +75,24 @@ TEST(Deadline, LeavesNothingOnceItHasPassed) {
 
   EXPECT_TRUE(deadline.passed(clock.now()));
   EXPECT_EQ(deadline.left(clock.now()), Nanos(0));
+}
+
+TEST(Utf8, TellsTheLengthOfTheCharacterAtTheFront) {
+  for (const std::string_view one :
+       {"a", "\x7f", "é", "€", "😀", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"}) {
+    EXPECT_EQ(utf8_length(std::string(one) + "b"), one.size()) << one;
+  }
+  for (const std::string_view bad :
+       {"", "\x80", "\xC1\xBF", "\xC3", "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80",
+        "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF"}) {
+    EXPECT_EQ(utf8_length(bad), 0U) << bad.size();
+  }
+}
+
+TEST(Utf8, EachCharacterIsTextWhateverTheBytes) {
+  std::string out;
+  each_character(std::string_view("a\0é\xE2\x82z", 7), [&](std::string_view c) { out += c; });
+  EXPECT_EQ(out, "a\uFFFDé\uFFFD\uFFFDz");
 }
 
 TEST(OpenFiles, AreAllThatTheSystemLetsTheProcessHave) {

@@ -6,9 +6,27 @@
 #include <cmath>
 
 #include "base/core/assert.hpp"
+#include "base/core/utf8.hpp"
 
 namespace baton::observe {
 namespace {
+
+// Prometheus refuses the whole page for a byte that is not UTF-8, and for a NUL.
+void append_value(std::string& out, std::string_view value) {
+  each_character(value, [&](std::string_view character) {
+    switch (character.front()) {
+      case '\n':
+        out += "\\n";
+        break;
+      case '\\':
+      case '"':
+        out += '\\';
+        [[fallthrough]];
+      default:
+        out += character;
+    }
+  });
+}
 
 void append_labels(std::string& out, const Labels& labels, std::string_view extra_key = {},
                    std::string_view extra_value = {}) {
@@ -18,16 +36,7 @@ void append_labels(std::string& out, const Labels& labels, std::string_view extr
   const auto one = [&](std::string_view key, std::string_view value) {
     if (!std::exchange(first, false)) out += ',';
     out.append(key).append("=\"");
-    for (const char c : value) {
-      if (c == '\\' || c == '"') {
-        out += '\\';
-        out += c;
-      } else if (c == '\n') {
-        out += "\\n";
-      } else {
-        out += c;
-      }
-    }
+    append_value(out, value);
     out += '"';
   };
   for (const auto& [key, value] : labels) one(key, value);
@@ -100,11 +109,9 @@ void Registry::set_gauges(std::string_view name, std::string_view help,
   in.series.clear();
   in.by_text.clear();
   for (const Sample& sample : samples) {
-    Series& fresh = in.series.emplace_back();
-    fresh.labels = sample.labels;
-    fresh.gauge = std::make_unique<Gauge>();
-    fresh.gauge->set(sample.value);
-    in.by_text.emplace(text_of(sample.labels), &fresh);
+    Series& one = series(name, help, Kind::kGauge, sample.labels);
+    if (one.gauge == nullptr) one.gauge = std::make_unique<Gauge>();
+    one.gauge->set(sample.value);
   }
 }
 

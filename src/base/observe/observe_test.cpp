@@ -43,6 +43,20 @@ TEST(Metrics, SeriesThatAreNotGivenAgainEnd) {
   EXPECT_EQ(registry.expose(), "# HELP queue waiting\n# TYPE queue gauge\nqueue{pod=\"b\"} 3\n");
 }
 
+TEST(Metrics, LabelsAreTextWhateverClientsSend) {
+  Registry registry;
+  registry.counter("c", "C.", {{"k", std::string("\xff\0é\n\"\xc3", 7)}}).add();
+  EXPECT_EQ(registry.expose(),
+            "# HELP c C.\n# TYPE c counter\nc{k=\"\uFFFD\uFFFDé\\n\\\"\uFFFD\"} 1\n");
+}
+
+TEST(Metrics, WhatIsShownAlikeIsOneSeries) {
+  Registry registry;
+  registry.set_gauges("queue", "waiting", {{{{"pod", "\xff"}}, 1}, {{{"pod", "\xfe"}}, 2}});
+  EXPECT_EQ(registry.expose(),
+            "# HELP queue waiting\n# TYPE queue gauge\nqueue{pod=\"\uFFFD\"} 2\n");
+}
+
 TEST(Metrics, SeriesOfALabelEndTogether) {
   Registry registry;
   registry.counter("c", "C.", {{"flow", "a"}, {"code", "1"}}).add();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/core/assert.hpp"
+#include "base/core/utf8.hpp"
 #include "formats/openai/special_bytes.hpp"
 
 namespace baton::openai {
@@ -20,25 +21,6 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_escape(char c) {
   return c == '"' || c == '\\' || c == '/' || c == 'b' || c == 'f' || c == 'n' || c == 'r' ||
          c == 't' || c == 'u';
-}
-
-// Bytes of the well-formed UTF-8 sequence at the front (RFC 3629); 0 when there is none.
-std::size_t utf8_length(std::string_view text) {
-  auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  unsigned lead = byte(0);
-  if (lead >= 0xC2 && lead <= 0xDF) return continues(1) ? 2 : 0;
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    if ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) > 0x9F)) return 0;
-    return continues(1) && continues(2) ? 3 : 0;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    if ((lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) > 0x8F)) return 0;
-    return continues(1) && continues(2) && continues(3) ? 4 : 0;
-  }
-  return 0;
 }
 
 // The four hexadecimal digits at the front; -1 when they are not.
@@ -163,11 +145,9 @@ class Syntax {
         if (!escape()) return false;
         continue;
       }
+      if (static_cast<unsigned char>(c) < 0x20) return fail("no control byte in a string");
       std::size_t length = utf8_length(text_.substr(at_));
-      if (length == 0) {
-        return fail(static_cast<unsigned char>(c) < 0x20 ? "no control byte in a string"
-                                                         : "valid UTF-8");
-      }
+      if (length == 0) return fail("valid UTF-8");
       at_ += length;
     }
     ++at_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/core/build.hpp"
+#include "base/core/utf8.hpp"
 
 namespace baton::epp {
 namespace {
@@ -54,8 +55,13 @@ const std::string& LabelValues::take(std::string_view value) {
   if (value.empty()) return kEmpty;
   if (const auto it = pinned_.find(value); it != pinned_.end()) return *it;
   if (const auto it = known_.find(value); it != known_.end()) return *it;
-  if (known_.size() >= kMaxLabelValues || value.size() > kMaxLabelBytes) return kOther;
-  return *known_.emplace(value).first;
+  if (value.size() > kMaxLabelBytes) return kOther;
+  // As it is shown: values that look alike must be one, here and for whoever counts its users.
+  std::string text;
+  each_character(value, [&](std::string_view character) { text += character; });
+  if (text != value) return take(text);
+  if (known_.size() >= kMaxLabelValues) return kOther;
+  return *known_.emplace(std::move(text)).first;
 }
 
 void LabelValues::pin(const std::set<std::string>& values) {

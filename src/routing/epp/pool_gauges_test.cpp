@@ -58,6 +58,13 @@ TEST(LabelValues, TooLongToBeANameAreOther) {  // epp:C018
   EXPECT_EQ(values.take(longest), longest);
 }
 
+TEST(LabelValues, ThatAreNoTextAreWhatIsShownOfThem) {
+  LabelValues values;
+  EXPECT_EQ(values.take("\xff"), "\uFFFD");
+  EXPECT_EQ(&values.take("\xfe"), &values.take("\xff"));
+  EXPECT_EQ(values.take(std::string("a\0é", 4)), "a\uFFFDé");
+}
+
 TEST(LabelValues, ThatArePinnedAreKeptWhateverElseCame) {  // epp:C018
   LabelValues values;
   for (std::size_t i = 0; i < kMaxLabelValues; ++i) values.take("model-" + std::to_string(i));
