@@ -413,10 +413,10 @@ void Desk::learned(const Placed& placed, std::span<const std::uint64_t> blocks) 
   deps_.pool.remember(placed.picked.route.decode, chain, chain.size() - blocks.size());
 }
 
-void Desk::served(const Placed& placed, std::uint64_t prompt_tokens,
+void Desk::served(const Placed& placed, std::string_view fairness, std::uint64_t prompt_tokens,
                   std::uint64_t completion_tokens) {
   if (!deps_.gate.queues()) return;
-  deps_.gate.served(placed.priority, placed.series->fairness, prompt_tokens, completion_tokens);
+  deps_.gate.served(placed.priority, fairness, prompt_tokens, completion_tokens);
 }
 
 void Desk::evicted(const Placed& placed, const std::string& request_id,

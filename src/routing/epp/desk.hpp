@@ -134,7 +134,9 @@ class Desk {
   void learned(const Placed& placed, std::span<const std::uint64_t> blocks);
   void piece(Placed& placed);  // for what latency is learnt
   void whole(Placed& placed, std::optional<std::uint64_t> completion_tokens);
-  void served(const Placed& placed, std::uint64_t prompt_tokens, std::uint64_t completion_tokens);
+  // `fairness`: the request's own id, not its label, which many share.
+  void served(const Placed& placed, std::string_view fairness, std::uint64_t prompt_tokens,
+              std::uint64_t completion_tokens);
   // It had to end before its time.
   void evicted(const Placed& placed, const std::string& request_id, const schedule::Demand& demand);
   // How much of the prompt was cached, as far as the engine tells.

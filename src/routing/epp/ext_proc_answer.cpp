@@ -183,7 +183,7 @@ void ExtProc::finish(Whole whole) {
   if (usage.cached) observe_in(series.cached_tokens, static_cast<double>(*usage.cached));
   if (usage.prompt && !model_error_) desk_.reported(*placed_, usage.cached);
   observe_in(series.response_bytes, static_cast<double>(response_bytes_));
-  desk_.served(*placed_, usage.prompt.value_or(0), usage.completion.value_or(0));
+  desk_.served(*placed_, fairness_, usage.prompt.value_or(0), usage.completion.value_or(0));
   if (whole == Whole::kYes && (grpc_usage_ ? grpc_usage_->unread() : usage_.unread())) {
     desk_.metrics().usage_unread();
     log::warn("the tokens of an answer cannot be read, so they are not counted",

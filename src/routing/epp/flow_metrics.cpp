@@ -117,7 +117,7 @@ void FlowMetrics::programs(const std::map<std::string, schedule::FlowControl::Pr
   double sum = 0;
   double squares = 0;
   for (const auto& [id, program] : programs) {
-    most.emplace_back(id, &program);
+    if (id.size() <= kMaxLabelBytes) most.emplace_back(id, &program);
     sum += program.service;
     squares += program.service * program.service;
   }

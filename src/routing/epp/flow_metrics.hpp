@@ -82,7 +82,8 @@ class FlowMetrics {
   void saturation(const schedule::Saturation& saturation);
   void bands(const std::vector<schedule::FlowControl::BandState>& bands,
              const schedule::FlowConfig& config);
-  // Of program-aware fairness; the kMaxLabelValues that were served most.
+  // Of program-aware fairness; the kMaxLabelValues that were served most, of those whose id is a
+  // label.
   void programs(const std::map<std::string, schedule::FlowControl::Program>& programs);
   // Evictions: for whom, of how many; how one of them ended; saturation that they are to free.
   void evicted(const schedule::Demand& demand, std::size_t count);

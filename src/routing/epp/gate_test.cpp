@@ -7,6 +7,8 @@
 
 #include "base/async/blocking.hpp"
 #include "base/async/task_group.hpp"
+#include "routing/epp/ext_proc.hpp"
+#include "routing/epp/testing/envoy.hpp"
 #include "routing/epp/testing/picker.hpp"
 
 namespace baton::epp {
@@ -19,12 +21,13 @@ const RequestLabels kLabels{"m", "m", "f"};
 Mono soon() { return kClock.now() + std::chrono::seconds(20); }
 
 // A pool of one pod with room for one request.
-std::string picker(std::string_view flow) {
+std::string picker(std::string_view flow, std::string_view plugins = "") {
   return R"(
 apiVersion: llm-d.ai/v1alpha1
 kind: EndpointPickerConfig
 featureGates: [flowControl]
-plugins: [{type: queue-scorer}, {type: concurrency-detector, parameters: {maxConcurrency: 1}}]
+plugins: [{type: queue-scorer}, {type: concurrency-detector, parameters: {maxConcurrency: 1}})" +
+         std::string(plugins) + R"(]
 flowControl: {saturationDetector: {pluginRef: concurrency-detector})" +
          std::string(flow) + "}\n";
 }
@@ -37,7 +40,10 @@ class GateTest : public ::testing::Test {
   }
   void serve(std::string_view flow = "",
              const std::vector<testing::Pod>& pods = {{"a", "10.0.0.1"}}) {
-    picker_ = std::make_unique<testing::Picker>(kClock, registry_, picker(flow));
+    start(picker(flow), pods);
+  }
+  void start(std::string_view config, const std::vector<testing::Pod>& pods) {
+    picker_ = std::make_unique<testing::Picker>(kClock, registry_, config);
     ASSERT_FALSE(picker_->pool.broken()) << picker_->pool.broken()->message();
     picker_->serve(pods);
     loop_.start();
@@ -186,6 +192,39 @@ TEST_F(GateTest, ShuttingDownTurnsEverybodyAway) {  // epp:F010
   picker_->gate.shut_down();
   EXPECT_EQ(outcomes(1), std::vector{Outcome::kShuttingDown});
   EXPECT_EQ(enter(), Outcome::kShuttingDown);
+}
+
+TEST_F(GateTest, AProgramIsChargedForWhatItWasServedWhenItsLabelIsOther) {
+  start(picker(", defaultPriorityBand: {fairnessPolicyRef: program-aware-fairness}",
+               ", {type: program-aware-fairness}"),
+        {{"a", "10.0.0.1"}});
+  for (std::size_t i = 0; i < kMaxLabelValues; ++i) {
+    picker_->metrics.series("m", "m", "f" + std::to_string(i));
+  }
+  ExtProc stream(picker_->desk);
+  std::vector<Reply> replies;
+  const auto send = [&](const std::string& message) {
+    EXPECT_TRUE(stream.on_message(message, replies));
+  };
+  send(testing::headers(Side::kRequest,
+                        {{":path", "/v1/completions"}, {"x-llm-d-inference-fairness-id", "late"}}));
+  send(testing::body(Side::kRequest, R"({"model":"m","prompt":"x"})", true));
+  ASSERT_EQ(stream.labels().fairness, kOtherLabel);
+  const auto entered =
+      async::blocking_run(loop_, picker_->gate.enter(stream.admission(), stream.labels()));
+  ASSERT_EQ(entered.outcome, Outcome::kDispatched);
+  stream.admitted(entered.outcome, replies);
+  send(testing::headers(Side::kResponse, {{":status", "200"}}));
+  send(testing::body(Side::kResponse,
+                     R"({"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8}})",
+                     true));
+
+  const auto service = [&] {
+    return metric("llm_d_epp_program_aware_attained_service_tokens{program_id=\"late\"}");
+  };
+  const auto limit = soon();  // labels by the thousand take their time
+  while (service() <= 0 && kClock.now() < limit) std::this_thread::yield();
+  EXPECT_GT(service(), 0);
 }
 
 TEST_F(GateTest, ManyRequestsFromTwoLoopsAllGoThroughOnePlace) {  // epp:F018
