@@ -332,12 +332,17 @@ struct PromptReader::Impl {
     dom::element inner;
     return value["kv_transfer_params"].get(inner) == simdjson::SUCCESS;
   }
-  // vLLM also reads them among its extra arguments.
+  // vLLM also reads them among its extra arguments. Any of several equal members counts: which one
+  // a reader takes is its own affair.
   static bool hides_params(std::string_view key, dom::element value) {
     if (key != "sampling_params" && key != "vllm_xargs") return false;
-    dom::element extra;
-    return has_params(value) ||
-           (value["extra_args"].get(extra) == simdjson::SUCCESS && has_params(extra));
+    dom::object members;
+    if (value.get(members) != simdjson::SUCCESS) return false;
+    if (has_params(value)) return true;
+    for (const auto [name, inner] : members) {
+      if (name == "extra_args" && has_params(inner)) return true;
+    }
+    return false;
   }
 
   // The last of equal members counts, as in Python.

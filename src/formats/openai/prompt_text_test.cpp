@@ -107,6 +107,15 @@ TEST(PromptText, TellsOfTransferParametersWhereverVllmReadsThem) {
   EXPECT_TRUE(has(R"({"sampling_params":{"n":1,"k\u0076_transfer_params":{}}})"));
   EXPECT_TRUE(has(R"({"sampling_params":{"extra_args":{"kv_transfer_params":{}}}})"));
   EXPECT_TRUE(has(R"({"vllm_xargs":{"kv_transfer_params":"a"}, "vllm_xargs":1})"));
+  for (const auto* key : {"sampling_params", "vllm_xargs"}) {
+    const auto of = [&](std::string_view extra) {
+      return has("{\"" + std::string(key) + "\":{" + std::string(extra) + "}}");
+    };
+    EXPECT_TRUE(of(R"("extra_args":{},"extra_args":{"kv_transfer_params":{}})")) << key;
+    EXPECT_TRUE(of(R"("extra_args":{"kv_transfer_params":{}},"extra_args":{})")) << key;
+    EXPECT_TRUE(of(R"("extra_args":1,"extra_\u0061rgs":{"kv_transfer_params":{}})")) << key;
+    EXPECT_FALSE(of(R"("extra_args":{},"extra_args":1)")) << key;
+  }
   EXPECT_FALSE(has(R"({"sampling_params":{"a":{"kv_transfer_params":{}}}})"));
   EXPECT_FALSE(has(R"({"sampling_params":"kv_transfer_params","vllm_xargs":[1]})"));
 }
