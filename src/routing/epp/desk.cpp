@@ -16,6 +16,8 @@
 namespace baton::epp {
 namespace {
 
+constexpr std::string_view kNoClients = "kv_transfer_params are not a client's to give";
+
 Refusal bad_request(std::string message) {
   return {.status = 400, .code = "BadRequest", .message = std::move(message)};
 }
@@ -35,12 +37,14 @@ std::string address(const schedule::Endpoint& endpoint) {
   return http::to_string({endpoint.host, endpoint.port});
 }
 
-void replace_model(std::string& body, std::string_view target) {
-  const auto scanned = openai::BodyIndex::scan(body);
-  if (!scanned) return;
+// kInvalid: the body cannot be edited.
+Status replace_model(std::string& body, std::string_view target) {
+  BATON_TRY_ASSIGN(const auto scanned, openai::BodyIndex::scan(body).with(
+                                           "the model's name cannot be replaced in the body"));
   const std::array<openai::Edit, 1> edits = {openai::Edit{
       .key = "model", .value = text::json::dump(text::json::Value(std::string(target)))}};
-  body = scanned->splice(edits).join();
+  body = scanned.splice(edits).join();
+  return {};
 }
 
 // What the primary profile's scorers gave to each endpoint that its filters left.
@@ -103,12 +107,14 @@ std::variant<Placed, Refusal> Desk::read(const Asked& asked, std::string& body) 
     if (deps_.pool.precise() != nullptr) placed.ids = ids_of(said.text, placed.prompt_tokens);
   }
   if (said.transfer_params) {
-    pick::remove_transfer_params(body);
+    const auto removed = pick::remove_transfer_params(body);
+    if (!removed) return bad_request(std::string(removed.error().message()));
     deps_.metrics.transfer_params_removed();
     placed.body_changed = true;
   }
   if (said.rewritable && placed.target != placed.model) {
-    replace_model(body, placed.target);
+    const auto replaced = replace_model(body, placed.target);
+    if (!replaced) return bad_request(std::string(replaced.error().message()));
     placed.body_changed = true;
   }
   placed.series =
@@ -132,7 +138,7 @@ std::optional<Refusal> Desk::read_body(const Claim& claim, std::string& body, Pl
   text_ = *json;
   if (auto refused = read_json(*claim.api, text_, placed, said)) return refused;
   if (!said.transfer_params) return std::nullopt;
-  return bad_request("kv_transfer_params are not a client's to give");
+  return bad_request(std::string(kNoClients));
 }
 
 std::optional<Refusal> Desk::read_json(openai::Api api, std::string& json, Placed& placed,
@@ -203,7 +209,7 @@ std::optional<RenderAsk> Desk::render(const Placed& placed, std::string_view bod
   if (placed.api == openai::Api::kChat) out.path = "/v1/chat/completions/render";
   if (placed.api == openai::Api::kCompletion) out.path = "/v1/completions/render";
   if (out.path.empty()) return std::nullopt;
-  replace_model(out.body, server->model);
+  if (!replace_model(out.body, server->model)) return std::nullopt;
   return out;
 }
 
@@ -389,12 +395,19 @@ std::variant<std::string, Refusal> Desk::place_any() {
   return address((*snapshot.endpoints)[random_.below(snapshot.size())]);
 }
 
-bool Desk::clean(std::string_view path, std::string& body) {
+Result<bool> Desk::clean(std::string_view path, std::string& body) {
   const auto reader = claim(deps_.pool.setup().parsers, path);
-  if (!reader || !reader->api || reader->wrapping != Wrapping::kNone) return false;
-  const auto prompt = reader_.read(body, *reader->api);
-  if (!prompt || !prompt->has_transfer_params) return false;
-  pick::remove_transfer_params(body);
+  if (body.empty() || !reader || !reader->api) return false;
+  if (reader->wrapping == Wrapping::kVllmGrpc) return false;
+  const bool wrapped = reader->wrapping == Wrapping::kVertex;
+  if (wrapped) {
+    BATON_TRY_ASSIGN(const auto message, unframed(body));
+    BATON_TRY_ASSIGN(text_, vertex_json(message));
+  }
+  BATON_TRY_ASSIGN(const auto prompt, reader_.read(wrapped ? text_ : body, *reader->api));
+  if (!prompt.has_transfer_params) return false;
+  if (wrapped) return invalid(std::string(kNoClients));
+  BATON_TRY(pick::remove_transfer_params(body));
   deps_.metrics.transfer_params_removed();
   return true;
 }

@@ -126,8 +126,9 @@ class Desk {
   std::optional<Refusal> pick(const Asked& asked, Placed& placed);
   // A request without a body: any endpoint.
   std::variant<std::string, Refusal> place_any();
-  // For a route that was chosen before its body came. Whether the body has changed.
-  bool clean(std::string_view path, std::string& body);
+  // For a route that was chosen before its body came. Whether the body has changed. kInvalid: it
+  // cannot be read, or not be cleaned: an engine may read what we do not (UTF-16 is JSON to vLLM).
+  Result<bool> clean(std::string_view path, std::string& body);
 
   // The answer is a good one: the pods hold the prompt.
   void answered(Placed& placed, bool prefilled);

@@ -394,15 +394,16 @@ void ExtProc::send_placed(Replies& replies) {
 // The whole body in place of its last piece; before trailers, when no piece of it is left to
 // answer, it cannot be sent any more.
 void ExtProc::send_streamed_body(Replies& replies) {
-  const bool changed = desk_.clean(path_, body_);
+  const auto bad_request = [&](std::string message) {
+    refuse({.status = 400, .code = "BadRequest", .message = std::move(message)}, replies);
+  };
+  const auto changed = desk_.clean(path_, body_);
+  if (!changed) return bad_request(std::string(changed.error().message()));
   if (trailers_) {
     if (body_.empty()) return;
-    return refuse({.status = 400,
-                   .code = "BadRequest",
-                   .message = "a body with trailers needs request_body_mode FULL_DUPLEX_STREAMED"},
-                  replies);
+    return bad_request("a body with trailers needs request_body_mode FULL_DUPLEX_STREAMED");
   }
-  replies.push_back(changed || cleared_
+  replies.push_back(*changed || cleared_
                         ? replaced_body_reply(Side::kRequest, body_, nullptr, nullptr)
                         : body_reply(Side::kRequest, nullptr, nullptr));
 }

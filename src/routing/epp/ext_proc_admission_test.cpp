@@ -198,6 +198,17 @@ TEST_F(Admission, OnRequestOnlyAPodThatHoldsThePromptServesIt) {  // epp:X040
   EXPECT_EQ(prefer("if-available").size(), 2);
 }
 
+TEST_F(Admission, ABodyInWhichARulesModelCannotBeWrittenIsRefused) {
+  serve(kThree);
+  picker_->rules.set_rewrites({rewrite("m", "m-v2")});
+  std::string body = R"({"model":"m","prompt":"x")";
+  for (int i = 0; i < 1100; ++i) body += ",\"m" + std::to_string(i) + "\":1";
+  const auto answers = ask(body + "}");
+  ASSERT_EQ(answers.size(), 1);
+  EXPECT_EQ(answers[0].status, 400);
+  EXPECT_THAT(answers[0].text, HasSubstr("the model's name cannot be replaced in the body"));
+}
+
 TEST_F(Admission, EveryEndpointThatThePickerRanksIsListed) {  // epp:X041 epp:X042
   serve({{"a", "10.0.0.1", 3, 0}, {"b", "fd00::2", 0, 0}, {"c", "10.0.0.3", 10, 0}},
         std::string(kHead) + R"(

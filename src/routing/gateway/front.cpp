@@ -295,7 +295,10 @@ Task<bool> Front::read(Work& work) {
   }
   work.body = *std::move(body);
   const auto started = deps_.clock.now();
-  const auto prompt = reader_.read(work.body, work.api);
+  auto prompt = reader_.read(work.body, work.api);
+  const bool cleaned = prompt && prompt->has_transfer_params;
+  const auto removed = cleaned ? pick::remove_transfer_params(work.body) : Status();
+  if (!removed) prompt = removed.error();
   if (!prompt) {
     co_await refuse(work.exchange, {400, prompt.error().message()}, work.status);
     co_return false;
@@ -324,10 +327,7 @@ Task<bool> Front::read(Work& work) {
   work.span.set("gen_ai.request.model", prompt->model);
   work.chain = work.pool->chain(prompt->model, prompt->cache_salt);
   if (work.chain) work.chain->append(prompt->text);
-  if (prompt->has_transfer_params) {
-    pick::remove_transfer_params(work.body);
-    deps_.probe.transfer_params_removed();
-  }
+  if (cleaned) deps_.probe.transfer_params_removed();
   work.reading = deps_.clock.now() - started;
   co_return true;
 }

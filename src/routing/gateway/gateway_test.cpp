@@ -144,6 +144,20 @@ TEST(Gateway, CutsOutTransferParametersAndNothingElse) {
               HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 2"));
 }
 
+TEST(Gateway, RefusesABodyOutOfWhichTransferParametersCannotBeCut) {
+  Stack stack;
+  auto& decode = stack.engine("d0", "decode");
+  stack.start();
+  std::string body = R"({"model":"m","prompt":"x","kv_transfer_params":{})";
+  for (int i = 0; i < 1100; ++i) body += ",\"m" + std::to_string(i) + "\":1";
+
+  EXPECT_EQ(stack.send("POST", "/v1/completions", body + "}").head.status, 400);
+
+  EXPECT_TRUE(decode.seen().empty());
+  EXPECT_THAT(stack.registry.expose(),
+              HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 0"));
+}
+
 TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
   async::Loop loop("cluster");
   loop.start();

@@ -1,7 +1,10 @@
 #include "routing/pick/learner.hpp"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "formats/openai/splice.hpp"
@@ -44,31 +47,37 @@ bool used_prefill(std::optional<std::string_view> told) {
 namespace {
 
 constexpr std::string_view kParams = "kv_transfer_params";
+using Keys = std::span<const std::string_view>;
+// Where vLLM reads them besides: in these members of a body, and in that one of those.
+constexpr std::array<std::string_view, 2> kArguments = {"sampling_params", "vllm_xargs"};
+constexpr std::array<std::string_view, 1> kExtra = {"extra_args"};
 
-// nullopt: it has none.
-std::optional<std::string> without_params(std::string_view arguments) {
-  const auto scanned = openai::BodyIndex::scan(arguments, "extra_args");
-  if (!scanned) return std::nullopt;
-  std::vector<openai::Edit> edits;
-  for (const auto where : {openai::Where::kTop, openai::Where::kNested}) {
-    if (scanned->find(kParams, where)) edits.push_back({kParams, std::nullopt, where});
+// The text of an object without them. The objects that its members `inner` are lose them too, and
+// those that `within` are in these.
+Result<std::string> without_params(std::string_view object, Keys inner, Keys within) {
+  BATON_TRY_ASSIGN(const auto scanned, openai::BodyIndex::scan(object));
+  std::vector<openai::Edit> edits = {{kParams, std::nullopt}};
+  for (const auto key : inner) {
+    const auto value = scanned.find(key);
+    if (!value) continue;
+    std::string rest(*value);
+    if (value->starts_with('{')) {
+      BATON_TRY_ASSIGN(rest, without_params(*value, within, {}));
+    }
+    edits.push_back({key, std::move(rest)});
   }
-  if (edits.empty()) return std::nullopt;
-  return scanned->splice(edits).join();
+  return scanned.splice(edits).join();
 }
 
 }  // namespace
 
-void remove_transfer_params(std::string& body) {
-  const auto scanned = openai::BodyIndex::scan(body);
-  if (!scanned) return;
-  std::vector<openai::Edit> edits = {{kParams, std::nullopt}};
-  for (const std::string_view key : {"sampling_params", "vllm_xargs"}) {
-    const auto value = scanned->find(key);
-    auto rest = value ? without_params(*value) : std::nullopt;
-    if (rest) edits.push_back({key, std::move(rest)});
+Status remove_transfer_params(std::string& body) {
+  auto rest = without_params(body, kArguments, kExtra);
+  if (!rest) {
+    return std::move(rest).error().with("kv_transfer_params cannot be taken out of the body");
   }
-  body = scanned->splice(edits).join();
+  body = *std::move(rest);
+  return {};
 }
 
 }  // namespace baton::pick

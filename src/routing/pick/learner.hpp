@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/core/result.hpp"
 #include "formats/openai/answer_text.hpp"
 #include "routing/index/prefix_chain.hpp"
 
@@ -42,8 +43,9 @@ openai::AnswerForm answer_form(std::optional<std::string_view> content_type);
 bool used_prefill(std::optional<std::string_view> told);
 
 // Takes kv_transfer_params out of a request body: only the router says where KV comes from.
-// Contract: a reader found the body to be JSON. What the stricter scan refuses stays as it is: no
-// engine understands it either.
-void remove_transfer_params(std::string& body);
+// Nothing else changes, but where the body has sampling_params, vllm_xargs or their extra_args
+// several times: only the last one stays, as the engine takes it.
+// kInvalid: the body cannot be edited (splice.hpp has its limits), and must not be sent.
+Status remove_transfer_params(std::string& body);
 
 }  // namespace baton::pick

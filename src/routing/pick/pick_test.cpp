@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "routing/pick/learner.hpp"
@@ -6,6 +7,8 @@
 
 namespace baton::pick {
 namespace {
+
+using ::testing::HasSubstr;
 
 Usage scan(std::string_view body, std::size_t step) {
   UsageScan scan;
@@ -98,7 +101,7 @@ TEST(Learner, TellsBlocksAndTokensAsTheAnswerPasses) {
 
 TEST(TransferParams, AreTakenOutOfABodyThatIsElseUntouched) {
   std::string body = R"({ "kv_transfer_params":{"a":1}, "prompt":"x"})";
-  remove_transfer_params(body);
+  ASSERT_TRUE(remove_transfer_params(body));
   EXPECT_EQ(body.find("kv_transfer"), std::string::npos);
   EXPECT_NE(body.find(R"("prompt":"x")"), std::string::npos);
 }
@@ -107,10 +110,43 @@ TEST(TransferParams, AreAlsoTakenOutOfWhatVllmReadsAsExtraArguments) {
   std::string body =
       R"({"token_ids":[1], "sampling_params":{"max_tokens": 7, "kv_transfer_params":{"a":1},)"
       R"( "extra_args":{"k\u0076_transfer_params":{}, "b":2}}, "vllm_xargs":{"kv_transfer_params":"c"}})";
-  remove_transfer_params(body);
+  ASSERT_TRUE(remove_transfer_params(body));
   EXPECT_EQ(body,
             R"({"token_ids":[1], "sampling_params":{"max_tokens": 7, "extra_args":{ "b":2}}, )"
             R"("vllm_xargs":{}})");
+}
+
+TEST(TransferParams, AreTakenOutOfWhicheverOfEqualMembersTheyHideIn) {
+  const auto cleaned = [](std::string body) {
+    EXPECT_TRUE(remove_transfer_params(body)) << body;
+    return body;
+  };
+  EXPECT_EQ(cleaned(R"({"kv_transfer_params":1,"a":2,"kv_transfer_params":3})"), R"({"a":2})");
+  EXPECT_EQ(cleaned(R"({"sampling_params":{"kv_transfer_params":1},"sampling_params":{"n":1}})"),
+            R"({"sampling_params":{"n":1}})");
+  EXPECT_EQ(cleaned(R"({"vllm_xargs":{"kv_transfer_params":1},"vllm_xargs": null})"),
+            R"({"vllm_xargs":null})");
+  EXPECT_EQ(cleaned(R"({"vllm_xargs":{"extra_args":{},"extra_args":{"kv_transfer_params":1}}})"),
+            R"({"vllm_xargs":{"extra_args":{}}})");
+  EXPECT_EQ(cleaned(R"({"vllm_xargs":{"extra_args":{"kv_transfer_params":1},"extra_args":[]}})"),
+            R"({"vllm_xargs":{"extra_args":[]}})");
+}
+
+TEST(TransferParams, OfABodyThatCannotBeEditedAreAnError) {
+  std::string many;
+  for (int i = 0; i < 1100; ++i) many += "\"m" + std::to_string(i) + "\":1,";
+  const std::string deep = "\"deep\":" + std::string(200, '[') + std::string(200, ']') + ",";
+  for (const std::string& filling : {many, deep}) {
+    const auto object = "{" + filling + R"("kv_transfer_params":{}})";
+    for (const std::string& body : {object, R"({"sampling_params":)" + object + "}",
+                                    R"({"vllm_xargs":{"extra_args":)" + object + "}}"}) {
+      auto edited = body;
+      const auto removed = remove_transfer_params(edited);
+      ASSERT_FALSE(removed) << body;
+      EXPECT_EQ(removed.error().code(), Code::kInvalid);
+      EXPECT_THAT(removed.error().message(), HasSubstr("kv_transfer_params cannot be taken out"));
+    }
+  }
 }
 
 }  // namespace
