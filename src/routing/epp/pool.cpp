@@ -70,11 +70,6 @@ void SharedPool::remember(const schedule::Endpoint& endpoint, std::span<const st
   pool_.remember(endpoint, chain, first, other);
 }
 
-bool SharedPool::holds(const schedule::Endpoint& endpoint) const {
-  const std::lock_guard lock(mutex_);
-  return pool_.holds(endpoint);
-}
-
 void SharedPool::loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped,
                         Mono now) {
   const std::lock_guard lock(mutex_);

@@ -49,7 +49,6 @@ class SharedPool {
   bool admits(const pick::ServicePool::Ask& ask, const schedule::Slo& slo);
   void remember(const schedule::Endpoint& endpoint, std::span<const std::uint64_t> chain,
                 std::size_t first = 0, const schedule::Endpoint* other = nullptr);
-  bool holds(const schedule::Endpoint& endpoint) const;
   void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
 
   void serves(const schedule::Endpoint& endpoint, std::vector<std::string> models);

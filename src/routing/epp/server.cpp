@@ -23,6 +23,7 @@
 #include "routing/epp/plugin_states.hpp"
 #include "routing/epp/pool_gauges.hpp"
 #include "routing/epp/stream_metrics.hpp"
+#include "routing/watch/followed.hpp"
 
 namespace baton::epp {
 namespace {
@@ -215,7 +216,8 @@ struct Server::Impl {
   }
 
   void scrape(const schedule::Endpoint& endpoint) {
-    const auto wanted = [this, endpoint] { return pool.holds(endpoint); };
+    const auto turn = followed.begin(endpoint);
+    const auto wanted = [this, endpoint, turn] { return followed.goes_on(endpoint, turn); };
     if (models != nullptr) {
       tasks.spawn(
           models->follow(endpoint, wanted, [this, endpoint](std::vector<std::string> names) {
@@ -267,7 +269,8 @@ struct Server::Impl {
   std::atomic<bool> draining = false;
   std::atomic<bool> leader = false;
   bool started = false;
-  async::TaskGroup tasks;  // of the first loop
+  watch::Followed followed;  // of the first loop, as the next one
+  async::TaskGroup tasks;
 };
 
 Server::Server(Deps deps, Config config, const watch::Service& picker)
@@ -329,8 +332,9 @@ void Server::update(const std::vector<schedule::Endpoint>& endpoints) {
   log::info("endpoints changed", {{"endpoints", endpoints.size()},
                                   {"added", change.added.size()},
                                   {"removed", change.removed.size()}});
-  self.deps.loops.front()->post([&self, added = change.added] {
-    for (const auto& endpoint : added) self.scrape(endpoint);
+  self.deps.loops.front()->post([&self, change] {
+    for (const auto& endpoint : change.removed) self.followed.end(endpoint);
+    for (const auto& endpoint : change.added) self.scrape(endpoint);
   });
 }
 
@@ -344,7 +348,11 @@ void Server::speak(std::string_view app_protocol) {
   }
 }
 
-void Server::clear() { impl_->pool.clear(); }
+void Server::clear() {
+  auto& self = *impl_;
+  self.pool.clear();
+  self.deps.loops.front()->post([&self] { self.followed.end_all(); });
+}
 
 void Server::set_objectives(const std::vector<text::json::Value>& objects) {
   impl_->rules.set_objectives(objects);
