@@ -24,6 +24,7 @@ class Engine {
         at_(*server_.listen({"127.0.0.1", 0})) {}
   ~Engine() { server_.stop({kClock.now()}); }
   std::uint16_t port() const { return at_.port; }
+  std::size_t connections() const { return server_.open_connections(); }
 
  private:
   Task<void> answer(http::Exchange& exchange) {
@@ -74,6 +75,12 @@ dataLayer: {sources: [{pluginRef: models-data-source, extractors: [{pluginRef: m
   EXPECT_THAT(page, HasSubstr(R"("models":["base","more"])"));
   EXPECT_THAT(page, HasSubstr(R"("waiting":3)"));
   EXPECT_THAT(page, HasSubstr(R"("attributes":{"gpu":0.75})"));
+
+  EXPECT_GT(engine.connections(), 0U);
+  server_->stop({kClock.now()});  // closes what is kept to the engine, on the loop
+  const auto closed = soon();
+  while (engine.connections() > 0 && kClock.now() < closed.at) std::this_thread::yield();
+  EXPECT_EQ(engine.connections(), 0U);
 }
 
 TEST_F(EppServerTest, ListsOfModelsThatDoNotComeAreCounted) {

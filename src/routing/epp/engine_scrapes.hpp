@@ -35,6 +35,9 @@ class EngineScrapes {
   // By the endpoint's label, the older spelling of it, or the default.
   const schedule::EngineMetrics& engine_of(const schedule::Endpoint& endpoint) const;
 
+  // Before it is destroyed, on its loop; the tasks have ended.
+  void close_idle() { client_.close_idle(); }
+
  private:
   EngineScrapes(const schedule::Setup& setup, Nanos interval, Deps deps,
                 std::vector<schedule::EngineMetrics> engines, http::Client::Config client);

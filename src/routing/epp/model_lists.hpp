@@ -29,6 +29,9 @@ class ModelLists {
   Task<void> follow(const schedule::Endpoint& endpoint, std::function<bool()> wanted,
                     OnModels on_models);
 
+  // Before it is destroyed, on its loop; the tasks have ended.
+  void close_idle() { client_.close_idle(); }
+
  private:
   ModelLists(schedule::MetricsSource source, Nanos interval, Deps deps,
              http::Client::Config client);

@@ -1,12 +1,10 @@
 #include "routing/epp/predictor.hpp"
 
-#include <fmt/format.h>
-
-#include <array>
 #include <utility>
 
 #include "base/async/finish_by.hpp"
 #include "base/core/log.hpp"
+#include "routing/epp/post_json.hpp"
 
 namespace baton::epp {
 
@@ -106,26 +104,28 @@ Task<void> Predictor::dispatch(std::shared_ptr<Batch> batch) {
 Task<Result<std::vector<Latencies>>> Predictor::ask(std::string body, std::size_t rows,
                                                     Deadline deadline) {
   const auto& server = config_.prediction[random_.below(config_.prediction.size())];
-  const auto answer = co_await post(server, "/predict/bulk/strict", body, 200, deadline);
+  const auto target = server.path + "/predict/bulk/strict";
+  const auto answer = co_await post_json(client_, {.at = server.at,
+                                                   .target = target,
+                                                   .body = body,
+                                                   .most = kMostPredicted,
+                                                   .deadline = deadline});
   if (!answer) co_return answer.error();
-  co_return schedule::read_predictions(*answer, rows);
+  if (answer->status != 200) co_return unwanted(server.at, target, *answer);
+  co_return schedule::read_predictions(answer->text, rows);
 }
 
-Task<Result<std::string>> Predictor::post(const PredictorConfig::Server& to, std::string_view path,
-                                          std::string_view body, int wanted, Deadline deadline) {
-  http::RequestHead head;
-  head.method = "POST";
-  head.target = to.path + std::string(path);
-  head.headers.set("content-type", "application/json");
-  const std::array<std::string_view, 1> pieces = {body};
-  auto answer = co_await client_.send(to.at, head, pieces, deadline);
-  if (!answer) co_return answer.error().error;
-  auto text = co_await answer->read_all(kMostPredicted, deadline);
-  if (!text) co_return text.error().error;
-  const auto status = answer->head().status;
-  if (status == wanted) co_return *std::move(text);
-  co_return unavailable(fmt::format("{}{} answers {}: {}", http::to_string(to.at), head.target,
-                                    status, text->substr(0, 200)));
+Task<Status> Predictor::learn(std::string_view body, Deadline deadline) {
+  const auto& server = config_.training;
+  const auto target = server.path + "/add_training_data_bulk";
+  const auto answer = co_await post_json(client_, {.at = server.at,
+                                                   .target = target,
+                                                   .body = body,
+                                                   .most = kMostPredicted,
+                                                   .deadline = deadline});
+  if (!answer) co_return answer.error();
+  if (answer->status != 202) co_return unwanted(server.at, target, *answer);
+  co_return Status();
 }
 
 Task<void> Predictor::teach() {
@@ -134,8 +134,8 @@ Task<void> Predictor::teach() {
   if (taken.kept.empty()) co_return;
   const auto body = schedule::training_body(taken.kept);
   const Deadline deadline{deps_.clock.now() + config_.timeout};
-  const auto done = co_await post(config_.training, "/add_training_data_bulk", body, 202, deadline);
-  learns_.note(done ? Status() : Status(done.error()),
+  const auto done = co_await learn(body, deadline);
+  learns_.note(done,
                "latencies are not learnt: does the server that TRAINING_SERVER_URL names run?",
                "latencies are learnt again");
   if (done) {
@@ -155,6 +155,7 @@ Task<void> Predictor::run() {
 Task<void> Predictor::stop() {
   tasks_.cancel();
   co_await tasks_.join();
+  client_.close_idle();
 }
 
 }  // namespace baton::epp

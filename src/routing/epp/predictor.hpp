@@ -50,8 +50,7 @@ class Predictor {
   Task<void> dispatch(std::shared_ptr<Batch> batch);
   Task<Result<std::vector<schedule::Latencies>>> ask(std::string body, std::size_t rows,
                                                      Deadline deadline);
-  Task<Result<std::string>> post(const PredictorConfig::Server& to, std::string_view path,
-                                 std::string_view body, int wanted, Deadline deadline);
+  Task<Status> learn(std::string_view body, Deadline deadline);
   Task<void> run();
   Task<void> teach();
 

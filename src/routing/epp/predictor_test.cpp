@@ -129,6 +129,16 @@ TEST_F(PredictorTest, AnErrorOrTooManyEndpointsGiveNoPredictions) {
   EXPECT_TRUE(predict(2));
 }
 
+TEST_F(PredictorTest, ClosesItsConnectionsOnItsLoopWhenItStops) {
+  open(server_.config());
+  ASSERT_TRUE(predict(1));
+  EXPECT_EQ(server_.connections(), 1);
+  async::blocking_run(loop_, predictor_->stop());
+  const auto limit = kClock.now() + std::chrono::seconds(20);
+  while (server_.connections() > 0 && kClock.now() < limit) std::this_thread::yield();
+  EXPECT_EQ(server_.connections(), 0);
+}
+
 TEST_F(PredictorTest, SamplesGoToTheTrainingServerInBatches) {
   auto config = server_.config();
   config.samples = 3;

@@ -1,14 +1,12 @@
 #include "routing/epp/renderer.hpp"
 
-#include <fmt/format.h>
-
-#include <array>
 #include <limits>
 #include <utility>
 
-#include "base/observe/trace_context.hpp"
+#include "base/core/log.hpp"
 #include "base/text/json.hpp"
 #include "net/hub/url.hpp"
+#include "routing/epp/post_json.hpp"
 
 namespace baton::epp {
 namespace {
@@ -73,31 +71,32 @@ Task<std::optional<std::string>> Renderer::ask(RenderAsk what) {
     co_return std::nullopt;
   }
   const Running running(running_);
-  auto answer = co_await post(what);
-  standing_.note(answer ? Status() : Status(answer.error()),
+  const auto target = config_.path + std::string(what.path);
+  auto answer = co_await post_json(client_, {.at = config_.at,
+                                             .target = target,
+                                             .body = what.body,
+                                             .traceparent = what.traceparent,
+                                             .most = kMostRendered,
+                                             .deadline = {clock_.now() + config_.timeout}});
+  if (answer && (answer->status == 400 || answer->status == 422)) {
+    log::debug("a prompt is not rendered",
+               {{"why", "the server refuses the request"}, {"status", answer->status}});
+    co_return std::nullopt;
+  }
+  Status done;
+  if (!answer) done = answer.error();
+  if (answer && answer->status != 200) done = unwanted(config_.at, target, *answer);
+  standing_.note(done,
                  "prompts are not rendered and compared by their bytes: does the server that "
                  "vllm.url of token-producer names run?",
                  "prompts are rendered again");
-  if (!answer) co_return std::nullopt;
-  co_return *std::move(answer);
+  if (!done) co_return std::nullopt;
+  co_return std::move(answer->text);
 }
 
-Task<Result<std::string>> Renderer::post(const RenderAsk& what) {
-  http::RequestHead head;
-  head.method = "POST";
-  head.target = config_.path + std::string(what.path);
-  head.headers.set("content-type", "application/json");
-  if (!what.traceparent.empty()) head.headers.set(observe::kTraceparent, what.traceparent);
-  const std::array<std::string_view, 1> pieces = {what.body};
-  const Deadline deadline{clock_.now() + config_.timeout};
-  auto answer = co_await client_.send(config_.at, head, pieces, deadline);
-  if (!answer) co_return answer.error().error;
-  auto text = co_await answer->read_all(kMostRendered, deadline);
-  if (!text) co_return text.error().error;
-  const auto status = answer->head().status;
-  if (status == 200) co_return *std::move(text);
-  co_return unavailable(fmt::format("{}{} answers {}: {}", http::to_string(config_.at), head.target,
-                                    status, text->substr(0, 200)));
+Task<void> Renderer::stop() {
+  client_.close_idle();
+  co_return;
 }
 
 }  // namespace baton::epp

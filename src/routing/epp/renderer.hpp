@@ -43,12 +43,13 @@ class Renderer {
   static Result<Config> config_of(const schedule::RenderServer& server);
   Renderer(const Clock& clock, Config config);
 
-  // What the server answers; nullopt: nothing good in time. Why is logged once.
+  // What the server answers; nullopt: nothing good in time. Why is logged once, but for a request
+  // that the server refuses: that is no fault of the server, and its words may quote the prompt.
   Task<std::optional<std::string>> ask(RenderAsk what);
+  // Before it is destroyed, when nobody asks any more.
+  Task<void> stop();
 
  private:
-  Task<Result<std::string>> post(const RenderAsk& what);
-
   const Clock& clock_;
   const Config config_;
   http::Client client_;

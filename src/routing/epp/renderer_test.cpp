@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/async/event.hpp"
+#include "base/core/log.hpp"
 #include "base/text/json.hpp"
 #include "net/http/server.hpp"
 #include "routing/epp/testing/server_fixture.hpp"
@@ -70,6 +71,7 @@ class ScriptedRenderer {
     const std::lock_guard lock(mutex_);
     return got_;
   }
+  std::size_t connections() const { return server_.open_connections(); }
   std::atomic<int> status = 200;
   std::atomic<bool> hangs = false;
 
@@ -132,6 +134,22 @@ TEST(Renderer, GivesNothingForAnErrorSilenceOrNobody) {  // epp:K008
   EXPECT_EQ(nobody.ask(), std::nullopt);
 }
 
+TEST(Renderer, IsNotDeadWhenItRefusesARequest) {
+  ScriptedRenderer server;
+  Asking asking(server.about());
+  std::string logged;
+  log::redirect([&](std::string_view line) { logged += line; });
+  for (const int status : {400, 422}) {
+    server.status = status;
+    EXPECT_EQ(asking.ask(), std::nullopt);
+  }
+  EXPECT_EQ(logged, "");
+  server.status = 500;
+  EXPECT_EQ(asking.ask(), std::nullopt);
+  EXPECT_THAT(logged, HasSubstr("answers 500"));
+  log::redirect(nullptr);
+}
+
 // A picker that follows engines, whose prompts the server renders.
 std::string follows(const schedule::RenderServer& server) {
   return R"(
@@ -186,6 +204,16 @@ TEST_F(RenderedPrompts, AreNotAskedForWhereThePromptIsTokensOrMoreThanText) {  /
             R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url",)"
             R"("image_url":{"url":"data:image/png;base64,aa"}}]}]})");
   EXPECT_TRUE(renderer_.got().empty());
+}
+
+TEST_F(RenderedPrompts, LeaveNoConnectionWhenThePickerStops) {
+  serve();
+  (void)ask("/v1/completions", R"({"model":"m","prompt":"hello"})");
+  EXPECT_EQ(renderer_.connections(), 1U);
+  server_->stop({kClock.now()});
+  const auto limit = testing::soon();
+  while (renderer_.connections() > 0 && kClock.now() < limit.at) std::this_thread::yield();
+  EXPECT_EQ(renderer_.connections(), 0U);
 }
 
 TEST_F(RenderedPrompts, WithoutAnAnswerARequestGoesByItsBytes) {  // epp:K008

@@ -239,6 +239,8 @@ struct Server::Impl {
   Task<void> end_tasks() {
     tasks.cancel();
     co_await tasks.join();
+    if (scrapes != nullptr) scrapes->close_idle();
+    if (models != nullptr) models->close_idle();
   }
 
   Deps deps;
@@ -379,11 +381,16 @@ void Server::stop(Deadline deadline) {
   if (self.deps.loops.front()->running()) {
     async::blocking_run(*self.deps.loops.front(), self.end_tasks());
   }
-  auto loop = self.deps.loops.begin();
-  for (auto& predictor : self.predictors) {
-    if ((*loop)->running()) async::blocking_run(**loop, predictor.stop());
-    ++loop;
-  }
+  // One of each for a loop, in the order of the loops.
+  const auto stop_all = [&](auto& servers) {
+    auto loop = self.deps.loops.begin();
+    for (auto& server : servers) {
+      if ((*loop)->running()) async::blocking_run(**loop, server.stop());
+      ++loop;
+    }
+  };
+  stop_all(self.predictors);
+  stop_all(self.renderers);
 }
 
 }  // namespace baton::epp

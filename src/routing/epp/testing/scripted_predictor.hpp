@@ -35,6 +35,8 @@ class ScriptedPredictor {
     return out;
   }
 
+  std::size_t connections() const { return server_.open_connections(); }
+
   std::atomic<int> status = 200;     // of predictions
   std::atomic<bool> hangs = false;   // no prediction is answered
   std::atomic<double> ttft_ms = 10;  // of the first row; each further one takes as much more
