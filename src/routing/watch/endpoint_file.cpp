@@ -7,6 +7,7 @@
 #include "base/text/yaml.hpp"
 #include "net/http/message.hpp"
 #include "routing/schedule/fields.hpp"
+#include "routing/watch/endpoint_labels.hpp"
 
 namespace baton::watch {
 namespace {
@@ -30,16 +31,7 @@ Result<schedule::Endpoint> read_endpoint(const Value& value, std::string pointer
     endpoint.host = parsed->host;
     endpoint.port = parsed->port;
   }
-  if (const auto* labels = fields.any("labels")) {
-    if (labels->if_object() == nullptr) {
-      fields.fail("labels", "expected an object");
-    } else {
-      for (const auto& [key, label] : *labels->if_object()) {
-        if (label.if_string() == nullptr) fields.fail("labels", "values must be strings");
-        endpoint.labels[key] = label.if_string() == nullptr ? "" : *label.if_string();
-      }
-    }
-  }
+  read_labels(fields, endpoint);
   if (!role.empty()) endpoint.labels[std::string(schedule::kRoleLabel)] = role;
   BATON_TRY(fields.finish());
   return endpoint;

@@ -12,6 +12,7 @@
 #include "base/core/log.hpp"
 #include "base/text/yaml.hpp"
 #include "routing/schedule/fields.hpp"
+#include "routing/watch/endpoint_labels.hpp"
 
 namespace baton::watch {
 namespace {
@@ -50,16 +51,7 @@ Result<Endpoint> read_entry(const Value& value, std::string pointer) {
   if (!is_address(endpoint.host)) {
     fields.fail("address", fmt::format("expected an IP address, found '{}'", endpoint.host));
   }
-  if (const auto* labels = fields.any("labels")) {
-    if (labels->if_object() == nullptr) {
-      fields.fail("labels", "expected an object");
-    } else {
-      for (const auto& [key, label] : *labels->if_object()) {
-        if (label.if_string() == nullptr) fields.fail("labels", "values must be strings");
-        endpoint.labels[key] = label.if_string() == nullptr ? "" : *label.if_string();
-      }
-    }
-  }
+  read_labels(fields, endpoint);
   BATON_TRY(fields.finish());
   return endpoint;
 }

@@ -85,7 +85,6 @@ class FlowControl {
 
   const FlowConfig& config() const { return config_; }
   std::size_t queued() const { return items_.size(); }
-  std::int64_t queued_bytes() const { return bytes_; }
   struct BandState {
     std::int32_t priority;
     std::int64_t requests, bytes, max_requests, max_bytes;
