@@ -13,6 +13,8 @@ namespace baton::runtime {
 namespace {
 
 constexpr Nanos kRenewEvery = std::chrono::seconds(5);
+// An announced pull of a request without a deadline: half of what gateway and sidecar give one.
+constexpr Nanos kUnstatedWait = std::chrono::minutes(5);
 // Tokens to compute; shorter prompts are done before anybody could come for what there is.
 constexpr std::size_t kAnnounceFrom = 256;
 
@@ -227,8 +229,10 @@ void Batch::start_pull(Sequence& sequence) {
   sequence.cancel_pull = std::make_shared<std::atomic<bool>>(false);
   Nanos limit = config_.transfer->pull_timeout;
   // What waits for a prompt to be computed leaves time to compute it here.
+  const Deadline given = sequence.request.deadline;
   if (sequence.request.transfer.announced)
-    limit = std::max(limit, sequence.request.deadline.left(deps_.clock.now()) / 2);
+    limit = std::max(limit,
+                     given.at == Mono::max() ? kUnstatedWait : given.left(deps_.clock.now()) / 2);
   const Deadline budget = Deadline::in(deps_.clock, limit);
   deps_.puller->pull({.source = sequence.request.transfer,
                       .serial = sequence.serial,
@@ -236,7 +240,7 @@ void Batch::start_pull(Sequence& sequence) {
                       .begin = sequence.computed,
                       .end = end,
                       .blocks = sequence.blocks,
-                      .deadline = budget.earlier(sequence.request.deadline),
+                      .deadline = budget.earlier(given),
                       .cancelled = sequence.cancel_pull,
                       .progress = sequence.request.progress});
 }

@@ -106,7 +106,9 @@ struct TransferConfig {
   LocalSocket local_socket = LocalSocket::kOn;  // for readers on this machine, who may map our KV
   Nanos lease = std::chrono::seconds(30);
   Nanos pull_timeout = std::chrono::seconds(10);  // whole pull
-  Nanos stall_timeout = std::chrono::seconds(5);  // one frame, either side
+  Nanos stall_timeout = std::chrono::seconds(5);  // one frame, either side; a connection
+  // A prompt that was announced, of which nothing more is computed.
+  Nanos standstill_timeout = std::chrono::seconds(30);
   LoadFailure on_failure = LoadFailure::kRecompute;
   // Whether prefill legs that ask for it are told where their KV will be before it is computed.
   Announcements announcements = Announcements::kOn;

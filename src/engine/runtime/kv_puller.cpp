@@ -156,7 +156,7 @@ Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& reque
 Status KvPuller::fetch(const PullJob& job, PullOutcome& outcome) {
   if (stopping_) return cancelled("stopping");
   const Patience patience{deps_.clock, job.deadline, *job.cancelled};
-  BATON_TRY_ASSIGN(Socket connected, connect(job.source, config_, patience));
+  BATON_TRY_ASSIGN(Socket connected, connect(job.source, config_, stall(patience)));
   Line line(std::move(connected));
   const kv::Pull request{key_of(job.source),
                          wire_shape(deps_.memory.shape()),
@@ -186,8 +186,16 @@ Status KvPuller::receive_rows(SocketReader& from, const PullJob& job, PullOutcom
   const auto begin = static_cast<std::uint32_t>(job.begin + outcome.tokens);
   std::vector<std::uint32_t> arrived(shape.layers, begin);
   Status done;
+  Deadline due = more_due();
   while (done && std::ranges::min(arrived) < job.end) {
-    done = receive_frame(from, job, arrived, stall(patience));
+    const auto moved = receive_frame(from, job, arrived, stall(patience));
+    if (!moved) {
+      done = moved.error();
+    } else if (*moved) {
+      due = more_due();
+    } else if (due.passed(deps_.clock.now())) {
+      done = standstill();
+    }
     job.tell(std::ranges::min(arrived));
   }
   for (const std::uint32_t end : arrived) outcome.bytes += (end - begin) * shape.row_bytes();
@@ -195,15 +203,15 @@ Status KvPuller::receive_rows(SocketReader& from, const PullJob& job, PullOutcom
   return done;
 }
 
-Status KvPuller::receive_frame(SocketReader& from, const PullJob& job,
-                               std::vector<std::uint32_t>& arrived,
-                               const Patience& patience) const {
+Result<bool> KvPuller::receive_frame(SocketReader& from, const PullJob& job,
+                                     std::vector<std::uint32_t>& arrived,
+                                     const Patience& patience) const {
   BATON_TRY_ASSIGN(const auto head, receive_head(from, patience));
   const bool rows_come = head.kind == kv::FrameKind::kRows;
   std::string body(rows_come ? kv::kRowsHead : head.length, '\0');
   BATON_TRY(from.receive(std::span(body), patience));
   auto message = kv::decode_body(head.kind, body);
-  if (job.source.announced && message && std::holds_alternative<kv::Ready>(*message)) return {};
+  if (job.source.announced && message && std::holds_alternative<kv::Ready>(*message)) return false;
   BATON_TRY_ASSIGN(const auto rows, expect<kv::Rows>(std::move(message)));
   if (rows.generation != job.source.generation) return invalid("KV frame: another generation");
   if (rows.layer >= arrived.size() || rows.first != arrived[rows.layer] || rows.count == 0 ||
@@ -221,7 +229,7 @@ Status KvPuller::receive_frame(SocketReader& from, const PullJob& job,
     return invalid(fmt::format("KV frame: checksum of layer {} tokens {}+{} differs", rows.layer,
                                rows.first, rows.count));
   arrived[rows.layer] += rows.count;
-  return {};
+  return true;
 }
 
 Status KvPuller::copy_rows(Line& line, const PullJob& job, const kv::Shared& where,
@@ -254,14 +262,16 @@ Status KvPuller::copy_rows(Line& line, const PullJob& job, const kv::Shared& whe
   const bool large = (job.end - begin) * shape.layers * shape.row_bytes() >= kBeyondCaches;
   const Caches caches = large ? Caches::kPast : Caches::kThrough;
   kv::Extent told, copied = kv::Extent::whole(static_cast<std::uint32_t>(begin));
+  Deadline due = more_due();
   // Only the server's word makes what was copied good: until then it may have taken the blocks back
   // from a reader that it took for dead.
   while (copied.tokens < end) {
     if (job.source.announced) {
-      const Status more = await_more(line, job, told, patience);
+      const auto more = await_more(line, job, told, due, patience);
       // Whatever it says, it has kept the blocks until now.
       if (more || more.error().code() == Code::kNotFound) confirm(copied.tokens - job.begin);
-      if (!more) return more;
+      if (!more) return more.error();
+      if (!*more) return standstill();
     } else {
       told = kv::Extent::whole(copied.tokens + std::min(step, end - copied.tokens));
     }
@@ -273,6 +283,7 @@ Status KvPuller::copy_rows(Line& line, const PullJob& job, const kv::Shared& whe
     }
     if (next.until > copied.tokens)
       copied = {std::max(copied.tokens, next.tokens), next.until, next.layers};
+    due = more_due();
     job.tell(copied.tokens);
     const bool last = copied.tokens == end;
     if (job.source.announced && !last) continue;
@@ -283,8 +294,8 @@ Status KvPuller::copy_rows(Line& line, const PullJob& job, const kv::Shared& whe
   return {};
 }
 
-Status KvPuller::await_more(Line& line, const PullJob& job, kv::Extent& told,
-                            const Patience& patience) const {
+Result<bool> KvPuller::await_more(Line& line, const PullJob& job, kv::Extent& told, Deadline due,
+                                  const Patience& patience) const {
   const std::string request = kv::encode(kv::Await{key_of(job.source), told});
   while (true) {
     BATON_TRY(line.socket.send(request, stall(patience)));
@@ -294,10 +305,17 @@ Status KvPuller::await_more(Line& line, const PullJob& job, kv::Extent& told,
     if (ready.generation != job.source.generation || there.tokens > there.until ||
         there.layers >= deps_.memory.shape().layers + 1)
       return invalid("KV frame: an extent that cannot be");
-    if (!there.exceeds(told)) continue;
-    told = there;
-    return {};
+    if (there.exceeds(told)) {
+      told = there;
+      return true;
+    }
+    if (due.passed(deps_.clock.now())) return false;
   }
+}
+
+Error KvPuller::standstill() const {
+  return timed_out(fmt::format("nothing more of the prompt was computed for {:g} s",
+                               seconds(config_.standstill_timeout)));
 }
 
 }  // namespace baton::runtime

@@ -92,15 +92,19 @@ class KvPuller {
   Status fetch(const PullJob& job, PullOutcome& outcome);
   Status receive_rows(SocketReader& from, const PullJob& job, PullOutcome& outcome,
                       const Patience& patience) const;
-  // Adds the frame's rows to what its layer has, `arrived`: the end of each layer's tokens.
-  Status receive_frame(SocketReader& from, const PullJob& job, std::vector<std::uint32_t>& arrived,
-                       const Patience& patience) const;
+  // Adds the frame's rows to what its layer has, `arrived`: the end of each layer's tokens. False:
+  // it was a sign of life.
+  Result<bool> receive_frame(SocketReader& from, const PullJob& job,
+                             std::vector<std::uint32_t>& arrived, const Patience& patience) const;
   // From the other engine's memory, as it becomes there.
   Status copy_rows(Line& line, const PullJob& job, const kv::Shared& where, PullOutcome& outcome,
                    const Patience& patience);
-  // Asks until more than `told` is there, and puts that into it.
-  Status await_more(Line& line, const PullJob& job, kv::Extent& told,
-                    const Patience& patience) const;
+  // Asks until more than `told` is there, and puts that into it. False: not until `due`.
+  Result<bool> await_more(Line& line, const PullJob& job, kv::Extent& told, Deadline due,
+                          const Patience& patience) const;
+  // When more of an announced prompt has to be there, as seen now.
+  Deadline more_due() const { return Deadline::in(deps_.clock, config_.standstill_timeout); }
+  Error standstill() const;
   Patience stall(const Patience& patience) const {
     return patience.until(Deadline::in(deps_.clock, config_.stall_timeout));
   }

@@ -145,6 +145,35 @@ TEST_P(Overlap, APrefillEngineThatStopsInTheMiddleIsReplacedByComputing) {
   EXPECT_EQ(decode.at_rest().blocks_used, 0U);
 }
 
+// Its KV server says every second that it lives.
+TEST_P(Overlap, APrefillEngineThatComputesNothingMoreIsGivenUp) {
+  layers->release(kAllThatIsLeft);
+  EngineConfig patient = config(GetParam());
+  patient.transfer->stall_timeout = std::chrono::hours(1);
+  Rig waiting(patient, nullptr, 3);
+  begin();
+  const auto progress = std::make_shared<Progress>();
+  ASSERT_TRUE(waiting.engine->submit({.id = "no deadline",
+                                      .prompt = prompt,
+                                      .sampling = greedy(kAnswer),
+                                      .transfer = params,
+                                      .deadline = {},
+                                      .progress = progress}));
+  steps->release(1);
+  waiting.stats_when([&](const Stats&) { return progress->ready == kStep; });
+
+  waiting.clock.advance(std::chrono::seconds(31));
+
+  const Answer answer = waiting.sink.wait("no deadline");
+  EXPECT_EQ(answer.tokens, expected);
+  ASSERT_TRUE(answer.prompt);
+  EXPECT_EQ(answer.prompt->remote, kStep);
+  EXPECT_EQ(answer.prompt->transfer_error, "nothing more of the prompt was computed for 30 s");
+  EXPECT_EQ(waiting.at_rest().blocks_used, 0U);
+  steps->release(kAllThatIsLeft);
+  expect_nothing_is_kept();
+}
+
 TEST_P(Overlap, AClientThatLeavesInTheMiddleFreesBothEngines) {
   layers->release(kAllThatIsLeft);
   begin();

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <poll.h>
+
+#include "engine/runtime/socket.hpp"
 #include "engine/runtime/testing/rig.hpp"
 #include "net/tls/testing/credentials.hpp"
 
@@ -141,6 +144,34 @@ TEST(Transfer, TakesNoKvFromAnEngineThatItsAuthorityDidNotSignOrThatSpeaksInTheC
 
   EXPECT_NE(reason_from(other).find("certificate"), std::string::npos) << reason_from(other);
   EXPECT_NE(reason_from(plain).find("TLS"), std::string::npos) << reason_from(plain);
+}
+
+// The kernel takes the connection; nobody answers the handshake.
+TEST(Transfer, AnAnnouncedPullWithoutADeadlineGivesUpOnAPortThatDoesNotAnswer) {
+  const Secured secured;
+  Rig decode(secured.engine(secured.ours, secured.ours));
+  const Listener deaf = *listen_tcp("127.0.0.1", 0);
+  const auto prompt = prompt_of(100, 8);
+  kv::TransferParams params;
+  params.do_remote_prefill = params.announced = true;
+  params.remote_host = "127.0.0.1";
+  params.remote_port = deaf.port;
+  params.remote_num_tokens = prompt.size();
+  ASSERT_TRUE(decode.engine->submit({.id = "no deadline",
+                                     .prompt = prompt,
+                                     .sampling = greedy(kAnswer),
+                                     .transfer = params,
+                                     .deadline = {}}));
+  pollfd connected{deaf.socket.fd(), POLLIN, 0};
+  ASSERT_EQ(::poll(&connected, 1, 60'000), 1);
+
+  decode.clock.advance(std::chrono::seconds(6));
+
+  const Answer answer = decode.sink.wait("no deadline");
+  EXPECT_EQ(answer.tokens, alone(prompt, greedy(kAnswer)));
+  const std::string why = answer.prompt.value_or(PromptReport{}).transfer_error;
+  EXPECT_NE(why.find("connecting to 127.0.0.1"), std::string::npos) << why;
+  EXPECT_NE(why.find("did not answer in time"), std::string::npos) << why;
 }
 
 TEST(Transfer, GivesNoKvToAReaderInTheClear) {
