@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/core/assert.hpp"
+#include "base/core/log.hpp"
 
 namespace baton::runtime {
 namespace {
@@ -29,9 +30,16 @@ namespace {
 // Cancellation and clocks that tests advance are looked at this often.
 constexpr Nanos kGlance = std::chrono::milliseconds(20);
 constexpr int kBacklog = 64;
+// Until a connection is tried again that there was no descriptor or memory for.
+constexpr Millis kScarcity{100};
 constexpr std::size_t kMaxParts = 512;  // per system call
 
 std::string why() { return std::strerror(errno); }
+
+// What accept() lacked may be given back by others; the connection waits.
+bool is_scarcity(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
 
 struct FreeAddresses {
   void operator()(addrinfo* list) const { freeaddrinfo(list); }
@@ -396,16 +404,26 @@ void Signal::raise() {
 Result<Socket> accept_any(std::span<const Socket> listeners, const Signal& stop) {
   std::vector<pollfd> polls{{stop.fd(), POLLIN, 0}};
   for (const Socket& listener : listeners) polls.push_back({listener.fd(), POLLIN, 0});
+  bool is_told = false;
   while (true) {
     if (::poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) return unavailable(why());
     if (polls[0].revents != 0) return cancelled("stopping");
+    int lacking = 0;
     for (const pollfd& p : polls) {
       if ((p.revents & POLLIN) == 0) continue;
       Socket socket(::accept4(p.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      if (!socket) continue;  // another thread was faster, or the peer is gone
+      if (!socket) {  // unless it is scarcity, another thread was faster, or the peer is gone
+        if (is_scarcity(errno)) lacking = errno;
+        continue;
+      }
       set_no_delay(socket.fd());
       return socket;
     }
+    if (lacking == 0) continue;
+    if (!std::exchange(is_told, true))
+      log::warn("KV connections have to wait", {{"why", std::strerror(lacking)}});
+    pollfd stopped{stop.fd(), POLLIN, 0};  // the listeners stay readable
+    (void)::poll(&stopped, 1, static_cast<int>(kScarcity.count()));
   }
 }
 
