@@ -4,20 +4,12 @@
 #include <utility>
 
 #include "base/core/assert.hpp"
+#include "net/tls/hmac.hpp"
 
 namespace baton::runtime {
 namespace {
 
 constexpr std::size_t kTokenBytes = 16;
-
-// In time that does not depend on where they differ.
-bool same_secret(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
-  return difference == 0;
-}
 
 Error unknown_lease() { return not_found("no such KV lease: released, expired or never granted"); }
 
@@ -152,7 +144,7 @@ Status LeaseTable::release(std::string_view request_id, std::string_view token) 
   {
     const std::scoped_lock lock(mutex_);
     for (const auto& [number, lease] : leases_)
-      if (lease.prompt.request_id == request_id && same_secret(lease.token, token))
+      if (lease.prompt.request_id == request_id && tls::equal_in_constant_time(lease.token, token))
         generation = number;
   }
   if (!generation) return unknown_lease();
@@ -182,7 +174,8 @@ const LeaseTable::Lease* LeaseTable::find(const kv::LeaseKey& key) const {
   if (it == leases_.end() || key.engine_id != engine_id_) return nullptr;
   const Lease& lease = it->second;
   const bool over = lease.ended || lease.expired(clock_.now());
-  if (over || lease.prompt.request_id != key.request_id || !same_secret(lease.token, key.token))
+  if (over || lease.prompt.request_id != key.request_id ||
+      !tls::equal_in_constant_time(lease.token, key.token))
     return nullptr;
   return &lease;
 }
