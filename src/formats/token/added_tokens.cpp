@@ -4,6 +4,8 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include "formats/token/tokenizer.hpp"
 
@@ -96,19 +98,35 @@ void AddedTokenFinder::add(const AddedToken& token, std::string spelling) {
 }
 
 void AddedTokenFinder::seal() {
-  for (auto& entries : by_first_byte_) {
-    std::ranges::sort(entries, std::greater<>(), [](const Entry& e) { return e.spelling.size(); });
+  const auto order = [](const Entry& e) {
+    return std::pair(std::string_view(e.spelling), e.token->id);
+  };
+  for (auto& entries : by_first_byte_) std::ranges::sort(entries, {}, order);
+}
+
+// Of the spellings that `text`, not empty, begins with. Those that agree with one byte more lie
+// together, so that a text costs little however many begin with the same bytes.
+const AddedTokenFinder::Entry* AddedTokenFinder::longest_at(std::string_view text) const {
+  std::span<const Entry> left = by_first_byte_[static_cast<unsigned char>(text[0])];
+  const Entry* found = nullptr;
+  for (std::size_t length = 1; !left.empty(); ++length) {
+    if (left.front().spelling.size() == length) found = &left.front();
+    while (!left.empty() && left.front().spelling.size() == length) left = left.subspan(1);
+    if (length == text.size()) break;
+    const auto next = std::ranges::equal_range(
+        left, static_cast<unsigned char>(text[length]), {},
+        [length](const Entry& e) { return static_cast<unsigned char>(e.spelling[length]); });
+    left = {next.begin(), next.end()};
   }
+  return found;
 }
 
 std::vector<Piece> AddedTokenFinder::split(std::string_view text) const {
   std::vector<Piece> out;
   std::size_t done = 0;  // everything before is in `out`
   for (std::size_t at = any_ ? 0 : text.size(); at < text.size();) {
-    const auto& entries = by_first_byte_[static_cast<unsigned char>(text[at])];
-    const auto hit = std::ranges::find_if(
-        entries, [&](const Entry& e) { return text.substr(at).starts_with(e.spelling); });
-    if (hit == entries.end()) {
+    const Entry* const hit = longest_at(text.substr(at));
+    if (hit == nullptr) {
       ++at;
       continue;
     }

@@ -32,7 +32,7 @@ class AddedTokenFinder {
  public:
   // The tokens must outlive it; `spelling` is what is looked for (normalized or not).
   void add(const AddedToken& token, std::string spelling);
-  void seal();
+  void seal();  // after the last of them
   std::vector<Piece> split(std::string_view text) const;
 
  private:
@@ -40,7 +40,9 @@ class AddedTokenFinder {
     std::string spelling;
     const AddedToken* token;
   };
-  std::array<std::vector<Entry>, 256> by_first_byte_;
+  const Entry* longest_at(std::string_view text) const;
+
+  std::array<std::vector<Entry>, 256> by_first_byte_;  // each sorted by bytes
   bool any_ = false;
 };
 
