@@ -7,6 +7,16 @@ namespace baton::token {
 using text::json::pointer;
 using text::json::Value;
 
+namespace {
+
+// \w+|[^\w\s]+ as Rust's regex reads it: \w of PCRE2 has neither marks nor joiners, but numbers
+// such as "²".
+constexpr std::string_view kRustWords =
+    R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}]+)"
+    R"(|[^\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}\s]+)";
+
+}  // namespace
+
 Result<PreTokenizer> PreTokenizer::parse(const Value* value) {
   PreTokenizer out;
   if (value != nullptr && !value->is_null()) {
@@ -43,12 +53,15 @@ Status PreTokenizer::read(const Value& value, const std::string& at, int depth) 
     return add_regex(flag(value, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)",
                      Behavior::kIsolated);
   if (type == "Whitespace") {
-    BATON_TRY(add_regex(R"(\w+|[^\w\s]+)", Behavior::kRemoved));
+    BATON_TRY(add_regex(kRustWords, Behavior::kRemoved));
     std::get<Split>(steps_.back()).invert = true;
     return {};
   }
   if (type == "WhitespaceSplit") return add_regex(R"(\s)", Behavior::kRemoved);
-  if (type == "Punctuation") return add_regex(R"([\p{P}!-/:-@\[-`{-~])", Behavior::kIsolated);
+  if (type == "Punctuation") {
+    BATON_TRY_ASSIGN(const auto behavior, read_behavior(value, at, "Isolated"));
+    return add_regex(R"([\p{P}!-/:-@\[-`{-~])", behavior);
+  }
   return no_such(at, "a pre-tokenizer", type);
 }
 
@@ -56,22 +69,21 @@ Status PreTokenizer::read_split(const Value& value, const std::string& at) {
   Split step;
   BATON_TRY_ASSIGN(step.pattern, Pattern::read(value, at));
   step.invert = flag(value, "invert", false);
-  const std::string_view behavior = value.string_at({"behavior"});
-  if (behavior == "Removed") {
-    step.behavior = Behavior::kRemoved;
-  } else if (behavior == "Isolated") {
-    step.behavior = Behavior::kIsolated;
-  } else if (behavior == "MergedWithPrevious") {
-    step.behavior = Behavior::kMergedWithPrevious;
-  } else if (behavior == "MergedWithNext") {
-    step.behavior = Behavior::kMergedWithNext;
-  } else if (behavior == "Contiguous") {
-    step.behavior = Behavior::kContiguous;
-  } else {
-    return no_such(at + "/behavior", "a behavior", behavior);
-  }
+  BATON_TRY_ASSIGN(step.behavior, read_behavior(value, at, ""));
   steps_.push_back(std::move(step));
   return {};
+}
+
+Result<PreTokenizer::Behavior> PreTokenizer::read_behavior(const Value& value,
+                                                           const std::string& at,
+                                                           std::string_view absent) {
+  const auto behavior = value.find("behavior") == nullptr ? absent : value.string_at({"behavior"});
+  if (behavior == "Removed") return Behavior::kRemoved;
+  if (behavior == "Isolated") return Behavior::kIsolated;
+  if (behavior == "MergedWithPrevious") return Behavior::kMergedWithPrevious;
+  if (behavior == "MergedWithNext") return Behavior::kMergedWithNext;
+  if (behavior == "Contiguous") return Behavior::kContiguous;
+  return no_such(at + "/behavior", "a behavior", behavior);
 }
 
 Status PreTokenizer::read_byte_level(const Value& value) {

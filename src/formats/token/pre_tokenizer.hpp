@@ -54,6 +54,8 @@ class PreTokenizer {
   using Step = std::variant<Split, Metaspace>;
   Status read(const text::json::Value& value, const std::string& at, int depth);
   Status read_split(const text::json::Value& value, const std::string& at);
+  static Result<Behavior> read_behavior(const text::json::Value& value, const std::string& at,
+                                        std::string_view absent);
   Status read_byte_level(const text::json::Value& value);
   Status read_metaspace(const text::json::Value& value, const std::string& at);
   static void mark_spaces(const Metaspace& step, bool first, std::string& text);
