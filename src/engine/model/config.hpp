@@ -40,6 +40,7 @@ struct Config {
     double beta_fast = 32, beta_slow = 1;              // kYarn: rotations over the original context
     double attention_factor = 1;                       // kYarn: of cosines and sines
     bool truncate = true;                              // kYarn: blend between whole dimensions
+    bool operator==(const RopeScaling&) const = default;
   } rope_scaling;
   bool tied_embeddings = false;
   bool qkv_bias = false;

@@ -109,6 +109,18 @@ TEST(Config, ReadsBothSpellingsOfRopeScaling) {
   EXPECT_EQ(refusal(R"("rope_scaling":{"rope_type":"default"})"), "accepted");
 }
 
+TEST(Config, RefusesTwoSpellingsOfRopeScalingThatDiffer) {
+  const std::string plain = R"("rope_parameters":{"rope_type":"default","rope_theta":500000},)";
+  EXPECT_EQ(refusal(plain + R"("rope_scaling":{"rope_type":"linear","factor":2})"),
+            "config.json: rope_scaling and rope_parameters say different things: leave one of them "
+            "out");
+  EXPECT_EQ(refusal(plain + R"("rope_scaling":{"rope_type":"default"})"), "accepted");
+  const auto theta =
+      parse_config(with(R"("rope_scaling":{"rope_type":"default","rope_theta":7})"), std::nullopt);
+  ASSERT_TRUE(theta) << theta.error().message();
+  EXPECT_EQ(theta->rope_theta, 7);
+}
+
 TEST(Config, TheEndOfSequenceComesFromTheGenerationConfig) {
   const auto config = parse_config(with(R"("eos_token_id":2)"), R"({"eos_token_id":[5,9]})");
   EXPECT_EQ(config->eos, (std::vector<TokenId>{5, 9}));

@@ -93,9 +93,15 @@ Status read_rope(const json::Value& config, Config& out) {
     if (partial != nullptr && *partial != 1.0) {
       return not_supported("partial_rotary_factor", *partial, "the whole head is rotated");
     }
-  } else if (older != nullptr) {
-    BATON_TRY_ASSIGN(out.rope_scaling, read_scaling(*older, "rope_scaling", out));
   }
+  if (older == nullptr) return {};
+  BATON_TRY_ASSIGN(out.rope_theta,
+                   positive_field(*older, "rope_theta", out.rope_theta).with("rope_scaling"));
+  BATON_TRY_ASSIGN(const auto scaling, read_scaling(*older, "rope_scaling", out));
+  if (newer != nullptr && scaling != out.rope_scaling) {
+    return invalid("rope_scaling and rope_parameters say different things: leave one of them out");
+  }
+  out.rope_scaling = scaling;
   return {};
 }
 
