@@ -10,6 +10,7 @@
 #include "cli/bench_page.hpp"
 #include "cli/bench_run.hpp"
 #include "cli/command.hpp"
+#include "cli/print.hpp"
 #include "cli/progress_view.hpp"
 #include "cli/text_file.hpp"
 
@@ -138,12 +139,12 @@ void print_points(const BenchFlags& o, const std::vector<BenchPoint>& points) {
       report["load"] = point.name;
       list.push_back(std::move(report));
     }
-    fmt::print("{}", text::json::pretty(points.size() == 1 ? list.front() : list));
+    cli::print("{}", text::json::pretty(points.size() == 1 ? list.front() : list));
     return;
   }
   for (const auto& point : points) {
-    if (points.size() > 1) fmt::print("{}{}\n", &point == points.data() ? "" : "\n", point.name);
-    fmt::print("{}", report_text(point.report));
+    if (points.size() > 1) cli::print("{}{}\n", &point == points.data() ? "" : "\n", point.name);
+    cli::print("{}", report_text(point.report));
   }
 }
 
@@ -179,7 +180,7 @@ Status bench(BenchFlags& o) {
   std::vector<BenchPoint> points;
   std::size_t failed = 0, requests = 0;
   for (auto& run : runs) {
-    if (runs.size() > 1) fmt::print(stderr, "{}: {} requests\n", run.point.name, run.asks.size());
+    if (runs.size() > 1) cli::print(stderr, "{}: {} requests\n", run.point.name, run.asks.size());
     const std::size_t concurrency = o.concurrency > 0 ? o.concurrency : run.asks.size();
     BATON_TRY_ASSIGN(BenchRun done, send_shown(o.target, run, concurrency, clock));
     run.point.report = summarize(done.outcomes, done.took, o.limits);

@@ -19,6 +19,7 @@
 #include "cli/command.hpp"
 #include "cli/interrupt_key.hpp"
 #include "cli/line_editor.hpp"
+#include "cli/print.hpp"
 
 namespace baton::cli {
 namespace {
@@ -50,18 +51,18 @@ Status check(const std::string& requirement, const Proof& proof) {
 Status turn(ChatSession& session, const std::string& message, const ChatFlags& options,
             const std::string& requirement) {
   const auto print = [](std::string_view text) {
-    fmt::print("{}", text);
+    cli::print("{}", text);
     std::fflush(stdout);
   };
   BATON_TRY_ASSIGN(const Proof proof, session.say(message, print));
-  fmt::print("\n");
-  if (options.proof) fmt::print("\n{}", describe(proof));
+  cli::print("\n");
+  if (options.proof) cli::print("\n{}", describe(proof));
   return check(requirement, proof);
 }
 
 Status scripted(ChatSession& session, const ChatFlags& options) {
   for (std::size_t i = 0; i < options.messages.size(); ++i) {
-    fmt::print("\n> {}\n\n", options.messages[i]);
+    cli::print("\n> {}\n\n", options.messages[i]);
     BATON_TRY(turn(session, options.messages[i], options,
                    i < options.require.size() ? options.require[i] : "any"));
   }
@@ -77,7 +78,7 @@ Status piped(ChatSession& session, const ChatFlags& options) {
   std::string line;
   while (std::getline(std::cin, line)) {
     if (is_blank(line)) continue;
-    fmt::print("\n> {}\n\n", line);
+    cli::print("\n> {}\n\n", line);
     BATON_TRY(turn(session, line, options, "any"));
   }
   return {};
@@ -96,23 +97,23 @@ std::string history_file() {
 Status interactive(ChatSession& session, const ChatFlags& options, const InterruptKey& interrupt) {
   BATON_TRY_ASSIGN(const auto editor,
                    LineEditor::open(options.keep_history ? history_file() : "", interrupt));
-  fmt::print("Type a message. Ctrl-C stops an answer, Ctrl-D leaves.\n");
+  cli::print("Type a message. Ctrl-C stops an answer, Ctrl-D leaves.\n");
   while (true) {
-    fmt::print("\n");
+    cli::print("\n");
     const auto line = editor->read("> ");
     if (line.end == LineEditor::Line::End::kClosed) break;
     if (line.end == LineEditor::Line::End::kInterrupted || is_blank(line.text)) continue;
-    fmt::print("\n");
+    cli::print("\n");
     std::fflush(stdout);
     interrupt.forget();
     const auto done = turn(session, line.text, options, "any");
     if (done) continue;
-    fmt::print("\n");
+    cli::print("\n");
     std::fflush(stdout);
-    fmt::print(stderr, "{}\n",
+    cli::print(stderr, "{}\n",
                done.error().code() == Code::kCancelled ? "[stopped]" : done.error().message());
   }
-  fmt::print("\n");
+  cli::print("\n");
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include "base/text/json.hpp"
 #include "cli/server_api.hpp"
 #include "net/http/client.hpp"
+#include "net/http/sse.hpp"
 
 namespace baton::cli {
 namespace {
@@ -25,29 +26,28 @@ using text::json::Value;
 // Splits an event stream into the text deltas it carries.
 class Deltas {
  public:
-  // False when the stream carried an error.
+  // An error that the stream carried, or what is wrong with it.
   Status feed(std::string_view bytes, const std::function<void(std::string_view)>& on_text) {
-    buffer_ += bytes;
-    std::size_t from = 0;
-    for (std::size_t end; (end = buffer_.find('\n', from)) != std::string::npos; from = end + 1) {
-      BATON_TRY(line(std::string_view(buffer_).substr(from, end - from), on_text));
-    }
-    buffer_.erase(0, from);
-    return {};
+    Status so_far;
+    const bool fits = lines_.feed(bytes, [&](std::string_view line) {
+      const auto data = http::sse_data(line);
+      if (data && so_far) so_far = event(*data, on_text);
+    });
+    if (!fits) return invalid(fmt::format("an event of over {} bytes", kMaxLine));
+    return so_far;
   }
   bool done() const { return done_; }
 
  private:
-  Status line(std::string_view line, const std::function<void(std::string_view)>& on_text) {
-    constexpr std::string_view kData = "data: ";
-    if (!line.starts_with(kData)) return {};
-    line.remove_prefix(kData.size());
-    if (line.starts_with("[DONE]")) {
+  static constexpr std::size_t kMaxLine = 1 << 20;
+
+  Status event(std::string_view data, const std::function<void(std::string_view)>& on_text) {
+    if (data == "[DONE]") {
       done_ = true;
       return {};
     }
-    BATON_TRY_ASSIGN(const Value event, text::json::parse(line));
-    if (event.find("error") != nullptr) return unavailable(reason_of(line));
+    BATON_TRY_ASSIGN(const Value event, text::json::parse(data));
+    if (event.find("error") != nullptr) return unavailable(reason_of(data));
     const Value* choices = event.find("choices");
     if (choices == nullptr || choices->if_array() == nullptr || choices->if_array()->empty())
       return {};
@@ -56,7 +56,7 @@ class Deltas {
     return {};
   }
 
-  std::string buffer_;
+  http::LineSplitter lines_{kMaxLine};
   bool done_ = false;
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/core/nearest.hpp"
+#include "cli/print.hpp"
 
 namespace baton::cli {
 
@@ -74,10 +75,10 @@ bool parse(CLI::App& app, int argc, char** argv, int& exit) {
     app.parse(argc, argv);
     return true;
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
+    cli::print("{}", app.help());
     exit = 0;
   } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(),
+    cli::print(stderr, "baton {}: {}\nRun with --help for the flags.\n", app.get_name(),
                app.remaining().empty() ? e.what() : unexpected(app));
     exit = exit_code(Code::kInvalid);
   }
@@ -85,7 +86,7 @@ bool parse(CLI::App& app, int argc, char** argv, int& exit) {
 }
 
 int fail(std::string_view command, const Error& error) {
-  fmt::print(stderr, "baton {}: {}\n", command, error.message());
+  cli::print(stderr, "baton {}: {}\n", command, error.message());
   return exit_code(error.code());
 }
 

@@ -20,6 +20,7 @@
 #include "base/observe/metrics.hpp"
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
+#include "cli/print.hpp"
 #include "cli/stop_signal.hpp"
 #include "control/reconcile/metered_cluster.hpp"
 #include "control/reconcile/reconciler.hpp"
@@ -95,11 +96,11 @@ class Pages {
                      listen_address(options.health, "--health-probe-bind-address"));
     if (metrics) {
       BATON_TRY_ASSIGN(const auto bound, metrics_.listen(*metrics));
-      fmt::print("metrics http://{}/metrics\n", http::to_string(bound));
+      cli::print("metrics http://{}/metrics\n", http::to_string(bound));
     }
     if (health) {
       BATON_TRY_ASSIGN(const auto bound, health_.listen(*health));
-      fmt::print("health http://{}/healthz\n", http::to_string(bound));
+      cli::print("health http://{}/healthz\n", http::to_string(bound));
     }
     std::fflush(stdout);
     return {};
@@ -158,7 +159,7 @@ Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& 
                                                                         {{"why", why}});
                                                               lost = true;
                                                             }}));
-    fmt::print("standing by\n");
+    cli::print("standing by\n");
     std::fflush(stdout);
     pages.set_ready(true);  // one that waits to lead is as it should be
   }
@@ -184,7 +185,7 @@ Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& 
     }
     if (told || !reconciler || !reconciler->synced()) continue;
     pages.set_ready(true);
-    fmt::print("ready\n");
+    cli::print("ready\n");
     std::fflush(stdout);
     told = true;
   }
@@ -240,7 +241,7 @@ Status run(const ControllerFlags& options) {
     BATON_TRY_ASSIGN(hooks, webhook::Server::start(
                                 {*server, clock, registry, [&settings] { return settings.get(); }},
                                 std::move(config), Deadline::in(clock, kWebhookStart)));
-    fmt::print("webhooks https://{}\n", http::to_string(hooks->address()));
+    cli::print("webhooks https://{}\n", http::to_string(hooks->address()));
     std::fflush(stdout);
   }
   const auto done = lead(options, *server, clock, random, registry, stop, pages);

@@ -10,6 +10,7 @@
 
 #include "base/text/yaml.hpp"
 #include "cli/command.hpp"
+#include "cli/print.hpp"
 #include "control/webhook/configurations.hpp"
 #include "formats/api/crd.hpp"
 
@@ -65,7 +66,7 @@ int run_crds(int argc, char** argv) {
   }
   std::vector<text::json::Value> objects = api::crds(hooks);
   if (with_webhooks) std::ranges::move(webhook::configurations(hooks), std::back_inserter(objects));
-  for (const text::json::Value& object : objects) fmt::print("---\n{}", text::yaml::dump(object));
+  for (const text::json::Value& object : objects) cli::print("---\n{}", text::yaml::dump(object));
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "cli/engine_options.hpp"
 #include "cli/environment.hpp"
 #include "cli/free_memory.hpp"
+#include "cli/print.hpp"
 #include "cli/progress_view.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/tracing.hpp"
@@ -222,7 +223,7 @@ Status run(EngineOptions o, const StopSignal& stop) {
   }
   BATON_TRY_ASSIGN(const std::unique_ptr<serve::Service> service, compose(o, process));
   BATON_TRY_ASSIGN(const http::Endpoint at, service->start());
-  fmt::print("ready {}://{}\n", security.serve ? "https" : "http", http::to_string(at));
+  cli::print("ready {}://{}\n", security.serve ? "https" : "http", http::to_string(at));
   std::fflush(stdout);
   const int signal = stop.wait();
   log::info("the engine drains", {{"signal", signal}});

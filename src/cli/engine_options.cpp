@@ -11,6 +11,7 @@
 
 #include "base/core/nearest.hpp"
 #include "cli/kv_transfer_options.hpp"
+#include "cli/print.hpp"
 #include "cli/tracing.hpp"
 #include "cli/vllm_flags.hpp"
 
@@ -427,7 +428,7 @@ Result<std::optional<EngineOptions>> parse_engine(std::vector<std::string> argum
   try {
     app.parse(std::move(kept));
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
+    cli::print("{}", app.help());
     return std::optional<EngineOptions>();
   } catch (const CLI::ParseError& e) {
     return invalid(e.what());

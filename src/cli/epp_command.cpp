@@ -26,6 +26,7 @@
 #include "cli/environment.hpp"
 #include "cli/epp_options.hpp"
 #include "cli/epp_replay.hpp"
+#include "cli/print.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
 #include "cli/tracing.hpp"
@@ -77,23 +78,23 @@ Result<Configuration> load_configuration(const EppOptions& options) {
 }
 
 void print_effective(const EppOptions& options, const Configuration& configuration) {
-  fmt::print("flags:\n");
+  cli::print("flags:\n");
   for (const auto& each : options.origins) {
     if (each.flag == "config-text" && !each.value.empty()) {
-      fmt::print("  config-text: ({} bytes)  # {}\n", each.value.size(), each.from);
+      cli::print("  config-text: ({} bytes)  # {}\n", each.value.size(), each.from);
       continue;
     }
-    fmt::print("  {}: {}  # {}\n", each.flag, text::json::dump(text::json::Value(each.value)),
+    cli::print("  {}: {}  # {}\n", each.flag, text::json::dump(text::json::Value(each.value)),
                each.from);
   }
-  fmt::print("configuration:  # {}\n", configuration.source);
+  cli::print("configuration:  # {}\n", configuration.source);
   for (const auto& profile : configuration.parsed.profiles) {
-    fmt::print("profile {}:", profile.name);
-    for (const auto& ref : profile.plugins) fmt::print(" {}={}", ref.plugin, ref.weight);
-    fmt::print("\n");
+    cli::print("profile {}:", profile.name);
+    for (const auto& ref : profile.plugins) cli::print(" {}={}", ref.plugin, ref.weight);
+    cli::print("\n");
   }
-  fmt::print("{}", schedule::describe(configuration.setup));
-  for (const auto& warning : options.warnings) fmt::print("warning: {}\n", warning);
+  cli::print("{}", schedule::describe(configuration.setup));
+  for (const auto& warning : options.warnings) cli::print("warning: {}\n", warning);
   for (const auto& plugin : configuration.parsed.plugins) {
     const auto named = [&](const schedule::ProfileSpec& profile) {
       return std::ranges::any_of(profile.plugins,
@@ -102,7 +103,7 @@ void print_effective(const EppOptions& options, const Configuration& configurati
     const bool scores = plugin.type.ends_with("-scorer") || plugin.type.ends_with("-filter");
     if (scores && !configuration.parsed.profiles.empty() &&
         std::ranges::none_of(configuration.parsed.profiles, named)) {
-      fmt::print("no effect: plugin {}: no profile names it\n", plugin.name);
+      cli::print("no effect: plugin {}: no profile names it\n", plugin.name);
     }
   }
 }
@@ -113,7 +114,7 @@ Status replay(const EppOptions& options, const Configuration& configuration) {
   BATON_TRY_ASSIGN(const auto scheduler, schedule::Scheduler::make(configuration.parsed));
   std::ostringstream told;
   const auto done = replay_records(file, options.replay_file, scheduler, told);
-  fmt::print("{}", told.str());
+  cli::print("{}", told.str());
   if (!done) return done.error();
   return {};
 }
@@ -334,7 +335,7 @@ Status serve(const EppOptions& options, const Configuration& configuration,
             ? discover_cluster(options, clock, random, *cluster, server, discovery)
             : discover_file(*configuration.parsed.discovery, options, clock, server, discovery);
     if (!found) return found.error();
-    fmt::print("ready ext_proc {} health {} metrics {}\n", http::to_string(bound.ext_proc),
+    cli::print("ready ext_proc {} health {} metrics {}\n", http::to_string(bound.ext_proc),
                http::to_string(bound.health), http::to_string(bound.metrics));
     std::fflush(stdout);
     log::info("picker drains", {{"signal", stop.wait()}});

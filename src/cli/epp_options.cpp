@@ -12,6 +12,7 @@
 #include "base/core/nearest.hpp"
 #include "cli/flag_values.hpp"
 #include "cli/predictor_options.hpp"
+#include "cli/print.hpp"
 
 namespace baton::cli {
 namespace {
@@ -467,15 +468,15 @@ Result<EppOptions> Reader::read() {
 }
 
 void print_help() {
-  fmt::print(
+  cli::print(
       "The endpoint picker: tells an Envoy gateway, over ext_proc, which pods serve a request.\n"
       "Takes the flags of llm-d's picker.\n\n");
   for (const auto& each : kFlags) {
-    fmt::print("  --{:<36} {}{}{}\n", each.name, each.help,
+    cli::print("  --{:<36} {}{}{}\n", each.name, each.help,
                each.fallback.empty() ? "" : fmt::format(" [{}]", each.fallback),
                each.variable == nullptr ? "" : fmt::format(" (env {})", each.variable));
   }
-  fmt::print("\nExample: baton epp --pool-name pool --config-file picker.yaml\n");
+  cli::print("\nExample: baton epp --pool-name pool --config-file picker.yaml\n");
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "base/observe/metrics.hpp"
 #include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
+#include "cli/print.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/text_file.hpp"
 #include "cli/tracing.hpp"
@@ -140,7 +141,7 @@ Status run(const GatewayFlags& options) {
   auto& gateway = *made;
   loop.start();
   BATON_TRY_ASSIGN(const auto bound, gateway.start());
-  fmt::print("ready {}://{}/v1\n", https ? "https" : "http", http::to_string(bound));
+  cli::print("ready {}://{}/v1\n", https ? "https" : "http", http::to_string(bound));
   std::fflush(stdout);
   stop.wait();
   gateway.stop(Deadline::in(clock, kDrain));
@@ -184,7 +185,7 @@ int run_gateway(int argc, char** argv) {
       ->needs(pod_tls);
   app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(0.001, 86'400.0));
   app.add_option("--max-body-mib", options.body_mib, "larger request bodies get a 413")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cli/command.hpp"
+#include "cli/print.hpp"
 #include "cli/state_dir.hpp"
 
 namespace baton::cli {
@@ -52,14 +53,14 @@ std::string listing(const std::vector<Log>& logs) {
 
 // POD is a name, "ns/name", or the beginning of a name that only one pod has.
 Result<Log> choose(const std::vector<Log>& logs, const LogsFlags& options) {
-  std::vector<Log> found;
+  std::vector<Log> found, begun;
   for (const auto& log : logs) {
+    if (!options.container.empty() && log.container != options.container) continue;
     const bool named = log.pod == options.pod || log.ns + "/" + log.pod == options.pod;
-    const bool begins = log.pod.starts_with(options.pod);
-    if ((named || begins) && (options.container.empty() || log.container == options.container)) {
-      found.push_back(log);
-    }
+    if (named) found.push_back(log);
+    if (log.pod.starts_with(options.pod)) begun.push_back(log);
   }
+  if (found.empty()) found = std::move(begun);
   const auto main = std::ranges::find(found, "main", &Log::container);
   const bool one_pod =
       std::ranges::all_of(found, [&](const Log& log) { return log.pod == found.front().pod; });
@@ -108,7 +109,7 @@ Status run(LogsFlags options) {
                     options.state_dir));
   }
   if (options.pod.empty()) {
-    for (const auto& log : logs) fmt::print("{}/{} -c {}\n", log.ns, log.pod, log.container);
+    for (const auto& log : logs) cli::print("{}/{} -c {}\n", log.ns, log.pod, log.container);
     return {};
   }
   BATON_TRY_ASSIGN(const auto log, choose(logs, options));

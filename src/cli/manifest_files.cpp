@@ -29,9 +29,9 @@ std::string_view namespace_of(const text::json::Value& object) {
 
 Result<api::Source> read_source(const std::string& file) {
   if (file == "-") {
-    std::ostringstream text;
-    text << std::cin.rdbuf();
-    return api::Source{"standard input", text.str()};
+    // Once: `serve` reads its files again when one changes.
+    static const std::string kText = (std::ostringstream() << std::cin.rdbuf()).str();
+    return api::Source{"standard input", kText};
   }
   BATON_TRY_ASSIGN(auto text, read_text_file(file));
   return api::Source{file, std::move(text)};

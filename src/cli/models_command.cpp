@@ -9,6 +9,7 @@
 #include "base/text/json.hpp"
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
+#include "cli/print.hpp"
 #include "cli/progress_view.hpp"
 #include "net/hub/cache.hpp"
 #include "net/hub/settings.hpp"
@@ -56,10 +57,10 @@ void print_table(const std::vector<hub::CachedModel>& models, Wall now) {
     width = std::max(width, model.id.repository.size());
     revision = std::max(revision, std::min<std::size_t>(model.id.revision.size(), 12));
   }
-  fmt::print("{:<{}}  {:<{}}  {:>8}  {:<12}  {}\n", "MODEL", width, "REVISION", revision, "SIZE",
+  cli::print("{:<{}}  {:<{}}  {:>8}  {:<12}  {}\n", "MODEL", width, "REVISION", revision, "SIZE",
              "LAST USED", "STATE");
   for (const auto& model : models) {
-    fmt::print("{:<{}}  {:<{}}  {:>8}  {:<12}  {}\n", model.id.repository, width,
+    cli::print("{:<{}}  {:<{}}  {:>8}  {:<12}  {}\n", model.id.repository, width,
                model.id.revision.substr(0, 12), revision, bytes_text(model.bytes),
                age_text(model.last_used, now), state_of(model));
   }
@@ -98,9 +99,9 @@ int run_models(int argc, char** argv) {
   if (output == "json") {
     Array list;
     for (const auto& model : models) list.push_back(to_json(model));
-    fmt::print("{}", text::json::pretty(list));
+    cli::print("{}", text::json::pretty(list));
   } else if (models.empty()) {
-    fmt::print("No models in {}: `baton pull ORG/NAME` gets one.\n", *cache);
+    cli::print("No models in {}: `baton pull ORG/NAME` gets one.\n", *cache);
   } else {
     print_table(models, SystemClock().wall());
   }
@@ -126,7 +127,7 @@ int run_rm(int argc, char** argv) {
     }
     const auto freed = hub::remove_model(*cache, id->repository);
     if (!freed) return fail("rm", freed.error());
-    fmt::print("removed {}: {} free again\n", id->repository, bytes_text(*freed));
+    cli::print("removed {}: {} free again\n", id->repository, bytes_text(*freed));
   }
   return 0;
 }

@@ -15,6 +15,7 @@
 #include "cli/cluster_options.hpp"
 #include "cli/command.hpp"
 #include "cli/node_options.hpp"
+#include "cli/print.hpp"
 #include "cli/state_dir.hpp"
 #include "cli/stop_signal.hpp"
 #include "control/local/local_controllers.hpp"
@@ -91,7 +92,7 @@ Status run(const NodeFlags& options) {
                         local::GatewayRef{"kserve", "kserve-ingress-gateway"},
                         local::Scope::kGateways);
   }
-  fmt::print("ready node {}\n", options.name);
+  cli::print("ready node {}\n", options.name);
   std::fflush(stdout);
   stop.wait();
   stop.arm();

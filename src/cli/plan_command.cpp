@@ -14,6 +14,7 @@
 #include "cli/local_rewrites.hpp"
 #include "cli/manifest_files.hpp"
 #include "cli/plan_diff.hpp"
+#include "cli/print.hpp"
 #include "control/plan/describe.hpp"
 #include "control/plan/plan.hpp"
 #include "formats/api/manifests.hpp"
@@ -50,30 +51,30 @@ void print_warnings(const std::vector<plan::Plan>& plans, const api::Manifests& 
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const api::Manifest& service = manifests.services[i];
     for (const plan::Warning& warning : plans[i].warnings) {
-      fmt::print(stderr, "warning: {}: {}{}{}\n", service.where_is(warning.pointer),
+      cli::print(stderr, "warning: {}: {}{}{}\n", service.where_is(warning.pointer),
                  warning.pointer, warning.pointer.empty() ? "" : ": ", warning.message);
     }
     if (!watch::asks_for_route(plans[i].merged)) {
-      fmt::print(stderr,
+      cli::print(stderr,
                  "warning: {}: /spec/router: the service asks for no route; the gateway of `baton "
                  "serve` serves it all the same\n",
                  service.where_is("/spec/router"));
     }
     // Another picker may know what ours does not.
     if (const auto picker = check_picker(plans[i]); !picker) {
-      fmt::print(stderr, "warning: {}: baton's own picker would refuse: {}\n", service.where,
+      cli::print(stderr, "warning: {}: baton's own picker would refuse: {}\n", service.where,
                  picker.error().message());
     }
     for (const std::string& rewrite : local_rewrites(plans[i])) {
-      fmt::print(stderr, "local: {}\n", rewrite);
+      cli::print(stderr, "local: {}\n", rewrite);
     }
   }
 }
 
-void print(const std::vector<plan::Plan>& plans, const api::Manifests& manifests,
-           std::string_view format) {
+void show(const std::vector<plan::Plan>& plans, const api::Manifests& manifests,
+          std::string_view format) {
   if (format == "text") {
-    for (const plan::Plan& planned : plans) fmt::print("{}", plan::describe(planned));
+    for (const plan::Plan& planned : plans) cli::print("{}", plan::describe(planned));
     return;
   }
   Array items = objects_of(manifests.pools);
@@ -82,7 +83,7 @@ void print(const std::vector<plan::Plan>& plans, const api::Manifests& manifests
   }
   const Value list =
       Object{{"apiVersion", "v1"}, {"kind", "List"}, {"items", Value(std::move(items))}};
-  fmt::print("{}", format == "yaml" ? text::yaml::dump(list) : text::json::pretty(list));
+  cli::print("{}", format == "yaml" ? text::yaml::dump(list) : text::json::pretty(list));
 }
 
 }  // namespace
@@ -121,7 +122,7 @@ int run_plan(int argc, char** argv) {
 
   const auto manifests = read_manifest_files(files);
   if (!manifests) return fail("plan", manifests.error());
-  for (const std::string& note : manifests->notes) fmt::print(stderr, "note: {}\n", note);
+  for (const std::string& note : manifests->notes) cli::print(stderr, "note: {}\n", note);
   if (diff) {
     reconcile::Installation installation;
     installation.plan = settings;
@@ -133,7 +134,7 @@ int run_plan(int argc, char** argv) {
   const auto plans = plan_all(*manifests, settings);
   if (!plans) return fail("plan", plans.error());
   print_warnings(*plans, *manifests);
-  print(*plans, *manifests, format);
+  show(*plans, *manifests, format);
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "base/text/line_diff.hpp"
 #include "base/text/yaml.hpp"
 #include "cli/manifest_files.hpp"
+#include "cli/print.hpp"
 #include "control/reconcile/rehearsal.hpp"
 #include "formats/api/convert.hpp"
 
@@ -42,6 +43,11 @@ std::string text_of(kube::Object object) {
          {"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid"}) {
       metadata->if_object()->erase(member);
     }
+    // The whole object once more, values of a Secret included.
+    if (auto* annotations = metadata->find("annotations");
+        annotations != nullptr && annotations->if_object()) {
+      annotations->if_object()->erase("kubectl.kubernetes.io/last-applied-configuration");
+    }
   }
   return text::yaml::dump(object);
 }
@@ -65,7 +71,7 @@ bool print_change(const reconcile::Change& change) {
   const auto side = [&](std::string_view folder, const kube::Object& object) {
     return object.is_null() ? std::string("/dev/null") : fmt::format("{}/{}", folder, path);
   };
-  fmt::print("--- {}\n+++ {}\n{}", side("live", change.before), side("planned", change.after),
+  cli::print("--- {}\n+++ {}\n{}", side("live", change.before), side("planned", change.after),
              hunks);
   return true;
 }
@@ -104,7 +110,7 @@ Result<bool> print_diff(const api::Manifests& manifests, const reconcile::Instal
   for (const auto& change : rehearsed.changes) differs |= print_change(change);
   std::fflush(stdout);
   for (const auto& failure : rehearsed.failures) {
-    fmt::print(stderr, "baton plan: {}\n", failure.message());
+    cli::print(stderr, "baton plan: {}\n", failure.message());
   }
   if (!rehearsed.failures.empty()) {
     return Error(rehearsed.failures.front().code(),

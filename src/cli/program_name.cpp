@@ -8,6 +8,7 @@
 
 #include "base/core/result.hpp"
 #include "cli/command.hpp"
+#include "cli/print.hpp"
 #include "engine/serve/service.hpp"
 
 namespace baton::cli {
@@ -34,11 +35,11 @@ std::optional<int> run_as_named(int argc, char** argv) {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (!named.subcommand.empty()) {
       if (first == "--version" || first == "-v") {
-        fmt::print("{}\n", serve::kVllmVersion);
+        cli::print("{}\n", serve::kVllmVersion);
         return 0;
       }
       if (first != named.subcommand) {
-        fmt::print(stderr, "{}: only '{} {}' is there\n", name, name, named.subcommand);
+        cli::print(stderr, "{}: only '{} {}' is there\n", name, name, named.subcommand);
         return exit_code(Code::kInvalid);
       }
       --argc;
@@ -47,7 +48,7 @@ std::optional<int> run_as_named(int argc, char** argv) {
     for (const Command& command : commands()) {
       if (command.name == named.command) return command.run(argc, argv);
     }
-    fmt::print(stderr, "{}: this build of baton has no command '{}'\n", name, named.command);
+    cli::print(stderr, "{}: this build of baton has no command '{}'\n", name, named.command);
     return exit_code(Code::kUnsupported);
   }
   return std::nullopt;

@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "cli/print.hpp"
+
 namespace baton::cli {
 
 namespace {
@@ -15,14 +17,6 @@ namespace {
 constexpr Nanos kRedraw = Millis(100);
 constexpr Nanos kNextLine = std::chrono::seconds(5);
 constexpr std::size_t kBar = 20;  // characters
-
-void write_standard_error(std::string_view text) {
-  while (!text.empty()) {
-    const auto written = ::write(STDERR_FILENO, text.data(), text.size());
-    if (written <= 0) return;  // nothing can be done about a closed terminal
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
 
 std::size_t columns() {
   winsize size{};

@@ -9,6 +9,7 @@
 
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
+#include "cli/print.hpp"
 #include "cli/progress_view.hpp"
 #include "control/node/models.hpp"
 #include "net/hub/pull.hpp"
@@ -60,7 +61,7 @@ int run_pull(int argc, char** argv) {
       return fail("pull", linked.error());
     }
   }
-  fmt::print("{}\n", *folder);
+  cli::print("{}\n", *folder);
   return 0;
 }
 

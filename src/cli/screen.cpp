@@ -6,19 +6,13 @@
 
 #include <algorithm>
 
+#include "cli/print.hpp"
+
 namespace baton::cli {
 
 namespace {
 
 constexpr Screen::Size kUnknown{24, 80};
-
-void write_terminal(std::string_view text) {
-  while (!text.empty()) {
-    const auto written = ::write(STDERR_FILENO, text.data(), text.size());
-    if (written <= 0) return;  // nothing can be done about a closed terminal
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
 
 Screen::Size measure_standard_error() {
   winsize size{};
@@ -30,7 +24,7 @@ Screen::Size measure_standard_error() {
 
 }  // namespace
 
-Screen Screen::of_standard_error() { return {write_terminal, measure_standard_error}; }
+Screen Screen::of_standard_error() { return {write_standard_error, measure_standard_error}; }
 
 void Screen::print(std::string_view lines) {
   const std::scoped_lock lock(mutex_);

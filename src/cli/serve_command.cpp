@@ -18,6 +18,7 @@
 #include "cli/model_manifest.hpp"
 #include "cli/model_pull.hpp"
 #include "cli/node_options.hpp"
+#include "cli/print.hpp"
 #include "cli/screen.hpp"
 #include "cli/serve_stack.hpp"
 #include "cli/serve_tls.hpp"
@@ -262,14 +263,14 @@ class Serve {
       say(fmt::format("look at it: {}/ui", header_.url.substr(0, header_.url.rfind('/'))));
     const auto line = fmt::format("ready {}", header_.url);
     if (is_terminal_ && ::isatty(STDOUT_FILENO) == 1) return say(line);
-    fmt::print("{}\n", line);
+    cli::print("{}\n", line);
     std::fflush(stdout);
   }
 
   // A line to the operator.
   void say(const std::string& line) {
     if (is_terminal_) return screen_.print(line + "\n");
-    fmt::print(stderr, "{}\n", line);
+    cli::print(stderr, "{}\n", line);
   }
 
   std::string status_path() const { return node_.state_dir + "/status.json"; }
@@ -314,10 +315,10 @@ Status serve(ServeFlags options) {
   if (!options.model.empty()) {
     BATON_TRY_ASSIGN(options.manifest, manifest_of(options, node, stop));
     if (options.print_manifest) {
-      fmt::print("{}", options.manifest);
+      cli::print("{}", options.manifest);
       return {};
     }
-    fmt::print(stderr, "serving this manifest (--print-manifest only shows it):\n\n{}\n",
+    cli::print(stderr, "serving this manifest (--print-manifest only shows it):\n\n{}\n",
                options.manifest);
   }
   if (node.emulates_accelerators()) {
@@ -371,7 +372,7 @@ int run_serve(int argc, char** argv) {
   add_tracing_flag(app, options.traces_endpoint);
   app.add_option("--request-timeout", options.request_timeout, "seconds for a whole request")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(0.001, 86'400.0));
   app.footer(
       "Environment: BATON_MODELS_DIR (for baton://); HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, "
       "HF_HUB_OFFLINE (for hf://); XDG_STATE_HOME, OTEL_...\n"

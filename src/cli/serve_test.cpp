@@ -47,6 +47,40 @@ TEST(StateDir, IsHeldByOneProcessAtATime) {
   EXPECT_TRUE(StateDir::open(folder.file("state")));
 }
 
+TEST(StateDir, TakesAFolderThatIsEmptyAndClosesIt) {
+  const TemporaryFolder folder;
+  const auto state = folder.file("state");
+  std::filesystem::create_directory(state);
+
+  ASSERT_TRUE(StateDir::open(state));
+
+  EXPECT_EQ(std::filesystem::status(state).permissions(), std::filesystem::perms::owner_all);
+  std::filesystem::create_directory(state + "/logs");  // as its pods do
+  EXPECT_TRUE(StateDir::open(state));
+}
+
+TEST(StateDir, LeavesAFolderOfSomebodyElse) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const auto project = folder.file("project");
+  fs::create_directories(project + "/logs");
+  fs::permissions(project, fs::perms::owner_all);
+
+  const auto closed = StateDir::open(project);
+  ASSERT_FALSE(closed);
+  EXPECT_THAT(closed.error().message(), HasSubstr("of which pods or logs would be deleted"));
+
+  fs::remove(project + "/logs");
+  std::ofstream(project + "/main.py") << "print()";
+  EXPECT_TRUE(StateDir::open(project));  // private, and nothing is in the way
+
+  fs::remove(project + "/lock");
+  const auto for_all = fs::perms::owner_all | fs::perms::group_read | fs::perms::others_read;
+  fs::permissions(project, for_all);
+  EXPECT_EQ(StateDir::open(project).error().code(), Code::kConflict);
+  EXPECT_EQ(fs::status(project).permissions(), for_all);
+}
+
 TEST(StateDir, RefusesPathsThatAScriptCouldNotTake) {
   EXPECT_EQ(StateDir::open("/tmp/a b").error().code(), Code::kInvalid);
   EXPECT_EQ(StateDir::open("/tmp/$(x)").error().code(), Code::kInvalid);

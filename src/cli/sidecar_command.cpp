@@ -12,6 +12,7 @@
 #include "base/observe/build_info.hpp"
 #include "cli/command.hpp"
 #include "cli/environment.hpp"
+#include "cli/print.hpp"
 #include "cli/sidecar_options.hpp"
 #include "cli/stop_signal.hpp"
 #include "cli/tracing.hpp"
@@ -202,7 +203,7 @@ int run_sidecar(int argc, char** argv) {
   if (!*options) return 0;
   const SidecarOptions& o = **options;
   if (o.print) {
-    fmt::print("{}", *o.print);
+    cli::print("{}", *o.print);
     return 0;
   }
   log::Style by_terminal = ::isatty(STDERR_FILENO) == 1 ? log::Style::kText : log::Style::kJson;

@@ -11,6 +11,7 @@
 
 #include "base/core/nearest.hpp"
 #include "base/text/yaml.hpp"
+#include "cli/print.hpp"
 #include "cli/text_file.hpp"
 
 namespace baton::cli {
@@ -289,7 +290,7 @@ Result<std::optional<Given>> read_line(std::vector<std::string> arguments) {
   try {
     app.parse(arguments);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
+    cli::print("{}", app.help());
     return std::optional<Given>();
   } catch (const CLI::ParseError& e) {
     return invalid(fmt::format("{} (--help lists the flags)", e.what()));

@@ -24,6 +24,31 @@ Result<std::string> default_state_dir(std::uint16_t port) {
   return fmt::format("{}/.local/state/baton/{}", home, port);
 }
 
+namespace {
+
+// Keys of pods lie there, and what earlier pods left is deleted: it must be ours to close and
+// clear.
+Status make_private(const std::string& folder) {
+  std::error_code error;
+  const bool ours = fs::exists(folder + "/lock", error) || fs::is_empty(folder, error);
+  if (ours) {
+    fs::permissions(folder, fs::perms::owner_all, error);
+    if (!error) return {};
+    return denied(fmt::format("state folder {}: {}", folder, error.message()));
+  }
+  const auto others = fs::perms::group_all | fs::perms::others_all;
+  const bool open = (fs::status(folder, error).permissions() & others) != fs::perms::none;
+  const bool in_the_way =
+      fs::exists(folder + "/pods", error) || fs::exists(folder + "/logs", error);
+  if (!open && !in_the_way) return {};
+  return conflict(
+      fmt::format("state folder {} holds files of others{}: give --state-dir a folder "
+                  "that is new or empty",
+                  folder, in_the_way ? ", of which pods or logs would be deleted" : ""));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<StateDir>> StateDir::open(const std::string& path) {
   std::error_code error;
   const fs::path absolute = fs::absolute(path, error).lexically_normal();
@@ -38,7 +63,7 @@ Result<std::unique_ptr<StateDir>> StateDir::open(const std::string& path) {
   }
   fs::create_directories(text, error);
   if (error) return denied(fmt::format("state folder {}: {}", text, error.message()));
-  fs::permissions(text, fs::perms::owner_all, error);
+  BATON_TRY(make_private(text));
 
   const std::string file = text + "/lock";
   const int lock = ::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);

@@ -14,8 +14,9 @@ Result<std::string> default_state_dir(std::uint16_t port);
 // The folder, held by one process at a time. Movable through its pointer only.
 class StateDir {
  public:
-  // Makes the folder. kConflict: another process holds it; the message names it. kInvalid: the path
-  // holds characters that scripts in pods could not take.
+  // Makes the folder, and closes it to other users. kConflict: another process holds it, the
+  // message names it; or it holds what is not ours and is open to others, or would be deleted.
+  // kInvalid: the path holds characters that scripts in pods could not take.
   static Result<std::unique_ptr<StateDir>> open(const std::string& path);
   ~StateDir();
   StateDir(const StateDir&) = delete;

@@ -60,18 +60,19 @@ def metric(text, name, **labels):
 
 
 class Stack:
-    """One running `baton serve`; `claims`: what lies in volumes of claims, {claim/path: the folder to copy}."""
+    """One running `baton serve`; `claims`: what lies in volumes of claims, {claim/path: the folder to copy}; `stdin`: a file."""
 
-    def __init__(self, *arguments, files=(ROOT / "examples/quickstart.yaml",), seconds=30, env=None, claims=None):
+    def __init__(self, *arguments, files=(ROOT / "examples/quickstart.yaml",), seconds=30, env=None, claims=None, stdin=os.devnull):
         self.state = tempfile.TemporaryDirectory(prefix="baton-test-")
         for claim, folder in (claims or {}).items():
             shutil.copytree(folder, pathlib.Path(self.state.name) / "pvc" / claim)
         command = [BATON, "serve", "--port", "0", "--state-dir", self.state.name]
         for file in files:
             command += ["-f", str(file)]
-        self.process = subprocess.Popen(
-            command + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "BATON_MODELS_DIR": str(MODELS), "HF_HUB_OFFLINE": "1", **(env or {})})
+        with open(stdin) as given:
+            self.process = subprocess.Popen(
+                command + list(arguments), stdin=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "BATON_MODELS_DIR": str(MODELS), "HF_HUB_OFFLINE": "1", **(env or {})})
         self.stderr = []
         self.stdout = []
         self._readers = [threading.Thread(target=self._collect, args=(pipe, lines), daemon=True)

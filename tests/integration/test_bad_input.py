@@ -27,6 +27,25 @@ def baton(*arguments, seconds=20):
                           env={**os.environ, "BATON_MODELS_DIR": str(MODELS), "HF_HUB_OFFLINE": "1"})
 
 
+@pytest.mark.parametrize("words", [["crds"], ["plan", "-o", "yaml"], ["--help"]])
+def test_output_that_cannot_be_written_is_no_success(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BATON, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (7, "baton: standard output: No space left on device")
+
+    reads, writes = os.pipe()
+    os.close(reads)  # `baton crds | head -1`, once head has left
+    with open(writes, "w") as closed:
+        done = subprocess.run([BATON, *words], stdout=closed, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert done.returncode == 7 and "standard output" not in done.stderr
+
+
+def test_an_error_that_cannot_be_told_keeps_its_exit_code(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BATON, "plan", "-f", tmp_path / "none.yaml"], stderr=full, timeout=20)
+    assert done.returncode == baton("plan", "-f", tmp_path / "none.yaml").returncode > 0
+
+
 def serve(tmp_path, text, *more):
     file = tmp_path / "m.yaml"
     file.write_text(text)

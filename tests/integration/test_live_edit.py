@@ -25,6 +25,18 @@ def test_replicas_follow_the_file(tmp_path):
         assert stack.chat([{"role": "user", "content": "Hello"}])[0] == 200
 
 
+def test_what_came_by_standard_input_outlives_an_edit_of_a_file(tmp_path):
+    piped, file = tmp_path / "piped.yaml", tmp_path / "m.yaml"
+    piped.write_text(QUICKSTART)
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: other}\nstringData: {a: %s}\n"
+    file.write_text(secret % "one")
+    with Stack(files=["-", file], stdin=piped) as stack:
+        file.write_text(secret % "two")
+        wait_until(lambda: "manifests applied\n" in stack.stderr, "the edit")
+        assert len(stack.ready_pods("decode")) == 2
+        assert stack.chat([{"role": "user", "content": "Hello"}])[0] == 200
+
+
 def test_no_request_fails_while_pods_are_replaced(tmp_path):
     file = tmp_path / "m.yaml"
     file.write_text(QUICKSTART)
@@ -53,6 +65,16 @@ def test_no_request_fails_while_pods_are_replaced(tmp_path):
         answers = [answer for client in clients for answer in client.result()]
         assert len(answers) > 6
         assert {status for status, _, _ in answers} == {200}
+
+
+def test_the_whole_name_of_a_pod_is_never_ambiguous(tmp_path):
+    for pod in ("x-0", "x-0-1"):
+        (tmp_path / "logs/default" / pod).mkdir(parents=True)
+        (tmp_path / "logs/default" / pod / "main.log").write_text(f"of {pod}\n")
+    told = {name: subprocess.run([BATON, "logs", name, "--state-dir", tmp_path], capture_output=True, text=True, timeout=20)
+            for name in ("x-0", "default/x-0", "x-0-1", "x-")}
+    assert [told[name].stdout for name in ("x-0", "default/x-0", "x-0-1")] == ["of x-0\n", "of x-0\n", "of x-0-1\n"]
+    assert told["x-"].returncode == 2 and "'x-' could be:" in told["x-"].stderr
 
 
 def test_logs_of_a_container_can_be_read():
