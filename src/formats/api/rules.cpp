@@ -9,6 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "base/core/trim.hpp"
+#include "formats/api/names.hpp"
 #include "formats/api/quantity.hpp"
 
 namespace baton::api {
@@ -17,9 +19,6 @@ namespace {
 using text::json::Array;
 using text::json::pointer;
 using text::json::Value;
-
-constexpr std::size_t kLongestLabel = 63;
-constexpr std::size_t kLongestSubdomain = 253;
 
 bool has(const Value& in, std::initializer_list<std::string_view> path) {
   return member(in, path) != nullptr;
@@ -237,34 +236,13 @@ void check_rollout(const Value& workload, const std::string& at, Findings& out) 
   }
 }
 
-std::string trimmed(std::string_view text) {
-  const std::size_t from = text.find_first_not_of(" \t\r\n");
-  if (from == std::string_view::npos) return "";
-  return std::string(text.substr(from, text.find_last_not_of(" \t\r\n") - from + 1));
-}
+constexpr std::string_view kBlanks = " \t\r\n";  // around what an annotation says
 
 }  // namespace
 
 const Value* member(const Value& in, std::initializer_list<std::string_view> path) {
   const Value* found = in.find_path(path);
   return found == nullptr || found->is_null() ? nullptr : found;
-}
-
-bool is_dns_label(std::string_view text) {
-  if (text.empty() || text.size() > kLongestLabel) return false;
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  return plain(text.front()) && plain(text.back()) &&
-         std::ranges::all_of(text, [&](char c) { return plain(c) || c == '-'; });
-}
-
-bool is_dns_subdomain(std::string_view text) {
-  if (text.empty() || text.size() > kLongestSubdomain) return false;
-  while (true) {
-    const std::size_t dot = text.find('.');
-    if (!is_dns_label(text.substr(0, dot))) return false;
-    if (dot == std::string_view::npos) return true;
-    text.remove_prefix(dot + 1);
-  }
 }
 
 void check_parents_once(const Value& spec, Findings& out) {
@@ -332,23 +310,23 @@ void check_dra(const Value& object, Findings& out) {
   const Value* device = text("device-class");
   if (device == nullptr) {
     if (others) wrong("device-class", "is required", Finding::Kind::kRequired);
-  } else if (!device->is_string() || !is_dns_subdomain(trimmed(*device->if_string()))) {
+  } else if (!device->is_string() || !is_dns_subdomain(trim(*device->if_string(), kBlanks))) {
     wrong("device-class", "must be a DNS subdomain");
   }
   if (const Value* count = text("device-count"); count != nullptr && count->is_string()) {
-    const std::string number = trimmed(*count->if_string());
+    const std::string_view number = trim(*count->if_string(), kBlanks);
     int parsed = 0;
     const auto [rest, ec] = std::from_chars(number.data(), number.data() + number.size(), parsed);
     if (ec != std::errc() || rest != number.data() + number.size() || parsed < 1) {
       wrong("device-count", fmt::format("must be a number of at least 1, is '{}'", number));
     }
   }
-  if (const Value* selector = text("cel-selector");
-      selector != nullptr && selector->is_string() && trimmed(*selector->if_string()).empty()) {
+  if (const Value* selector = text("cel-selector"); selector != nullptr && selector->is_string() &&
+                                                    trim(*selector->if_string(), kBlanks).empty()) {
     wrong("cel-selector", "has no expression");
   }
   if (const Value* name = text("container-name");
-      name != nullptr && name->is_string() && !is_dns_label(trimmed(*name->if_string()))) {
+      name != nullptr && name->is_string() && !is_dns_label(trim(*name->if_string(), kBlanks))) {
     wrong("container-name", "must be a DNS label");
   }
 }

@@ -21,7 +21,5 @@ void check_dra(const text::json::Value& object, Findings& out);      // V22
 // The member when it is there and not null, else nullptr.
 const text::json::Value* member(const text::json::Value& in,
                                 std::initializer_list<std::string_view> path);
-bool is_dns_label(std::string_view text);
-bool is_dns_subdomain(std::string_view text);
 
 }  // namespace baton::api

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/core/nearest.hpp"
+#include "formats/api/names.hpp"
 #include "formats/api/rules.hpp"
 #include "formats/api/schema.hpp"
 #include "formats/api/structure.hpp"
