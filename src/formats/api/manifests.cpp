@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
 #include <map>
 #include <utility>
 
 #include "base/core/nearest.hpp"
+#include "base/text/base64.hpp"
 #include "base/text/yaml.hpp"
+#include "formats/api/names.hpp"
 #include "formats/api/pool.hpp"
 
 namespace baton::api {
@@ -32,22 +33,6 @@ std::string_view group_of(std::string_view api_version) {
   return slash == std::string_view::npos ? "" : api_version.substr(0, slash);
 }
 
-std::string base64(std::string_view bytes) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
-    }
-    for (std::size_t k = 0; k < 4; ++k) {
-      out += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63U] : '=';
-    }
-  }
-  return out;
-}
-
 // As the API server does.
 void move_string_data(Value& secret) {
   const Value* plain = secret.find("stringData");
@@ -55,7 +40,7 @@ void move_string_data(Value& secret) {
   const Object members = *plain->if_object();
   secret.if_object()->erase("stringData");
   for (const auto& [key, value] : members) {
-    if (value.is_string()) secret["data"][key] = base64(*value.if_string());
+    if (value.is_string()) secret["data"][key] = text::base64(*value.if_string());
   }
 }
 
@@ -68,7 +53,28 @@ struct Place {
   std::string text() const {
     return fmt::format("{}:{}{}{}", source->name, line, in.empty() ? "" : ": ", in);
   }
+  std::string text_of(const std::string& pointer) const {
+    return fmt::format("{}:{}", source->name,
+                       text::yaml::line_of(source->text, line, in + pointer));
+  }
 };
+
+// A volume makes files of them, so that one such as ../../x would lie somewhere else.
+Status check_keys(const Value& object, const Place& place) {
+  for (const std::string_view name : {"data", "binaryData", "stringData"}) {
+    const Value* data = object.find(name);
+    if (data == nullptr || !data->is_object()) continue;
+    for (const auto& [key, value] : *data->if_object()) {
+      if (is_data_key(key)) continue;
+      const std::string at = text::json::pointer(fmt::format("/{}", name), key);
+      return invalid(
+          fmt::format("{}: {}: {}: expected a key of letters, digits, '-', '_' and '.' that does "
+                      "not begin with '..'",
+                      place.text_of(at), object.string_at({"kind"}), at));
+    }
+  }
+  return {};
+}
 
 class Sorter {
  public:
@@ -126,6 +132,14 @@ class Sorter {
     }
     std::string_view ns = object.string_at({"metadata", "namespace"});
     if (ns.empty()) ns = "default";
+    for (const auto& [key, text] :
+         {std::pair<std::string_view, std::string_view>{"name", name}, {"namespace", ns}}) {
+      if (is_path_segment(text)) continue;
+      return invalid(
+          fmt::format("{}: {}: /metadata/{}: '{}' is no name: expected no '/' or '%', "
+                      "and not '.' or '..'",
+                      where, kind, key, text));
+    }
     const auto [first, fresh] = seen_.emplace(fmt::format("{} {}/{}", kind, ns, name), where);
     if (fresh) return {};
     return invalid(
@@ -141,8 +155,12 @@ class Sorter {
                                  kind, did_you_mean(kind, kOurs)));
     }
     if (kind == "InferencePool") return pool(object, place);
-    if (kind == "ConfigMap") return add(out_.config_maps, std::move(object), place);
+    if (kind == "ConfigMap") {
+      BATON_TRY(check_keys(object, place));
+      return add(out_.config_maps, std::move(object), place);
+    }
     if (kind == "Secret") {
+      BATON_TRY(check_keys(object, place));
       move_string_data(object);
       return add(out_.secrets, std::move(object), place);
     }

@@ -96,6 +96,32 @@ TEST(Manifests, RefusesWithThePlace) {
             "m.yaml:3: ConfigMap default/a is there already at m.yaml:1");
 }
 
+TEST(Manifests, RefusesAKeyThatIsNoFileNameWithItsLine) {
+  const std::string head =
+      "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\ndata:\n  ok_1-x.y: z\n";
+  EXPECT_EQ(refusal(head), "accepted");
+  EXPECT_EQ(refusal(head + "  ../../x: y\n"),
+            "m.yaml:6: ConfigMap: /data/..~1..~1x: expected a key of letters, digits, '-', '_' and "
+            "'.' that does not begin with '..'");
+  for (const auto* key : {"/home/me/.bashrc", "..", ".", "..data", "a b", "''"}) {
+    EXPECT_THAT(refusal(head + "  " + key + ": y\n"), HasSubstr("m.yaml:6: ConfigMap: /data/"))
+        << key;
+    EXPECT_THAT(refusal("kind: Secret\napiVersion: v1\nmetadata: {name: a}\nstringData:\n  " +
+                        std::string(key) + ": y\n"),
+                HasSubstr("m.yaml:5: Secret: /stringData/"))
+        << key;
+  }
+}
+
+TEST(Manifests, RefusesANameThatIsAPath) {
+  EXPECT_EQ(
+      refusal("{kind: Pod, apiVersion: v1, metadata: {name: x/../../y}}"),
+      "m.yaml:1: Pod: /metadata/name: 'x/../../y' is no name: expected no '/' or '%', and not "
+      "'.' or '..'");
+  EXPECT_THAT(refusal("{kind: Pod, apiVersion: v1, metadata: {name: x, namespace: ..}}"),
+              HasSubstr("/metadata/namespace: '..' is no name"));
+}
+
 TEST(Manifests, AcceptsThePickerConfigurationAndThePoolFormOfTheDescription) {
   const Manifests picker = seed("endpoint-picker-config.yaml");
   EXPECT_EQ(picker.picker_configs.size(), 1U);
