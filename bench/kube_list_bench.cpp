@@ -184,6 +184,7 @@ struct Bench {
     return measure([&] {
       kube::Cache cache(*cluster, kClock);
       cache.follow({kPod, {}, trim}, nullptr);
+      cache.start();
       if (!cache.wait_synced(Deadline::in(kClock, std::chrono::seconds(60)))) std::abort();
       if (cache.size() != kPods) std::abort();
     });

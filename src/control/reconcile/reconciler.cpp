@@ -63,6 +63,7 @@ Reconciler::Reconciler(Deps deps, Config config)
     cache_.follow(std::move(kind), [this](const kube::SnapshotPtr& before,
                                           const kube::SnapshotPtr& now) { tell(before, now); });
   }
+  cache_.start();
   deps_.registry.gauge_callback(
       "baton_controller_queue_depth",
       "Services and configurations that are due or being looked at, or whose new status waits.", {},

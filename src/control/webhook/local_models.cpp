@@ -36,6 +36,7 @@ LocalModels::LocalModels(kube::Cluster& cluster, const Clock& clock) : cache_(cl
     cache_.follow({.type = type, .labels = {}, .trim = kube::without_bookkeeping},
                   [](const kube::SnapshotPtr&, const kube::SnapshotPtr&) {});
   }
+  cache_.start();
 }
 
 Context::LocalModels LocalModels::now() const {

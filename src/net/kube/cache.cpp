@@ -162,7 +162,8 @@ struct Cache::Store {
   }
 };
 
-Cache::Cache(Cluster& cluster, const Clock& clock) : cluster_(cluster), clock_(clock) {}
+Cache::Cache(Cluster& cluster, const Clock& clock, FollowPauses pauses)
+    : cluster_(cluster), clock_(clock), pauses_(pauses) {}
 Cache::~Cache() { stop(); }
 
 void Cache::stop() {
@@ -170,15 +171,23 @@ void Cache::stop() {
 }
 
 void Cache::follow(Kind kind, OnChange on_change) {
-  const auto type = kind.type;
-  const Query query{type, "", kind.labels};
-  auto& store = stores_[{type.group, type.kind}];
+  BATON_ASSERT(!started_);
+  auto& store = stores_[{kind.type.group, kind.type.kind}];
   BATON_ASSERT(!store);
   store = std::make_unique<Store>(std::move(kind), std::move(on_change));
-  Store* to = store.get();
-  to->follower = std::make_unique<Follower>(
-      cluster_, clock_, query, [to](const Event& event) { to->take(event); },
-      [to](const Result<Version>& version) { to->take_list(version); }, Follower::Keep::kVersions);
+}
+
+void Cache::start() {
+  BATON_ASSERT(!started_);
+  started_ = true;
+  for (auto& [key, store] : stores_) {
+    Store* to = store.get();
+    to->follower = std::make_unique<Follower>(
+        cluster_, clock_, Query{to->kind.type, "", to->kind.labels},
+        [to](const Event& event) { to->take(event); },
+        [to](const Result<Version>& version) { to->take_list(version); }, Follower::Keep::kVersions,
+        pauses_);
+  }
 }
 
 Cache::Store* Cache::find(const Type& type) const {

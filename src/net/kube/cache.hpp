@@ -48,11 +48,14 @@ class Cache {
   // list tells every object as new.
   using OnChange = std::function<void(const SnapshotPtr& before, const SnapshotPtr& now)>;
 
-  Cache(Cluster& cluster, const Clock& clock);
+  Cache(Cluster& cluster, const Clock& clock, FollowPauses pauses = {});
   ~Cache();
 
-  // Starts at once. Contract: once per group and kind, and before anything is read.
+  // Registers the kind. Contract: once per group and kind, and all of them before start().
   void follow(Kind kind, OnChange on_change);
+  // Starts the followers of all kinds: from now on the kinds do not change, so that each may read
+  // what the others know. Contract: once.
+  void start();
   // Ends all followers; what is known stays readable.
   void stop();
 
@@ -88,7 +91,10 @@ class Cache {
 
   Cluster& cluster_;
   const Clock& clock_;
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<Store>> stores_;  // by group, kind
+  const FollowPauses pauses_;
+  // By group and kind. Not guarded: it does not change once there are followers.
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<Store>> stores_;
+  bool started_ = false;
   mutable std::atomic<std::uint64_t> given_ = 0;
 };
 

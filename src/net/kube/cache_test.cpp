@@ -84,6 +84,7 @@ class CacheTest : public ::testing::Test {
 TEST_F(CacheTest, HoldsWhatWasThereAndWhatComesChangesAndGoes) {
   create(pod("first"));
   cache_.follow({kPod, {}, nullptr}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   EXPECT_TRUE(cache_.get({kPod, "llm", "first"}));
 
@@ -101,8 +102,23 @@ TEST_F(CacheTest, HoldsWhatWasThereAndWhatComesChangesAndGoes) {
   EXPECT_FALSE(cache_.get({kPod, "llm", "second"}));
 }
 
+TEST_F(CacheTest, StartsNoFollowerBeforeEveryKindIsThereToBeRead) {
+  cluster_.broken = true;  // Widgets are not known not to be served
+  const auto made = create(pod("p"));
+  std::atomic<bool> knew = false;
+  cache_.follow({kPod, {}, nullptr},
+                [&](const SnapshotPtr&, const SnapshotPtr&) { knew = cache_.serves(kWidget); });
+  cache_.follow({kWidget, {}, nullptr}, nullptr);
+  EXPECT_EQ(cluster_.lists, 0);
+  cache_.start();
+  see(written(made));
+  cache_.stop();
+  EXPECT_TRUE(knew);
+}
+
 TEST_F(CacheTest, DoesNotSayThatItHasSeenWhatHasNotHappened) {
   cache_.follow({kPod, {}, nullptr}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   const auto made = create(pod("p"));
   see(written(made));
@@ -114,6 +130,7 @@ TEST_F(CacheTest, DoesNotSayThatItHasSeenWhatHasNotHappened) {
 
 TEST_F(CacheTest, KeepsOnlyWhatTheTrimLeavesAndStillTellsThatTheRestChanged) {
   cache_.follow({kPod, {}, identity_only}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   auto made = create(pod("p"));
   see(written(made));
@@ -133,6 +150,7 @@ TEST_F(CacheTest, KeepsOnlyWhatTheTrimLeavesAndStillTellsThatTheRestChanged) {
 
 TEST_F(CacheTest, FindsObjectsByControllerAndByLabel) {
   cache_.follow({kPod, {}, nullptr, by_label("app")}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   const auto owner = create(pod("owner"));
   auto child = pod("child", ", labels: {app: x}");
@@ -160,6 +178,7 @@ TEST_F(CacheTest, FindsObjectsByManyKeysAndCountsWhatItGives) {
     return out;
   };
   cache_.follow({kPod, {}, nullptr, keys}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   const auto keyed = [](const std::string& name, const std::string& ns, const std::string& list) {
     auto out = pod(name);
@@ -196,6 +215,7 @@ TEST_F(CacheTest, FollowsOnlyTheLabelsAskedFor) {
   create(pod("mine", ", labels: {app: x}"));
   create(pod("other"));
   cache_.follow({kPod, {{"app", "x"}}, nullptr}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   EXPECT_EQ(cache_.list(kPod, "").size(), 1U);
   EXPECT_EQ(cache_.size(), 1U);
@@ -203,6 +223,7 @@ TEST_F(CacheTest, FollowsOnlyTheLabelsAskedFor) {
 
 TEST_F(CacheTest, IsInStepWithAClusterThatDoesNotServeAKind) {
   cache_.follow({kWidget, {}, nullptr}, nullptr);
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   EXPECT_TRUE(cache_.synced());
   EXPECT_FALSE(cache_.serves(kWidget));
@@ -216,6 +237,7 @@ TEST_F(CacheTest, TellsOfChangesWithWhatWasBefore) {
     const std::lock_guard lock(mutex);
     told.push_back(std::string(before ? "had" : "new") + (now ? "" : " gone"));
   });
+  cache_.start();
   ASSERT_TRUE(cache_.wait_synced(soon()));
   auto made = create(pod("p"));
   made["spec"]["large"] = "other";
@@ -230,6 +252,7 @@ TEST_F(CacheTest, TellsOfChangesWithWhatWasBefore) {
 TEST_F(CacheTest, NamesTheKindsThatDidNotArriveInTime) {
   cluster_.broken = true;
   cache_.follow({kWidget, {}, nullptr}, nullptr);
+  cache_.start();
   const auto waited = cache_.wait_synced(Deadline{clock_.now()});
   ASSERT_FALSE(waited);
   EXPECT_THAT(waited.error().message(), HasSubstr("Widget"));
@@ -243,6 +266,7 @@ TEST_F(CacheTest, SaysOnceWhyAKindCannotBeListedHoweverOftenItIsTried) {
   });
   cluster_.broken = true;
   cache_.follow({kWidget, {}, nullptr}, nullptr);
+  cache_.start();
   for (int seen = 0; seen < 2; seen = cluster_.lists) cluster_.lists.wait(seen);
   cache_.stop();
   log::redirect(nullptr);

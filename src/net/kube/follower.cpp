@@ -1,5 +1,7 @@
 #include "net/kube/follower.hpp"
 
+#include <algorithm>
+
 #include "base/core/log.hpp"
 #include "net/kube/object.hpp"
 
@@ -8,8 +10,6 @@ namespace baton::kube {
 namespace {
 
 constexpr Nanos kCallBudget = std::chrono::seconds(30);
-constexpr Nanos kPause = std::chrono::seconds(1);         // after a failed list or watch
-constexpr Nanos kAbsentPause = std::chrono::seconds(30);  // while the kind is not served
 
 std::string_view version_of(const Object& object) {
   return object.string_at({"metadata", "resourceVersion"});
@@ -27,13 +27,14 @@ Object stub(const ObjectKey& key) {
 }  // namespace
 
 Follower::Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event,
-                   OnList on_list, Keep keep)
+                   OnList on_list, Keep keep, FollowPauses pauses)
     : cluster_(cluster),
       clock_(clock),
       query_(std::move(query)),
       on_event_(std::move(on_event)),
       on_list_(std::move(on_list)),
       keep_(keep),
+      pauses_(pauses),
       thread_([this] { run(); }) {}
 
 Follower::~Follower() {
@@ -47,29 +48,64 @@ Follower::~Follower() {
 }
 
 void Follower::run() {
-  std::string told;  // the trouble that stands in the log
+  std::string list_trouble, watch_trouble;  // what stands in the log
+  Nanos watch_pause = pauses_.watch;
   while (true) {
     const auto from = relist();
     const bool absent = !from && from.error().code() == Code::kNotFound;
     const auto trouble = from ? std::string() : std::string(from.error().message());
-    if (!from && trouble != told) {
+    if (!from && trouble != list_trouble) {
       log::warn("list failed, tried again until it works",
                 {{"kind", query_.type.kind}, {"error", trouble}});
     }
-    if (from && !told.empty()) log::info("listed again", {{"kind", query_.type.kind}});
-    told = trouble;
+    if (from && !list_trouble.empty()) log::info("listed again", {{"kind", query_.type.kind}});
+    list_trouble = trouble;
     if (on_list_) on_list_(from);
-    if (from) follow(*from);
-    std::unique_lock lock(mutex_);
-    if (stopping_) return;
     if (!from) {
-      wake_.wait_for(lock, absent ? kAbsentPause : kPause, [this] { return stopping_; });
+      pause(absent ? pauses_.absent : pauses_.list);
+    } else {
+      const Mono began = clock_.now();
+      const Status watched = follow(*from);
+      // One that stood for long is no failure in a row.
+      if (watched || clock_.now() - began > pauses_.longest) {
+        watch_pause = pauses_.watch;
+        watch_trouble.clear();
+      }
+      if (!watched) {
+        const std::string why(watched.error().message());
+        if (why != watch_trouble && !is_stopping()) {
+          log::warn("watch failed, listed and tried again until it works",
+                    {{"kind", query_.type.kind}, {"error", why}});
+        }
+        watch_trouble = why;
+        pause(watch_pause);
+        watch_pause = std::min(watch_pause * 2, pauses_.longest);
+      }
     }
+    if (is_stopping()) return;
   }
 }
 
+void Follower::pause(Nanos at_most) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, at_most, [this] { return stopping_; });
+}
+
+bool Follower::is_stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
 Result<Version> Follower::relist() {
-  BATON_TRY_ASSIGN(const auto list, cluster_.list(query_, Deadline::in(clock_, kCallBudget)));
+  const auto listed = cluster_.list(query_, Deadline::in(clock_, kCallBudget));
+  if (!listed) {
+    // As if each had changed by the next list: what it then no longer has is told as deleted.
+    if (listed.error().code() == Code::kNotFound) {
+      for (auto& [key, one] : known_) one.version.clear();
+    }
+    return listed.error();
+  }
+  const List& list = *listed;
   auto before = known_;
   for (const auto& item : list.items) {
     const auto key = key_of(item);
@@ -88,20 +124,26 @@ Result<Version> Follower::relist() {
   return list.version;
 }
 
-void Follower::follow(const Version& from) {
+// Until the watch ends; fine when it expired, or was too old to begin with.
+Status Follower::follow(const Version& from) {
+  const auto unless_expired = [](const Error& error) {
+    return error.code() == Code::kConflict ? Status() : Status(error);
+  };
   auto opened = cluster_.watch(query_, from, Deadline::in(clock_, kCallBudget));
-  if (!opened) return;
+  if (!opened) return unless_expired(opened.error());
   Watch* watch = opened->get();
   {
     const std::lock_guard lock(mutex_);
     watch_ = *std::move(opened);
     if (stopping_) watch->close();
   }
-  while (auto event = watch->next(Deadline{})) {
+  auto event = watch->next(Deadline{});
+  for (; event; event = watch->next(Deadline{})) {
     if (*event) deliver(**event);
   }
   const std::lock_guard lock(mutex_);
   watch_.reset();
+  return unless_expired(event.error());
 }
 
 void Follower::deliver(const Event& event) {

@@ -14,6 +14,14 @@
 
 namespace baton::kube {
 
+// How long a follower waits before it asks again.
+struct FollowPauses {
+  Nanos list = std::chrono::seconds(1);   // after a list that failed
+  Nanos watch = std::chrono::seconds(1);  // after a watch that failed; doubled each time in a row
+  Nanos longest = std::chrono::seconds(30);  // of those
+  Nanos absent = std::chrono::seconds(30);   // while the kind is not served
+};
+
 // `on_event` runs on the follower's thread: added (also for each object of the first list),
 // modified, deleted (also for what a later list no longer has). Starts at once; stops and joins
 // when destroyed. What it calls must outlive it.
@@ -21,7 +29,8 @@ class Follower {
  public:
   using OnEvent = std::function<void(const Event&)>;
   // After the events of each list: its version, or why there is none. kNotFound: the kind is not
-  // served (its CRD is not installed); it is asked for again every half minute.
+  // served (its CRD is not installed); it is asked for again every half minute, and all that the
+  // next list has is told then, also what was there before, for readers that forgot it.
   using OnList = std::function<void(const Result<Version>&)>;
   // What is kept of the objects seen. kVersions suits a reader with a store of its own; an object
   // that a later list no longer has is then told by apiVersion, kind, namespace and name only.
@@ -29,7 +38,7 @@ class Follower {
   Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event)
       : Follower(cluster, clock, std::move(query), std::move(on_event), nullptr, Keep::kObjects) {}
   Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event, OnList on_list,
-           Keep keep);
+           Keep keep, FollowPauses pauses = {});
   ~Follower();
 
  private:
@@ -39,7 +48,9 @@ class Follower {
   };
   void run();
   Result<Version> relist();
-  void follow(const Version& from);
+  Status follow(const Version& from);
+  void pause(Nanos at_most);  // or until it stops
+  bool is_stopping();
   void deliver(const Event& event);
 
   Cluster& cluster_;
@@ -48,6 +59,7 @@ class Follower {
   const OnEvent on_event_;
   const OnList on_list_;
   const Keep keep_;
+  const FollowPauses pauses_;
   std::map<ObjectKey, Known> known_;  // the thread's
   std::mutex mutex_;                  // guards stopping_, watch_
   std::condition_variable wake_;

@@ -1,0 +1,174 @@
+#include "net/kube/follower.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <functional>
+#include <utility>
+
+#include "base/core/log.hpp"
+#include "base/text/yaml.hpp"
+#include "net/kube/cache.hpp"
+
+namespace baton::kube {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr Nanos kPatience = std::chrono::seconds(20);
+const Type kWidget{"example.org", "v1", "Widget"};
+
+Object widget(const std::string& name, const std::string& version) {
+  return *text::yaml::parse("{apiVersion: example.org/v1, kind: Widget, metadata: {name: " + name +
+                                ", namespace: ns, resourceVersion: '" + version + "'}}",
+                            "test");
+}
+
+// Nothing happens until it is closed.
+class QuietWatch final : public Watch {
+ public:
+  Result<std::optional<Event>> next(Deadline) override {
+    std::unique_lock lock(mutex_);
+    closing_.wait(lock, [&] { return closed_; });
+    return cancelled("closed");
+  }
+  void close() override {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    closing_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable closing_;
+  bool closed_ = false;
+};
+
+// Lists and watches are answered as a test says, by their number from 0 on.
+class ScriptedCluster final : public Cluster {
+ public:
+  std::function<Result<List>(int)> on_list;
+  std::function<Status(int)> on_watch;  // fine: a quiet watch
+
+  void wait_for_lists(int wanted) {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(changed_.wait_for(lock, kPatience, [&] { return lists_ >= wanted; }));
+  }
+
+  Result<List> list(const Query&, Deadline) override {
+    int number = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      number = lists_++;
+      changed_.notify_all();
+    }
+    return on_list(number);
+  }
+  Result<std::unique_ptr<Watch>> watch(const Query&, const Version&, Deadline) override {
+    BATON_TRY(on_watch(watches_++));
+    return std::unique_ptr<Watch>(std::make_unique<QuietWatch>());
+  }
+  Result<Object> get(const ObjectKey&, Deadline) override { return unsupported("get"); }
+  Result<Object> create(const Object&, DryRun, Deadline) override { return unsupported("create"); }
+  Result<Object> update(const Object&, DryRun, Deadline) override { return unsupported("update"); }
+  Result<Object> update_status(const Object&, Deadline) override { return unsupported("status"); }
+  Result<Object> patch(const ObjectKey&, const Object&, DryRun, Deadline) override {
+    return unsupported("patch");
+  }
+  Status remove(const ObjectKey&, const Removal&, Deadline) override {
+    return unsupported("remove");
+  }
+
+ private:
+  std::mutex mutex_;  // guards lists_
+  std::condition_variable changed_;
+  int lists_ = 0;
+  int watches_ = 0;  // the follower's thread's
+};
+
+class FollowerTest : public ::testing::Test {
+ protected:
+  ScriptedCluster cluster_;
+  SystemClock clock_;
+};
+
+// The second of three lists finds the kind not served.
+void serve_with_a_gap(ScriptedCluster& cluster, List before, List after) {
+  cluster.on_list = [before = std::move(before), after = std::move(after)](int n) -> Result<List> {
+    if (n == 1) return not_found("the server has no kind Widget");
+    return n == 0 ? before : after;
+  };
+  cluster.on_watch = [](int n) { return n == 0 ? Status(conflict("expired")) : Status(); };
+}
+
+TEST_F(FollowerTest, TellsEverythingAgainOnceAKindIsServedAgain) {
+  serve_with_a_gap(cluster_, {{widget("stays", "1"), widget("goes", "2")}, "3"},
+                   {{widget("stays", "1"), widget("comes", "4")}, "5"});
+  std::mutex mutex;
+  std::vector<std::string> told;
+  std::condition_variable changed;
+  int listed = 0;
+  Follower follower(
+      cluster_, clock_, {kWidget, "", {}},
+      [&](const Event& event) {
+        const std::lock_guard guard(mutex);
+        told.push_back(std::string(event.kind == Event::Kind::kDeleted ? "no " : "") +
+                       std::string(event.object.string_at({"metadata", "name"})));
+      },
+      [&](const Result<Version>&) {
+        const std::lock_guard guard(mutex);
+        told.emplace_back("|");
+        ++listed;
+        changed.notify_all();
+      },
+      Follower::Keep::kVersions, {.absent = Millis(1)});
+  std::unique_lock lock(mutex);
+  ASSERT_TRUE(changed.wait_for(lock, kPatience, [&] { return listed == 3; }));
+  EXPECT_THAT(told, ElementsAre("stays", "goes", "|", "|", "stays", "comes", "no goes", "|"));
+}
+
+TEST_F(FollowerTest, ACacheHasItsObjectsAgainAfterAMomentInWhichTheirKindWasNotServed) {
+  const List same{{widget("one", "1")}, "1"};
+  serve_with_a_gap(cluster_, same, same);
+  std::mutex mutex;
+  std::vector<std::string> told;
+  std::condition_variable changed;
+  Cache cache(cluster_, clock_, {.absent = Millis(1)});
+  cache.follow({kWidget, {}, nullptr}, [&](const SnapshotPtr&, const SnapshotPtr& now) {
+    const std::lock_guard guard(mutex);
+    told.emplace_back(now ? "there" : "gone");
+    changed.notify_all();
+  });
+  cache.start();
+  std::unique_lock lock(mutex);
+  ASSERT_TRUE(changed.wait_for(lock, kPatience, [&] { return told.size() == 3; }));
+  EXPECT_THAT(told, ElementsAre("there", "gone", "there"));
+  EXPECT_TRUE(cache.get({kWidget, "ns", "one"}));
+}
+
+TEST_F(FollowerTest, PausesLongerEachTimeAWatchIsRefusedAndSaysWhyOnce) {
+  std::mutex mutex;
+  std::vector<std::string> said;
+  log::redirect([&](std::string_view line) {
+    const std::lock_guard guard(mutex);
+    if (line.find("watch") != line.npos) said.emplace_back(line);
+  });
+  cluster_.on_list = [](int) -> Result<List> { return List{{}, "1"}; };
+  cluster_.on_watch = [](int) { return Status(denied("widgets cannot be watched")); };
+  const auto began = std::chrono::steady_clock::now();
+  {
+    const Follower follower(cluster_, clock_, {kWidget, "", {}}, [](const Event&) {}, nullptr,
+                            Follower::Keep::kVersions,
+                            {.watch = Millis(10), .longest = Millis(40)});
+    cluster_.wait_for_lists(5);
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - began, Millis(10 + 20 + 40 + 40));
+  log::redirect(nullptr);
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_THAT(said.front(), HasSubstr("widgets cannot be watched"));
+}
+
+}  // namespace
+}  // namespace baton::kube
