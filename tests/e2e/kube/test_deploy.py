@@ -100,6 +100,23 @@ def test_alerts_and_dashboard_ask_for_metrics_that_exist():
     assert all(rule["annotations"]["action"] for rule in rules)
 
 
+def test_engines_are_scraped_as_they_serve():
+    def endpoint(*arguments):
+        documents = render("--set=serviceMonitor.enabled=true", *arguments)
+        monitor = next(d for d in documents if d["kind"] == "PodMonitor" and d["metadata"]["name"] == "llminferenceservices")
+        (only,) = monitor["spec"]["podMetricsEndpoints"]
+        return only.get("scheme"), only.get("tlsConfig")
+
+    plain, encrypted = (None, None), ("https", {"insecureSkipVerify": True})
+    tls = "--set-json=settings.data.ingress=" + json.dumps(json.dumps({"enableLLMInferenceServiceTLS": True}))
+    assert endpoint() == plain
+    assert endpoint(tls) == encrypted
+    assert endpoint(tls, "--set=serviceMonitor.engineScheme=http") == plain
+    # KServe's ConfigMap decides, which a chart does not see.
+    assert endpoint(tls, "--set=settings.create=false") == plain
+    assert endpoint("--set=settings.create=false", "--set=serviceMonitor.engineScheme=https") == encrypted
+
+
 def test_the_api_server_takes_every_object_and_the_pod_is_restricted(plane):
     if not plane.kubectl("get", "namespace", "kserve", "--ignore-not-found"):
         plane.kubectl("create", "namespace", "kserve")

@@ -12,3 +12,12 @@ app.kubernetes.io/component: controller
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
+
+{{- /* How engines and sidecars are asked for metrics: as the values say, else as the settings of this release do. */}}
+{{- define "baton.engineScheme" -}}
+{{- $ingress := dict }}
+{{- if .Values.settings.create }}
+{{- $ingress = fromJson (.Values.settings.data.ingress | default "{}") }}
+{{- end }}
+{{- .Values.serviceMonitor.engineScheme | default (ternary "https" "http" (eq (toString $ingress.enableLLMInferenceServiceTLS) "true")) }}
+{{- end }}
