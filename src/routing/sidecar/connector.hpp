@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,8 @@ class Connector {
   virtual Order order() const = 0;
   // Whether prefill engines keep the KV for a limited time only.
   virtual bool leases() const { return false; }
+  // Members by which it makes engines meet, beside kv_transfer_params: no client sets them.
+  virtual std::span<const std::string_view> meeting_members() const { return {}; }
   // Whether it can make an engine pull from a KvSource.
   virtual bool pulls() const { return false; }
   // Where the prefill host tells the ids of its engines; they are wanted before the legs begin.

@@ -49,6 +49,39 @@ TEST(GenerationApi, IsKnownByMethodAndPath) {
   EXPECT_EQ(generation_api({"POST", "/v1/embeddings", {}}), std::nullopt);
 }
 
+TEST(GenerationApi, IsNotThatOfRoutesThatOnlyPass) {
+  for (const char* path :
+       {"/invocations", "/v1/chat/completions/batch?x", "/generate", "/vertex_generate"}) {
+    EXPECT_TRUE(generates_unsplit({"POST", path, {}})) << path;
+    EXPECT_FALSE(generates_unsplit({"GET", path, {}})) << path;
+    EXPECT_EQ(generation_api({"POST", path, {}}), std::nullopt) << path;
+  }
+  EXPECT_FALSE(generates_unsplit({"POST", "/v1/embeddings", {}}));
+}
+
+TEST(EncodingProblem, IsWhatPythonWouldNotReadAsUtf8) {
+  using namespace std::string_view_literals;
+  for (const std::string_view wide :
+       {"\xff\xfe{\0"sv, "\xfe\xff\0{"sv, "{\0\"\0"sv, "\0{\0\""sv, "\xff\xfe\0\0{\0\0\0"sv,
+        "\0\0\xfe\xff\0\0\0{"sv, "{\0\0\0"sv, "\0\0\0{"sv, "1\0"sv, " \0{\0"sv}) {
+    EXPECT_TRUE(encoding_problem(wide)) << ::testing::PrintToString(wide);
+  }
+  for (const std::string_view utf8 : {""sv, "{}"sv, "\xef\xbb\xbf{}"sv, R"({"a":"\u0000"})"sv}) {
+    EXPECT_FALSE(encoding_problem(utf8)) << utf8;
+  }
+}
+
+TEST(MayHaveMember, LooksAtTheTopAndIntoParameters) {
+  for (const std::string_view body :
+       {R"({"room":1})", R"({"r\u006fom":1})", R"({"parameters":{"room":1}})", R"({"room":NaN})"}) {
+    EXPECT_TRUE(may_have_member(body, "room")) << body;
+  }
+  for (const std::string_view body :
+       {R"({})", R"({"a":"room"})", R"({"tools":[{"room":1}]})", R"({"rooms":1})", "NaN"}) {
+    EXPECT_FALSE(may_have_member(body, "room")) << body;
+  }
+}
+
 TEST(Forwarded, DropsHopByHopAndRoutingFields) {
   http::RequestHead head{"POST",
                          "/x?y",

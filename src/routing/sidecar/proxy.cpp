@@ -110,7 +110,9 @@ Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
     return answer_ready(exchange, decoder_of(rank));
   }
   const std::optional<Api> api = generation_api(head);
-  return api ? generate(exchange, *api, rank) : pass_through(exchange, decoder_of(rank));
+  if (api) return generate(exchange, *api, rank);
+  return generates_unsplit(head) ? pass_guarded(exchange, decoder_of(rank))
+                                 : pass_through(exchange, decoder_of(rank));
 }
 
 Task<void> Proxy::answer_health(http::Exchange& exchange) {
@@ -136,6 +138,27 @@ Task<void> Proxy::pass_through(http::Exchange& exchange, http::Endpoint decoder)
     co_await refuse_body(exchange, *upload.error());
     co_return;
   }
+  co_await pass_back(exchange, std::move(answer), deadline);
+}
+
+// The decode engine generates by it, so it must not say where KV comes from.
+Task<void> Proxy::pass_guarded(http::Exchange& exchange, http::Endpoint decoder) {
+  const auto body = co_await read_generation(exchange);
+  if (!body) co_return;
+  if (const std::string_view member = kv_member(*body); !member.empty()) {
+    co_await refuse_params(exchange, member);
+    co_return;
+  }
+  deps_.probe.request_passed_through();
+  const Deadline deadline = Deadline::in(deps_.clock, config_.request_timeout);
+  const http::RequestHead head = forwarded(exchange.head(), exchange.peer());
+  const std::array<std::string_view, 1> pieces = {*body};
+  auto answer = co_await decode_client_.send(decoder, head, pieces, deadline);
+  co_await pass_back(exchange, std::move(answer), deadline);
+}
+
+Task<void> Proxy::pass_back(http::Exchange& exchange, http::Sent<http::Response> answer,
+                            Deadline deadline) {
   if (!answer) {
     Transaction alone(config_.tactics, deadline);
     (void)alone.begin(0, deps_.clock.now());
@@ -181,17 +204,29 @@ Task<void> Proxy::refuse_generation(http::Exchange& exchange, const http::Endpoi
   }
 }
 
-Task<void> Proxy::generate(http::Exchange& exchange, Api api, int rank) {
-  const http::RequestHead& head = exchange.head();
-  if (const auto problem = http::content_coding_problem(head.headers)) {
+// A body that will be looked at. nullopt: it cannot be, and that was answered.
+Task<std::optional<std::string>> Proxy::read_generation(http::Exchange& exchange) {
+  if (const auto problem = http::content_coding_problem(exchange.head().headers)) {
     co_await respond_error(exchange, 415, *problem, "sidecar");
-    co_return;
+    co_return std::nullopt;
   }
   Result<std::string> body = co_await exchange.read_body(kMaxBody);
   if (!body) {
     co_await refuse_body(exchange, body.error());
-    co_return;
+    co_return std::nullopt;
   }
+  if (const auto problem = encoding_problem(*body)) {
+    deps_.probe.refused("json");
+    co_await respond_error(exchange, 400, *problem, "sidecar");
+    co_return std::nullopt;
+  }
+  co_return *std::move(body);
+}
+
+Task<void> Proxy::generate(http::Exchange& exchange, Api api, int rank) {
+  const http::RequestHead& head = exchange.head();
+  std::optional<std::string> body = co_await read_generation(exchange);
+  if (!body) co_return;
   const std::optional<http::Endpoint> decoder = named_decoder(head, rank);
   const auto limits = time_limits(head.headers);
   if (decoder) deps_.probe.generation(api);

@@ -71,6 +71,10 @@ class Proxy {
 
   static Task<void> answer_health(http::Exchange& exchange);
   Task<void> pass_through(http::Exchange& exchange, http::Endpoint decoder);
+  Task<void> pass_guarded(http::Exchange& exchange, http::Endpoint decoder);
+  Task<void> pass_back(http::Exchange& exchange, http::Sent<http::Response> answer,
+                       Deadline deadline);
+  Task<std::optional<std::string>> read_generation(http::Exchange& exchange);
   static Task<void> refuse_body(http::Exchange& exchange, const Error& error);
   Task<void> generate(http::Exchange& exchange, Api api, int rank);
   struct TimeLimits {
@@ -93,8 +97,9 @@ class Proxy {
   std::vector<http::Endpoint> read_encoders(const Call& call);
   std::vector<http::Endpoint> prefill_targets(const std::vector<std::string>& candidates);
   Task<void> refuse_targets(Call& call, std::string first);
-  static bool names_kv(const Call& call);
-  Task<void> refuse_params(Call& call);
+  std::string_view kv_member(std::string_view body) const;
+  std::string_view kv_member(const Call& call) const;
+  Task<void> refuse_params(http::Exchange& exchange, std::string_view member);
   Task<bool> read_body(Call& call);
   bool unproved(const http::Endpoint& prefiller);
   void note_proof(TransferLedger& ledger);

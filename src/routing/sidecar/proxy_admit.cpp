@@ -20,10 +20,10 @@ Proxy::Asked Proxy::read_head(Call& call) {
   if (asked.ticket != ticket::Verdict::kGood) return asked;
   const http::RequestHead& head = call.exchange.head();
   asked.prefillers = prefill_candidates(head.headers);
-  asked.names_kv = asked.prefillers.empty() && names_kv(call);
-  if (asked.names_kv && from_peer(call)) {
+  if (asked.prefillers.empty()) asked.kv_member = kv_member(call);
+  if (!asked.kv_member.empty() && from_peer(call)) {
     call.no_prefill = "peer";
-    asked.names_kv = false;
+    asked.kv_member = {};
     return asked;
   }
   schedule_alone(call, asked.prefillers);
@@ -44,7 +44,7 @@ Task<bool> Proxy::admit(Call& call, Asked asked) {
     co_return false;
   }
   if (!asked.changes_body()) {
-    co_await refuse_params(call);
+    co_await refuse_params(call.exchange, asked.kv_member);
     co_return false;
   }
   std::vector<std::string>& candidates = asked.prefillers;
@@ -60,8 +60,8 @@ Task<bool> Proxy::admit(Call& call, Asked asked) {
   }
   bool readable = co_await read_body(call);
   if (!readable) co_return false;
-  if (names_kv(call)) {
-    co_await refuse_params(call);
+  if (const std::string_view member = kv_member(call); !member.empty()) {
+    co_await refuse_params(call.exchange, member);
     co_return false;
   }
   if (!asked.encoders.empty()) {
@@ -195,22 +195,32 @@ Task<void> Proxy::refuse_targets(Call& call, std::string first) {
       std::move(head), "Forbidden: prefill target not allowed by SSRF protection\n");
 }
 
-// Whether a client says where KV comes from: only routers do. The member at the top of an edited
-// body is replaced; where else engines read it, as anywhere in a body that goes on as it is, it is
-// refused.
-bool Proxy::names_kv(const Call& call) {
-  if (!call.index) return names_params(*call.body);
-  return std::ranges::any_of(std::array{"sampling_params", "vllm_xargs"}, [&](const char* key) {
+// The member by which a client says where KV comes from, as only routers do; "": none. At the top
+// of an edited body it is replaced; where else engines read it, as anywhere in a body that goes on
+// as it is, it is refused.
+std::string_view Proxy::kv_member(const Call& call) const {
+  if (!call.index) return kv_member(*call.body);
+  for (const char* key : {"sampling_params", "vllm_xargs"}) {
     const auto inside = call.index->find(key);
-    return inside && names_params(*inside);
-  });
+    if (inside && names_params(*inside)) return kTransferParams;
+  }
+  return {};
 }
 
-Task<void> Proxy::refuse_params(Call& call) {
+// The same of a body that goes on as it is.
+std::string_view Proxy::kv_member(std::string_view body) const {
+  if (names_params(body)) return kTransferParams;
+  for (const std::string_view name : connector_->meeting_members()) {
+    if (may_have_member(body, name)) return name;
+  }
+  return {};
+}
+
+Task<void> Proxy::refuse_params(http::Exchange& exchange, std::string_view member) {
   deps_.probe.refused("params");
-  return respond_error(
-      call.exchange, 400,
-      "kv_transfer_params: a client cannot say where KV comes from; leave the member out",
+  co_await respond_error(
+      exchange, 400,
+      fmt::format("{}: a client cannot say where KV comes from; leave the member out", member),
       "sidecar");
 }
 

@@ -56,13 +56,15 @@ struct Proxy::Asked {
   std::vector<std::string> prefillers{};  // as the picker names them, or our own choice
   std::vector<http::Endpoint> encoders{};
   bool chunked = false;
-  bool source = false;    // KV of a third engine
-  bool names_kv = false;  // a client says where KV comes from, and no router does
+  bool source = false;           // KV of a third engine
+  std::string_view kv_member{};  // by which a client says where KV comes from, and no router does
 
   bool changes_body() const {
     return !prefillers.empty() || !encoders.empty() || chunked || source;
   }
-  bool nothing() const { return ticket == ticket::Verdict::kGood && !changes_body() && !names_kv; }
+  bool nothing() const {
+    return ticket == ticket::Verdict::kGood && !changes_body() && kv_member.empty();
+  }
 };
 
 // Unwound without an end, the client left: nothing is known of the engine then.

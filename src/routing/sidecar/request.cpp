@@ -69,6 +69,22 @@ std::optional<Api> generation_api(const http::RequestHead& head) {
   return std::nullopt;
 }
 
+bool generates_unsplit(const http::RequestHead& head) {
+  static constexpr std::array<std::string_view, 4> kPaths = {
+      "/invocations", "/v1/chat/completions/batch", "/generate", "/vertex_generate"};
+  return head.method == "POST" && std::ranges::find(kPaths, head.path()) != kPaths.end();
+}
+
+// As json.detect_encoding tells: by a byte order mark, else by NUL bytes, as JSON begins with
+// ASCII.
+std::optional<std::string_view> encoding_problem(std::string_view body) {
+  const std::string_view begin = body.substr(0, 4);
+  const bool wide = begin.find('\0') != std::string_view::npos || begin.starts_with("\xfe\xff") ||
+                    begin.starts_with("\xff\xfe");
+  if (!wide) return std::nullopt;
+  return "the body is UTF-16 or UTF-32; JSON is sent as UTF-8 (RFC 8259, 8.1)";
+}
+
 std::vector<std::string> prefill_candidates(const http::Headers& headers) {
   std::vector<std::string_view> lines = headers.get_all(kPrefillerHeader);
   return split(lines.empty() ? headers.get_all(kOldPrefillerHeader) : lines);
@@ -154,6 +170,12 @@ bool asks_to_keep(std::string_view body) {
 bool names_params(std::string_view json) {
   openai::MemberScan scan(kTransferParams);
   return openai::may_name(json, kTransferParams) && scan.feed(json);
+}
+
+bool may_have_member(std::string_view body, std::string_view name) {
+  if (!openai::may_name(body, name)) return false;
+  const auto index = openai::BodyIndex::scan(body, "parameters");
+  return !index || index->find(name) || index->find(name, openai::Where::kNested);
 }
 
 bool single(const openai::BodyIndex& body) {

@@ -26,6 +26,13 @@ std::string_view name(Api api);  // llm-d's: chat_completions, responses, genera
 
 // The API of a generation request; nullopt: forwarded untouched.
 std::optional<Api> generation_api(const http::RequestHead& head);
+// Whether engines generate by this request too, though it is none of those APIs: SageMaker's route,
+// vLLM's batches of chats, SGLang's own. It is forwarded untouched, or refused for what it names.
+bool generates_unsplit(const http::RequestHead& head);
+
+// An engine would read another text than is looked at here: Python's json takes UTF-16 and UTF-32
+// as well. nullopt: it reads UTF-8.
+std::optional<std::string_view> encoding_problem(std::string_view body);
 
 // The prefill endpoints that the picker offers, as text without scheme and spaces.
 std::vector<std::string> prefill_candidates(const http::Headers& headers);
@@ -49,6 +56,9 @@ http::RequestHead forwarded(const http::RequestHead& head, std::string_view peer
 inline constexpr std::string_view kTransferParams = "kv_transfer_params";
 // Whether any object in it has such a member.
 bool names_params(std::string_view json);
+// Whether the body, or the object that is its member "parameters" (Vertex), has a member of that
+// name; also when it may, and is no strict JSON.
+bool may_have_member(std::string_view body, std::string_view name);
 // Whether the only transfer parameters of this body ask an engine to keep the KV that it computes,
 // as prefill legs do, and say of no other engine.
 bool asks_to_keep(std::string_view body);

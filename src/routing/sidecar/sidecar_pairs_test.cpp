@@ -207,5 +207,76 @@ TEST_F(SidecarPairs, ClientsParametersAreReplacedOrRefused) {
   }
 }
 
+// Routes of engines that nobody splits reach the same handlers.
+TEST_F(SidecarPairs, ClientsParametersAreRefusedWhereverEnginesGenerate) {
+  decode_.replace({decoded()});
+  start();
+  const std::string mine = R"({"prompt":"p","kv_transfer_params":{"mine":1}})";
+  for (const char* path : {"/invocations", "/v1/chat/completions/batch", "/generate"}) {
+    const Got got = get({"POST", path, {}}, mine);
+    EXPECT_EQ(got.status, 400) << path;
+    EXPECT_THAT(got.body, HasSubstr("kv_transfer_params: a client cannot say")) << path;
+  }
+  EXPECT_EQ(get({"POST", "/invocations", {{"Content-Encoding", "gzip"}}}, "{}").status, 415);
+  EXPECT_EQ(decode_.calls(), 0U);
+
+  http::RequestHead routed = chat_head();
+  routed.target = "/invocations";
+  EXPECT_EQ(get(routed, R"({"prompt":"p"})").body, decoded().body) << "passed on as it is";
+  EXPECT_EQ(decode_.request(0).body, R"({"prompt":"p"})");
+  EXPECT_EQ(prefill_.calls(), 0U);
+}
+
+// Python's json reads UTF-16 and UTF-32 as well, where no member's name is found.
+TEST_F(SidecarPairs, ABodyThatIsNotUtf8IsRefused) {
+  decode_.replace({decoded()});
+  start();
+  std::string wide = "\xff\xfe";
+  for (const char c : std::string_view(R"({"kv_transfer_params":{"mine":1}})")) {
+    wide += c;
+    wide += '\0';
+  }
+  for (const char* path : {"/v1/completions", "/inference/v1/generate", "/invocations"}) {
+    for (const std::string& body : {wide, wide.substr(2)}) {
+      const Got got = get({"POST", path, {}}, body);
+      EXPECT_EQ(got.status, 400) << path;
+      EXPECT_THAT(got.body, HasSubstr("UTF-16")) << path;
+    }
+  }
+  EXPECT_EQ(chat(wide).status, 400);
+  EXPECT_EQ(get({"POST", "/v1/completions", {}},
+                "\xef\xbb\xbf"
+                R"({"kv_transfer_params":{"mine":1}})")
+                .status,
+            400);
+  EXPECT_EQ(decode_.calls(), 0U);
+  EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_refusals_total{reason="json"} 7)"));
+}
+
+// With SGLang other members say where the engines meet.
+TEST_F(SidecarPairs, OnlyRoutersSayWhereSglangsEnginesMeet) {
+  decode_.replace({decoded()});
+  prefill_.replace({prefilled()});
+  start({.connector = "sglang"});
+  for (const char* member : {"bootstrap_host", "bootstrap_port", "bootstrap_room"}) {
+    const std::string mine = std::string(R"({"prompt":"p",")") + member + R"(":"mine"})";
+    for (const char* path : {"/v1/chat/completions", "/generate"}) {
+      const Got got = get({"POST", path, {}}, mine);
+      EXPECT_EQ(got.status, 400) << path;
+      EXPECT_THAT(got.body, HasSubstr(std::string(member) + ": a client cannot say")) << path;
+    }
+    EXPECT_EQ(chat(mine).status, 200);
+    EXPECT_THAT(decode_.request(decode_.calls() - 1).body, Not(HasSubstr("mine")));
+  }
+  EXPECT_EQ(get({"POST", "/vertex_generate", {}}, R"({"parameters":{"bootstrap_room":1}})").status,
+            400);
+  EXPECT_EQ(decode_.calls(), 3U);
+  EXPECT_EQ(get({"POST", "/v1/completions", {}}, R"({"tools":[{"bootstrap_host":1}]})").status,
+            200);
+  sidecar_.reset();
+  start();  // nixlv2: a member like any other
+  EXPECT_EQ(get({"POST", "/v1/completions", {}}, R"({"bootstrap_host":1})").status, 200);
+}
+
 }  // namespace
 }  // namespace baton::sidecar

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <array>
 
 #include "base/text/json.hpp"
 #include "routing/sidecar/connectors/primed.hpp"
@@ -9,12 +9,18 @@ namespace {
 
 using openai::Edit;
 
+constexpr std::string_view kHost = "bootstrap_host";
+constexpr std::string_view kPort = "bootstrap_port";
+constexpr std::string_view kRoom = "bootstrap_room";
+constexpr std::array kMembers = {kHost, kPort, kRoom};
+
 // Both engines are told where to meet; SGLang's prefill role ends by itself after the prompt.
 class Sglang final : public Connector {
  public:
   explicit Sglang(const EnginePorts& ports) : ports_(ports) {}
 
   Order order() const override { return Order::kParallel; }
+  std::span<const std::string_view> meeting_members() const override { return kMembers; }
   std::vector<Edit> prefill_edits(Api, const openai::BodyIndex&,
                                   const Pairing& pairing) const override {
     return meeting(pairing);
@@ -24,16 +30,14 @@ class Sglang final : public Connector {
     return meeting(pairing);
   }
   std::vector<Edit> local_edits(const Pairing&) const override {
-    return {{"bootstrap_host", std::nullopt},
-            {"bootstrap_port", std::nullopt},
-            {"bootstrap_room", std::nullopt}};
+    return {{kHost, std::nullopt}, {kPort, std::nullopt}, {kRoom, std::nullopt}};
   }
 
  private:
   std::vector<Edit> meeting(const Pairing& pairing) const {
-    return {{"bootstrap_host", text::json::dump(text::json::Value(pairing.prefiller.host))},
-            {"bootstrap_port", std::to_string(ports_.sglang_bootstrap)},
-            {"bootstrap_room", std::to_string(pairing.room)}};
+    return {{kHost, text::json::dump(text::json::Value(pairing.prefiller.host))},
+            {kPort, std::to_string(ports_.sglang_bootstrap)},
+            {kRoom, std::to_string(pairing.room)}};
   }
 
   EnginePorts ports_;
