@@ -62,7 +62,7 @@ Result<std::vector<std::string>> media_items(const openai::BodyIndex& body) {
 }
 
 std::string encode_body(const openai::BodyIndex& body, std::string_view item) {
-  std::vector<openai::Edit> edits = primed(Api::kChat, body, Caps::kPresent);
+  std::vector<openai::Edit> edits = sealed(primed(Api::kChat, body, Caps::kPresent), body);
   edits.push_back({"messages", fmt::format(R"([{{"role":"user","content":[{}]}}])", item)});
   return body.splice(edits).join();
 }

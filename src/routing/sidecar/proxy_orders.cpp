@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <utility>
 
 #include "base/core/assert.hpp"
@@ -218,11 +217,11 @@ Task<void> Proxy::prefill_beside(Beside it) {
 // the store, nothing was sent to the client.
 Task<bool> Proxy::answered_by_decode(Call& call) {
   if (!call.index->find("cache_hit_threshold")) co_return false;
-  std::array<std::string_view, 1> pieces = {*call.body};
+  const openai::Spliced asked = call.index->splice(sealed({}, *call.index));
   call.decode_span = start_leg(call.span, "decode", call.decoder);
   http::RequestHead room;
   const auto& asking = head_of_decode(call.head, call.decode_span, std::nullopt, room);
-  auto sent = co_await decode_client_.send(call.decoder, asking, pieces, call.deadline);
+  auto sent = co_await decode_client_.send(call.decoder, asking, asked.pieces, call.deadline);
   end_leg(call.decode_span, sent ? Leg{.status = sent->head().status} : leg_of(sent.error()),
           sent ? "" : sent.error().error.message());
   if (!sent) co_return false;  // the second try tells the client

@@ -207,6 +207,17 @@ TEST_F(SidecarPairs, ClientsParametersAreReplacedOrRefused) {
   }
 }
 
+// Nor when decode is asked first, with the client's threshold.
+TEST_F(SidecarPairs, ClientsParametersDoNotReachADecodeThatIsAskedFirst) {
+  decode_.replace({{.body = R"({"choices":[{"finish_reason":"stop"}]})"}});
+  start({.connector = "shared-storage"});
+
+  EXPECT_EQ(chat(R"({"cache_hit_threshold":0.8,"kv_transfer_params":{"mine":1}})").status, 200);
+
+  EXPECT_EQ(prefill_.calls(), 0U);
+  EXPECT_EQ(decode_.request(0).body, R"({"cache_hit_threshold":0.8})");
+}
+
 // Routes of engines that nobody splits reach the same handlers.
 TEST_F(SidecarPairs, ClientsParametersAreRefusedWhereverEnginesGenerate) {
   decode_.replace({decoded()});

@@ -91,6 +91,19 @@ TEST_F(SidecarStages, EncodeComesBeforePrefillAndDecode) {
   EXPECT_EQ(prefill_.calls(), 3U);
 }
 
+TEST_F(SidecarStages, EncodersGetNoTransferParametersOfAClient) {
+  encoder_.script({.body = R"({"ec_transfer_params":{"a":1}})"});
+  decode_.script(decoded());
+  start({.ec_connector = EcConnector::kNixl});
+  std::string body = images(1);
+  body.insert(1, R"("kv_transfer_params":{"mine":1},)");
+
+  EXPECT_EQ(get(head_with(text_of(encoder_)), body).status, 200);
+
+  EXPECT_THAT(encoder_.request(0).body, Not(HasSubstr("kv_transfer_params")));
+  EXPECT_THAT(decode_.request(0).body, Not(HasSubstr("kv_transfer_params")));
+}
+
 // sidecar:9 sidecar:11 refused encoders are passed over; without the connector all are.
 TEST_F(SidecarStages, OnlyAllowedEncodersAreAskedAndOnlyWithAConnector) {
   auto published = std::make_shared<Published>();
