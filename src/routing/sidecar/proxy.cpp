@@ -321,19 +321,13 @@ Task<Action> Proxy::prefill_leg(Call& call) {
   Leg leg{.kind = Leg::Kind::kOpen};
   if (pass) {
     Attempt attempt{*this, call.prefiller(), *pass, call.budget, begin};
-    Leg made =
-        co_await (connector_->order() == Order::kHeld ? attempt_held(call) : attempt_prefill(call));
+    Leg made = co_await (connector_->order() == Order::kHeld ? attempt_held(call, attempt)
+                                                             : attempt_prefill(call, attempt));
     leg = made;
-    end_leg(call.prefill_span, leg, call.error);
-    call.prefill_span.end();
-    attempt.tell(leg);
-    call.prefill_time = deps_.clock.now() - begin;
-    deps_.probe.prefill_took(*call.prefill_time);
-  } else if (call.error.empty()) {
-    call.error = fmt::format("the prefill engine at {} keeps failing and is left alone for now",
-                             http::to_string(call.prefiller()));
+  } else {
+    deps_.probe.prefill_attempted(label(leg.kind));
+    if (call.error.empty()) call.error = left_alone(call.prefiller());
   }
-  deps_.probe.prefill_attempted(label(leg.kind));
   Action next = call.transaction.on_prefill(leg, deps_.clock.now());
   if (next == Action::kDecodeLocally) {
     deps_.probe.fell_back(leg.kind == Leg::Kind::kUnusable ? "no-kv"
@@ -343,7 +337,7 @@ Task<Action> Proxy::prefill_leg(Call& call) {
   co_return next;
 }
 
-Task<Leg> Proxy::attempt_prefill(Call& call) {
+Task<Leg> Proxy::attempt_prefill(Call& call, Attempt& attempt) {
   Deadline deadline = call.transaction.leg_deadline(deps_.clock.now());
   call.pairing.prefiller = call.prefiller();
   std::vector<openai::Edit> edits =
@@ -354,20 +348,22 @@ Task<Leg> Proxy::attempt_prefill(Call& call) {
   auto sent = co_await prefill_client_.send(call.prefiller(), head, body.pieces, deadline);
   if (!sent) {
     call.error = legs_.failed("prefill", sent.error(), deps_.clock.now());
-    co_return leg_of(sent.error());
+    co_return end_prefill(call, attempt, leg_of(sent.error()));
   }
-  Leg leg = co_await (is_announced(call, sent->head()) ? attempt_overlapped(call, *sent, deadline)
-                                                       : finish_prefill(call, *sent, deadline));
+  Leg leg = co_await (is_announced(call, sent->head())
+                          ? attempt_overlapped(call, attempt, *sent, deadline)
+                          : finish_prefill(call, attempt, *sent, deadline));
   co_return leg;
 }
 
 // The prefill engine's answer has begun.
-Task<Leg> Proxy::finish_prefill(Call& call, http::Response& answer, Deadline deadline) {
+Task<Leg> Proxy::finish_prefill(Call& call, Attempt& attempt, http::Response& answer,
+                                Deadline deadline) {
   Mono granted = deps_.clock.now();
   auto whole = co_await answer.read_all(kMaxAnswer, deadline);
   if (!whole) {
     call.error = legs_.failed("prefill", whole.error(), deps_.clock.now());
-    co_return leg_of(whole.error());
+    co_return end_prefill(call, attempt, leg_of(whole.error()));
   }
   call.prefill_head = answer.take_head();
   call.prefill_body = *std::move(whole);
@@ -381,7 +377,7 @@ Task<Leg> Proxy::finish_prefill(Call& call, http::Response& answer, Deadline dea
   if (fresh && call.handover.expiry) {
     leg.granted -= lease_clock_.age(call.handover.engine_id, *call.handover.expiry, granted);
   }
-  co_return leg;
+  co_return end_prefill(call, attempt, leg);
 }
 
 // What a complete prefill answer amounts to.

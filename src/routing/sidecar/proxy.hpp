@@ -117,14 +117,16 @@ class Proxy {
   void read_source(Call& call);
   http::RequestHead head_of_prefill(const Call& call, const observe::Span& leg);
   Task<Action> prefill_leg(Call& call);
-  Task<Leg> attempt_prefill(Call& call);
-  Task<Leg> finish_prefill(Call& call, http::Response& answer, Deadline deadline);
+  Task<Leg> attempt_prefill(Call& call, Attempt& attempt);
+  Task<Leg> finish_prefill(Call& call, Attempt& attempt, http::Response& answer, Deadline deadline);
+  static Leg end_prefill(Call& call, Attempt& attempt, const Leg& leg);
   bool is_announced(Call& call, const http::ResponseHead& head);
-  Task<Leg> attempt_overlapped(Call& call, http::Response& answer, Deadline deadline);
-  Task<async::Went> overlapped_prefill(Call& call, http::Response& answer, Deadline deadline,
-                                       Leg& into);
-  Task<Leg> attempt_held(Call& call);
-  Task<async::Went> held_prefill(Call& call, Leg& into);
+  Task<Leg> attempt_overlapped(Call& call, Attempt& attempt, http::Response& answer,
+                               Deadline deadline);
+  Task<async::Went> overlapped_prefill(Call& call, Attempt& attempt, http::Response& answer,
+                                       Deadline deadline, Leg& into);
+  Task<Leg> attempt_held(Call& call, Attempt& attempt);
+  Task<async::Went> held_prefill(Call& call, Attempt& attempt, Leg& into);
   Task<async::Went> held_decode(Call& call);
   Action budgeted(Call& call, Action action);
   Task<Action> decode_leg(Call& call, Action action);

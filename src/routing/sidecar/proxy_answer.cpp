@@ -59,7 +59,7 @@ void Proxy::add_proof(const Call& call, http::Headers& into) const {
   auto tokens = told_tokens(call.prefill_head.headers);
   if (tokens) into.set("x-baton-prefill-tokens", std::to_string(*tokens));
   if (call.prefill_time) {
-    into.add("Server-Timing", fmt::format("prefill;dur={:.1f}", millis(*call.prefill_time)));
+    into.add("Server-Timing", fmt::format("prefill;dur={:.3f}", millis(*call.prefill_time)));
   }
 }
 

@@ -76,7 +76,9 @@ struct Proxy::Attempt {
   Mono began;
   bool told = false;
 
-  void tell(const Leg& leg);
+  // As soon as it is known how the leg went: ends its span, counts it, tells the breaker. Returns
+  // how long it took.
+  Nanos end(observe::Span& span, const Leg& leg, std::string_view error);
   ~Attempt() {
     if (!told) proxy.breakers_.of(to).on_abandoned(pass, proxy.deps_.clock.now());
   }
@@ -103,7 +105,8 @@ void end_leg(observe::Span& span, const Leg& leg, std::string_view error);
 Leg leg_of(const http::Failure& failure);
 // The engine is not there, or says so.
 bool is_away(const Leg& leg);
-std::string_view label(Leg::Kind kind);  // for metrics
+std::string_view label(Leg::Kind kind);                   // for metrics
+std::string left_alone(const http::Endpoint& prefiller);  // why it was not asked
 // What a decode leg sends of the request's head: itself, or made in `room` where the leg has a span
 // or a rank.
 const http::RequestHead& head_of_decode(const http::RequestHead& head, const observe::Span& leg,

@@ -55,6 +55,11 @@ std::string_view label(Leg::Kind kind) {
   return "";
 }
 
+std::string left_alone(const http::Endpoint& prefiller) {
+  return fmt::format("the prefill engine at {} keeps failing and is left alone for now",
+                     http::to_string(prefiller));
+}
+
 namespace {
 
 // What a leg without a span shares with the request's stands there already.
@@ -83,10 +88,14 @@ http::RequestHead Proxy::head_of_prefill(const Call& call, const observe::Span& 
   return out;
 }
 
-void Proxy::Attempt::tell(const Leg& leg) {
+Nanos Proxy::Attempt::end(observe::Span& span, const Leg& leg, std::string_view error) {
   told = true;
+  const Mono now = proxy.deps_.clock.now();
+  end_leg(span, leg, error);
+  span.end();
+  proxy.deps_.probe.prefill_attempted(label(leg.kind));
+  proxy.deps_.probe.prefill_took(now - began);
   Breaker& breaker = proxy.breakers_.of(to);
-  Mono now = proxy.deps_.clock.now();
   bool silent = leg.kind == Leg::Kind::kTimeout;
   if (silent && !had_its_time(proxy.config_.tactics, now - began, budget)) {
     breaker.on_abandoned(pass, now);
@@ -96,6 +105,13 @@ void Proxy::Attempt::tell(const Leg& leg) {
   } else {
     breaker.on_success();
   }
+  return now - began;
+}
+
+// Of a prefill that its request waits for.
+Leg Proxy::end_prefill(Call& call, Attempt& attempt, const Leg& leg) {
+  call.prefill_time = attempt.end(call.prefill_span, leg, call.error);
+  return leg;
 }
 
 // Another engine that has a prefix; one that cannot be used is passed over (llm-d).
@@ -142,18 +158,18 @@ Action Proxy::without_engine(Call& call) {
 }
 
 // Both legs at once, but the answer of decode is kept back. A failed prefill ends both.
-Task<Leg> Proxy::attempt_held(Call& call) {
+Task<Leg> Proxy::attempt_held(Call& call, Attempt& attempt) {
   Leg leg;
   std::vector<Task<async::Went>> legs;
-  legs.push_back(held_prefill(call, leg));
+  legs.push_back(held_prefill(call, attempt, leg));
   legs.push_back(held_decode(call));
   async::Went went = co_await async::all_or_none(std::move(legs));
   if (went == async::Went::kWrong) call.early.reset();
   co_return leg;
 }
 
-Task<async::Went> Proxy::held_prefill(Call& call, Leg& into) {
-  Leg leg = co_await attempt_prefill(call);
+Task<async::Went> Proxy::held_prefill(Call& call, Attempt& attempt, Leg& into) {
+  Leg leg = co_await attempt_prefill(call, attempt);
   into = leg;
   bool good = leg.kind == Leg::Kind::kAnswered && leg.status >= 200 && leg.status < 300;
   co_return good ? async::Went::kWell : async::Went::kWrong;
@@ -174,8 +190,7 @@ Action Proxy::start_beside(Call& call) {
     deps_.probe.prefill_attempted(label(Leg::Kind::kOpen));
     Action action = call.transaction.begin(1, now);
     BATON_ASSERT(action == Action::kPrefill);
-    call.error = fmt::format("the prefill engine at {} keeps failing and is left alone for now",
-                             http::to_string(call.prefiller()));
+    call.error = left_alone(call.prefiller());
     return budgeted(call, call.transaction.on_prefill({.kind = Leg::Kind::kOpen}, now));
   }
   call.pairing.prefiller = call.prefiller();
@@ -200,10 +215,7 @@ Task<void> Proxy::prefill_beside(Beside it) {
     leg = leg_of(sent.error());
     (void)legs_.failed("prefill", sent.error(), deps_.clock.now());
   }
-  end_leg(it.span, leg, sent ? "" : sent.error().error.message());
-  deps_.probe.prefill_attempted(label(leg.kind));
-  deps_.probe.prefill_took(deps_.clock.now() - attempt.began);
-  attempt.tell(leg);
+  (void)attempt.end(it.span, leg, sent ? "" : sent.error().error.message());
   auto port = connector_->bootstrap_port();
   bool failed = is_away(leg) || leg.status >= 400;
   if (failed && leg.status != 0) {

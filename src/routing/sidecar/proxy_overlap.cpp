@@ -20,10 +20,11 @@ bool Proxy::is_announced(Call& call, const http::ResponseHead& head) {
   return true;
 }
 
-Task<Leg> Proxy::attempt_overlapped(Call& call, http::Response& answer, Deadline deadline) {
+Task<Leg> Proxy::attempt_overlapped(Call& call, Attempt& attempt, http::Response& answer,
+                                    Deadline deadline) {
   Leg leg;
   std::vector<Task<async::Went>> legs;
-  legs.push_back(overlapped_prefill(call, answer, deadline, leg));
+  legs.push_back(overlapped_prefill(call, attempt, answer, deadline, leg));
   legs.push_back(held_decode(call));
   async::Went went = co_await async::all_or_none(std::move(legs));
   if (went == async::Went::kWrong) call.early.reset();
@@ -32,9 +33,9 @@ Task<Leg> Proxy::attempt_overlapped(Call& call, http::Response& answer, Deadline
   co_return leg;
 }
 
-Task<async::Went> Proxy::overlapped_prefill(Call& call, http::Response& answer, Deadline deadline,
-                                            Leg& into) {
-  Leg leg = co_await finish_prefill(call, answer, deadline);
+Task<async::Went> Proxy::overlapped_prefill(Call& call, Attempt& attempt, http::Response& answer,
+                                            Deadline deadline, Leg& into) {
+  Leg leg = co_await finish_prefill(call, attempt, answer, deadline);
   into = leg;
   bool good = leg.kind == Leg::Kind::kAnswered && leg.status >= 200 && leg.status < 300;
   co_return good ? async::Went::kWell : async::Went::kWrong;

@@ -133,5 +133,43 @@ TEST_F(SidecarOverlap, AClientThatLeavesCancelsBothLegs) {
       eventually([&] { return prefill_.connections() == 0 && decode_.connections() == 0; }));
 }
 
+// While its decode waits for a place.
+TEST_F(SidecarOverlap, APrefillIsJudgedWhenItIsDone) {
+  script_prefill(prefilled());
+  decode_.script({.manner = Manner::kHang});
+  tracer_ = spans_.tracer();
+  start();
+  Raw client(at_);
+  client.send(raw_chat(R"({"model":"m"})"));
+  ASSERT_TRUE(decode_is_asked());
+
+  prefill_.go_on = true;
+
+  EXPECT_TRUE(eventually([&] {
+    return metrics().contains("baton_sidecar_prefill_seconds_count 1") &&
+           metrics().contains(R"(prefill_attempts_total{result="answered"} 1)") &&
+           spans_.only("prefill").context.valid();
+  }));
+  EXPECT_EQ(decode_.cancelled, 0);
+}
+
+TEST_F(SidecarOverlap, AProbeThatSucceedsClosesTheBreakerWhileItsDecodeRuns) {
+  prefill_.script({.status = 503, .body = "busy"});
+  script_prefill(prefilled());
+  decode_.script({.manner = Manner::kHang});
+  start({.breaker = {.failures = 1, .pause = Nanos(1)}});
+  EXPECT_EQ(chat().status, 503);
+  Raw probe(at_);
+  probe.send(raw_chat(R"({"model":"m"})"));
+  ASSERT_TRUE(decode_is_asked());
+
+  prefill_.go_on = true;
+  ASSERT_TRUE(eventually([&] { return metrics().contains(R"(result="answered"} 2)"); }));
+  Raw next(at_);
+  next.send(raw_chat(R"({"model":"m"})"));
+
+  EXPECT_TRUE(eventually([&] { return prefill_.calls() == 3; })) << "it is asked again";
+}
+
 }  // namespace
 }  // namespace baton::sidecar

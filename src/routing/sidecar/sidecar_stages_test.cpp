@@ -228,6 +228,22 @@ TEST_F(SidecarStages, ADecodeBesideItsPrefillIsHeldBack) {
   EXPECT_THAT(decode_.request(decode_.calls() - 1).body, Not(HasSubstr("remote_kv_source")));
 }
 
+TEST_F(SidecarStages, APrefillBesideAHeldDecodeIsJudgedWhenItIsDone) {
+  decode_.script({.manner = Manner::kHang});
+  prefill_.script({.body = "{}"});
+  tracer_ = spans_.tracer();
+  start(held());
+  Raw client(at_);
+  client.send(raw_chat("{}"));
+  ASSERT_TRUE(eventually([&] { return decode_.calls() == 1; }));
+
+  EXPECT_TRUE(eventually([&] {
+    return metrics().contains("baton_sidecar_prefill_seconds_count 1") &&
+           spans_.only("prefill").context.valid();
+  }));
+  EXPECT_EQ(decode_.cancelled, 0);
+}
+
 // Of scenario 26.
 TEST_F(SidecarStages, AHeldDecodeIsNotHeldForever) {
   decode_.script({.manner = Manner::kHang});
