@@ -212,7 +212,8 @@ Status read_scheduling(const SidecarFlags& flags, const Environment& environment
   out.config.self_schedule = sidecar::SelfScheduling{};
   if (picker.empty()) return {};
   BATON_TRY_ASSIGN(out.config.self_schedule->picker, read_text_file(picker));
-  return {};
+  return sidecar::check_picker(out.config.self_schedule->picker,
+                               "--self-schedule-config=" + picker);
 }
 
 Status read_tickets(const SidecarFlags& flags, SidecarOptions& out) {

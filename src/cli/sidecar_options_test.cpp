@@ -1,5 +1,6 @@
 #include "cli/sidecar_options.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -218,6 +219,24 @@ TEST(SidecarOptions, ReadTicketsPairsAndScheduling) {
                 "--self-schedule-config=/no/such"}}) {
     EXPECT_NE(refusal(wrong), "") << wrong.front();
   }
+}
+
+TEST(SidecarOptions, RefuseAPickersConfigurationThatCannotBeFollowed) {
+  const std::string path =
+      std::filesystem::temp_directory_path() / fmt::format("baton-picker-{}.yaml", ::getpid());
+  const auto with = [&](std::string_view text) {
+    std::ofstream(path) << text;
+    return parsed({"--self-schedule", "--self-schedule-endpoints=/e", "--host=10.0.0.9",
+                   "--self-schedule-config=" + path});
+  };
+  EXPECT_TRUE(with(sidecar::own_picker()));
+  for (const char* wrong : {"nonsense: true", "", "a: ["}) {
+    const auto refused = with(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_EQ(refused.error().code(), Code::kInvalid) << wrong;
+    EXPECT_THAT(refused.error().message(), HasSubstr("--self-schedule-config=" + path + ":"));
+  }
+  std::filesystem::remove(path);
 }
 
 TEST(SidecarOptions, NeedAPoolOrAFileForTheProtection) {

@@ -50,6 +50,16 @@ schedulingProfiles:
 )";
 }
 
+Status check_picker(const std::string& picker, const std::string& source) {
+  watch::Service service;
+  service.name = "self";
+  service.picker = picker;
+  service.picker_source = source;
+  const pick::ServicePool pool(service);
+  if (pool.broken()) return *pool.broken();
+  return {};
+}
+
 SelfSchedule::SelfSchedule(http::Endpoint own, std::shared_ptr<const PoolEndpoints> pool,
                            const std::string& picker)
     : own_(std::move(own)), found_(std::move(pool)) {
@@ -92,7 +102,7 @@ std::optional<SelfSchedule::Choice> SelfSchedule::choose(std::string& body, open
       pool_->pick({.chain = out.chain ? &*out.chain : nullptr, .prompt_bytes = prompt->text.size()},
                   now, random);
   if (!picked) {
-    log::warn("nothing could be scheduled", {{"reason", picked.error().message()}});
+    tell_failed(picked.error(), now);
     return std::nullopt;
   }
   out.picked = *std::move(picked);
@@ -100,6 +110,17 @@ std::optional<SelfSchedule::Choice> SelfSchedule::choose(std::string& body, open
     out.prefiller = http::Endpoint{prefill->host, prefill->port};
   }
   return out;
+}
+
+// Each request may fail alike.
+void SelfSchedule::tell_failed(const Error& error, Mono now) {
+  if (now < tell_next_) {
+    ++untold_;
+    return;
+  }
+  log::warn("nothing could be scheduled",
+            {{"reason", error.message()}, {"untold", std::exchange(untold_, 0)}});
+  tell_next_ = now + kBetween;
 }
 
 void SelfSchedule::learn(const Choice& choice, bool prefilled) {

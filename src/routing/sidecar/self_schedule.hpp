@@ -42,6 +42,8 @@ class PoolEndpoints {
 // The October 2025 picker's configuration, as the planner writes it for a service with prefill
 // pods: prefill when more than 100 bytes of a prompt are new.
 std::string_view own_picker();
+// Whether SelfSchedule can follow this configuration. `source` names it in the error.
+Status check_picker(const std::string& picker, const std::string& source);
 
 // Confined to its loop.
 class SelfSchedule {
@@ -68,7 +70,11 @@ class SelfSchedule {
   void learn(const Choice& choice, std::span<const std::uint64_t> blocks);
 
  private:
+  // Between two lines that say why nothing could be scheduled.
+  static constexpr Nanos kBetween = std::chrono::seconds(1);
+
   void follow();
+  void tell_failed(const Error& error, Mono now);
 
   http::Endpoint own_;
   std::shared_ptr<const PoolEndpoints> found_;
@@ -76,6 +82,8 @@ class SelfSchedule {
   watch::Service service_;
   std::shared_ptr<pick::ServicePool> pool_;
   openai::PromptReader reader_;
+  Mono tell_next_{};
+  std::size_t untold_ = 0;  // failures since the last line
 };
 
 }  // namespace baton::sidecar

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/core/log.hpp"
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
 
 namespace baton::sidecar {
@@ -80,6 +81,36 @@ TEST(SelfSchedule, DecidesAsThePlannersPicker) {
 TEST(SelfSchedule, TakesAPickersConfiguration) {
   auto pool = std::make_shared<PoolEndpoints>();
   EXPECT_TRUE(SelfSchedule({"10.0.0.1", 1}, pool, "nonsense: true").broken());
+}
+
+TEST(SelfSchedule, SaysOnceASecondThatNothingCouldBeScheduled) {
+  const http::Endpoint own{"10.0.0.1", 8000};
+  auto pool = std::make_shared<PoolEndpoints>();
+  pool->publish({pod("d", own, "decode")});
+  SelfSchedule schedule(own, pool, "nonsense: true");
+  SeededRandom random(1);
+  std::string body = prompt('a');
+  std::vector<std::string> lines;
+  log::redirect([&](std::string_view line) {
+    if (line.contains("nothing could be scheduled")) lines.emplace_back(line);
+  });
+  const Mono start{};
+
+  for (const Mono now : {start, start, start + Millis(900), start + std::chrono::seconds(1)}) {
+    EXPECT_FALSE(schedule.choose(body, openai::Api::kCompletion, now, random));
+  }
+  log::redirect(nullptr);
+
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_THAT(lines[1], ::testing::ContainsRegex("untold\"?[:=] ?2"));
+}
+
+TEST(CheckPicker, NamesWhatIsWrongAndWhere) {
+  EXPECT_TRUE(check_picker(std::string(own_picker()), "own"));
+  const Status wrong = check_picker("nonsense: true", "--self-schedule-config=/p.yaml");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message(), HasSubstr("--self-schedule-config=/p.yaml: "));
+  EXPECT_FALSE(check_picker("", "empty"));
 }
 
 using SidecarSchedules = SidecarTest;
