@@ -38,7 +38,7 @@ struct Proxy::TicketUse {
   Proxy& proxy;
   const Call& call;
   ~TicketUse() {
-    bool answered = call.answered != 0 && call.answered < 500;
+    const bool answered = call.exchange.started() && call.answered != 0 && call.answered < 500;
     if (!call.ticket.empty() && !answered) proxy.tickets_.give_back(call.ticket);
   }
 };

@@ -97,7 +97,10 @@ Task<void> Proxy::stream(Call& call) {
   }
   if (learner) self_->learn(*call.choice, learner->finish().blocks);
   if (relayed == Relayed::kWhole) call.transaction.on_sent();
-  if (relayed == Relayed::kEngineBroke) call.transaction.on_broken();
+  if (relayed == Relayed::kReplaced) call.answered = 502;
+  if (relayed == Relayed::kEngineBroke || relayed == Relayed::kReplaced) {
+    call.transaction.on_broken();
+  }
 }
 
 Task<void> Proxy::fail(Call& call) {

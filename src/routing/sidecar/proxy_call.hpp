@@ -30,8 +30,9 @@ struct Proxy::Call {
   std::optional<SelfSchedule::Choice> choice{};  // without a picker
   std::string_view no_prefill = "not-requested";
   std::string ticket{};  // that it was routed by, once verified
-  int answered = 0;      // the status that the client got; 0: none
-  std::string error{};   // of the last failed leg
+  // The status that the client gets once exchange.started(); 0: no engine's answer is sent.
+  int answered = 0;
+  std::string error{};  // of the last failed leg
 
   http::ResponseHead prefill_head{};
   std::string prefill_body{};

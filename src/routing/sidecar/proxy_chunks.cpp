@@ -86,8 +86,10 @@ Task<void> Proxy::end_chunks(Call& call, std::string body, std::string reason) {
     Status sent = co_await call.exchange.write("data: " + event + "\n\ndata: [DONE]\n\n");
     if (sent) (void)co_await call.exchange.finish();
   } else if (status >= 200 && status < 300) {
+    call.answered = 502;
     co_await respond_error(call.exchange, 502, reason, "decode");
   } else {
+    call.answered = status;
     http::ResponseHead head = call.answer->head();
     http::remove_hop_by_hop(head.headers);
     add_proof(call, head.headers);

@@ -26,7 +26,7 @@ Task<Relayed> relay_whole(http::Exchange& exchange, http::ResponseHead head, htt
   if (!body) {
     co_await respond_error(exchange, body.error().kind == http::Failure::Kind::kTimeout ? 504 : 502,
                            body.error().error.message(), "decode");
-    co_return Relayed::kEngineBroke;
+    co_return Relayed::kReplaced;
   }
   if (passing != nullptr) (*passing)(*body);
   std::optional<std::string> fixed;

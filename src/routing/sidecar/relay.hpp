@@ -20,7 +20,12 @@ inline constexpr std::string_view kNotReady =
 // As it is stated; nullopt when it is not.
 std::optional<std::uint64_t> content_length(const http::Headers& headers);
 
-enum class Relayed : std::uint8_t { kWhole, kEngineBroke, kClientGone };
+enum class Relayed : std::uint8_t {
+  kWhole,
+  kEngineBroke,
+  kReplaced,  // the engine broke before anything was sent: the client got an error of ours, 5xx
+  kClientGone,
+};
 
 // Sees each piece of a body before the client gets it.
 using Passing = std::function<void(std::string_view piece)>;

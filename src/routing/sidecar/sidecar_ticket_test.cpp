@@ -74,6 +74,50 @@ TEST_F(SidecarTickets, ARequestThatGotAnErrorMayComeAgainWithItsTicket) {
   refused(other, "replayed");
 }
 
+// Its head was there, the rest never came: the client got a 502 of ours.
+TEST_F(SidecarTickets, AnAnswerThatBrokeBeforeAnythingWasSentLeavesTheTicketGood) {
+  decode_.replace({{.body = "{\"half", .manner = Manner::kBreakOff}, decoded()});
+  start(signed_routes());
+  http::RequestHead head = signed_head();
+
+  EXPECT_EQ(get(head, "{}").status, 502);
+  EXPECT_EQ(get(head, "{}").status, 200);
+  refused(head, "replayed");
+}
+
+TEST_F(SidecarTickets, AChunkThatFailedBeforeAnythingWasSentLeavesTheTicketGood) {
+  const Answer whole{
+      .body = R"({"choices":[{"message":{"role":"assistant","content":"one"},)"
+              R"("finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":4}})"};
+  decode_.replace({{.body = "<html>"}, whole});
+  Config config = signed_routes();
+  config.decode_chunk_size = 4;
+  start(config);
+  http::RequestHead head = signed_head();
+  const std::string body = R"({"messages":[{"role":"user","content":"q"}],"max_tokens":50})";
+
+  EXPECT_EQ(get(head, body).status, 502);
+  EXPECT_EQ(get(head, body).status, 200);
+}
+
+TEST_F(SidecarTickets, AClientThatLeavesBeforeAnyAnswerMayComeAgainWithItsTicket) {
+  decode_.replace({{.body = "{}", .manner = Manner::kStream}, decoded()});
+  start(signed_routes());
+  const http::RequestHead head = signed_head();
+  std::string request;
+  http::RequestHead sent = head;
+  sent.headers.add("Host", "x");
+  sent.headers.add("Content-Length", "2");
+  http::append_head(request, sent);
+  Raw client(at_);
+  client.send(request + "{}");
+  ASSERT_TRUE(eventually([&] { return decode_.calls() == 1; }));
+
+  client.close();
+
+  EXPECT_TRUE(eventually([&] { return get(head, "{}").status == 200; }));
+}
+
 TEST_F(SidecarTickets, NothingElseIsDialled) {
   start(signed_routes());
   refused(chat_head(), "missing");
