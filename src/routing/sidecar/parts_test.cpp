@@ -49,6 +49,16 @@ TEST(GenerationApi, IsKnownByMethodAndPath) {
   EXPECT_EQ(generation_api({"POST", "/v1/embeddings", {}}), std::nullopt);
 }
 
+// As engines' web servers route: escapes undone once, the query left out.
+TEST(GenerationApi, IsKnownHoweverThePathIsSpelt) {
+  EXPECT_EQ(generation_api({"POST", "/v1/chat/complet%69ons", {}}), Api::kChat);
+  EXPECT_EQ(generation_api({"POST", "%2Fv1%2fchat%2Fcompletions?x=%69", {}}), Api::kChat);
+  EXPECT_EQ(generation_api({"POST", "/inference/v1/generat%65", {}}), Api::kGenerate);
+  EXPECT_EQ(generation_api({"POST", "/v1/chat/complet%2569ons", {}}), std::nullopt);
+  EXPECT_EQ(generation_api({"POST", "/v1/completions%3Fx", {}}), std::nullopt);
+  EXPECT_TRUE(generates_unsplit({"POST", "/%69nvocations", {}}));
+}
+
 TEST(GenerationApi, IsNotThatOfRoutesThatOnlyPass) {
   for (const char* path :
        {"/invocations", "/v1/chat/completions/batch?x", "/generate", "/vertex_generate"}) {

@@ -6,6 +6,7 @@
 
 #include "base/core/trim.hpp"
 #include "base/text/json.hpp"
+#include "formats/openai/decoded_path.hpp"
 #include "formats/openai/member_scan.hpp"
 #include "routing/ticket/ticket.hpp"
 
@@ -63,8 +64,10 @@ std::optional<Api> generation_api(const http::RequestHead& head) {
       {"/inference/v1/generate", Api::kGenerate},
   }};
   if (head.method != "POST") return std::nullopt;
+  std::string room;
+  const std::string_view asked = openai::decoded_path(head.target, room);
   for (const auto& [path, api] : kPaths) {
-    if (head.path() == path) return api;
+    if (asked == path) return api;
   }
   return std::nullopt;
 }
@@ -72,7 +75,9 @@ std::optional<Api> generation_api(const http::RequestHead& head) {
 bool generates_unsplit(const http::RequestHead& head) {
   static constexpr std::array<std::string_view, 4> kPaths = {
       "/invocations", "/v1/chat/completions/batch", "/generate", "/vertex_generate"};
-  return head.method == "POST" && std::ranges::find(kPaths, head.path()) != kPaths.end();
+  std::string room;
+  return head.method == "POST" &&
+         std::ranges::find(kPaths, openai::decoded_path(head.target, room)) != kPaths.end();
 }
 
 // As json.detect_encoding tells: by a byte order mark, else by NUL bytes, as JSON begins with

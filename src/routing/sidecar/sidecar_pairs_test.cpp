@@ -218,12 +218,13 @@ TEST_F(SidecarPairs, ClientsParametersDoNotReachADecodeThatIsAskedFirst) {
   EXPECT_EQ(decode_.request(0).body, R"({"cache_hit_threshold":0.8})");
 }
 
-// Routes of engines that nobody splits reach the same handlers.
+// However the path is spelt; and routes of engines that nobody splits reach the same handlers.
 TEST_F(SidecarPairs, ClientsParametersAreRefusedWhereverEnginesGenerate) {
   decode_.replace({decoded()});
   start();
   const std::string mine = R"({"prompt":"p","kv_transfer_params":{"mine":1}})";
-  for (const char* path : {"/invocations", "/v1/chat/completions/batch", "/generate"}) {
+  for (const char* path : {"/v1/chat/complet%69ons", "/invocations", "/invoc%61tions?x",
+                           "/v1/chat/completions/batch", "/generate"}) {
     const Got got = get({"POST", path, {}}, mine);
     EXPECT_EQ(got.status, 400) << path;
     EXPECT_THAT(got.body, HasSubstr("kv_transfer_params: a client cannot say")) << path;
