@@ -59,6 +59,8 @@ class ThreadedPublisher final : public Publisher {
   void run();
   void take_queue();
   void connect();
+  void connected();
+  void failed(const Error& why);
   void accept();
   void serve(const std::vector<pollfd>& polled);
   bool serve(Subscriber& subscriber, short revents);
@@ -83,7 +85,9 @@ class ThreadedPublisher final : public Publisher {
   std::size_t remembered_bytes_ = 0;
   std::list<Subscriber> subscribers_;
   std::list<Replayer> replayers_;
+  std::vector<http::Address> untried_;  // of the subscriber that is connected to, last first
   Mono try_again_ = Mono::min();
+  bool told_ = false;  // that it cannot be reached
   std::thread thread_;
 };
 
@@ -140,18 +144,40 @@ void ThreadedPublisher::run() {
   }
 }
 
-// Where the endpoint is the subscriber's.
+// Where the endpoint is the subscriber's: its addresses in turn.
 void ThreadedPublisher::connect() {
   const auto now = clock_.now();
-  if (address_.binds == Binds::kYes || !subscribers_.empty() || now < try_again_) return;
-  try_again_ = now + kReconnect;
-  auto at = address_.at;
-  if (const auto found = http::blocking_resolve(at, Deadline{now + kReconnect}, clock_);
-      !found || found->empty()) {
-    return;
+  if (address_.binds == Binds::kYes || !subscribers_.empty()) return;
+  if (untried_.empty()) {
+    if (now < try_again_) return;
+    try_again_ = now + kReconnect;
+    auto found = http::blocking_resolve(address_.at, Deadline{now + kReconnect}, clock_);
+    if (!found) return failed(found.error());
+    untried_.assign(found->rbegin(), found->rend());
   }
-  auto fd = connect_to(at);
-  if (fd) subscribers_.push_back({Peer(*std::move(fd), Role::kPub, now, {kMaxWish})});
+  while (!untried_.empty()) {
+    auto fd = connect_to(untried_.back());
+    untried_.pop_back();
+    if (fd) {
+      subscribers_.push_back({Peer(*std::move(fd), Role::kPub, now, {kMaxWish})});
+      return;
+    }
+    failed(fd.error());
+  }
+}
+
+void ThreadedPublisher::connected() {
+  if (address_.binds == Binds::kYes) return;
+  untried_.clear();
+  if (!std::exchange(told_, false)) return;
+  log::info("KV events reach their endpoint now", {{"endpoint", config_.endpoint}});
+}
+
+// That the endpoint's subscriber cannot be reached, or no more: told once, of its last address.
+void ThreadedPublisher::failed(const Error& why) {
+  if (address_.binds == Binds::kYes || !untried_.empty() || std::exchange(told_, true)) return;
+  log::warn("KV events do not reach their endpoint: it is tried again until they do",
+            {{"endpoint", config_.endpoint}, {"why", why.message()}});
 }
 
 void ThreadedPublisher::accept() {
@@ -179,11 +205,18 @@ void ThreadedPublisher::serve(const std::vector<pollfd>& polled) {
 }
 
 bool ThreadedPublisher::serve(Subscriber& s, short revents) {
-  if (!s.peer.serve(revents, clock_.now())) return false;
+  if (const auto served = s.peer.serve(revents, clock_.now()); !served) {
+    failed(served.error());
+    return false;
+  }
   while (true) {
     auto message = s.peer.next();
-    if (!message) {
+    if (s.peer.ready()) connected();
+    if (!message && address_.binds == Binds::kYes) {
       log::warn("a subscriber of KV events is refused", {{"why", message.error().message()}});
+    }
+    if (!message) {
+      failed(message.error());
       return false;
     }
     if (!*message) return true;
@@ -252,7 +285,9 @@ void ThreadedPublisher::take_queue() {
   if (fresh.empty()) return;
   const auto now = clock_.now();
   for (auto s = subscribers_.begin(); s != subscribers_.end();) {
-    s = s->peer.serve(0, now) ? std::next(s) : subscribers_.erase(s);
+    const auto served = s->peer.serve(0, now);
+    if (!served) failed(served.error());
+    s = served ? std::next(s) : subscribers_.erase(s);
   }
 }
 

@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 
+#include "base/core/log.hpp"
 #include "net/zmtp/socket.hpp"
 
 namespace baton::zmtp {
@@ -94,24 +97,75 @@ TEST(Publisher, ARequestThatIsNoneEndsTheConnection) {
   EXPECT_THAT(client.receive(), ElementsAre());
 }
 
-TEST(Publisher, ConnectsToASubscriberThatListens) {
-  http::Endpoint at{"127.0.0.1", 0};
-  const auto listener = listen_at(at);
-  ASSERT_TRUE(listener);
-  const auto pub =
-      *Publisher::start({.endpoint = "tcp://" + http::to_string(at), .topic = "t"}, kClock);
+// The connection of a publisher that connects.
+Fd accept_at(const Fd& listener) {
   Fd accepted;
   const auto until = kClock.now() + kPatience;
   while (!accepted && kClock.now() < until) {
-    pollfd polled{listener->get(), POLLIN, 0};
+    pollfd polled{listener.get(), POLLIN, 0};
     ::poll(&polled, 1, 100);
-    accepted = accept_from(*listener);
+    accepted = accept_from(listener);
   }
-  ASSERT_TRUE(accepted);
-  Client client(std::move(accepted));
+  return accepted;
+}
+
+TEST(Publisher, ConnectsToASubscriberThatListensAtAnAddressOrAName) {
+  for (const std::string host : {"127.0.0.1", "localhost"}) {
+    http::Endpoint at{"127.0.0.1", 0};
+    const auto listener = listen_at(at);
+    ASSERT_TRUE(listener);
+    const auto pub = *Publisher::start(
+        {.endpoint = "tcp://" + host + ":" + std::to_string(at.port), .topic = "t"}, kClock);
+    Fd accepted = accept_at(*listener);
+    ASSERT_TRUE(accepted) << host;
+    Client client(std::move(accepted));
+    ASSERT_TRUE(subscribe(client, *pub, ""));
+    pub->publish("x");
+    EXPECT_THAT(client.receive(), ElementsAre("t", sequence_bytes(0), "x"));
+  }
+}
+
+// What is logged, meanwhile.
+class Log {
+ public:
+  Log() {
+    log::redirect([this](std::string_view line) {
+      const std::scoped_lock lock(mutex_);
+      lines_.emplace_back(line);
+      changed_.notify_all();
+    });
+  }
+  ~Log() { log::redirect(nullptr); }
+  // How many lines say it, once one does.
+  std::ptrdiff_t wait_for(std::string_view what) {
+    std::unique_lock lock(mutex_);
+    const auto says = [&](const std::string& line) { return line.find(what) != line.npos; };
+    changed_.wait_for(lock, kPatience, [&] { return std::ranges::any_of(lines_, says); });
+    return std::ranges::count_if(lines_, says);
+  }
+
+ private:
+  std::mutex mutex_;  // guards lines_
+  std::condition_variable changed_;
+  std::vector<std::string> lines_;
+};
+
+TEST(Publisher, SaysOnceThatItsEndpointCannotBeReachedAndOnceThatItCan) {
+  http::Endpoint at{"127.0.0.1", 0};
+  ASSERT_TRUE(listen_at(at));  // a port that is free then
+  Log log;
+  const auto pub = *Publisher::start(
+      {.endpoint = "tcp://localhost:" + std::to_string(at.port), .topic = "t"}, kClock);
+  EXPECT_EQ(log.wait_for("KV events do not reach their endpoint"), 1);
+  EXPECT_EQ(log.wait_for("Connection refused"), 1);
+
+  const auto listener = listen_at(at);
+  ASSERT_TRUE(listener) << listener.error().message();
+  Client client(accept_at(*listener));
   ASSERT_TRUE(subscribe(client, *pub, ""));
-  pub->publish("x");
-  EXPECT_THAT(client.receive(), ElementsAre("t", sequence_bytes(0), "x"));
+
+  EXPECT_EQ(log.wait_for("KV events reach their endpoint now"), 1);
+  EXPECT_EQ(log.wait_for("KV events do not reach their endpoint"), 1);
 }
 
 TEST(Publisher, AddressesThatCannotBeAreRefused) {

@@ -18,31 +18,7 @@ namespace {
 
 constexpr std::size_t kReadAtOnce = 256 << 10;
 
-struct Sockaddr {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-std::optional<Sockaddr> sockaddr_of(const http::Endpoint& at) {
-  Sockaddr out;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&out.storage);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&out.storage);
-  if (::inet_pton(AF_INET, at.host.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(at.port);
-    out.size = sizeof(sockaddr_in);
-  } else if (::inet_pton(AF_INET6, at.host.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(at.port);
-    out.size = sizeof(sockaddr_in6);
-  } else {
-    return std::nullopt;
-  }
-  return out;
-}
-
-http::Endpoint endpoint_of(const Sockaddr& address) {
+http::Endpoint endpoint_of(const http::Address& address) {
   const auto& storage = address.storage;
   const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
   const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&storage);
@@ -112,7 +88,7 @@ Result<Address> parse_address(std::string_view endpoint, std::string_view any) {
 }
 
 Result<Fd> listen_at(http::Endpoint& at) {
-  const auto address = sockaddr_of(at);
+  const auto address = http::literal_address(at);
   if (!address) return invalid(fmt::format("'{}' is not an IP address to listen on", at.host));
   Fd fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return failed("listening on", at);
@@ -120,7 +96,7 @@ Result<Fd> listen_at(http::Endpoint& at) {
   if (::bind(fd.get(), address->get(), address->size) != 0 || ::listen(fd.get(), 128) != 0) {
     return failed("listening on", at);
   }
-  Sockaddr bound;
+  http::Address bound;
   bound.size = sizeof bound.storage;
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0) {
     return failed("listening on", at);
@@ -130,7 +106,7 @@ Result<Fd> listen_at(http::Endpoint& at) {
 }
 
 Fd accept_from(const Fd& listener, http::Endpoint* from) {
-  Sockaddr peer;
+  http::Address peer;
   peer.size = sizeof peer.storage;
   auto* address = reinterpret_cast<sockaddr*>(&peer.storage);
   Fd fd(::accept4(listener.get(), address, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -141,13 +117,17 @@ Fd accept_from(const Fd& listener, http::Endpoint* from) {
 }
 
 Result<Fd> connect_to(const http::Endpoint& at) {
-  const auto address = sockaddr_of(at);
+  const auto address = http::literal_address(at);
   if (!address) return invalid(fmt::format("'{}' is not an IP address", at.host));
-  Fd fd(::socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return failed("connecting to", at);
+  return connect_to(*address);
+}
+
+Result<Fd> connect_to(const http::Address& address) {
+  Fd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return failed("connecting to", endpoint_of(address));
   watch_for_silence(fd.get());
-  if (::connect(fd.get(), address->get(), address->size) != 0 && errno != EINPROGRESS) {
-    return failed("connecting to", at);
+  if (::connect(fd.get(), address.get(), address.size) != 0 && errno != EINPROGRESS) {
+    return failed("connecting to", endpoint_of(address));
   }
   return fd;
 }

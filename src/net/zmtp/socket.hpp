@@ -13,6 +13,7 @@
 #include "base/core/clock.hpp"
 #include "base/core/result.hpp"
 #include "net/http/message.hpp"
+#include "net/http/resolve.hpp"
 #include "net/zmtp/session.hpp"
 
 namespace baton::zmtp {
@@ -53,6 +54,7 @@ Result<Fd> listen_at(http::Endpoint& at);
 Fd accept_from(const Fd& listener, http::Endpoint* from = nullptr);
 // Under way. kInvalid: not an IP address. kUnavailable.
 Result<Fd> connect_to(const http::Endpoint& at);
+Result<Fd> connect_to(const http::Address& address);
 
 // One connection; confined to its owner's poll loop.
 class Peer {
