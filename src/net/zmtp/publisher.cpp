@@ -72,7 +72,7 @@ class ThreadedPublisher final : public Publisher {
   const Clock& clock_;
   Address address_;
   http::Endpoint replay_at_;
-  Fd listener_, replay_listener_;
+  Listener listener_, replay_listener_;
   Wake wake_;
   std::atomic<bool> stopping_ = false;
 
@@ -94,11 +94,13 @@ class ThreadedPublisher final : public Publisher {
 Status ThreadedPublisher::open() {
   BATON_TRY_ASSIGN(address_, parse_address(config_.endpoint, config_.any));
   if (address_.binds == Binds::kYes) {
-    BATON_TRY_ASSIGN(listener_, listen_at(address_.at));
+    BATON_TRY_ASSIGN(auto fd, listen_at(address_.at));
+    listener_ = Listener(std::move(fd));
   }
   if (config_.replay_endpoint) {
     BATON_TRY_ASSIGN(auto replay, parse_address(*config_.replay_endpoint, config_.any));
-    BATON_TRY_ASSIGN(replay_listener_, listen_at(replay.at));
+    BATON_TRY_ASSIGN(auto fd, listen_at(replay.at));
+    replay_listener_ = Listener(std::move(fd));
     replay_at_ = replay.at;
   }
   thread_ = std::thread([this] { run(); });
@@ -129,7 +131,8 @@ void ThreadedPublisher::run() {
   std::vector<pollfd> polled;
   while (!stopping_) {
     connect();
-    polled = {wake_.wanted(), {listener_.get(), POLLIN, 0}, {replay_listener_.get(), POLLIN, 0}};
+    polled = {wake_.wanted(), subscribers_.size() < kMaxPeers ? listener_.wanted() : kNotPolled,
+              replayers_.size() < kMaxPeers ? replay_listener_.wanted() : kNotPolled};
     for (const auto& s : subscribers_) polled.push_back(s.peer.wanted());
     for (const auto& r : replayers_) polled.push_back(r.peer.wanted());
     ::poll(polled.data(), polled.size(), kLookMillis);
@@ -183,12 +186,12 @@ void ThreadedPublisher::failed(const Error& why) {
 void ThreadedPublisher::accept() {
   const auto now = clock_.now();
   while (listener_ && subscribers_.size() < kMaxPeers) {
-    auto fd = accept_from(listener_);
+    auto fd = listener_.accept();
     if (!fd) break;
     subscribers_.push_back({Peer(std::move(fd), Role::kPub, now, {kMaxWish})});
   }
   while (replay_listener_ && replayers_.size() < kMaxPeers) {
-    auto fd = accept_from(replay_listener_);
+    auto fd = replay_listener_.accept();
     if (!fd) break;
     replayers_.push_back({Peer(std::move(fd), Role::kRouter, now, {kMaxWish})});
   }

@@ -8,6 +8,8 @@
 namespace baton::zmtp {
 namespace {
 
+constexpr std::size_t kMaxHead = 9;                    // bytes of a frame before its body
+constexpr std::size_t kKept = std::size_t{256} << 10;  // bytes of memory, between messages
 constexpr std::uint8_t kMore = 1, kLong = 2, kCommand = 4;
 constexpr std::string_view kNull = "NULL";
 constexpr std::string_view kReadyName = "READY", kSocketType = "Socket-Type";
@@ -95,7 +97,7 @@ Result<std::optional<Session::Frame>> Session::frame() {
   if ((flags & ~(kMore | kLong | kCommand)) != 0 || (flags & kCommand && flags & kMore)) {
     return invalid(fmt::format("ZMTP: a frame with flags {:#x}", flags));
   }
-  const std::size_t head = flags & kLong ? 9 : 2;
+  const std::size_t head = flags & kLong ? kMaxHead : 2;
   if (have < head) return std::optional<Frame>();
   std::uint64_t size = 0;
   for (std::size_t i = 1; i < head; ++i) size = size << 8 | at[i];
@@ -158,6 +160,7 @@ Result<std::optional<Message>> Session::next() {
     BATON_TRY_ASSIGN(const auto frame, this->frame());
     if (!frame) {
       in_.erase(0, std::exchange(taken_, 0));
+      if (in_.capacity() > std::max(kKept, 2 * in_.size())) in_.shrink_to_fit();
       return std::optional<Message>();
     }
     if (frame->flags & kCommand) {
@@ -175,6 +178,10 @@ Result<std::optional<Message>> Session::next() {
     message_bytes_ = 0;
     return std::optional(std::exchange(message_, {}));
   }
+}
+
+bool Session::full() const {
+  return in_.size() - taken_ >= std::max(limits_.message, kMaxCommand) + kMaxHead;
 }
 
 void Session::send(const Message& message) { (ready() ? out_ : later_) += encode(message); }

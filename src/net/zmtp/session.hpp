@@ -44,6 +44,10 @@ class Session {
   // not fit, or over a limit; the session is then over.
   Result<std::optional<Message>> next();
   bool ready() const { return state_ == State::kReady; }
+  // Whether a message is here, whole or over its limit: next() gives it without more bytes.
+  bool full() const;
+  // Bytes of memory that what came takes: of a message, as a rule, that is not whole yet.
+  std::size_t held() const { return in_.capacity() + message_bytes_; }
 
   // Waits for the end of the handshake.
   void send(const Message& message);

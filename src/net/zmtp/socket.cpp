@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/core/assert.hpp"
+#include "base/core/log.hpp"
 
 namespace baton::zmtp {
 namespace {
@@ -116,6 +117,17 @@ Fd accept_from(const Fd& listener, http::Endpoint* from) {
   return fd;
 }
 
+Fd Listener::accept(http::Endpoint* from) {
+  Fd fd = accept_from(fd_, from);
+  const int error = fd ? 0 : errno;
+  const bool fails = error != 0 && error != EAGAIN && error != EINTR && error != ECONNABORTED;
+  if (fails && !rests_) {
+    log::warn("ZMTP connections cannot be taken", {{"why", std::strerror(error)}});
+  }
+  rests_ = fails;
+  return fd;
+}
+
 Result<Fd> connect_to(const http::Endpoint& at) {
   const auto address = http::literal_address(at);
   if (!address) return invalid(fmt::format("'{}' is not an IP address", at.host));
@@ -134,7 +146,9 @@ Result<Fd> connect_to(const http::Address& address) {
 
 Status Peer::serve(short revents, Mono now) {
   if (!ready() && now - since_ > kHandshakeTime) return timed_out("ZMTP handshake");
-  if (revents & (POLLIN | POLLHUP | POLLERR)) {
+  if (!reads()) {
+    if (revents & (POLLHUP | POLLERR)) return over("closed by the peer");
+  } else if (revents & (POLLIN | POLLHUP | POLLERR)) {
     std::array<char, kReadAtOnce / 4> chunk;
     for (int i = 0; i < 4; ++i) {
       const auto n = ::recv(fd_.get(), chunk.data(), chunk.size(), MSG_DONTWAIT);

@@ -21,6 +21,9 @@ namespace baton::zmtp {
 inline constexpr Nanos kHandshakeTime = std::chrono::seconds(5);  // connecting included
 // A peer that answers nothing on the way is gone after this.
 inline constexpr Nanos kSilence = std::chrono::seconds(30);
+// To a peer that does not read. Past it the peer is not read from either: what it sends may want
+// answers.
+inline constexpr std::size_t kMaxUnread = std::size_t{1} << 20;  // bytes
 
 class Fd {
  public:
@@ -56,6 +59,26 @@ Fd accept_from(const Fd& listener, http::Endpoint* from = nullptr);
 Result<Fd> connect_to(const http::Endpoint& at);
 Result<Fd> connect_to(const http::Address& address);
 
+inline constexpr pollfd kNotPolled = {-1, 0, 0};
+
+// A listener in a poll loop. A connection that cannot be taken (no descriptors left) stays there
+// and would wake the loop at once, again and again: the listener is not polled then, until an
+// accept, of which every turn of the loop makes one, goes well.
+class Listener {
+ public:
+  Listener() = default;
+  explicit Listener(Fd fd) : fd_(std::move(fd)) {}
+  explicit operator bool() const { return static_cast<bool>(fd_); }
+
+  pollfd wanted() const { return rests_ ? kNotPolled : pollfd{fd_.get(), POLLIN, 0}; }
+  // As accept_from().
+  Fd accept(http::Endpoint* from = nullptr);
+
+ private:
+  Fd fd_;
+  bool rests_ = false;
+};
+
 // One connection; confined to its owner's poll loop.
 class Peer {
  public:
@@ -65,7 +88,8 @@ class Peer {
   }
 
   pollfd wanted() const {
-    return {fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0};
+    return {fd_.get(), static_cast<short>((reads() ? POLLIN : 0) | (out_.empty() ? 0 : POLLOUT)),
+            0};
   }
   // Reads what is there, up to a bound, and writes what goes. kUnavailable: the connection is over;
   // kTimeout: its handshake takes too long.
@@ -77,8 +101,10 @@ class Peer {
   // Bytes of encode().
   void send_encoded(std::string_view bytes) { out_ += bytes; }
   std::size_t unsent() const { return out_.size() - sent_; }
+  std::size_t held() const { return session_.held(); }
 
  private:
+  bool reads() const { return unsent() < kMaxUnread && !session_.full(); }
   void fill() { out_ += std::exchange(session_.out(), {}); }
   Status write();
 

@@ -50,14 +50,22 @@ KvCallers::KvCallers(zmtp::Fd listener, std::string topic)
     : topic_(std::move(topic)), listener_(std::move(listener)) {}
 
 void KvCallers::add_polled(std::vector<pollfd>& polled) const {
-  polled.push_back({listener_.get(), POLLIN, 0});
+  polled.push_back(listener_.wanted());
   for (const auto& caller : callers_) polled.push_back(caller.peer.wanted());
 }
 
 void KvCallers::serve(std::span<const pollfd> polled, Mono now, const Claim& claim) {
   std::size_t at = 1;
+  std::size_t held = 0;
   for (auto it = callers_.begin(); it != callers_.end();) {
-    it = serve(*it, polled[at++].revents, now, claim) ? std::next(it) : callers_.erase(it);
+    bool stays = serve(*it, polled[at++].revents, now, claim);
+    if (stays && held + it->peer.held() > kMaxCallerBytes) {
+      log::warn("a publisher of KV events is refused: too much has been sent by halves",
+                {{"from", it->host}, {"bytes", it->peer.held()}, {"others_bytes", held}});
+      stays = false;
+    }
+    if (stays) held += it->peer.held();
+    it = stays ? std::next(it) : callers_.erase(it);
   }
   accept(now);
 }
@@ -82,7 +90,7 @@ bool KvCallers::serve(Caller& caller, short revents, Mono now, const Claim& clai
 
 void KvCallers::accept(Mono now) {
   http::Endpoint from;
-  while (auto fd = zmtp::accept_from(listener_, &from)) {
+  while (auto fd = listener_.accept(&from)) {
     if (callers_.size() >= kMaxCallers) callers_.pop_front();
     callers_.push_back(
         {.peer = zmtp::Peer(std::move(fd), zmtp::Role::kSub, now), .host = from.host});

@@ -17,6 +17,8 @@
 namespace baton::watch {
 
 inline constexpr std::size_t kMaxCallers = 256;  // the one that was there first makes room
+// What all of them have sent of messages that are not whole; who sends more is refused.
+inline constexpr std::size_t kMaxCallerBytes = std::size_t{128} << 20;
 
 // The endpoint that publishes under `topic`, "kv@<pod>@<model>": its pod is an "ip:port", an IP or
 // a pod's name; else the one at `host`, where the connection comes from. Several of one pod are
@@ -49,7 +51,7 @@ class KvCallers {
   void accept(Mono now);
 
   const std::string topic_;
-  zmtp::Fd listener_;
+  zmtp::Listener listener_;
   std::list<Caller> callers_;  // by arrival
 };
 

@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <list>
 #include <numeric>
 #include <thread>
 
 #include "net/zmtp/publisher.hpp"
 #include "net/zmtp/socket.hpp"
+#include "routing/watch/kv_callers.hpp"
 
 namespace baton::watch {
 namespace {
@@ -224,6 +226,30 @@ TEST(KvFollower, AConnectionThatSpeaksForTwoEnginesEnds) {
   }));
   EXPECT_TRUE(eventually([&] { return !rig.follower.in_sync(0); }));
   EXPECT_EQ(rig.held()[1], 0U);
+}
+
+TEST(KvFollower, WhatStrangersSendByHalvesIsBoundedTogether) {
+  Listening where;
+  Rig rig(FollowConfig{.connects = false}, std::move(where.listener));
+  std::list<zmtp::Peer> strangers;
+  for (std::size_t i = 0; i < kMaxCallerBytes / zmtp::kMaxMessage + 1; ++i) {
+    strangers.emplace_back(*zmtp::connect_to(where.at), zmtp::Role::kPub, kClock.now());
+  }
+  auto most = zmtp::encode({std::string(zmtp::kMaxMessage, 'x')});
+  most.pop_back();
+  std::vector<bool> sent(strangers.size());
+
+  EXPECT_TRUE(eventually([&] {
+    std::size_t i = 0;
+    for (auto& peer : strangers) {
+      auto polled = peer.wanted();
+      ::poll(&polled, 1, 1);
+      if (!peer.serve(polled.revents, kClock.now()) || !peer.next()) return true;
+      if (peer.ready() && !sent[i]) peer.send_encoded(most), sent[i] = true;
+      ++i;
+    }
+    return false;
+  }));
 }
 
 // A PUB socket of which the test decides what it sends.
