@@ -108,6 +108,7 @@ Status Generation::submit(Wave wave) {
     request.priority = prepared_.delivery.priority;
     request.cache_salt = prepared_.delivery.cache_salt;
     request.transfer = prepared_.transfer;
+    request.deadline = prepared_.deadline;
     BATON_TRY(choices_[i]->submit(std::move(request)));
   }
   return {};

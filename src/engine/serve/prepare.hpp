@@ -21,6 +21,7 @@ struct Prepared {
   std::vector<std::string> echoes;                   // their texts, when answers begin with them
   runtime::SamplingParams params;
   kv::TransferParams transfer;  // of the only choice
+  Deadline deadline = {};       // of all choices; the head of the request says it
 };
 
 // `vocab` is the model's, `now` local time for chat templates.

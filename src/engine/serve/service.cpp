@@ -11,6 +11,8 @@
 #include "base/async/cpu_pool.hpp"
 #include "base/core/log.hpp"
 #include "engine/serve/generation.hpp"
+#include "engine/serve/request_head.hpp"
+#include "net/tls/hmac.hpp"
 
 namespace baton::serve {
 namespace {
@@ -22,7 +24,6 @@ using text::json::Value;
 
 // Tokenizing this many bytes takes about 0.2 ms; longer bodies go to the CPU pool.
 constexpr std::size_t kInlineBody = 2048;
-constexpr std::size_t kMaxRequestId = 256;
 
 std::tm local_time(Wall wall) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(wall);
@@ -33,14 +34,6 @@ std::tm local_time(Wall wall) {
 
 std::int64_t unix_seconds(Wall wall) {
   return std::chrono::duration_cast<std::chrono::seconds>(wall.time_since_epoch()).count();
-}
-
-// Every byte is looked at, whatever differs.
-bool same_secret(std::string_view a, std::string_view b) {
-  unsigned char difference = a.size() == b.size() ? 0 : 1;
-  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
-    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
-  return difference == 0;
 }
 
 bool is_json(std::string_view content_type) {
@@ -123,7 +116,6 @@ struct Service::Impl {
   }
   bool authorized(const Exchange& x) const;
   std::optional<openai::ErrorBody> check_rank(const Exchange& x) const;
-  std::string request_id(const Exchange& x, const std::string& in_body);
 
   ServiceConfig config;
   std::unique_ptr<runtime::Engine> engine;
@@ -203,8 +195,9 @@ bool Service::Impl::authorized(const Exchange& x) const {
   std::string_view given = x.head().headers.get("authorization").value_or("");
   if (given.size() < 7 || !http::equal_names(given.substr(0, 7), "bearer ")) return false;
   given.remove_prefix(7);
-  return std::ranges::any_of(config.api_keys,
-                             [&](const std::string& key) { return same_secret(key, given); });
+  return std::ranges::any_of(config.api_keys, [&](const std::string& key) {
+    return tls::equal_in_constant_time(key, given);
+  });
 }
 
 Task<void> Service::Impl::health(Exchange& x) {
@@ -309,12 +302,6 @@ std::optional<openai::ErrorBody> Service::Impl::check_rank(const Exchange& x) co
       ""};
 }
 
-std::string Service::Impl::request_id(const Exchange& x, const std::string& in_body) {
-  const auto given = x.head().headers.get("x-request-id");
-  if (given && !given->empty() && given->size() <= kMaxRequestId) return std::string(*given);
-  return in_body.empty() ? random_hex(random, 16) : in_body;
-}
-
 // What the id of an answer begins with.
 std::string_view id_prefix(openai::Endpoint endpoint) {
   switch (endpoint) {
@@ -387,7 +374,14 @@ Task<void> Service::Impl::generate(Exchange& x, openai::Endpoint endpoint) {
     co_await refuse(x, *std::move(wrong), endpoint);
     co_return;
   }
-  const std::string id = request_id(x, prepared->delivery.request_id);
+  const auto deadline = deadline_of(x.head().headers, x.arrived());
+  if (!deadline) {
+    co_await refuse(x, openai::error_body(deadline.error()), endpoint);
+    co_return;
+  }
+  prepared->deadline = *deadline;
+  const auto given = given_id(x.head().headers, prepared->delivery.request_id);
+  const std::string id = given ? *given : random_hex(random, 16);
   if (seeds && !prepared->params.seed) prepared->params.seed = seeds->next();
   openai::AnswerHead head{endpoint, fmt::format("{}{}", id_prefix(endpoint), id),
                           unix_seconds(clock.wall()), model.names.front(),
