@@ -137,6 +137,20 @@ TEST_F(ReconcileTest, AsksTheServerOnceAboutAServiceAndNeverAboutItsNewChildren)
   EXPECT_EQ(deployment("storyteller-kserve").find_path({"spec", "replicas"})->if_int(), 2);
 }
 
+// Whoever serves /metrics outlives it.
+TEST_F(ReconcileTest, ItsFiguresEndWithIt) {
+  using ::testing::HasSubstr;
+  using ::testing::Not;
+  observe::Registry registry;
+  {
+    const Reconciler one({troubled_, clock_, registry}, {Installation(), 0});
+    EXPECT_THAT(registry.expose(), HasSubstr("\nbaton_controller_queue_depth "));
+    EXPECT_THAT(registry.expose(), HasSubstr("\nbaton_controller_cache_objects "));
+  }
+  EXPECT_THAT(registry.expose(), Not(HasSubstr("\nbaton_controller_queue_depth ")));
+  EXPECT_THAT(registry.expose(), Not(HasSubstr("\nbaton_controller_cache_objects ")));
+}
+
 TEST(Apply, KeepsReplicasLeftOpenAndLabelsOfOthers) {
   const auto live = parse(
       R"({kind: Deployment, metadata: {uid: u, labels: {theirs: "1"}}, spec: {replicas: 5}})");

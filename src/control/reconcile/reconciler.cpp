@@ -15,6 +15,8 @@ namespace baton::reconcile {
 namespace {
 
 constexpr Nanos kPassBudget = std::chrono::seconds(60);
+constexpr std::string_view kQueueDepth = "baton_controller_queue_depth";
+constexpr std::string_view kCacheObjects = "baton_controller_cache_objects";
 const std::string kConfigPrefix = "config:";  // before the key of an LLMInferenceServiceConfig
 constexpr Nanos kSyncPoll = std::chrono::seconds(1);
 
@@ -65,15 +67,17 @@ Reconciler::Reconciler(Deps deps, Config config)
   }
   cache_.start();
   deps_.registry.gauge_callback(
-      "baton_controller_queue_depth",
+      kQueueDepth,
       "Services and configurations that are due or being looked at, or whose new status waits.", {},
       [this] { return static_cast<double>(queue_.depth()) + static_cast<double>(held_.load()); });
-  deps_.registry.gauge_callback("baton_controller_cache_objects", "Objects in the cache.", {},
+  deps_.registry.gauge_callback(kCacheObjects, "Objects in the cache.", {},
                                 [this] { return static_cast<double>(cache_.size()); });
   for (int i = 0; i < config_.workers; ++i) workers_.emplace_back([this] { work(); });
 }
 
 Reconciler::~Reconciler() {
+  // Who reads the figures now would read what is going.
+  for (const auto name : {kQueueDepth, kCacheObjects}) deps_.registry.end_series(name, {});
   stopping_ = true;
   queue_.close();
   for (auto& worker : workers_) worker.join();
