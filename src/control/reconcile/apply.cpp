@@ -89,6 +89,22 @@ Object content(Object object) {
   return object;
 }
 
+// Other controllers put Secrets of theirs on an account (OpenShift's one that pulls from its
+// registry) and put them there again. An entry stays, also one that is wanted no more: whose it was
+// cannot be told.
+void keep_entries(Object& next, const Object& live, std::string_view list) {
+  const auto& there = items(live, {list});
+  if (there.empty()) return;
+  text::json::Array all = there;
+  for (const auto& entry : items(next, {list})) {
+    const bool known = std::ranges::any_of(there, [&](const Object& one) {
+      return one.string_at({"name"}) == entry.string_at({"name"});
+    });
+    if (!known) all.push_back(entry);
+  }
+  next[list] = std::move(all);
+}
+
 // Of what is wanted, given what is there: replicas that are as wanted are as good as left open, and
 // a plan that keeps the live number says it from the second pass on.
 std::uint64_t digest_beside(const Object& live, const Object& wanted) {
@@ -109,9 +125,12 @@ Object updated(const Object& live, const Object& wanted) {
   for (const auto* member : {"resourceVersion", "uid", "finalizers"}) {
     if (const auto* value = live.find_path({"metadata", member})) metadata[member] = *value;
   }
+  const auto kind = live.string_at({"kind"});
+  if (kind == "ServiceAccount") {
+    for (const auto* list : {"secrets", "imagePullSecrets"}) keep_entries(next, live, list);
+  }
   const auto* spec = live.find("spec");
   if (spec == nullptr || spec->if_object() == nullptr) return next;
-  const auto kind = live.string_at({"kind"});
   if (kind == "Deployment" && next.find("spec") != nullptr) {
     keep_of_deployment(next["spec"], *spec);
   }

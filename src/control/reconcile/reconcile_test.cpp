@@ -151,6 +151,26 @@ TEST_F(ReconcileTest, ItsFiguresEndWithIt) {
   EXPECT_THAT(registry.expose(), Not(HasSubstr("\nbaton_controller_cache_objects ")));
 }
 
+TEST_F(ReconcileTest, LeavesSecretsOfAServiceAccountThatOthersPutThere) {
+  create(parse(R"({apiVersion: v1, kind: ServiceAccount,
+    metadata: {name: default, namespace: default}, imagePullSecrets: [{name: pull}]})"));
+  create_quickstart();
+  settle();
+  const kube::ObjectKey key{kServiceAccount, "default", "storyteller-kserve"};
+  auto account = *cluster_.get(key, soon());
+  account["imagePullSecrets"] = parse("[{name: theirs}, {name: pull}]");
+  account["secrets"] = parse("[{name: theirs}]");
+  account = *cluster_.update(account, kube::DryRun::kNo, soon());
+  settle();
+  EXPECT_EQ(*cluster_.get(key, soon()), account) << "nothing is written back and forth";
+
+  change_part({kServiceAccount, "default", "default"}, kube::Part::kObject,
+              [](kube::Object& o) { o["imagePullSecrets"] = parse("[{name: more}]"); });
+  settle();
+  EXPECT_EQ(text::json::dump(*cluster_.get(key, soon())->find("imagePullSecrets")),
+            R"([{"name":"theirs"},{"name":"pull"},{"name":"more"}])");
+}
+
 TEST(Apply, KeepsReplicasLeftOpenAndLabelsOfOthers) {
   const auto live = parse(
       R"({kind: Deployment, metadata: {uid: u, labels: {theirs: "1"}}, spec: {replicas: 5}})");
