@@ -155,7 +155,7 @@ TEST(Scaling, LeavesTheReplicasToTheScaler) {
   Value live = child(planned(v), "Deployment", "s-kserve");
   live["spec"]["replicas"] = 7;
   v.children = {live};
-  EXPECT_EQ(*child(planned(v), "Deployment", "s-kserve").find_path({"spec", "replicas"}), Value(7));
+  EXPECT_EQ(child(planned(v), "Deployment", "s-kserve").find_path({"spec", "replicas"}), nullptr);
 }
 
 // llmisvc:I07

@@ -107,12 +107,8 @@ Result<Value> deployment(Build& build) {
   Value out = object("apps/v1", "Deployment", build.ns, name, picker_labels(build));
   out["metadata"]["annotations"][kConfigOrigin] = origin;
   Value spec;
-  const Value* replicas = get(scheduler(build), {"replicas"});
-  if (replicas == nullptr) {
-    const Value* live = build.live("Deployment", name);
-    replicas = live == nullptr ? nullptr : get(*live, {"spec", "replicas"});
-  }
-  if (replicas != nullptr) spec["replicas"] = *replicas;
+  // Left open, as engines' are, where it is not said.
+  if (const Value* replicas = get(scheduler(build), {"replicas"})) spec["replicas"] = *replicas;
   spec["selector"] = Object{{"matchLabels", picker_labels(build)}};
   spec["strategy"] = Object{{"type", "Recreate"}};
   spec["template"] = Object{{"metadata", std::move(metadata)}, {"spec", std::move(pod)}};

@@ -114,7 +114,7 @@ struct ServiceView {
   Value service;                   // LLMInferenceService, either version, as read
   std::vector<Value> configs;      // LLMInferenceServiceConfigs of its namespace and the system's
   std::vector<Value> config_maps;  // those of its namespace and the system's
-  std::vector<Value> children;     // live objects it owns (to keep what others decide, as replicas)
+  std::vector<Value> children;     // live objects it owns (to keep what others decide)
   // ServiceAccounts of its namespace. Unset where there is no API server to ask: then no account
   // counts as missing.
   std::optional<std::vector<Value>> accounts;

@@ -24,15 +24,10 @@ Value engine_labels(const Build& build, std::string_view component, std::string_
   return labels;
 }
 
-// What says how many: the spec, else the live object (an autoscaler may own the number).
-void set_replicas(const Build& build, const Workload& workload, std::string_view kind,
-                  std::string_view name, Value& spec) {
-  const Value* replicas = get(workload.spec, {"replicas"});
-  if (replicas == nullptr) {
-    const Value* live = build.live(kind, name);
-    replicas = live == nullptr ? nullptr : get(*live, {"spec", "replicas"});
-  }
-  if (replicas != nullptr) spec["replicas"] = *replicas;
+// Left open where the spec says none: an autoscaler may own the number, and whoever writes the plan
+// keeps the one that is there then.
+void set_replicas(const Workload& workload, Value& spec) {
+  if (const Value* replicas = get(workload.spec, {"replicas"})) spec["replicas"] = *replicas;
 }
 
 // The rules that let a sidecar see which pods it may be sent to.
@@ -88,7 +83,7 @@ Value deployment(const Build& build, const Workload& workload, Value pod) {
   Value selector = component_labels(build.name, component);
   selector[kWorkload] = "workload";
   Value spec;
-  set_replicas(build, workload, "Deployment", name, spec);
+  set_replicas(workload, spec);
   spec["selector"] = Object{{"matchLabels", std::move(selector)}};
   if (Value rolling = rollout(workload.spec, false); !rolling.is_null()) {
     spec["strategy"] = Object{{"type", "RollingUpdate"}, {"rollingUpdate", std::move(rolling)}};
@@ -134,7 +129,7 @@ Value leader_worker_set(const Build& build, const Workload& workload, Group pods
     group["subGroupPolicy"] = Object{{"subGroupSize", size.value_or(1)}};
   }
   Value spec;
-  set_replicas(build, workload, "LeaderWorkerSet", name, spec);
+  set_replicas(workload, spec);
   spec["leaderWorkerTemplate"] = std::move(group);
   spec["startupPolicy"] = "LeaderCreated";
   Value strategy = Object{{"type", "RollingUpdate"}};

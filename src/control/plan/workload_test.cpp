@@ -34,10 +34,10 @@ TEST(Workload, IsADeploymentWithTheModelAndAServiceBothOwnedByTheService) {
 }
 
 // llmisvc:A02 llmisvc:A03 llmisvc:A15
-TEST(Workload, KeepsTheLiveNumberOfReplicasUnlessTheSpecSaysOne) {
+TEST(Workload, LeavesReplicasOpenUnlessTheSpecSaysThem) {
   ServiceView v = view("{}");
   v.children.push_back(yaml("{kind: Deployment, metadata: {name: s-kserve}, spec: {replicas: 3}}"));
-  EXPECT_EQ(at(child(planned(v), "Deployment", "s-kserve"), {"spec", "replicas"}), "3");
+  EXPECT_EQ(at(child(planned(v), "Deployment", "s-kserve"), {"spec", "replicas"}), "");
 
   v.service["spec"]["replicas"] = 2;
   EXPECT_EQ(at(child(planned(v), "Deployment", "s-kserve"), {"spec", "replicas"}), "2");
@@ -47,7 +47,7 @@ TEST(Workload, KeepsTheLiveNumberOfReplicasUnlessTheSpecSaysOne) {
   ServiceView group = view("{worker: {}, parallelism: {pipeline: 2}}");
   group.children.push_back(
       yaml("{kind: LeaderWorkerSet, metadata: {name: s-kserve-mn}, spec: {replicas: 3}}"));
-  EXPECT_EQ(at(child(planned(group), "LeaderWorkerSet", "s-kserve-mn"), {"spec", "replicas"}), "3");
+  EXPECT_EQ(at(child(planned(group), "LeaderWorkerSet", "s-kserve-mn"), {"spec", "replicas"}), "");
   group.service["spec"]["replicas"] = 2;
   EXPECT_EQ(at(child(planned(group), "LeaderWorkerSet", "s-kserve-mn"), {"spec", "replicas"}), "2");
 }

@@ -105,16 +105,6 @@ void keep_entries(Object& next, const Object& live, std::string_view list) {
   next[list] = std::move(all);
 }
 
-// Of what is wanted, given what is there: replicas that are as wanted are as good as left open, and
-// a plan that keeps the live number says it from the second pass on.
-std::uint64_t digest_beside(const Object& live, const Object& wanted) {
-  const auto* number = wanted.find_path({"spec", "replicas"});
-  const auto* there = live.find_path({"spec", "replicas"});
-  if (number == nullptr || there == nullptr || *number != *there) return kube::digest(wanted);
-  static constexpr std::array<std::string_view, 2> kReplicas = {"spec", "replicas"};
-  return kube::digest_without(wanted, kReplicas);
-}
-
 }  // namespace
 
 Object updated(const Object& live, const Object& wanted) {
@@ -186,7 +176,7 @@ Result<kube::SnapshotPtr> Applier::settled(const kube::ObjectKey& key, const Obj
                                            const Object& wanted) {
   auto snapshot =
       std::make_shared<const kube::Snapshot>(kube::Snapshot{live, kube::digest_of_content(live)});
-  deps_.ledger.put(kube::uid_of(service_), key, {digest_beside(live, wanted), snapshot->content});
+  deps_.ledger.put(kube::uid_of(service_), key, {kube::digest(wanted), snapshot->content});
   return kube::SnapshotPtr(std::move(snapshot));
 }
 
@@ -195,8 +185,7 @@ Result<kube::SnapshotPtr> Applier::apply(const Object& wanted) {
   const auto context = kube::to_string(key);
   auto known = deps_.cache.get(key);
   if (known && controls(known->object) && !kube::is_deleting(known->object) &&
-      deps_.ledger.has(kube::uid_of(service_), key,
-                       {digest_beside(known->object, wanted), known->content})) {
+      deps_.ledger.has(kube::uid_of(service_), key, {kube::digest(wanted), known->content})) {
     return known;
   }
   auto done = known ? reconcile(key, wanted) : make(key, wanted);

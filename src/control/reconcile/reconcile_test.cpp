@@ -119,8 +119,6 @@ TEST_F(ReconcileTest, IsReadyOnceEverythingItNeedsIs) {
   EXPECT_EQ(service().string_at({"status", "url"}), "http://127.0.0.1:8080/default/storyteller");
 }
 
-// Nor of the picker's Deployment, whose plan leaves replicas open once and keeps the live ones
-// then.
 TEST_F(ReconcileTest, AsksTheServerOnceAboutAServiceAndNeverAboutItsNewChildren) {
   create_quickstart();
   settle();
@@ -169,6 +167,32 @@ TEST_F(ReconcileTest, LeavesSecretsOfAServiceAccountThatOthersPutThere) {
   settle();
   EXPECT_EQ(text::json::dump(*cluster_.get(key, soon())->find("imagePullSecrets")),
             R"([{"name":"theirs"},{"name":"pull"},{"name":"more"}])");
+}
+
+TEST_F(ReconcileTest, LeavesReplicasToAnAutoscalerThatIsFasterThanTheCache) {
+  create_quickstart();
+  edit([](kube::Object& o) { o["spec"].if_object()->erase("replicas"); });
+  const auto scale = [&](int to) {
+    change_part({kDeployment, "default", "storyteller-kserve"}, kube::Part::kObject,
+                [&](kube::Object& o) { o["spec"]["replicas"] = to; });
+  };
+  settle();
+  scale(2);
+  settle();
+  edit([](kube::Object& o) { o["spec"]["labels"]["touched"] = "yes"; });
+  catch_up();
+  bool scaled = false;
+  troubled_.trouble = [&](std::string_view verb, const kube::Object& object) -> Status {
+    if (scaled || verb != "dry-run" || kube::name_of(object) != "storyteller-kserve") return {};
+    scaled = true;
+    scale(5);
+    return {};
+  };
+  ASSERT_TRUE(reconciler_.reconcile("default/storyteller"));
+  ASSERT_TRUE(scaled);
+  const auto now = deployment("storyteller-kserve");
+  EXPECT_EQ(now.find_path({"spec", "replicas"})->if_int(), 5);
+  EXPECT_EQ(now.string_at({"spec", "template", "metadata", "labels", "touched"}), "yes");
 }
 
 TEST(Apply, KeepsReplicasLeftOpenAndLabelsOfOthers) {

@@ -31,18 +31,10 @@ class Digest {
       number(a->size());
       for (const auto& one : *a) value(one);
     }
-    if (const auto* o = v.if_object()) members(*o, {});
-  }
-  void members(const text::json::Object& object, std::span<const std::string_view> without) {
-    number(object.size() - (without.size() == 1 ? 1 : 0));
-    for (const auto& [key, one] : object) {
-      const bool on_path = !without.empty() && key == without.front();
-      if (on_path && without.size() == 1) continue;
-      put(key);
-      if (on_path && one.if_object() != nullptr) {
-        number(static_cast<std::uint64_t>(one.kind()));
-        members(*one.if_object(), without.subspan(1));
-      } else {
+    if (const auto* o = v.if_object()) {
+      number(o->size());
+      for (const auto& [key, one] : *o) {
+        put(key);
         value(one);
       }
     }
@@ -66,13 +58,6 @@ class Digest {
 std::uint64_t digest(const Object& value) {
   Digest out;
   out.value(value);
-  return out.state();
-}
-
-std::uint64_t digest_without(const Object& value, std::span<const std::string_view> path) {
-  Digest out;
-  out.number(static_cast<std::uint64_t>(value.kind()));
-  out.members(*value.if_object(), path);
   return out.state();
 }
 

@@ -2,8 +2,6 @@
 // Fingerprints of objects, to tell whether anything that matters changed. Pure.
 
 #include <cstdint>
-#include <span>
-#include <string_view>
 
 #include "net/kube/cluster.hpp"
 
@@ -12,8 +10,6 @@ namespace baton::kube {
 // XXH3, 64 bits, over every name and value in order: equal values written in another order of
 // members differ.
 std::uint64_t digest(const Object& value);
-// As if the member `path` were not there. Contract: it is there, below objects.
-std::uint64_t digest_without(const Object& value, std::span<const std::string_view> path);
 
 // Of what writers decide: all but status and what the server keeps (resourceVersion, uid,
 // generation, managedFields, time stamps).
