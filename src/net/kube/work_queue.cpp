@@ -67,7 +67,11 @@ void WorkQueue::forget(const std::string& key) {
 std::optional<std::string> WorkQueue::next() {
   std::unique_lock lock(mutex_);
   while (!closed_) {
-    if (auto key = backlog_.take(clock_.now())) return key;
+    if (auto key = backlog_.take(clock_.now())) {
+      // This worker may have been the only one that knew when the next key is due.
+      if (backlog_.next_due() != Mono::max()) changed_.notify_one();
+      return key;
+    }
     const Mono due = backlog_.next_due();
     if (due == Mono::max()) {
       changed_.wait(lock);
