@@ -11,6 +11,7 @@
 
 #include "base/core/nearest.hpp"
 #include "base/text/yaml.hpp"
+#include "cli/flag_values.hpp"
 #include "cli/print.hpp"
 #include "cli/text_file.hpp"
 
@@ -164,39 +165,6 @@ constexpr std::array kUnsupported = {
     Unsupported{"zap-time-encoding", "", "times are written one way, RFC 3339"},
 };
 
-std::optional<bool> to_bool(std::string_view word) {
-  for (std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (word == yes) return true;
-  }
-  for (std::string_view no : {"", "0", "f", "F", "false", "FALSE", "False"}) {
-    if (word == no) return false;
-  }
-  return std::nullopt;
-}
-
-// "600s", "1m30s", "200ms", "0s" as Go writes durations.
-std::optional<Nanos> to_duration(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, double>, 6> kUnits = {
-      {{"ms", 1e6}, {"us", 1e3}, {"ns", 1}, {"h", 3600e9}, {"m", 60e9}, {"s", 1e9}}};
-  double total = 0;
-  if (text == "0") return Nanos();
-  if (text.empty()) return std::nullopt;
-  while (!text.empty()) {
-    double count = 0;
-    auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (failed != std::errc() || !(count >= 0)) return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    const auto* unit = std::find_if(kUnits.begin(), kUnits.end(),
-                                    [&](const auto& u) { return text.starts_with(u.first); });
-    if (unit == kUnits.end()) return std::nullopt;
-    text.remove_prefix(unit->first.size());
-    total += count * unit->second;
-  }
-  constexpr double kYear = 365.0 * 24 * 3600e9;
-  if (total > kYear) return std::nullopt;
-  return Nanos(static_cast<std::int64_t>(total));
-}
-
 template <class T>
 std::optional<T> to_number(std::string_view text) {
   T value{};
@@ -328,8 +296,7 @@ Result<std::optional<SidecarFlags>> SidecarFlags::parse(std::vector<std::string>
     bool list = flag != nullptr && flag->takes == Takes::kList;
     std::string text = texts.empty() ? "" : texts.back();
     if (list) text = fmt::format("{}", fmt::join(texts, ","));
-    bool switched = text.empty() && to_bool(out.get(name)) && !out.get(name).empty() &&
-                    !to_number<double>(out.get(name));
+    bool switched = text.empty() && to_bool(out.get(name)) && !to_number<double>(out.get(name));
     out.values_[name] = {switched ? "true" : std::move(text), Origin::kFlag};
   }
   const std::string inline_text = out.get("configuration");
@@ -423,7 +390,7 @@ Status SidecarFlags::check_unsupported() const {
 }
 
 Result<bool> SidecarFlags::flag(std::string_view name) const {
-  auto value = to_bool(get(name));
+  auto value = get(name).empty() ? std::optional(false) : to_bool(get(name));
   if (value) return *value;
   return invalid(fmt::format("--{}={}: true or false", name, get(name)));
 }

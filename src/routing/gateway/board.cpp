@@ -17,13 +17,6 @@ using text::json::Value;
 constexpr std::size_t kMaxTiming = 3;  // lines of Server-Timing that are kept
 constexpr std::string_view kRequests = "/requests/";
 
-std::uint64_t number(const http::Headers& headers, std::string_view name) {
-  const auto text = headers.get(name).value_or("");
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
 }  // namespace
 
 std::string_view name(Card::Stage stage) {
@@ -70,11 +63,11 @@ void Card::answered(const http::ResponseHead& head, Mono now) {
   first_byte = now - arrived;
   stage = Stage::kAnswering;
   told.clear();
-  prompt = number(proof, "x-baton-prompt-tokens");
-  remote = number(proof, "x-baton-remote-tokens");
-  cached = number(proof, "x-baton-cached-tokens");
-  computed = number(proof, "x-baton-computed-tokens");
-  kv_bytes = number(proof, "x-baton-kv-bytes");
+  prompt = count_in(proof, "x-baton-prompt-tokens");
+  remote = count_in(proof, "x-baton-remote-tokens");
+  cached = count_in(proof, "x-baton-cached-tokens");
+  computed = count_in(proof, "x-baton-computed-tokens");
+  kv_bytes = count_in(proof, "x-baton-kv-bytes");
   for (const auto line : proof.get_all("server-timing") | std::views::take(kMaxTiming)) {
     timing.append(timing.empty() ? "" : ", ").append(openai::legible(line));
   }

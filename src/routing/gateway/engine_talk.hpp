@@ -40,7 +40,6 @@ class EngineTalk {
     bool waiting = false;
   };
   Task<void> hear(http::Endpoint from);
-  void forget();
 
   http::Client& client_;
   const Clock& clock_;

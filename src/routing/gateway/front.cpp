@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <ranges>
 
 #include "base/async/task_group.hpp"
@@ -47,13 +46,6 @@ std::optional<openai::Api> api_of(std::string_view path) {
 }
 
 bool is_page(std::string_view path) { return path == "/ui" || path.starts_with("/ui/"); }
-
-std::uint64_t count_in(const http::Headers& headers, std::string_view name) {
-  const auto text = headers.get(name).value_or("");
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
 
 void count(const ServicePool::Picked& picked, const http::ResponseHead& head) {
   ++picked.decode_tally->requests;

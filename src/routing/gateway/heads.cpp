@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,13 @@ void prove_timing(http::Headers& headers, const Route& route) {
 
 http::Endpoint address(const schedule::Endpoint& endpoint) {
   return {endpoint.host, endpoint.port};
+}
+
+std::uint64_t count_in(const http::Headers& headers, std::string_view name) {
+  const auto text = headers.get(name).value_or("");
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
 }
 
 std::string describe(const schedule::Endpoint& endpoint) {

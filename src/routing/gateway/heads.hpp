@@ -1,6 +1,7 @@
 #pragma once
 // What the gateway changes in heads on their way, as functions of values.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,9 @@ std::vector<schedule::Header> pick_headers(const http::Headers& from_client,
 // by what the gateway knows, else removed.
 http::ResponseHead incoming_head(http::ResponseHead from_pod, const Route& route,
                                  ProofHeaders proof);
+
+// The number that a field has; 0: none.
+std::uint64_t count_in(const http::Headers& headers, std::string_view name);
 
 // "name ip:port".
 std::string describe(const schedule::Endpoint& endpoint);

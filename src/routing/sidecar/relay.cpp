@@ -35,10 +35,12 @@ Task<Relayed> relay_whole(http::Exchange& exchange, http::ResponseHead head, htt
   co_return sent ? Relayed::kWhole : Relayed::kClientGone;
 }
 
-// Passes pieces on as they come.
+// Passes pieces on as they come, after what has `begun` the body.
 Task<Relayed> relay_pieces(http::Exchange& exchange, http::ResponseHead head,
-                           http::Response& answer, Deadline deadline, const Passing* passing) {
+                           std::string_view begun, http::Response& answer, Deadline deadline,
+                           const Passing* passing) {
   Status sent = co_await exchange.start(std::move(head));
+  if (sent && !begun.empty()) sent = co_await exchange.write(begun);
   while (sent) {
     auto piece = co_await answer.read_some(deadline);
     if (!piece) co_return Relayed::kEngineBroke;
@@ -67,21 +69,12 @@ Task<Relayed> relay(http::Exchange& exchange, http::ResponseHead head, http::Res
   if (length && *length <= kOneWrite && !to_head) {
     return relay_whole(exchange, std::move(head), answer, deadline, std::nullopt, passing);
   }
-  return relay_pieces(exchange, std::move(head), answer, deadline, passing);
+  return relay_pieces(exchange, std::move(head), "", answer, deadline, passing);
 }
 
 Task<Relayed> relay_after(http::Exchange& exchange, http::ResponseHead head, std::string_view begun,
                           http::Response& answer, Deadline deadline) {
-  Status sent = co_await exchange.start(std::move(head));
-  if (sent && !begun.empty()) sent = co_await exchange.write(begun);
-  while (sent) {
-    auto piece = co_await answer.read_some(deadline);
-    if (!piece) co_return Relayed::kEngineBroke;
-    if (piece->empty()) break;
-    sent = co_await exchange.write(*piece);
-  }
-  if (sent) sent = co_await exchange.finish();
-  co_return sent ? Relayed::kWhole : Relayed::kClientGone;
+  return relay_pieces(exchange, std::move(head), begun, answer, deadline, nullptr);
 }
 
 Task<Relayed> relay_with_usage(http::Exchange& exchange, http::ResponseHead head,
