@@ -43,7 +43,8 @@ int run_pull(int argc, char** argv) {
       ->required();
   app.add_flag("--cached", options.cached,
                "a whole copy in the cache will do: ask the hub only when there is none");
-  app.add_option("--link", options.link, "also make this folder one of links to the model's files");
+  app.add_option("--link", options.link,
+                 "also make this folder, missing or empty, one of links to the model's files");
   app.footer(
       "What broke off goes on where it was. Every file is checked against its hash.\n"
       "Environment: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.\n"
@@ -54,6 +55,11 @@ int run_pull(int argc, char** argv) {
   if (!parse(app, argc, argv, exit)) return exit;
   std::signal(SIGPIPE, SIG_IGN);  // a closed connection is an error
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grew too large, too
+  if (!options.link.empty()) {    // before a download of hours, too
+    if (const auto free = node::can_link_model(options.link); !free) {
+      return fail("pull", free.error());
+    }
+  }
   const auto folder = pull(options);
   if (!folder) return fail("pull", folder.error());
   if (!options.link.empty()) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 
@@ -48,6 +49,38 @@ bool climbs(const std::string& path) {
     if (part == "..") return true;
   }
   return false;
+}
+
+// "a/" names a.
+fs::path link_place(std::string_view folder) {
+  while (folder.size() > 1 && folder.ends_with('/')) folder.remove_suffix(1);
+  return folder;
+}
+
+// link_model() makes absolute links only.
+bool is_model_link(const fs::path& file) {
+  std::error_code error;
+  const auto target = fs::read_symlink(file, error);
+  return !error && target.is_absolute();
+}
+
+std::vector<fs::path> entries_of(const fs::path& folder, std::error_code& error) {
+  std::vector<fs::path> out;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    out.push_back(at->path());
+  }
+  return out;
+}
+
+// What can_link_model() has looked at. Never a folder with what it holds: that may be a user's.
+void remove_links(const fs::path& place, std::error_code& error) {
+  if (fs::is_directory(fs::symlink_status(place, error))) {
+    for (const auto& entry : entries_of(place, error)) {
+      if (!error && is_model_link(entry)) fs::remove(entry, error);
+    }
+    if (error) return;
+  }
+  fs::remove(place, error);
 }
 
 }  // namespace
@@ -124,34 +157,67 @@ Result<Environment> pull_environment(const Environment& container, const Config&
   return out;
 }
 
+Status can_link_model(const std::string& folder) {
+  const fs::path place = link_place(folder);
+  std::error_code error;
+  const auto status = fs::symlink_status(place, error);
+  if (!fs::exists(status) || fs::is_symlink(status)) return {};
+  const auto occupied = [&](std::string_view by) {
+    return invalid(
+        fmt::format("{} is there already, {}: the model is linked only to a folder that is "
+                    "missing, empty or of links from before; name another, or move it away",
+                    place.string(), by));
+  };
+  if (!fs::is_directory(status)) return occupied("and no folder");
+  for (const auto& entry : entries_of(place, error)) {
+    if (!is_model_link(entry)) return occupied("with " + entry.filename().string() + " in it");
+  }
+  if (error) return unavailable(fmt::format("reading {}: {}", place.string(), error.message()));
+  return {};
+}
+
 Status link_model(const std::string& folder, const std::string& model) {
+  BATON_TRY(can_link_model(folder));
+  const fs::path place = link_place(folder);
   std::error_code error;
   const auto trouble = [&] {
     return unavailable(fmt::format("linking {} to {}: {}", folder, model, error.message()));
   };
-  std::vector<fs::path> files;
-  bool has_links = false;
-  for (fs::directory_iterator at(model, error), end; !error && at != end; at.increment(error)) {
+  const auto files = entries_of(model, error);
+  if (error) return trouble();
+  remove_links(place, error);
+  if (!error && place.has_parent_path()) fs::create_directories(place.parent_path(), error);
+  if (error) return trouble();
+  const auto is_link = [](const fs::path& file) {
     std::error_code ignored;
-    has_links = has_links || at->is_symlink(ignored);
-    files.push_back(at->path());
-  }
-  if (error) return trouble();
-  fs::remove_all(folder, error);
-  if (!error) fs::create_directories(fs::path(folder).parent_path(), error);
-  if (error) return trouble();
-  if (!has_links) {
-    fs::create_directory_symlink(model, folder, error);
+    return fs::is_symlink(file, ignored);
+  };
+  if (std::ranges::none_of(files, is_link)) {
+    fs::create_directory_symlink(model, place, error);
     return error ? Status(trouble()) : Status();
   }
-  fs::create_directories(folder, error);
+  fs::create_directory(place, error);
   if (error) return trouble();
   for (const auto& file : files) {
     const auto target = fs::canonical(file, error);
-    if (!error) fs::create_symlink(target, fs::path(folder) / file.filename(), error);
+    if (!error) fs::create_symlink(target, place / file.filename(), error);
     if (error) return trouble();
   }
   return {};
+}
+
+Status is_in_own_volume(const std::string& folder, const std::string& volumes) {
+  std::error_code error;
+  const auto own = fs::canonical(volumes, error);
+  const auto parent =
+      error ? fs::path() : fs::weakly_canonical(link_place(folder).parent_path(), error);
+  if (error) return unavailable(fmt::format("{}: {}", folder, error.message()));
+  const auto differs = std::mismatch(own.begin(), own.end(), parent.begin(), parent.end());
+  if (!climbs(folder) && differs.first == own.end()) return {};
+  return invalid(
+      fmt::format("{} is in no volume of the pod's own, and what it holds would give way to the "
+                  "model: make the volume an emptyDir, or name the model file://FOLDER where it is",
+                  folder));
 }
 
 std::optional<hub::FileLock> mark_model_used(const std::string& uri, const Config& config) {

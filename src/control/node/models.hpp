@@ -31,8 +31,14 @@ std::optional<std::vector<std::string>> pull_command(const std::string& uri, con
 Result<Environment> pull_environment(const Environment& container, const Config& config);
 
 // Makes the folder stand for the model: a link; or, since files of the Hugging Face cache are
-// relative links, a folder of links to what they lead to.
+// relative links, a folder of links to what they lead to. Replaces a link, an empty folder and a
+// folder of its own links; kInvalid for anything else, which may be a user's.
+Status can_link_model(const std::string& folder);
 Status link_model(const std::string& folder, const std::string& model);
+
+// Whether the folder lies below `volumes`, where a pod's own are, links on the way followed;
+// kInvalid. A pod may name any folder of the machine as a volume, but must not replace it.
+Status is_in_own_volume(const std::string& folder, const std::string& volumes);
 
 // Keeps the hf:// model of the cache from `baton rm` until destroyed.
 std::optional<hub::FileLock> mark_model_used(const std::string& uri, const Config& config);

@@ -11,7 +11,8 @@ bool is_path_character(char c) {
          c == '/';
 }
 
-// The mount whose path stands at the start of `rest` and ends there as a path component.
+}  // namespace
+
 const Mount* mount_at(std::string_view rest, const std::vector<Mount>& mounts) {
   const Mount* best = nullptr;
   for (const auto& mount : mounts) {
@@ -22,8 +23,6 @@ const Mount* mount_at(std::string_view rest, const std::vector<Mount>& mounts) {
   }
   return best;
 }
-
-}  // namespace
 
 std::string rewrite_paths(std::string_view text, const std::vector<Mount>& mounts) {
   std::string out;

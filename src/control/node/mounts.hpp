@@ -16,6 +16,10 @@ struct Mount {
   bool in_memory = false;  // a file system in memory of the container's own, not `folder`
 };
 
+// The mount whose path stands at the start of `rest` and ends there as a path component, the
+// longest; nullptr: none.
+const Mount* mount_at(std::string_view rest, const std::vector<Mount>& mounts);
+
 // Every occurrence of a mount path in `text` (whole, or followed by '/'), longest path first.
 // What is put in is not looked at again.
 std::string rewrite_paths(std::string_view text, const std::vector<Mount>& mounts);

@@ -203,6 +203,39 @@ TEST_P(NodeAgentTest, LinksAModelAndItsAdaptersIntoOneVolume) {
   EXPECT_EQ(fs::read_symlink(volume / "lora/b"), BATON_SOURCE_DIR "/fuzz");
 }
 
+TEST_P(NodeAgentTest, NeverReplacesAFolderOfTheMachineByAModel) {
+  std::ofstream(host_ / "mine") << "text";
+  const auto claim = state_ / "pvc" / "c";
+  fs::create_directories(claim);
+  start();
+  for (const auto& [name, volume] :
+       {std::pair{"host", R"({"name":"m","hostPath":{"path":")" + host_.string() + R"("}})"},
+        {"claim", R"({"name":"m","persistentVolumeClaim":{"claimName":"c"}})"}}) {
+    auto pod = parse(kDecodePod);
+    pod["metadata"]["name"] = name;
+    (*pod["spec"]["volumes"].if_array())[0] = parse(volume);
+    create(text::json::dump(pod));
+    const auto refused = await(name, [](const kube::Object& p) {
+      return std::string(waiting(p, "message")).find("no volume of the pod's own") !=
+             std::string::npos;
+    });
+    EXPECT_EQ(refused.string_at({"status", "phase"}), "Pending");
+  }
+  EXPECT_TRUE(fs::exists(host_ / "mine"));
+  EXPECT_FALSE(fs::is_symlink(claim));
+}
+
+TEST_P(NodeAgentTest, PutsNoModelWhereTheInitializerMayNotWrite) {
+  start();
+  auto pod = parse(kDecodePod);
+  auto& initializer = (*pod["spec"]["initContainers"].if_array())[0];
+  (*initializer["volumeMounts"].if_array())[0]["readOnly"] = true;
+  create(text::json::dump(pod));
+  await("decode", [](const kube::Object& p) {
+    return waiting(p, "message").find("/mnt/models is mounted read-only") != std::string_view::npos;
+  });
+}
+
 TEST_P(NodeAgentTest, LeavesAPodToTheSchedulerThatItNames) {
   start();
   auto other = parse(kDecodePod);

@@ -40,6 +40,17 @@ Container::Restart restart_policy(const kube::Object& pod) {
   return Container::Restart::kAlways;
 }
 
+// The folder that stands for a path of the storage initializer, which becomes a link.
+Result<std::string> initializer_folder(const std::string& path, const std::vector<Mount>& mounts,
+                                       const std::string& volumes) {
+  const auto* mount = mount_at(path, mounts);
+  if (mount == nullptr) return invalid(path + " is no mount of it");
+  if (mount->read_only) return invalid(path + " is mounted read-only");
+  std::string folder = mount->folder + path.substr(mount->path.size());
+  BATON_TRY(is_in_own_volume(folder, volumes));
+  return folder;
+}
+
 }  // namespace
 
 PodRunner::PodRunner(Deps deps, kube::Object pod, std::string address, std::string allowlist_file,
@@ -241,12 +252,12 @@ Status PodRunner::initialize_storage(Start& start, const std::vector<Mount>& mou
   if (args.empty() || args.size() % 2 != 0) {
     return invalid("storage initializer: expected pairs of args, a model URI and its folder");
   }
+  const std::string volumes = folders_.pod + "/volumes";
   std::vector<std::pair<std::string, std::string>> wanted;  // URI, folder
   for (std::size_t i = 0; i < args.size(); i += 2) {
-    wanted.emplace_back(args[i], rewrite_paths(args[i + 1], mounts));
-    if (wanted.back().second == args[i + 1]) {
-      return invalid(fmt::format("storage initializer: {} is no mount of it", args[i + 1]));
-    }
+    BATON_TRY_ASSIGN(auto folder,
+                     initializer_folder(args[i + 1], mounts, volumes).with("storage initializer"));
+    wanted.emplace_back(args[i], std::move(folder));
     if (auto use = mark_model_used(args[i], config)) models_used_.push_back(*std::move(use));
   }
   const auto& [uri, folder] = wanted.front();
@@ -257,8 +268,9 @@ Status PodRunner::initialize_storage(Start& start, const std::vector<Mount>& mou
     BATON_TRY_ASSIGN(start.launch.env, pull_environment(start.launch.env, config));
     return {};
   }
-  start.in_process = [wanted, &config]() -> Status {
+  start.in_process = [wanted, volumes, &config]() -> Status {
     for (const auto& [one, at] : wanted) {
+      BATON_TRY(is_in_own_volume(at, volumes));  // again: one may lie behind the link of another
       BATON_TRY_ASSIGN(const auto model, find_model(one, config));
       BATON_TRY(link_model(at, model));
     }

@@ -263,5 +263,55 @@ TEST(Models, OfRelativeLinksAreLinkedFileByFile) {
   fs::remove_all(base);
 }
 
+TEST(Models, TakeThePlaceOfNothingThatMayBeAUsers) {
+  namespace fs = std::filesystem;
+  std::string pattern = fs::temp_directory_path() / "models-test-XXXXXX";
+  const fs::path base = ::mkdtemp(pattern.data());
+  fs::create_directories(base / "model");
+  fs::create_directories(base / "full/deep");
+  fs::create_directories(base / "relative");
+  fs::create_directories(base / "empty");
+  std::ofstream(base / "full/deep/file") << "mine";
+  std::ofstream(base / "file") << "mine";
+  fs::create_symlink("../file", base / "relative/link");
+
+  const auto full = link_model(base / "full", base / "model");
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code(), Code::kInvalid);
+  EXPECT_EQ(full.error().message(),
+            (base / "full").string() +
+                " is there already, with deep in it: the model is linked only to a folder that is "
+                "missing, empty or of links from before; name another, or move it away");
+  EXPECT_TRUE(fs::exists(base / "full/deep/file"));
+  for (const auto* name : {"full/", "file", "relative"}) {
+    EXPECT_FALSE(link_model(base / name, base / "model")) << name;
+    EXPECT_FALSE(can_link_model(base / name)) << name;
+  }
+  EXPECT_TRUE(fs::is_regular_file(base / "file"));
+  EXPECT_TRUE(fs::is_symlink(base / "relative/link"));
+  EXPECT_TRUE(link_model(base / "empty/", base / "model"));
+  EXPECT_EQ(fs::read_symlink(base / "empty"), base / "model");
+  fs::remove_all(base);
+}
+
+TEST(Models, AreLinkedOnlyInVolumesOfThePodsOwn) {
+  namespace fs = std::filesystem;
+  std::string pattern = fs::temp_directory_path() / "models-test-XXXXXX";
+  const fs::path base = ::mkdtemp(pattern.data());
+  fs::create_directories(base / "volumes/m");
+  fs::create_directories(base / "elsewhere");
+  fs::create_symlink(base / "elsewhere", base / "volumes/linked");
+  const std::string volumes = base / "volumes";
+
+  EXPECT_TRUE(is_in_own_volume(volumes + "/m", volumes));
+  EXPECT_TRUE(is_in_own_volume(volumes + "/m/lora/a", volumes));
+  EXPECT_TRUE(is_in_own_volume(volumes + "/linked", volumes));
+  for (const auto* other : {"/linked/lora", "/m/../../elsewhere", "2/m", "/../elsewhere"}) {
+    EXPECT_FALSE(is_in_own_volume(volumes + other, volumes)) << other;
+  }
+  EXPECT_FALSE(is_in_own_volume(base / "elsewhere", volumes));
+  fs::remove_all(base);
+}
+
 }  // namespace
 }  // namespace baton::node
