@@ -54,25 +54,33 @@ bool remove_flag(std::vector<std::string>& argv, std::string_view name, Takes ta
   return removed;
 }
 
-// What the preset scripts pass to `eval`: shell syntax in it would run programs of its own.
-Status refuse_shell_syntax(std::string_view text, std::string_view where) {
-  constexpr std::string_view kSyntax = "`;|&<>\n";
-  const auto bad = text.find_first_of(kSyntax);
-  if (bad == std::string_view::npos && text.find("$(") == std::string_view::npos) return {};
+// Which of these the shell would do something about. Of any `$`, since arithmetic ($[NAME]) and
+// ${NAME:NAME} read the values of variables as expressions, and those run commands.
+constexpr std::string_view kEvaluated = "`;|&<>\n$";
+// Beside them, what ends a word of a script that a folder's name is put into.
+constexpr std::string_view kUnquoted = "`;|&<>\n$ \t\r\"'\\(){}*?[]#~!";
+
+Status refuse_shell_syntax(std::string_view text, std::string_view where,
+                           std::string_view syntax = kEvaluated) {
+  const auto bad = text.find_first_of(syntax);
+  if (bad == std::string_view::npos) return {};
   return denied(fmt::format(
       "{} holds shell syntax ('{}') that the preset script would execute: run `baton serve` with "
       "--allow-exec to permit it",
-      where, bad == std::string_view::npos ? "$(" : text.substr(bad, 1)));
+      where, text.substr(bad, 1)));
 }
 
-// Variables with which the loader, the shell or Python run a file of someone's choice.
+// Variables with which the loader, the shell, Python or a library run a file of someone's choice.
 Status refuse_loader_variables(const Environment& env) {
-  constexpr std::array<std::string_view, 9> kNames = {"BASH_ENV",   "ENV",           "SHELLOPTS",
-                                                      "BASHOPTS",   "PS4",           "IFS",
-                                                      "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME"};
+  constexpr std::array<std::string_view, 3> kPrefixes = {"LD_", "BASH_FUNC_", "OPENSSL_"};
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "IFS", "PYTHONPATH", "PYTHONSTARTUP",
+       "PYTHONHOME", "PYTHONUSERBASE", "PYTHONWARNINGS", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR",
+       "GCONV_PATH", "CUDA_INJECTION64_PATH", "NVTX_INJECTION64_PATH"});
   for (const auto& [name, value] : env.entries()) {
-    if (name.starts_with("LD_") || name.starts_with("BASH_FUNC_") ||
-        std::ranges::find(kNames, name) != kNames.end()) {
+    const auto read = std::string_view(name).substr(0, name.find('='));  // as the program will
+    if (std::ranges::any_of(kPrefixes, [&](auto prefix) { return read.starts_with(prefix); }) ||
+        std::ranges::find(kNames, read) != kNames.end()) {
       return denied(fmt::format(
           "environment variable {} could run another program: run `baton serve` with --allow-exec "
           "to permit it",
@@ -99,6 +107,7 @@ class Rewriter {
     launch_.argv.insert(launch_.argv.end(), launch_.args.begin(), launch_.args.end());
     BATON_TRY(permit(container, command.size()));
     map_paths();
+    BATON_TRY(permit_shell());
     switch (launch_.program) {
       case Program::kEngine:
         engine();
@@ -141,10 +150,30 @@ class Rewriter {
           "runs a shell script that is not one of the shipped presets: run `baton serve` with "
           "--allow-exec to permit it");
     }
-    for (std::size_t i = 3; i < launch_.argv.size(); ++i) {
-      BATON_TRY(refuse_shell_syntax(launch_.argv[i], "argument " + launch_.argv[i]));
+    return {};
+  }
+
+  // After map_paths(): a pod chooses the names of folders, too.
+  Status permit_shell() const {
+    if (config_.allow_exec == AllowExec::kYes || launch_.program != Program::kShell) return {};
+    constexpr std::array<std::string_view, 6> kShells = {
+        "bash", "sh", "/bin/bash", "/bin/sh", "/usr/bin/bash", "/usr/bin/sh"};
+    const auto& argv = launch_.argv;
+    if (std::ranges::find(kShells, argv[0]) == kShells.end()) {
+      return denied(fmt::format(
+          "runs '{}', which is not this machine's bash or sh: run `baton serve` with --allow-exec "
+          "to permit it",
+          argv[0]));
     }
-    return refuse_shell_syntax(launch_.env.get(kExtraArgs), kExtraArgs);
+    for (std::size_t i = 3; i < argv.size(); ++i) {
+      BATON_TRY(refuse_shell_syntax(argv[i], "argument " + argv[i]));
+    }
+    BATON_TRY(refuse_shell_syntax(launch_.env.get(kExtraArgs), kExtraArgs));
+    if (facts_.mounts != Mounts::kRewrite) return {};
+    for (const auto& mount : mounts_) {
+      BATON_TRY(refuse_shell_syntax(mount.folder, "folder " + mount.folder, kUnquoted));
+    }
+    return {};
   }
 
   // `text` as the container's program must read it.

@@ -134,14 +134,46 @@ TEST_F(Rewrites, RefusesShellSyntaxThatAPresetScriptWouldEvaluate) {
   const std::string before = R"({"name":"main","image":"x","command":["/bin/bash","-c",
     "exec vllm serve /mnt/models $@","--"],"args":[")";
   EXPECT_TRUE(launch(before + R"(--kv-transfer-config='{}'"]})"));
-  for (const auto* bad : {"--x;reboot", "$(reboot)", "`reboot`", "a&b", "a|b"}) {
+  for (const auto* bad : {"--x;reboot", "$(reboot)", "`reboot`", "a&b", "a|b", "--seed=$[FOO]",
+                          "--seed=${HOME:FOO}", "--seed=$FOO"}) {
     EXPECT_EQ(launch(before + bad + R"("]})").error().code(), Code::kDenied) << bad;
   }
-  for (const auto* name : {"VLLM_ADDITIONAL_ARGS", "BASH_ENV", "LD_PRELOAD"}) {
+  for (const auto* bad : {"$(reboot)", "--seed=$[FOO]", "--seed=${HOME:FOO}"}) {
     Environment env;
-    env.set(name, "$(reboot)");
-    EXPECT_EQ(launch(before + R"("]})", env).error().code(), Code::kDenied) << name;
+    env.set("VLLM_ADDITIONAL_ARGS", bad);
+    EXPECT_EQ(launch(before + R"("]})", env).error().code(), Code::kDenied) << bad;
   }
+  mounts_.push_back({"/data", "/tmp/a;reboot"});  // as a hostPath may say
+  EXPECT_EQ(launch(before + R"("]})").error().code(), Code::kDenied);
+  facts_.mounts = Mounts::kNamespace;
+  EXPECT_TRUE(launch(before + R"("]})"));
+}
+
+TEST_F(Rewrites, RefusesVariablesThatLoadAFileOfSomeonesChoice) {
+  for (const auto* name :
+       {"BASH_ENV", "BASH_ENV=/x", "LD_PRELOAD", "OPENSSL_CONF", "OPENSSL_MODULES", "GCONV_PATH",
+        "PYTHONUSERBASE", "CUDA_INJECTION64_PATH"}) {
+    Environment env;
+    env.set(name, "/x");
+    const auto got = launch(R"({"name":"main","image":"x","command":["vllm","serve","m"]})", env);
+    ASSERT_FALSE(got) << name;
+    EXPECT_EQ(got.error().code(), Code::kDenied) << name;
+  }
+  Environment env;
+  env.set("PYTHONHASHSEED", "0");
+  EXPECT_TRUE(launch(R"({"name":"main","image":"x","command":["vllm","serve","m"]})", env));
+}
+
+TEST_F(Rewrites, RunsAPresetOnlyInTheShellOfTheMachine) {
+  const auto in = [&](std::string_view shell) {
+    return launch(R"({"name":"main","image":"x","command":[")" + std::string(shell) +
+                  R"(","-c","exec vllm serve /mnt/models","--"]})");
+  };
+  EXPECT_TRUE(in("/bin/bash"));
+  EXPECT_TRUE(in("bash"));
+  EXPECT_EQ(in("/tmp/mine/bash").error().code(), Code::kDenied);
+  mounts_.push_back({"/bin", "/tmp/mine"});
+  EXPECT_EQ(in("/bin/bash").error().code(), Code::kDenied);
 }
 
 TEST_F(Rewrites, TellsAForeignVllmWhereToListen) {
@@ -205,7 +237,8 @@ TEST(Mounts, AreRewrittenAsWholePathComponentsLongestFirst) {
 TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
   const auto pod = parse(R"({"metadata":{"name":"p","namespace":"ns","labels":{"a/b":"c"}},
     "spec":{"nodeName":"n"},"status":{"podIP":"1.2.3.4"}})");
-  const auto container = parse(R"x({"resources":{"limits":{"cpu":"1500m","memory":"1Gi"}},
+  const auto container =
+      parse(R"x({"resources":{"limits":{"cpu":"1500m","memory":"1Gi"}},
     "envFrom":[{"configMapRef":{"name":"cm"},"prefix":"P_"},
                {"secretRef":{"name":"gone","optional":true}}],
     "env":[
@@ -226,8 +259,9 @@ TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
   const auto env = container_environment(pod, container, read);
 
   ASSERT_TRUE(env) << env.error().message();
-  EXPECT_THAT(env->lines(), ElementsAre("P_X=y", "A=1", "B=1-$(A)-$(UNKNOWN)", "IP=1.2.3.4", "L=c",
-                                        "N=n", "CPU=2", "MEM=1073741824", "S=hi"));
+  EXPECT_THAT(env->lines(),
+              ElementsAre("P_X=y", "A=1", "B=1-$(A)-$(UNKNOWN)", "IP=1.2.3.4", "L=c", "N=n",
+                          "CPU=2", "MEM=1073741824", "S=hi"));
   const auto missing = parse(R"({"env":[{"name":"A","valueFrom":{"secretKeyRef":
     {"name":"absent","key":"k"}}}]})");
   EXPECT_EQ(container_environment(pod, missing, read).error().message(), "env A: no absent");
