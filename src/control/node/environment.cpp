@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "formats/api/names.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::node {
@@ -220,6 +221,11 @@ Result<std::map<std::string, std::string>> all_data(const kube::Object& object) 
     const auto* data = object.find(member);
     if (data == nullptr || data->if_object() == nullptr) continue;
     for (const auto& entry : *data->if_object()) {
+      if (!api::is_data_key(entry.key)) {  // it becomes the name of a file or variable
+        return invalid(fmt::format(
+            "'{}' key '{}': expected letters, digits, '-', '_' and '.', not beginning with '..'",
+            kube::name_of(object), entry.key));
+      }
       BATON_TRY_ASSIGN(out[entry.key], data_of(object, entry.key));
     }
   }

@@ -16,6 +16,7 @@
 #include "control/node/pod_status.hpp"
 #include "control/node/pod_writer.hpp"
 #include "control/node/pre_stop.hpp"
+#include "formats/api/names.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::node {
@@ -184,6 +185,9 @@ Result<std::unique_ptr<Container>> PodRunner::make_container(
     const kube::Object& spec, Container::Role role,
     const std::map<std::string, std::string>& volumes) {
   const auto context = fmt::format("container {}", spec.string_at({"name"}));
+  if (!api::is_dns_label(spec.string_at({"name"}))) {  // it becomes a log's
+    return invalid(context + ": expected a DNS label as its name");
+  }
   auto start = start_of(spec, volumes);
   if (!start) return std::move(start).error().with(context);
   auto probes = probes_of(spec, address_);

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "control/node/models.hpp"
+#include "formats/api/names.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::node {
@@ -79,7 +80,8 @@ Status write_files(const fs::path& folder, const Files& files) {
 }
 
 bool stays_inside(const fs::path& relative) {
-  return !relative.is_absolute() && std::ranges::find(relative, "..") == relative.end();
+  return !relative.empty() && !relative.is_absolute() &&
+         std::ranges::find(relative, "..") == relative.end();
 }
 
 // Keys become files; `items` of the source chooses and renames them.
@@ -199,6 +201,9 @@ Result<std::map<std::string, std::string>> volume_folders(const kube::Object& po
   std::map<std::string, std::string> out;
   for (const auto& volume : items(pod, {"spec", "volumes"})) {
     const std::string name(volume.string_at({"name"}));
+    if (!api::is_dns_label(name)) {  // it becomes a folder's
+      return invalid(fmt::format("volume name '{}': expected a DNS label", name));
+    }
     if (const auto* host = volume.find("hostPath")) {
       out[name] = host->string_at({"path"});
     } else if (const auto* claim = volume.find("persistentVolumeClaim")) {

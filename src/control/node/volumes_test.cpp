@@ -67,6 +67,22 @@ TEST_F(Volumes, OfASecretAreRenewedAllAtOnceAndOnlyWhenItHasChanged) {
   }
 }
 
+TEST_F(Volumes, WriteNoFileOutsideTheirFolder) {
+  const std::string outside = base_ / "outside";
+  for (const std::string& key : {outside, std::string("../../../../outside"), std::string("..")}) {
+    secret_ = json(R"({"kind":"Secret"})");
+    secret_["stringData"][key] = "text";
+    const auto made = make_volumes(pod_, folders_, config_, {read(), nullptr});
+    ASSERT_FALSE(made) << key;
+    EXPECT_EQ(made.error().code(), Code::kInvalid);
+    EXPECT_NE(made.error().message().find("key '" + key + "'"), std::string::npos);
+    EXPECT_FALSE(fs::exists(outside)) << key;
+  }
+  const auto pod = json(R"({"metadata":{"namespace":"ns","name":"p"},
+                            "spec":{"volumes":[{"name":"../../x","emptyDir":{}}]}})");
+  EXPECT_EQ(volume_folders(pod, folders_of(config_, pod), config_).error().code(), Code::kInvalid);
+}
+
 TEST_F(Volumes, AreRenewedOnlyForConfigMapsAndSecrets) {
   EXPECT_TRUE(has_renewed_volumes(pod_));
   EXPECT_FALSE(has_renewed_volumes(json(R"({"spec":{"volumes":[{"name":"e","emptyDir":{}}]}})")));
