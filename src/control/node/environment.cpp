@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "formats/api/names.hpp"
+#include "formats/api/quantity.hpp"
 #include "net/kube/object.hpp"
 
 namespace baton::node {
@@ -94,27 +94,6 @@ bool is_optional(const kube::Object& ref) {
   return optional != nullptr && optional->if_bool() != nullptr && *optional->if_bool();
 }
 
-// 1 for cores and bytes as the quantity says; "500m" cores round up to 1, as the kubelet does.
-std::string quantity_as_integer(std::string_view text) {
-  double number = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (ec != std::errc{}) return "0";
-  const std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  struct Unit {
-    std::string_view suffix;
-    double factor;
-  };
-  constexpr std::array kUnits = {
-      Unit{"m", 1e-3},       Unit{"k", 1e3},           Unit{"M", 1e6},
-      Unit{"G", 1e9},        Unit{"T", 1e12},          Unit{"Ki", 1024.0},
-      Unit{"Mi", 1048576.0}, Unit{"Gi", 1073741824.0}, Unit{"Ti", 1099511627776.0}};
-  for (const auto& unit : kUnits) {
-    if (unit.suffix == suffix) number *= unit.factor;
-  }
-  const auto whole = static_cast<std::int64_t>(number);
-  return std::to_string(static_cast<double>(whole) < number ? whole + 1 : whole);
-}
-
 Result<std::string> resource_field(const kube::Object& pod, const kube::Object& container,
                                    const kube::Object& ref) {
   const kube::Object* subject = &container;
@@ -133,8 +112,8 @@ Result<std::string> resource_field(const kube::Object& pod, const kube::Object& 
   const auto* value =
       subject->find_path({"resources", resource.substr(0, dot), resource.substr(dot + 1)});
   if (value == nullptr) return std::string("0");
-  if (const auto* text = value->if_string()) return quantity_as_integer(*text);
-  return quantity_as_integer(text::json::dump(*value));
+  BATON_TRY_ASSIGN(const auto whole, api::quantity(*value).with(resource));
+  return std::to_string(whole);
 }
 
 Result<std::optional<std::string>> from_key(std::string_view kind, const kube::Object& ref,

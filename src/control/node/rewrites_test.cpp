@@ -238,7 +238,7 @@ TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
   const auto pod = parse(R"({"metadata":{"name":"p","namespace":"ns","labels":{"a/b":"c"}},
     "spec":{"nodeName":"n"},"status":{"podIP":"1.2.3.4"}})");
   const auto container =
-      parse(R"x({"resources":{"limits":{"cpu":"1500m","memory":"1Gi"}},
+      parse(R"x({"resources":{"limits":{"cpu":"1500m","memory":"1Gi","disk":"1Pi"}},
     "envFrom":[{"configMapRef":{"name":"cm"},"prefix":"P_"},
                {"secretRef":{"name":"gone","optional":true}}],
     "env":[
@@ -248,6 +248,7 @@ TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
     {"name":"N","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}},
     {"name":"CPU","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}},
     {"name":"MEM","valueFrom":{"resourceFieldRef":{"resource":"limits.memory"}}},
+    {"name":"DISK","valueFrom":{"resourceFieldRef":{"resource":"limits.disk"}}},
     {"name":"S","valueFrom":{"secretKeyRef":{"name":"s","key":"k"}}}]})x");
   const ReadObject read = [](std::string_view kind,
                              const std::string& name) -> Result<kube::Object> {
@@ -261,7 +262,7 @@ TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
   ASSERT_TRUE(env) << env.error().message();
   EXPECT_THAT(env->lines(),
               ElementsAre("P_X=y", "A=1", "B=1-$(A)-$(UNKNOWN)", "IP=1.2.3.4", "L=c", "N=n",
-                          "CPU=2", "MEM=1073741824", "S=hi"));
+                          "CPU=2", "MEM=1073741824", "DISK=1125899906842624", "S=hi"));
   const auto missing = parse(R"({"env":[{"name":"A","valueFrom":{"secretKeyRef":
     {"name":"absent","key":"k"}}}]})");
   EXPECT_EQ(container_environment(pod, missing, read).error().message(), "env A: no absent");
