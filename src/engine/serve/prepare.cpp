@@ -16,12 +16,35 @@ using openai::Decoded;
 using openai::ErrorBody;
 using token::TokenId;
 
+// Bytes of a text, or of it for each token of the context: far more than text has that is no
+// padding. Where it is one word, some seconds of a thread, which nobody can stop.
+constexpr std::size_t kMostText = std::size_t{4} << 20, kMostTextOfAToken = 16;
+
+// Of the tokens of a text: whether they have to fit the context.
+enum class Use : bool { kOther, kPrompt };
+
 std::unexpected<ErrorBody> refuse(std::string message, std::string param = "") {
   return std::unexpected(ErrorBody{400, "BadRequestError", std::move(message), std::move(param)});
 }
 
-Decoded<std::vector<TokenId>> encoded(const ServedModel& model, std::string_view text,
-                                      bool special) {
+// A text that is longer than all tokens of the context could be is not tokenized to find that out.
+std::optional<ErrorBody> check_text(const ServedModel& model, std::string_view text, Use use) {
+  std::size_t most = std::max(kMostText, kMostTextOfAToken * model.max_model_len);
+  if (const auto of_a_token = model.tokenizer->most_bytes_of_a_token();
+      of_a_token && use == Use::kPrompt)
+    most = std::min(most, *of_a_token * model.max_model_len);
+  if (text.size() <= most) return std::nullopt;
+  return refuse(fmt::format("You passed {} bytes of text. However, with a context length of {} "
+                            "tokens at most {} bytes are tokenized. Please reduce the length of "
+                            "the input prompt. (parameter=input_text, value={})",
+                            text.size(), model.max_model_len, most, text.size()),
+                "input_text")
+      .error();
+}
+
+Decoded<std::vector<TokenId>> encoded(const ServedModel& model, std::string_view text, bool special,
+                                      Use use) {
+  if (auto wrong = check_text(model, text, use)) return std::unexpected(*std::move(wrong));
   auto ids =
       model.tokenizer->encode(text, special ? token::AddSpecial::kYes : token::AddSpecial::kNo);
   if (!ids) return std::unexpected(openai::error_body(ids.error()));
@@ -100,9 +123,9 @@ Decoded<std::vector<std::vector<TokenId>>> bad_word_tokens(const ServedModel& mo
   std::vector<std::vector<TokenId>> out;
   for (const std::string& word : words) {
     const std::string plain = word.substr(word.find_first_not_of(' '));
-    auto alone = encoded(model, plain, false);
+    auto alone = encoded(model, plain, false, Use::kOther);
     if (!alone) return std::unexpected(std::move(alone).error());
-    auto spaced = encoded(model, " " + plain, false);
+    auto spaced = encoded(model, " " + plain, false, Use::kOther);
     if (!spaced) return std::unexpected(std::move(spaced).error());
     if (!alone->empty()) out.push_back(*alone);
     if (!spaced->empty() && *spaced != *alone) out.push_back(*std::move(spaced));
@@ -131,6 +154,30 @@ runtime::SamplingParams params(const openai::Sampling& s, const GenerationDefaul
   return out;
 }
 
+Decoded<std::vector<TokenId>> chat_tokens(const ServedModel& model,
+                                          const openai::ChatPrompt& prompt, const std::tm& now,
+                                          Use use) {
+  if (!model.chat) {
+    return refuse(
+        "As this model has no chat template, chat completions are not possible: use "
+        "/v1/completions, or start the server with --chat-template.");
+  }
+  token::ChatOptions options;
+  options.add_generation_prompt = prompt.add_generation_prompt;
+  options.continue_final_message = prompt.continue_final_message;
+  options.tools = prompt.tools;
+  options.documents = prompt.documents;
+  options.kwargs = prompt.kwargs;
+  const auto text = model.chat->render(prompt.messages, options, now);
+  if (!text) return refuse(text.error().message(), "messages");
+  return encoded(model, *text, prompt.add_special_tokens, use);
+}
+
+// Of a prompt that is cut any length is good.
+Use use_of(const openai::Sampling& sampling) {
+  return sampling.truncate_prompt ? Use::kOther : Use::kPrompt;
+}
+
 struct Asked {
   openai::Delivery delivery;
   openai::Sampling sampling;
@@ -139,11 +186,11 @@ struct Asked {
 };
 
 Decoded<Asked> read_chat(const ServedModel& model, Decoded<openai::ChatRequest> request,
-                         const std::tm& now) {
+                         const std::tm& now, std::optional<Use> use = {}) {
   if (!request) return std::unexpected(std::move(request).error());
   if (auto wrong = model.check_name(request->delivery.model))
     return std::unexpected(*std::move(wrong));
-  auto prompt = chat_tokens(model, request->prompt, now);
+  auto prompt = chat_tokens(model, request->prompt, now, use.value_or(use_of(request->sampling)));
   if (!prompt) return std::unexpected(std::move(prompt).error());
   return Asked{
       std::move(request->delivery), std::move(request->sampling), {*std::move(prompt)}, {}};
@@ -157,8 +204,9 @@ Decoded<Asked> read_completion(const ServedModel& model, std::size_t vocab, std:
   Asked out{std::move(request->delivery), std::move(request->sampling), {}, {}};
   for (const auto& given : request->prompts) {
     const auto* text = std::get_if<std::string>(&given);
-    auto ids = text != nullptr ? encoded(model, *text, request->add_special_tokens)
-                               : checked_ids(std::get<openai::TokenIds>(given), vocab);
+    auto ids = text != nullptr
+                   ? encoded(model, *text, request->add_special_tokens, use_of(request->sampling))
+                   : checked_ids(std::get<openai::TokenIds>(given), vocab);
     if (!ids) return std::unexpected(std::move(ids).error());
     if (request->echo) {
       out.echoes.push_back(
@@ -210,24 +258,6 @@ void truncate(const ServedModel& model, Asked& asked) {
 
 }  // namespace
 
-Decoded<std::vector<TokenId>> chat_tokens(const ServedModel& model,
-                                          const openai::ChatPrompt& prompt, const std::tm& now) {
-  if (!model.chat) {
-    return refuse(
-        "As this model has no chat template, chat completions are not possible: use "
-        "/v1/completions, or start the server with --chat-template.");
-  }
-  token::ChatOptions options;
-  options.add_generation_prompt = prompt.add_generation_prompt;
-  options.continue_final_message = prompt.continue_final_message;
-  options.tools = prompt.tools;
-  options.documents = prompt.documents;
-  options.kwargs = prompt.kwargs;
-  const auto text = model.chat->render(prompt.messages, options, now);
-  if (!text) return refuse(text.error().message(), "messages");
-  return encoded(model, *text, prompt.add_special_tokens);
-}
-
 Decoded<Prepared> prepare(const ServedModel& model, std::size_t vocab, openai::Endpoint endpoint,
                           std::string_view body, const std::tm& now) {
   auto asked = read_body(model, vocab, endpoint, body, now);
@@ -273,9 +303,9 @@ Decoded<std::string> tokenize(const ServedModel& model, std::string_view body, c
   if (!request) return std::unexpected(std::move(request).error());
   if (auto wrong = model.check_name(request->model)) return std::unexpected(*std::move(wrong));
   const auto* text = std::get_if<std::string>(&request->prompt);
-  auto ids = text != nullptr
-                 ? encoded(model, *text, request->add_special_tokens)
-                 : chat_tokens(model, std::get<openai::ChatPrompt>(request->prompt), now);
+  auto ids = text != nullptr ? encoded(model, *text, request->add_special_tokens, Use::kOther)
+                             : chat_tokens(model, std::get<openai::ChatPrompt>(request->prompt),
+                                           now, Use::kOther);
   if (!ids) return std::unexpected(std::move(ids).error());
   text::json::Array tokens;
   text::json::Array spellings;
@@ -293,7 +323,8 @@ Decoded<std::string> tokenize(const ServedModel& model, std::string_view body, c
 
 Decoded<std::string> count_tokens(const ServedModel& model, std::string_view body,
                                   const std::tm& now) {
-  auto asked = read_chat(model, openai::decode_messages(body, openai::MessagesUse::kCount), now);
+  auto asked = read_chat(model, openai::decode_messages(body, openai::MessagesUse::kCount), now,
+                         Use::kOther);
   if (!asked) return std::unexpected(std::move(asked).error());
   return text::json::dump(text::json::Object{{"input_tokens", asked->prompts.front().size()}});
 }

@@ -28,9 +28,6 @@ struct Prepared {
 openai::Decoded<Prepared> prepare(const ServedModel& model, std::size_t vocab,
                                   openai::Endpoint endpoint, std::string_view body,
                                   const std::tm& now);
-openai::Decoded<std::vector<token::TokenId>> chat_tokens(const ServedModel& model,
-                                                         const openai::ChatPrompt& prompt,
-                                                         const std::tm& now);
 
 // Answers the bodies of /tokenize, /detokenize, /v1/messages/count_tokens and of the paths that end
 // in /render: what would be sent to /inference/v1/generate.

@@ -38,7 +38,7 @@ struct ServiceConfig {
   bool track_load = false;            // /load tells how many requests are being answered; else 0
   std::optional<std::uint64_t> seed;  // of requests without one; absent: the engine draws them
   std::string kv_dtype = "auto";
-  std::size_t cpu_threads = 1;  // for tokenizing long prompts
+  std::size_t cpu_threads = 2;  // for tokenizing long prompts: one does not hold up all others
 };
 
 // Owns the engine, the event loop and the CPU pool.

@@ -121,6 +121,14 @@ const AddedTokenFinder::Entry* AddedTokenFinder::longest_at(std::string_view tex
   return found;
 }
 
+std::size_t AddedTokenFinder::longest() const {
+  std::size_t out = 0;
+  for (const auto& entries : by_first_byte_) {
+    for (const Entry& entry : entries) out = std::max(out, entry.spelling.size());
+  }
+  return out;
+}
+
 std::vector<Piece> AddedTokenFinder::split(std::string_view text) const {
   std::vector<Piece> out;
   std::size_t done = 0;  // everything before is in `out`

@@ -32,7 +32,8 @@ class AddedTokenFinder {
  public:
   // The tokens must outlive it; `spelling` is what is looked for (normalized or not).
   void add(const AddedToken& token, std::string spelling);
-  void seal();  // after the last of them
+  void seal();                  // after the last of them
+  std::size_t longest() const;  // bytes of a spelling
   std::vector<Piece> split(std::string_view text) const;
 
  private:

@@ -9,6 +9,7 @@
 
 #include "formats/token/byte_level.hpp"
 #include "formats/token/decoder.hpp"
+#include "formats/token/scratch.hpp"
 #include "formats/token/tokenizer.hpp"
 
 namespace baton::token {
@@ -238,6 +239,17 @@ void Bpe::merge(std::string_view word, std::vector<TokenId>& out, Workspace& w) 
   }
   for (std::int32_t i = 0; i >= 0; i = w.symbols[static_cast<std::size_t>(i)].next)
     out.push_back(w.symbols[static_cast<std::size_t>(i)].id);
+  give_back(w.symbols);
+  give_back(w.heap);
+}
+
+bool Bpe::drops_text() const {
+  if (alphabet_ == Alphabet::kCharacters) return !byte_fallback_ && (!unknown_ || fuse_unknown_);
+  for (std::size_t byte = 0; byte < bytes_.size(); ++byte) {
+    const bool occurs = byte != 0xC0 && byte != 0xC1 && byte < 0xF5;  // in UTF-8
+    if (occurs && bytes_[byte] < 0) return true;
+  }
+  return false;
 }
 
 }  // namespace baton::token

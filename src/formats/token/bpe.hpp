@@ -60,10 +60,13 @@ class Bpe {
     std::vector<Known> known;  // by hash; of the Bpe with this number
     std::uint64_t owner = 0;
   };
-  // Appends the ids of one word (UTF-8). n log n in its length.
+  // Appends the ids of one word (UTF-8). n log n in its length. What a long word needs of the
+  // workspace is given back.
   void encode(std::string_view word, std::vector<TokenId>& out, Workspace& workspace) const;
 
   const Vocabulary& spellings() const { return spellings_; }
+  // Whether some of a word may become no token, or however much of it one.
+  bool drops_text() const;
 
  private:
   struct Made {

@@ -41,6 +41,9 @@ constexpr std::pair<utf8proc_int32_t, utf8proc_int32_t> kAfterUnicode9[] = {
     {0x1E030, 0x1E06D}, {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE},
     {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
 
+// A mathematical letter of four bytes becomes one of ASCII (NFKC), a Kelvin sign of three a "k".
+constexpr std::size_t kFormShortens = 4, kLowercaseShortens = 3;
+
 bool after_unicode_9(utf8proc_int32_t p) {
   const auto at = std::ranges::lower_bound(kAfterUnicode9, p, {},
                                            [](const auto& range) { return range.second; });
@@ -137,6 +140,24 @@ Status Normalizer::read(const Value& value, const std::string& at, int depth) {
     return no_such(at, "a normalizer", type);
   }
   return {};
+}
+
+std::optional<std::size_t> Normalizer::most_shortening() const {
+  std::size_t out = 1;
+  for (const Step& step : steps_) {
+    if (std::holds_alternative<Form>(step)) {
+      out *= kFormShortens;
+    } else if (std::holds_alternative<Lowercase>(step)) {
+      out *= kLowercaseShortens;
+    } else if (std::holds_alternative<Strip>(step)) {
+      return std::nullopt;
+    } else if (const auto* replace = std::get_if<Replace>(&step)) {
+      const std::size_t before = replace->pattern.only().size(), after = replace->content.size();
+      if (before == 0 || after == 0) return std::nullopt;
+      out *= std::max<std::size_t>(1, (before + after - 1) / after);
+    }
+  }
+  return out;
 }
 
 Result<std::string> Normalizer::apply(std::string_view text) const {

@@ -1,6 +1,8 @@
 #pragma once
 // The "normalizer" of a tokenizer.json.
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,6 +20,8 @@ class Normalizer {
   static Result<Normalizer> parse(const text::json::Value* normalizer);
   Result<std::string> apply(std::string_view text) const;
   bool empty() const { return steps_.empty(); }
+  // How many times as long as its normal form a text can be, in bytes; nullopt: any.
+  std::optional<std::size_t> most_shortening() const;
 
  private:
   struct Form {

@@ -22,6 +22,8 @@ class Pattern {
   static Pattern literal(std::string text);  // not empty
   // Appends; see Regex::find_all.
   Status find_all(std::string_view text, std::vector<Span>& out) const;
+  // What it finds, if that is one text; "" with a regex.
+  std::string_view only() const { return literal_; }
 
  private:
   std::string literal_;

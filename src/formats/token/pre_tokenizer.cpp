@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "formats/token/scratch.hpp"
+
 namespace baton::token {
 
 using text::json::pointer;
@@ -204,6 +208,20 @@ void PreTokenizer::pieces(const Split& step, std::string_view text, const std::v
   }
   for (const Piece& piece : joined)
     out.emplace_back(text.substr(piece.from, piece.to - piece.from));
+}
+
+bool PreTokenizer::drops_text() const {
+  return std::ranges::any_of(steps_, [](const Step& step) {
+    const auto* split = std::get_if<Split>(&step);
+    return split != nullptr && split->behavior == Behavior::kRemoved;
+  });
+}
+
+void PreTokenizer::Words::shrink() {
+  own.clear();
+  give_back(words);
+  give_back(before);
+  give_back(found);
 }
 
 Status PreTokenizer::apply(std::string_view text, bool first, Words& w) const {

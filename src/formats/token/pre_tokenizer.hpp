@@ -25,11 +25,16 @@ class PreTokenizer {
     std::deque<std::string> own;
     std::vector<std::string_view> before;  // scratch
     std::vector<Span> found;               // scratch
+
+    // Forgets the words, and gives back what a long text made it grow to.
+    void shrink();
   };
   // Replaces `words`; `text` must outlive them. `first`: nothing of the text comes before it.
   Status apply(std::string_view text, bool first, Words& words) const;
   // Whether a ByteLevel step is among them: words are bytes then, else characters.
   bool byte_level() const { return byte_level_; }
+  // Whether some of a text may be in none of its words.
+  bool drops_text() const;
 
  private:
   enum class Behavior : std::uint8_t {

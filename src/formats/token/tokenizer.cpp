@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -24,6 +25,7 @@ struct Entry {
 };
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+constexpr std::size_t kMaxCharacter = 4;  // bytes
 
 bool valid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
@@ -40,6 +42,12 @@ bool valid_utf8(std::string_view text) {
   return true;
 }
 
+// Gives memory back that a long text took, however its encoding ends.
+struct Shrinking {
+  PreTokenizer::Words& words;
+  ~Shrinking() { words.shrink(); }
+};
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -49,11 +57,13 @@ struct Tokenizer::Impl {
   PostProcessor post;
   Decoder decoder;
   std::vector<AddedToken> added;
-  AddedTokenFinder raw;         // in the text as it is
-  AddedTokenFinder normalized;  // in the normalized text
-  std::vector<Entry> entries;   // by id
+  AddedTokenFinder raw;                   // in the text as it is
+  AddedTokenFinder normalized;            // in the normalized text
+  std::vector<Entry> entries;             // by id
+  std::optional<std::size_t> most_bytes;  // of a text, in a token
 
   Status index();
+  std::optional<std::size_t> measured() const;
   // `first`: nothing of the text comes before it.
   Status encode_piece(std::string_view text, bool first, std::vector<TokenId>& out) const;
   Status encode_normalized(std::string_view text, bool first, std::vector<TokenId>& out) const;
@@ -83,7 +93,24 @@ Status Tokenizer::Impl::index() {
   }
   raw.seal();
   normalized.seal();
+  most_bytes = measured();
   return {};
+}
+
+std::optional<std::size_t> Tokenizer::Impl::measured() const {
+  const auto swallows = [](const AddedToken& t) { return t.lstrip || t.rstrip; };  // spaces
+  const auto shortening = normalizer.most_shortening();
+  if (!shortening || pre.drops_text() || bpe.drops_text() || std::ranges::any_of(added, swallows))
+    return std::nullopt;
+  std::size_t longest = kMaxCharacter;  // the unknown token is one character
+  const auto begins_character = [](char c) { return (c & 0xC0) != 0x80; };
+  for (const auto& [spelling, id] : bpe.spellings()) {
+    const auto characters = std::ranges::count_if(spelling, begins_character);  // one a byte
+    longest = std::max(longest,
+                       pre.byte_level() ? static_cast<std::size_t>(characters) : spelling.size());
+  }
+  longest = std::max({longest, raw.longest(), normalized.longest()});
+  return longest * *shortening;
 }
 
 // What the token adds as the first of a text, where that loses its marks.
@@ -105,9 +132,10 @@ Status Tokenizer::Impl::encode_piece(std::string_view text, bool first,
 
 Status Tokenizer::Impl::encode_normalized(std::string_view text, bool first,
                                           std::vector<TokenId>& out) const {
-  // Memory of the thread: what it has grown to serves the next text.
+  // Memory of the thread: it serves the next text.
   thread_local Bpe::Workspace workspace;
   thread_local PreTokenizer::Words words;
+  const Shrinking shrinking{words};
   for (const Piece& piece : normalized.split(text)) {
     if (piece.token != nullptr) {
       out.push_back(piece.token->id);
@@ -243,5 +271,7 @@ std::optional<TokenId> Tokenizer::find(std::string_view spelling) const {
 }
 
 std::size_t Tokenizer::size() const { return impl_->entries.size(); }
+
+std::optional<std::size_t> Tokenizer::most_bytes_of_a_token() const { return impl_->most_bytes; }
 
 }  // namespace baton::token

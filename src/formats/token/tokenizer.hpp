@@ -54,6 +54,9 @@ class Tokenizer {
   bool is_byte(TokenId id) const;  // "<0x0A>", of SentencePiece's kind
   std::optional<TokenId> find(std::string_view spelling) const;
   std::size_t size() const;  // the highest id + 1
+  // No token stands for more bytes of a text; nullopt: there is no such number, as some text
+  // becomes no token, or however much of it one.
+  std::optional<std::size_t> most_bytes_of_a_token() const;
 
   struct Impl;
 

@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "base/text/json.hpp"
+#include "formats/token/bpe.hpp"
+#include "formats/token/scratch.hpp"
 
 namespace baton::token {
 namespace {
@@ -127,6 +129,58 @@ TEST(Tokenizer, EncodesALongWordWithoutSplitsInReasonableTime) {
   const auto t = Tokenizer::parse(small(R"("a":0,"aa":1,"aaaa":2)", "", R"("a a","aa aa"])"));
   ASSERT_TRUE(t);
   EXPECT_EQ((*t)->encode(std::string(1 << 20, 'a'), AddSpecial::kNo)->size(), (1u << 20) / 4);
+}
+
+TEST(Bpe, GivesBackTheMemoryThatALongWordTook) {
+  const auto bpe = Bpe::parse(*text::json::parse(R"({"vocab":{"a":0,"aa":1},"merges":["a a"]})"),
+                              Alphabet::kBytes);
+  ASSERT_TRUE(bpe) << bpe.error().message();
+  Bpe::Workspace workspace;
+  std::vector<TokenId> out;
+
+  bpe->encode(std::string(1 << 19, 'a'), out, workspace);
+
+  EXPECT_EQ(out.size(), (1U << 19) / 2);
+  EXPECT_LE(workspace.symbols.capacity() * sizeof(Bpe::Workspace::Symbol), kMostScratch);
+  EXPECT_LE(workspace.heap.capacity() * sizeof(Bpe::Workspace::Merge), kMostScratch);
+}
+
+TEST(Tokenizer, KnowsHowMuchOfATextATokenCanBe) {
+  const auto most = [](const std::string& folder) { return load(folder)->most_bytes_of_a_token(); };
+  EXPECT_EQ(most(BATON_SOURCE_DIR "/models/storyteller"), 13U);
+  EXPECT_EQ(most(goldens("byte-fallback")), 12U);
+  EXPECT_EQ(most(goldens("nfc-split")), 4 * 13U);  // NFC makes a text shorter
+}
+
+TEST(Tokenizer, KnowsNoSuchNumberWhereTextIsSwallowed) {
+  const auto most = [](const std::string& text) {
+    const auto t = Tokenizer::parse(text);
+    EXPECT_TRUE(t) << t.error().message();
+    return (*t)->most_bytes_of_a_token();
+  };
+  const auto characters = [](std::string_view more, std::string_view model_more) {
+    return std::string(R"({"decoder":{"type":"Fuse"},)")
+        .append(more)
+        .append(R"("model":{"unk_token":"?","vocab":{"a":0,"?":1},"merges":[])")
+        .append(model_more)
+        .append("}}");
+  };
+  EXPECT_EQ(most(characters("", "")), 4U);
+  EXPECT_EQ(most(characters("", R"(,"fuse_unk":true)")), std::nullopt);
+  EXPECT_EQ(most(characters(R"("normalizer":{"type":"Strip"},)", "")), std::nullopt);
+  EXPECT_EQ(most(characters(R"("pre_tokenizer":{"type":"WhitespaceSplit"},)", "")), std::nullopt);
+  EXPECT_EQ(most(characters(
+                R"("added_tokens":[{"id":2,"content":"<s>","rstrip":true,"special":true}],)", "")),
+            std::nullopt);
+  const auto replacing = [&](std::string_view by) {
+    return most(
+        characters(R"("normalizer":{"type":"Replace","pattern":{"String":"abc"},"content":")" +
+                       std::string(by) + R"("},)",
+                   ""));
+  };
+  EXPECT_EQ(replacing("d"), 3 * 4U);
+  EXPECT_EQ(replacing(""), std::nullopt);
+  EXPECT_EQ(most(small(R"("a":0)")), std::nullopt);  // other bytes become nothing
 }
 
 TEST(Tokenizer, HoldsBackBytesOfAnIncompleteCharacter) {
