@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <sstream>
 
+#include "formats/api/resource_name.hpp"
+
 namespace baton::node {
 
 namespace {
@@ -21,10 +23,6 @@ std::int64_t count_of(const text::json::Value& quantity) {
   return number;
 }
 
-bool is_extended(std::string_view resource) {
-  return resource.find('/') != std::string_view::npos && !resource.starts_with("kubernetes.io/");
-}
-
 // Limits and requests of an extended resource are equal; either may be left out.
 void add_resources(std::map<std::string, std::int64_t>& sum, const kube::Object& container) {
   std::map<std::string, std::int64_t> own;
@@ -32,7 +30,7 @@ void add_resources(std::map<std::string, std::int64_t>& sum, const kube::Object&
     const auto* list = container.find_path({"resources", kind});
     if (list == nullptr || list->if_object() == nullptr) continue;
     for (const auto& entry : *list->if_object()) {
-      if (is_extended(entry.key)) own[entry.key] = count_of(entry.value);
+      if (api::is_extended_resource(entry.key)) own[entry.key] = count_of(entry.value);
     }
   }
   for (const auto& [resource, count] : own) sum[resource] += count;

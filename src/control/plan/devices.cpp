@@ -62,7 +62,8 @@ void claim_devices(Build& build, const PodPlace& place, Value& pod) {
   if (trim(annotation(build, "device-class"), " \t\r\n").empty()) return;
   add_named(pod["resourceClaims"],
             Object{{"name", kClaim}, {"resourceClaimTemplateName", template_name(build)}});
-  const std::string wanted = annotation(build, "container-name");
+  const std::string text = annotation(build, "container-name");
+  const std::string_view wanted = trim(text, " \t\r\n");
   Value* containers = pod.find("containers");
   Value* target = nullptr;
   if (!wanted.empty()) {

@@ -10,6 +10,7 @@
 #include "control/plan/build.hpp"
 #include "control/plan/command_words.hpp"
 #include "control/plan/objects.hpp"
+#include "formats/api/resource_name.hpp"
 
 namespace baton::plan {
 namespace {
@@ -23,8 +24,9 @@ bool asks_for_device(const Value& container) {
   for (const std::string_view kind : {"limits", "requests"}) {
     const Value* amounts = get(container, {"resources", kind});
     if (amounts == nullptr || !amounts->is_object()) continue;
-    const bool extended = std::ranges::any_of(
-        *amounts->if_object(), [](const auto& entry) { return entry.key.contains('/'); });
+    const bool extended = std::ranges::any_of(*amounts->if_object(), [](const auto& entry) {
+      return api::is_extended_resource(entry.key);
+    });
     if (extended) return true;
   }
   const Value* claims = get(container, {"resources", "claims"});

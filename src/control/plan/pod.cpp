@@ -5,6 +5,7 @@
 #include "control/plan/build.hpp"
 #include "control/plan/objects.hpp"
 #include "control/plan/storage.hpp"
+#include "formats/api/resource_name.hpp"
 
 namespace baton::plan {
 namespace {
@@ -34,9 +35,10 @@ void limit_devices(Value& pod) {
       if (found == nullptr || !found->is_object()) continue;
       const Value requests = *found;
       for (const auto& [name, amount] : *requests.if_object()) {
-        const bool device =
-            name.find('/') != std::string::npos && !name.starts_with("kubernetes.io/");
-        if (!device || get(container, {"resources", "limits", name}) != nullptr) continue;
+        if (!api::is_extended_resource(name) ||
+            get(container, {"resources", "limits", name}) != nullptr) {
+          continue;
+        }
         container["resources"]["limits"][name] = amount;
       }
     }

@@ -179,6 +179,18 @@ TEST(Images, OfUpstreamComeBySettingWithTheFlagsOfTheirGeneration) {
                           "--decoder-use-tls=true", "--prefiller-use-tls=true"));
 }
 
+TEST(Images, OfEnginesAreForDevicesOnlyWhereOneIsAskedFor) {
+  const auto image = [](std::string_view resource) {
+    return std::string(
+        main_of(planned("{template: {containers: [{name: main, resources: {limits: {" +
+                        std::string(resource) + ": 1}}}]}}"),
+                "s-kserve")
+            .string_at({"image"}));
+  };
+  EXPECT_EQ(image("nvidia.com/gpu"), Settings{}.accelerator_engine_image);
+  EXPECT_EQ(image("kubernetes.io/batch-cpu"), Settings{}.cpu_engine_image);
+}
+
 // ---- devices ----
 
 ServiceView with_devices(std::string_view spec, std::string_view annotations) {
@@ -229,6 +241,10 @@ TEST(Devices, GoToTheFirstContainerOrTheOneNamed) {
   EXPECT_EQ(owner(kClass), "first");
   EXPECT_EQ(owner("{serving.kserve.io/exp-dra-device-class: g.x, "
                   "serving.kserve.io/exp-dra-container-name: third}"),
+            "third");
+  // Validation has looked at the name without the blanks around it.
+  EXPECT_EQ(owner("{serving.kserve.io/exp-dra-device-class: g.x, "
+                  "serving.kserve.io/exp-dra-container-name: ' third '}"),
             "third");
   EXPECT_EQ(owner("{serving.kserve.io/exp-dra-device-class: g.x, "
                   "serving.kserve.io/exp-dra-container-name: nobody}"),

@@ -3,6 +3,7 @@
 
 #include "base/text/yaml.hpp"
 #include "formats/api/quantity.hpp"
+#include "formats/api/resource_name.hpp"
 #include "formats/api/schema.hpp"
 #include "formats/api/validate.hpp"
 
@@ -289,6 +290,14 @@ TEST(Quantity, ReadsDecimalAndBinarySuffixes) {
   EXPECT_EQ(*quantity(Value("0.1n")), 1);
   for (const char* bad : {"", "Gi", "10GB", "1Ei0", "99E99", "nan"})
     EXPECT_FALSE(quantity(Value(bad))) << bad;
+}
+
+TEST(ResourceName, IsExtendedWhereKubernetesHasNoneOfThatName) {
+  EXPECT_TRUE(is_extended_resource("nvidia.com/gpu"));
+  for (const char* own :
+       {"cpu", "hugepages-2Mi", "kubernetes.io/batch-cpu", "requests.nvidia.com/gpu"}) {
+    EXPECT_FALSE(is_extended_resource(own)) << own;
+  }
 }
 
 }  // namespace
