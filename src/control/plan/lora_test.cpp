@@ -81,6 +81,24 @@ TEST(Lora, IsFetchedTogetherWithTheModelOrMounted) {
   const Plan fetched = planned(adapted("adapters: [{name: z, uri: 'hf://o/z'}]"));
   EXPECT_EQ(dump(mount_of(main_of(fetched, "s-kserve"), "kserve-provision-location")),
             R"({"mountPath":"/mnt","name":"kserve-provision-location","readOnly":true})");
+  // Nor can a KV tier, or what the user mounts there.
+  for (const std::string_view rest :
+       {", kvCacheOffloading: {cpu: 1Gi, secondary: [{fileSystem: {emptyDir: {}}}]}",
+        ", template: {containers: [{name: main, volumeMounts: [{name: own, mountPath: /mnt/own}]}],"
+        " volumes: [{name: own, emptyDir: {}}]}"}) {
+    const Value beside =
+        main_of(planned(adapted("adapters: [{name: z, uri: 'hf://o/z'}]", rest)), "s-kserve");
+    std::vector<std::string> mounts;
+    for (const Value& one : items(beside.find("volumeMounts"))) {
+      if (one.string_at({"name"}) == "kserve-provision-location") mounts.push_back(dump(one));
+    }
+    EXPECT_THAT(
+        mounts,
+        ElementsAre(
+            R"({"mountPath":"/mnt/models","name":"kserve-provision-location","readOnly":true,"subPath":"models"})",
+            R"({"mountPath":"/mnt/lora/z","name":"kserve-provision-location","readOnly":true,"subPath":"lora/z"})"))
+        << rest;
+  }
   const Plan odd = planned(adapted("adapters: [{name: Team/A, uri: 'pvc://claim'}]"));
   EXPECT_THAT(dump(*pod(odd, "s-kserve").find("volumes")),
               ::testing::ContainsRegex("\"lora-pvc--eam---[0-9a-f]{8}\""));
@@ -172,6 +190,20 @@ TEST(Tiers, HaveAVolumeAndAMountEach) {
                 ->front()
                 .string_at({"mountPath"}),
             "/mnt/kv-cache-1");
+}
+
+TEST(Tiers, AddTheirSizesToTheStorageThatTheContainerAsksFor) {
+  const auto requests = [](std::string_view main) {
+    return at(main_of(planned("{kvCacheOffloading: {cpu: 1Gi, secondary: [{fileSystem: {emptyDir: "
+                              "{size: 5Gi}}}, {fileSystem: {emptyDir: {size: 512Mi}}}]}, template: "
+                              "{containers: [" +
+                              std::string(main) + "]}}"),
+                      "s-kserve"),
+              {"resources", "requests"});
+  };
+  EXPECT_EQ(requests("{name: main, resources: {requests: {ephemeral-storage: 2560Mi}}}"),
+            R"({"ephemeral-storage":"8Gi"})");
+  EXPECT_EQ(requests("{name: main}"), R"({"ephemeral-storage":"5632Mi"})");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "control/plan/build.hpp"
 #include "control/plan/objects.hpp"
 #include "control/plan/storage.hpp"
+#include "formats/api/quantity.hpp"
 #include "formats/api/resource_name.hpp"
 
 namespace baton::plan {
@@ -42,6 +43,17 @@ void limit_devices(Value& pod) {
         container["resources"]["limits"][name] = amount;
       }
     }
+  }
+}
+
+// What the container asks for already stays asked for. What is no quantity is left to the API
+// server to refuse.
+void request_storage(Value& container, const Value& size) {
+  Value& asked = container["resources"]["requests"]["ephemeral-storage"];
+  if (asked.is_null()) {
+    asked = size;
+  } else if (const auto both = api::sum_of_quantities(asked, size)) {
+    asked = *both;
   }
 }
 
@@ -89,7 +101,7 @@ void attach_kv_tiers(const Workload& workload, Value& pod) {
     if (const Value* path = get(*file_system, {"pvc", "ref", "path"})) mount["subPath"] = *path;
     (*main)["volumeMounts"].push_back(std::move(mount));
     if (const Value* size = get(*file_system, {"emptyDir", "size"})) {
-      (*main)["resources"]["requests"]["ephemeral-storage"] = *size;
+      request_storage(*main, *size);
     }
     add_named(pod["volumes"], tier_volume(*file_system, name));
     main = named(pod.find("containers"), "main");
@@ -109,10 +121,12 @@ Result<Value> pod_spec(Build& build, const PodPlace& place) {
   fit_sidecar(build, pod);
   require_signed_routes(build, pod);
   fix_engine_command(build, place, pod);
+  const Value* tiers = get(place.workload.spec, {"kvCacheOffloading", "secondary"});
   const ModelTarget model{.pointer = place.pointer(),
                           .account = place.account,
                           .live = place.live,
-                          .with_adapters = true};
+                          .with_adapters = true,
+                          .with_tiers = tiers != nullptr && !items(tiers).empty()};
   BATON_TRY(attach_model(build, model, pod));
   attach_kv_tiers(place.workload, pod);
   claim_devices(build, place, pod);

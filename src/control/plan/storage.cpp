@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "control/plan/child_name.hpp"
 #include "control/plan/credentials.hpp"
@@ -148,17 +149,15 @@ class Attachment {
                       "oci+native, baton, file)",
                       uri.scheme));
     }
-    bool mounts_adapters = false;
     for (const Adapter& adapter : adapters) {
       if (adapter.scheme == "pvc") {
         mount_claim(adapter_volume(adapter.name), adapter.uri.substr(6), adapter.path);
-        mounts_adapters = true;
       } else {
         downloads.push_back({adapter.uri, adapter.path});
       }
     }
     if (!downloads.empty()) {
-      fetch(downloads, volume, mounts_adapters);
+      fetch(downloads, volume);
     } else if (users_.is_object()) {
       build_.warn(target_.pointer + "/initContainers",
                   fmt::format("{} has no effect: nothing is downloaded from {}://", kInitializer,
@@ -254,9 +253,18 @@ class Attachment {
     pod_["shareProcessNamespace"] = true;
   }
 
-  // One initializer fetches everything into one volume. Claims are mounted beside what it fetches,
-  // and cannot be mounted inside a read-only volume: then each folder is mounted by itself.
-  void fetch(const std::vector<Download>& downloads, std::string_view volume, bool apart) {
+  bool has_mounts_inside(const std::string& folder) {
+    const auto inside = [&](std::string_view path) { return path.starts_with(folder + "/"); };
+    if (target_.with_tiers && inside("/mnt/kv-cache-0")) return true;
+    return std::ranges::any_of(
+        items(std::as_const(container()).find("volumeMounts")),
+        [&](const Value& one) { return inside(one.string_at({"mountPath"})); });
+  }
+
+  // One initializer fetches everything into one volume. Nothing can be mounted inside a read-only
+  // volume, as claims of adapters, KV tiers and the user's own may be: then each folder is mounted
+  // by itself.
+  void fetch(const std::vector<Download>& downloads, std::string_view volume) {
     Array args;
     std::string parent = downloads.front().path;
     for (const Download& one : downloads) {
@@ -278,7 +286,7 @@ class Attachment {
     if (downloads.size() == 1) {
       const bool model = downloads[0].path == kModelPath;
       add_mount(container(), mount(volume, model ? target_.path : parent, true));
-    } else if (!apart) {
+    } else if (!has_mounts_inside(parent)) {
       add_mount(container(), mount(volume, parent, true));
     } else {
       for (const Download& one : downloads) {

@@ -17,6 +17,7 @@ struct ModelTarget {
   Account account = {};              // of the pod: its Secrets are what it fetches with
   const Value* live = nullptr;       // the pod spec as the cluster has it
   bool with_adapters = false;        // spec.model.lora too, with their flags
+  bool with_tiers = false;           // KV tiers will be mounted in /mnt
   bool only_tokenizer = false;       // of the model only the files of its tokenizer
 };
 

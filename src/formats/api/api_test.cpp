@@ -292,6 +292,16 @@ TEST(Quantity, ReadsDecimalAndBinarySuffixes) {
     EXPECT_FALSE(quantity(Value(bad))) << bad;
 }
 
+TEST(Quantity, SumsAreWrittenAsAnApiServerWritesThem) {
+  EXPECT_EQ(*sum_of_quantities(Value("5Gi"), Value("1Gi")), "6Gi");
+  EXPECT_EQ(*sum_of_quantities(Value("1Gi"), Value("512Mi")), "1536Mi");
+  EXPECT_EQ(*sum_of_quantities(Value(2000), Value("1k")), "3k");
+  EXPECT_EQ(*sum_of_quantities(Value("1"), Value("0")), "1");
+  EXPECT_EQ(*sum_of_quantities(Value("0"), Value("0")), "0");
+  EXPECT_FALSE(sum_of_quantities(Value("7Ei"), Value("7Ei")));
+  EXPECT_FALSE(sum_of_quantities(Value("much"), Value("1")));
+}
+
 TEST(ResourceName, IsExtendedWhereKubernetesHasNoneOfThatName) {
   EXPECT_TRUE(is_extended_resource("nvidia.com/gpu"));
   for (const char* own :

@@ -19,6 +19,22 @@ constexpr Suffix kSuffixes[] = {{"", 1},         {"n", 1e-9L},    {"u", 1e-6L}, 
                                 {"P", 1e15L},    {"E", 1e18L},    {"Ki", 0x1p10L}, {"Mi", 0x1p20L},
                                 {"Gi", 0x1p30L}, {"Ti", 0x1p40L}, {"Pi", 0x1p50L}, {"Ei", 0x1p60L}};
 
+// The largest suffix by which the number stays whole, those of 1024 first.
+std::string canonical(std::int64_t number) {
+  for (const std::int64_t step : {1024, 1000}) {
+    std::int64_t rest = number;
+    std::size_t power = 0;
+    while (rest != 0 && rest % step == 0) {
+      rest /= step;
+      ++power;
+    }
+    if (power == 0) continue;
+    return fmt::format("{}{}{}", rest, (step == 1024 ? "KMGTPE" : "kMGTPE")[power - 1],
+                       step == 1024 ? "i" : "");
+  }
+  return fmt::format("{}", number);
+}
+
 }  // namespace
 
 Result<std::int64_t> quantity(const text::json::Value& value) {
@@ -41,6 +57,18 @@ Result<std::int64_t> quantity(const text::json::Value& value) {
     return static_cast<std::int64_t>(exact);
   }
   return wrong();
+}
+
+Result<std::string> sum_of_quantities(const text::json::Value& one,
+                                      const text::json::Value& other) {
+  BATON_TRY_ASSIGN(const std::int64_t left, quantity(one));
+  BATON_TRY_ASSIGN(const std::int64_t right, quantity(other));
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(left, right, &sum)) {
+    return invalid(fmt::format("{} and {} together are beyond 63 bits", text::json::dump(one),
+                               text::json::dump(other)));
+  }
+  return canonical(sum);
 }
 
 }  // namespace baton::api
