@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/core/trim.hpp"
 #include "control/plan/objects.hpp"
 
 namespace baton::plan {
@@ -17,6 +18,42 @@ std::string dashed(std::string_view text) {
 std::string additional(const Value& container) {
   const Value* variable = named(container.find("env"), "VLLM_ADDITIONAL_ARGS");
   return variable == nullptr ? "" : std::string(variable->string_at({"value"}));
+}
+
+bool is_shell(std::string_view program) {
+  program.remove_prefix(program.rfind('/') + 1);
+  return program == "bash" || program == "sh";
+}
+
+// The place of SCRIPT behind `-c` (or `-ec` …), 0 when there is none.
+std::size_t script_place(const std::vector<std::string>& words) {
+  if (words.empty() || !is_shell(words[0])) return 0;
+  for (std::size_t i = 1; i + 1 < words.size(); ++i) {
+    const std::string& option = words[i];
+    if (option.starts_with('-') && !option.starts_with("--") && option.ends_with('c')) return i + 1;
+    const bool of_option = words[i - 1] == "-o" || words[i - 1] == "+o";
+    if (!option.starts_with('-') && !option.starts_with('+') && !of_option) return 0;
+  }
+  return 0;
+}
+
+std::string without_comments(const std::string& script) {
+  std::string out;
+  std::istringstream lines(script);
+  for (std::string line; std::getline(lines, line);) {
+    if (trim(line).starts_with('#')) continue;
+    out += line;
+    out += '\n';
+  }
+  return out;
+}
+
+bool evaluates(std::string_view script) {
+  for (std::size_t i = script.find("eval "); i != std::string_view::npos;
+       i = script.find("eval ", i + 1)) {
+    if (i == 0 || std::string_view(" \t\n;&|(").contains(script[i - 1])) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -53,6 +90,35 @@ std::vector<std::string> all_words(const Value& container) {
   for (std::string word; extra >> word;) out.push_back(std::move(word));
   for (std::string& word : words(container, "args")) out.push_back(std::move(word));
   return out;
+}
+
+std::optional<ShellScript> shell_script(const Value& container) {
+  std::vector<std::string> all = words(container, "command");
+  for (std::string& word : words(container, "args")) all.push_back(std::move(word));
+  const std::size_t place = script_place(all);
+  if (place == 0) return std::nullopt;
+  ShellScript out;
+  out.text = without_comments(all[place]);
+  all.erase(all.begin() + static_cast<std::ptrdiff_t>(place));
+  // The first word behind the script is the shell's name, no argument.
+  const bool has_name = all.size() > place;
+  const std::string_view end = trim(out.text, " \t\r\n\"");
+  out.takes_arguments = has_name && (end.ends_with("$@") || end.ends_with("${@}"));
+  out.reads_twice = evaluates(out.text);
+  out.beside = std::move(all);
+  return out;
+}
+
+std::string quoted(std::string_view word) {
+  std::string out = "'";
+  for (const char c : word) {
+    if (c == '\'') {
+      out += R"('\'')";
+    } else {
+      out += c;
+    }
+  }
+  return out + "'";
 }
 
 std::string flag_value(const std::vector<std::string>& words, std::string_view flag) {

@@ -1,6 +1,7 @@
 #pragma once
 // Command, args and VLLM_ADDITIONAL_ARGS of an engine container, as vLLM will read them.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,17 @@ bool env_mentions(const text::json::Value& container, std::string_view flag);
 // Command, then VLLM_ADDITIONAL_ARGS (split at blanks), then args: the order in which vLLM gets
 // them from a preset, where the last one wins.
 std::vector<std::string> all_words(const text::json::Value& container);
+// `sh -c SCRIPT NAME ARGUMENT...`, be it in command or in args.
+struct ShellScript {
+  std::string text;                 // without lines that are comments
+  std::vector<std::string> beside;  // the other words
+  bool takes_arguments = false;  // what is added to args ends up in the last command of the script
+  bool reads_twice = false;      // with `eval`: arguments lose a layer of quotes
+};
+std::optional<ShellScript> shell_script(const text::json::Value& container);
+// In single quotes, for a shell.
+std::string quoted(std::string_view word);
+
 // The value of the last `--flag=value` or `--flag value`, "" when there is none.
 std::string flag_value(const std::vector<std::string>& words, std::string_view flag);
 

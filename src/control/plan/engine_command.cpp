@@ -5,7 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +18,8 @@
 namespace baton::plan {
 namespace {
 
+using text::json::Object;
+
 constexpr std::string_view kServedPath = "/mnt/models";
 constexpr std::string_view kConnector = "--kv-transfer-config";
 constexpr std::string_view kBehindSidecar = "8001";
@@ -26,6 +28,12 @@ bool is_vllm_serve(const std::vector<std::string>& command) {
   if (command.size() < 2 || command[1] != "serve") return false;
   const std::string& program = command[0];
   return program == "vllm" || program.ends_with("/vllm");
+}
+
+// Where the other role reaches this pod's side of NIXL: by itself it would say localhost.
+Value side_channel_host() {
+  const Object address{{"fieldRef", Object{{"fieldPath", "status.podIP"}}}};
+  return Object{{"name", "VLLM_NIXL_SIDE_CHANNEL_HOST"}, {"valueFrom", address}};
 }
 
 struct Place {
@@ -42,6 +50,7 @@ struct Place {
     if (build.split() == Split::kNo) return "";
     return workload.is_prefill() ? "kv_producer" : "kv_consumer";
   }
+  bool transfers() const { return !role().empty(); }
   void warn_of_lost_offloading() const {
     if (offloading().is_null()) return;
     build.warn(workload.pointer + "/kvCacheOffloading",
@@ -80,31 +89,67 @@ void add_model_path(const Place& at, Value& main, std::vector<std::string>& comm
   set_words(main, "command", command);
 }
 
+std::size_t times(std::string_view text, std::string_view word) {
+  std::size_t out = 0;
+  for (std::size_t i = text.find(word); i != std::string_view::npos; i = text.find(word, i + 1)) {
+    ++out;
+  }
+  return out;
+}
+
+// Whether the container settles which connectors there are. The scripts of KServe's presets speak
+// of the flag in conditions, and pass one that moves nothing between pods: in a script, what counts
+// is the name of a connector.
+bool has_connector(const Place& at, const Value& main, const std::optional<ShellScript>& script,
+                   const std::vector<std::string>& command) {
+  const bool in_words = script ? mentions(script->beside, "kv-transfer-config")
+                               : mentions(command, "kv-transfer-config") ||
+                                     mentions(words(main, "args"), "kv-transfer-config");
+  if (in_words || env_mentions(main, "kv-transfer-config")) {
+    at.warn_of_lost_offloading();
+    return true;
+  }
+  if (!script) return false;
+  const std::size_t offloading = times(script->text, "OffloadingConnector");
+  const bool other = times(script->text, "Connector") > offloading ||
+                     (offloading == 0 && script->text.contains("kv_connector"));
+  if (other && offloading == 0) at.warn_of_lost_offloading();
+  if (other || offloading == 0) return other;
+  // Ours would replace the script's: it may where it holds the same offloading.
+  const bool ours_is_less = at.transfers() && at.offloading().is_null();
+  if (ours_is_less) {
+    at.build.warn(
+        at.command_pointer(),
+        "names a KV connector that moves nothing to the other role: prefill results would "
+        "never reach decode");
+  }
+  return !at.transfers() || ours_is_less;
+}
+
 // What the preset's command would have said of KV: the transfer to or from the other role, and the
 // tiers below the GPU's memory.
 void add_connector(const Place& at, Value& main, const std::vector<std::string>& command) {
   const std::string json = kv_transfer_json(at.offloading(), at.role());
   if (json.empty()) return;
-  std::vector<std::string> args = words(main, "args");
-  if (mentions(command, "kv-transfer-config") || mentions(args, "kv-transfer-config") ||
-      env_mentions(main, "kv-transfer-config")) {
-    at.warn_of_lost_offloading();
-    return;
-  }
-  if (!is_vllm_serve(command)) {
+  const std::optional<ShellScript> script = shell_script(main);
+  if (has_connector(at, main, script, command)) return;
+  if (!is_vllm_serve(command) && !(script && script->takes_arguments)) {
     at.build.warn(at.command_pointer(),
-                  at.role().empty()
-                      ? "replaces the preset's and names no KV connector: kvCacheOffloading has no "
-                        "effect"
-                      : "replaces the preset's and names no KV connector: prefill results would "
-                        "never reach decode");
+                  at.transfers()
+                      ? "replaces the preset's and names no KV connector: prefill results would "
+                        "never reach decode"
+                      : "replaces the preset's and names no KV connector: kvCacheOffloading has no "
+                        "effect");
     return;
   }
-  args.push_back(fmt::format("{}={}", kConnector, json));
+  const bool twice = script && script->reads_twice;
+  std::vector<std::string> args = words(main, "args");
+  args.push_back(fmt::format("{}={}", kConnector, twice ? quoted(json) : json));
   set_words(main, "args", args);
+  if (at.transfers()) add_named(main["env"], side_channel_host());
   at.build.warn(at.command_pointer(),
                 fmt::format("replaces the preset's and names no KV connector: {} added",
-                            at.role().empty() ? "OffloadingConnector" : "NixlConnector"));
+                            at.transfers() ? "NixlConnector" : "OffloadingConnector"));
 }
 
 bool names_flag(const Value& main, const std::vector<std::string>& command, std::string_view flag) {

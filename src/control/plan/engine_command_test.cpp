@@ -126,6 +126,92 @@ TEST(Command, OfAnotherProgramIsLeftAloneWithAWarning) {
   EXPECT_THAT(warnings(plain), IsEmpty());
 }
 
+// In the words of KServe's presets, whose objects stay in force where Baton takes KServe's place.
+ServiceView scripted(std::string_view spec, std::string_view end) {
+  ServiceView out = view(spec);
+  for (const std::string_view name :
+       {"kserve-config-llm-template", "kserve-config-llm-decode-template"}) {
+    Value preset = config(name, "{template: {containers: [{name: main}]}}");
+    preset["metadata"]["namespace"] = "kserve";
+    preset["spec"]["template"]["containers"] =
+        yaml("[{name: main, image: 'x:1', command: [/bin/bash, -c, SCRIPT, --]}]");
+    (*preset["spec"]["template"]["containers"].if_array())[0]["command"].if_array()->at(2) =
+        "# --kv-transfer-config with OffloadingConnector requires vLLM 0.22.0+\n"
+        "KV_TRANSFER_ARGS=\"\"\n"
+        "if [[ \"$*\" != *\"--kv-transfer-config\"* ]]; then\n"
+        "  KV_TRANSFER_ARGS=\"{{ kvTransferConfig .Spec.KVCacheOffloading }}\"\n"
+        "fi\n" +
+        std::string(end);
+    out.configs.push_back(std::move(preset));
+  }
+  return out;
+}
+
+constexpr std::string_view kEvaluated =
+    "eval \"exec vllm serve /mnt/models ${KV_TRANSFER_ARGS} ${VLLM_ADDITIONAL_ARGS} $@\"\n";
+constexpr std::string_view kTiered = "kvCacheOffloading: {cpu: 1k}";
+
+TEST(Command, OfAScriptGetsTheTransferThatItLacks) {
+  const Plan p = planned(scripted("{prefill: {}}", kEvaluated));
+  const Value main = main_of(p, "s-kserve");
+  EXPECT_THAT(
+      strings(main, "args"),
+      ElementsAre(
+          R"(--kv-transfer-config='{"kv_connector":"NixlConnector","kv_role":"kv_consumer"}')"));
+  EXPECT_EQ(at(*named(main.find("env"), "VLLM_NIXL_SIDE_CHANNEL_HOST"), {"valueFrom"}),
+            R"({"fieldRef":{"fieldPath":"status.podIP"}})");
+  EXPECT_THAT(warnings(p), ElementsAre(HasSubstr("NixlConnector added")));
+
+  // The script's own offloading moves nothing between pods.
+  const Plan both = planned(scripted("{prefill: {}, " + std::string(kTiered) + "}", kEvaluated));
+  EXPECT_THAT(strings(main_of(both, "s-kserve"), "args"),
+              ElementsAre(StartsWith(R"(--kv-transfer-config='{"kv_connector":"MultiConnector")")));
+  EXPECT_THAT(warnings(both), ElementsAre(HasSubstr("NixlConnector added")));
+
+  // Without `eval` quotes would stay.
+  const Plan once = planned(scripted("{prefill: {}}", "exec vllm serve /mnt/models \"$@\""));
+  EXPECT_THAT(strings(main_of(once, "s-kserve"), "args"),
+              ElementsAre(StartsWith(R"(--kv-transfer-config={"kv_connector":"NixlConnector")")));
+}
+
+TEST(Command, OfAScriptThatTakesNoArgumentsIsLeftAloneWithAWarning) {
+  const Plan p = planned(scripted("{prefill: {}}", "exec vllm serve /mnt/models --port=8001"));
+  EXPECT_THAT(strings(main_of(p, "s-kserve"), "args"), IsEmpty());
+  EXPECT_THAT(warnings(p), ElementsAre(HasSubstr("prefill results would never reach decode")));
+
+  // In args, there is no place for more: what is added would be the shell's name.
+  const Plan in_args = planned(
+      "{prefill: {}, template: {containers: [{name: main, command: [/bin/bash, -c], args: ['eval "
+      "\"vllm serve /m $@\"']}]}}");
+  EXPECT_THAT(strings(main_of(in_args, "s-kserve"), "args"), ElementsAre(HasSubstr("vllm serve")));
+  EXPECT_THAT(warnings(in_args), Contains(HasSubstr("prefill results would never reach decode")));
+}
+
+TEST(Command, OfAScriptThatNamesAConnectorStays) {
+  const Plan offloads = planned(scripted("{" + std::string(kTiered) + "}", kEvaluated));
+  EXPECT_THAT(strings(main_of(offloads, "s-kserve"), "args"), IsEmpty());
+  EXPECT_THAT(warnings(offloads), IsEmpty());
+
+  for (const std::string_view connector :
+       {R"({\"kv_connector\":\"LMCacheConnectorV1\"})", R"({\"kv_connector\":\"$MINE\"})"}) {
+    const Plan own =
+        planned(scripted("{prefill: {}}", "exec vllm serve /mnt/models --kv-transfer-config \"" +
+                                              std::string(connector) + "\" \"$@\""));
+    EXPECT_THAT(strings(main_of(own, "s-kserve"), "args"), IsEmpty()) << connector;
+    EXPECT_THAT(warnings(own), IsEmpty()) << connector;
+  }
+  const Plan hard = planned(scripted(
+      "{prefill: {}}",
+      "exec vllm serve /m --kv-transfer-config '{\"kv_connector\":\"OffloadingConnector\"}' $@"));
+  EXPECT_THAT(strings(main_of(hard, "s-kserve"), "args"), IsEmpty());
+  EXPECT_THAT(warnings(hard), ElementsAre(HasSubstr("moves nothing to the other role")));
+  const Plan by_args = planned(scripted(
+      "{prefill: {}, template: {containers: [{name: main, args: [--kv_transfer_config, x]}]}}",
+      kEvaluated));
+  EXPECT_THAT(strings(main_of(by_args, "s-kserve"), "args"),
+              ElementsAre("--kv_transfer_config", "x"));
+}
+
 TEST(Sidecar, FallsBackWhenPrefillFailsAndKnowsItsPool) {
   const Value sidecar = container(pod(planned("{prefill: {}, router: {}}"), "s-kserve"),
                                   "initContainers", "llm-d-routing-sidecar");
