@@ -360,7 +360,7 @@ TEST(Picker, IsBatonUnlessTheInstallationWantsUpstreams) {
   v.settings.enable_tls = true;
   const Plan theirs = planned(v);
   EXPECT_EQ(main_of(theirs, kPicker).string_at({"image"}),
-            "llm-d/llm-d-router-endpoint-picker:v0.10.0");
+            "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0");
   EXPECT_EQ(
       child(theirs, "Deployment", kPicker)
           .string_at({"spec", "template", "metadata", "annotations", "app.kubernetes.io/version"}),

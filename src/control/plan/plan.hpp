@@ -56,7 +56,7 @@ struct Settings {
   Credentials credentials;
   // Images of containers for which nobody names one. Baton's engine computes on CPUs: pods that ask
   // for an accelerator get vLLM.
-  std::string accelerator_engine_image = "llm-d/llm-d-cuda:v0.9.0";
+  std::string accelerator_engine_image = "ghcr.io/llm-d/llm-d-cuda:v0.9.0";
   std::string cpu_engine_image = "baton/baton:v0.1.0";
   std::string sidecar_image = "baton/baton:v0.1.0";
   // Which generation of flags the sidecar of the presets gets: "0.3.0", "0.10.0"; "" for Baton's.

@@ -16,13 +16,13 @@ void use_baton_image(Settings& settings, const std::string& image) {
 }
 
 void use_upstream_picker(Settings& settings) {
-  settings.picker_image = "llm-d/llm-d-router-endpoint-picker:v0.10.0";
+  settings.picker_image = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0";
   settings.picker_version = "0.10.0";
 }
 
 void use_upstream_engine_and_sidecar(Settings& settings) {
   settings.cpu_engine_image = settings.accelerator_engine_image;
-  settings.sidecar_image = "llm-d/llm-d-router-disagg-sidecar:v0.10.0";
+  settings.sidecar_image = "ghcr.io/llm-d/llm-d-router-disagg-sidecar:v0.10.0";
   settings.sidecar_version = "0.10.0";
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "control/plan/presets.hpp"
 #include "control/plan/testing.hpp"
 
 namespace baton::plan {
@@ -164,12 +165,12 @@ TEST(Images, OfUpstreamComeBySettingWithTheFlagsOfTheirGeneration) {
   };
   EXPECT_EQ(sidecar().string_at({"image"}), Settings{}.sidecar_image);
   use_upstream_engine_and_sidecar(v.settings);
-  EXPECT_EQ(sidecar().string_at({"image"}), "llm-d/llm-d-router-disagg-sidecar:v0.10.0");
+  EXPECT_EQ(sidecar().string_at({"image"}), "ghcr.io/llm-d/llm-d-router-disagg-sidecar:v0.10.0");
   EXPECT_THAT(strings(sidecar(), "command"), Contains("--kv-connector=nixlv2"));
   EXPECT_EQ(main_of(planned(v), "s-kserve").string_at({"image"}),
             Settings{}.accelerator_engine_image);
 
-  v.settings.sidecar_image = "llm-d/llm-d-routing-sidecar:v0.3.0";
+  v.settings.sidecar_image = "ghcr.io/llm-d/llm-d-routing-sidecar:v0.3.0";
   v.settings.sidecar_version = "0.3.0";
   EXPECT_THAT(strings(sidecar(), "command"),
               ElementsAre("/app/pd-sidecar", "--port=8000", "--vllm-port=8001",
@@ -177,6 +178,44 @@ TEST(Images, OfUpstreamComeBySettingWithTheFlagsOfTheirGeneration) {
                           "--inference-pool-namespace=ns", "--inference-pool-name=s-inference-pool",
                           "--secure-proxy=true", "--cert-path=/var/run/kserve/tls",
                           "--decoder-use-tls=true", "--prefiller-use-tls=true"));
+}
+
+// "ghcr.io" of "ghcr.io/llm-d/x:1", "" where a kubelet would ask Docker Hub.
+std::string_view registry(std::string_view image) {
+  const std::size_t slash = image.find('/');
+  if (slash == std::string_view::npos) return "";
+  const std::string_view first = image.substr(0, slash);
+  return first.contains('.') || first.contains(':') ? first : "";
+}
+
+void collect_images(const Value& in, std::vector<std::string>& out) {
+  if (const auto* list = in.if_array()) {
+    for (const Value& item : *list) collect_images(item, out);
+  }
+  if (const auto* members = in.if_object()) {
+    for (const auto& [key, member] : *members) {
+      if (key == "image" && member.is_string()) out.push_back(*member.if_string());
+      collect_images(member, out);
+    }
+  }
+}
+
+TEST(Images, NameTheirRegistryWhereTheyAreNotOnDockerHub) {
+  Settings upstream;
+  use_upstream_picker(upstream);
+  use_upstream_engine_and_sidecar(upstream);
+  std::vector<std::string> images;
+  for (const Settings& one : {Settings{}, upstream}) {
+    images.insert(images.end(), {one.storage.image, one.accelerator_engine_image,
+                                 one.cpu_engine_image, one.sidecar_image, one.picker_image});
+  }
+  for (const std::string_view name : preset_names()) collect_images(*preset_spec(name), images);
+  EXPECT_THAT(images, Contains(HasSubstr("latency-predictor")));
+  for (const std::string& image : images) {
+    const std::string_view owner = std::string_view(image).substr(0, image.find('/'));
+    const bool ours_or_on_the_hub = owner == "baton" || owner == "kserve" || owner == "vllm";
+    EXPECT_TRUE(ours_or_on_the_hub || !registry(image).empty()) << image;
+  }
 }
 
 TEST(Images, OfEnginesAreForDevicesOnlyWhereOneIsAskedFor) {
