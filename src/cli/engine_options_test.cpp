@@ -155,6 +155,31 @@ TEST(EngineOptions, ReadsTheTransferConfig) {
               HasSubstr("--kv-transfer-config: not JSON"));
 }
 
+TEST(EngineOptions, RefusesWhatItDoesNotHonourOfTheTransferConfig) {
+  const auto with = [](std::string_view member) {
+    return error(
+        {"m", "--kv-transfer-config",
+         fmt::format(R"({{"kv_connector":"NixlConnector","kv_role":"kv_both",{}}})", member)});
+  };
+  const auto unsupported_with = [](std::string_view member) {
+    const auto out = parse(
+        {"m", "--kv-transfer-config",
+         fmt::format(R"({{"kv_connector":"NixlConnector","kv_role":"kv_both",{}}})", member)});
+    return !out && out.error().code() == Code::kUnsupported;
+  };
+  EXPECT_TRUE(unsupported_with(R"("kv_connector_module_path":"my.connectors")"));
+  EXPECT_TRUE(unsupported_with(R"("ec_connector":"ECExampleConnector")"));
+  EXPECT_THAT(with(R"("kv_connector_module_path":"my.connectors")"),
+              HasSubstr("kv_connector_module_path is not supported"));
+  EXPECT_EQ(with(R"("kv_connector_module_path":null)"), "accepted");
+  EXPECT_EQ(with(R"("kv_load_failure_policy":["fail"])"),
+            "--kv-transfer-config: kv_load_failure_policy must be recompute or fail, got "
+            "[\"fail\"]");
+  EXPECT_THAT(with(R"("kv_load_failure_policy":"")"), HasSubstr("got \"\""));
+  EXPECT_EQ(with(R"("kv_load_failure_policy":"recompute")"), "accepted");
+  EXPECT_THAT(with(R"("engine_id":7)"), HasSubstr("engine_id must be a string, got 7"));
+}
+
 TEST(EngineOptions, ReadsWhatIsOursOfTheTransferConfig) {
   const auto with = [](std::string_view extra) {
     return fmt::format(

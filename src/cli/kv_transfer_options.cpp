@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <span>
+#include <utility>
 
 #include "base/core/nearest.hpp"
 #include "base/text/json.hpp"
@@ -64,6 +65,41 @@ Status read_extra(const Value& extra, KvTransferOptions& out) {
   return {};
 }
 
+// "" when it is absent, or null, which is vLLM's default.
+Result<std::string> read_text(const Value& config, std::string_view member) {
+  const Value* value = config.find(member);
+  if (value == nullptr || value->is_null()) return std::string();
+  if (!value->is_string())
+    return invalid(fmt::format("--kv-transfer-config: {} must be a string, got {}", member,
+                               text::json::dump(*value)));
+  return *value->if_string();
+}
+
+Status read_policy(const Value& config, runtime::TransferConfig& into) {
+  const Value* value = config.find("kv_load_failure_policy");
+  if (value == nullptr) return {};
+  const std::string* policy = value->if_string();
+  if (policy == nullptr || (*policy != "recompute" && *policy != "fail"))
+    return invalid(fmt::format(
+        "--kv-transfer-config: kv_load_failure_policy must be recompute or fail, got {}",
+        text::json::dump(*value)));
+  into.on_failure =
+      *policy == "fail" ? runtime::LoadFailure::kFail : runtime::LoadFailure::kRecompute;
+  return {};
+}
+
+// Members that name code or another transport; null is vLLM's default.
+Status refuse_other_connectors(const Value& config) {
+  for (const auto& [member, why] :
+       {std::pair{"kv_connector_module_path", "no code is loaded from outside"},
+        std::pair{"ec_connector", "models read text only, so no encoder's cache moves"}}) {
+    const Value* value = config.find(member);
+    if (value != nullptr && !value->is_null())
+      return unsupported(fmt::format("--kv-transfer-config: {} is not supported: {}", member, why));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string ip_literal(const std::string& host) { return host == "localhost" ? "127.0.0.1" : host; }
@@ -111,14 +147,9 @@ Result<std::optional<KvTransferOptions>> read_kv_transfer(
         "--kv-transfer-config: kv_role must be kv_producer, kv_consumer or kv_both, got '{}'",
         role));
   }
-  const std::string_view policy = config.string_at({"kv_load_failure_policy"});
-  if (!policy.empty() && policy != "recompute" && policy != "fail")
-    return invalid(fmt::format(
-        "--kv-transfer-config: kv_load_failure_policy must be recompute or fail, got '{}'",
-        policy));
-  transfer.on_failure =
-      policy == "fail" ? runtime::LoadFailure::kFail : runtime::LoadFailure::kRecompute;
-  transfer.engine_id = config.string_at({"engine_id"});
+  BATON_TRY(refuse_other_connectors(config));
+  BATON_TRY(read_policy(config, transfer));
+  BATON_TRY_ASSIGN(transfer.engine_id, read_text(config, "engine_id"));
   if (const Value* extra = config.find("kv_connector_extra_config")) {
     BATON_TRY(read_extra(*extra, out));
   }
