@@ -80,7 +80,6 @@ inline constexpr std::array kRefused = {
     Refused{"kv-cache-dtype", "the KV cache follows --dtype"},
     Refused{"load-format", "models are read from safetensors"},
     Refused{"speculative-config", "tokens are not guessed ahead"},
-    Refused{"max-logprobs", "at most 20 alternatives are given"},
     Refused{"tokenizer", "the tokenizer is the model's own"},
     Refused{"tokenizer-mode", "the tokenizer is the model's own"},
     Refused{"revision", "models are folders"},
