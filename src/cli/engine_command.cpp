@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/core/log.hpp"
+#include "base/core/open_files.hpp"
 #include "cli/command.hpp"
 #include "cli/engine_options.hpp"
 #include "cli/environment.hpp"
@@ -249,6 +250,7 @@ Status wait_beside_the_leader(const StopSignal& stop) {
 }  // namespace
 
 int run_engine(int argc, char** argv) {
+  raise_open_files();
   auto options = parse_engine(std::vector<std::string>(argv + 1, argv + argc), from_environment);
   if (!options) return fail("engine", options.error());
   if (!*options) return 0;

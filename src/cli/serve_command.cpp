@@ -13,6 +13,7 @@
 
 #include "base/async/file_watch.hpp"
 #include "base/core/log.hpp"
+#include "base/core/open_files.hpp"
 #include "cli/command.hpp"
 #include "cli/manifest_files.hpp"
 #include "cli/model_manifest.hpp"
@@ -331,6 +332,7 @@ Status serve(ServeFlags options) {
 }  // namespace
 
 int run_serve(int argc, char** argv) {
+  raise_open_files();
   ServeFlags options;
   CLI::App app("Serve a model, or those of manifests, on this machine: pods are processes",
                "serve");
