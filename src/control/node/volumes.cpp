@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "control/node/models.hpp"
 #include "formats/api/names.hpp"
@@ -84,77 +85,91 @@ bool stays_inside(const fs::path& relative) {
          std::ranges::find(relative, "..") == relative.end();
 }
 
+Result<std::string> path_of(const kube::Object& item, std::string_view what) {
+  const fs::path relative(item.string_at({"path"}));
+  if (stays_inside(relative)) return relative.string();
+  return invalid(fmt::format("{} path '{}'", what, relative.string()));
+}
+
 // Keys become files; `items` of the source chooses and renames them.
-Status write_data(const std::string& folder, std::string_view kind, const kube::Object& source,
-                  std::string_view name_member, const ReadObject& read) {
+Result<Files> data_files(std::string_view kind, const kube::Object& source,
+                         std::string_view name_member, const ReadObject& read) {
   const auto object = read(kind, std::string(source.string_at({name_member})));
   if (!object) {
-    if (may_miss(source)) return {};
+    if (may_miss(source)) return Files();
     return object.error();
   }
-  Files files;
   const auto& chosen = items(source, {"items"});
+  if (chosen.empty()) return all_data(*object);
+  Files files;
   for (const auto& item : chosen) {
-    auto text = data_of(*object, item.string_at({"key"}));
-    if (!text) return std::move(text).error();
-    const fs::path relative(item.string_at({"path"}));
-    if (!stays_inside(relative)) {
-      return invalid(fmt::format("volume item path '{}'", relative.string()));
-    }
-    files[relative.string()] = *std::move(text);
+    BATON_TRY_ASSIGN(auto text, data_of(*object, item.string_at({"key"})));
+    BATON_TRY_ASSIGN(const auto path, path_of(item, "volume item"));
+    files[path] = std::move(text);
   }
-  if (chosen.empty()) {
-    BATON_TRY_ASSIGN(const auto data, all_data(*object));
-    files.insert(data.begin(), data.end());
-  }
-  return write_files(folder, files);
+  return files;
 }
 
 // items: fields of the pod, each a file.
-Status write_fields(const std::string& folder, const kube::Object& pod,
-                    const kube::Object& source) {
+Result<Files> field_files(const kube::Object& pod, const kube::Object& source) {
+  Files files;
   for (const auto& item : items(source, {"items"})) {
-    const fs::path relative(item.string_at({"path"}));
-    if (!stays_inside(relative)) {
-      return invalid(fmt::format("volume item path '{}'", relative.string()));
-    }
+    BATON_TRY_ASSIGN(const auto path, path_of(item, "volume item"));
     if (item.find("fieldRef") == nullptr) {
-      return unsupported(fmt::format("downwardAPI item {}: only fieldRef", relative.string()));
+      return unsupported(fmt::format("downwardAPI item {}: only fieldRef", path));
     }
-    BATON_TRY_ASSIGN(const auto text, pod_field(pod, item.string_at({"fieldRef", "fieldPath"})));
-    BATON_TRY(write_file(folder / relative, text));
+    BATON_TRY_ASSIGN(files[path], pod_field(pod, item.string_at({"fieldRef", "fieldPath"})));
   }
-  return {};
+  return files;
 }
 
-Status write_token(const std::string& folder, const kube::Object& source,
-                   const RequestToken& request) {
+Result<Files> token_files(const kube::Object& source, const RequestToken& request) {
   constexpr std::int64_t kHour = 3600;  // the API's default
-  const fs::path relative(source.string_at({"path"}));
-  if (!stays_inside(relative)) return invalid(fmt::format("token path '{}'", relative.string()));
+  BATON_TRY_ASSIGN(const auto path, path_of(source, "token"));
   const auto* seconds = source.find("expirationSeconds");
-  BATON_TRY_ASSIGN(const auto token,
+  Files files;
+  BATON_TRY_ASSIGN(files[path],
                    request(source.string_at({"audience"}),
                            seconds == nullptr ? kHour : seconds->if_int().value_or(kHour)));
-  return write_file(folder / relative, token);
+  return files;
 }
 
-Status write_projected(const std::string& folder, const kube::Object& pod,
-                       const kube::Object& projected, const Sources& from) {
-  for (const auto& source : items(projected, {"sources"})) {
-    if (const auto* map = source.find("configMap")) {
-      BATON_TRY(write_data(folder, "ConfigMap", *map, "name", from.read));
-    } else if (const auto* secret = source.find("secret")) {
-      BATON_TRY(write_data(folder, "Secret", *secret, "name", from.read));
-    } else if (const auto* fields = source.find("downwardAPI")) {
-      BATON_TRY(write_fields(folder, pod, *fields));
-    } else if (const auto* token = source.find("serviceAccountToken")) {
-      BATON_TRY(write_token(folder, *token, from.token));
-    } else {
-      return unsupported("projected: only configMap, secret, downwardAPI and serviceAccountToken");
-    }
+Result<Files> source_files(const kube::Object& pod, const kube::Object& source,
+                           const Sources& from) {
+  if (const auto* map = source.find("configMap")) {
+    return data_files("ConfigMap", *map, "name", from.read);
   }
-  return {};
+  if (const auto* secret = source.find("secret")) {
+    return data_files("Secret", *secret, "name", from.read);
+  }
+  if (const auto* fields = source.find("downwardAPI")) return field_files(pod, *fields);
+  if (const auto* token = source.find("serviceAccountToken")) {
+    return token_files(*token, from.token);
+  }
+  return unsupported("projected: only configMap, secret, downwardAPI and serviceAccountToken");
+}
+
+// The files of all sources, which share the folder and so are written together; of two of one path
+// the later one's.
+Result<Files> projected_files(const kube::Object& pod, const kube::Object& projected,
+                              const Sources& from) {
+  Files files;
+  for (const auto& source : items(projected, {"sources"})) {
+    BATON_TRY_ASSIGN(auto more, source_files(pod, source, from));
+    more.merge(files);
+    files = std::move(more);
+  }
+  return files;
+}
+
+// Of a ConfigMap or a Secret; nullopt for a volume of another kind.
+std::optional<Result<Files>> renewed_files(const kube::Object& volume, const ReadObject& read) {
+  if (const auto* map = volume.find("configMap"))
+    return data_files("ConfigMap", *map, "name", read);
+  if (const auto* secret = volume.find("secret")) {
+    return data_files("Secret", *secret, "secretName", read);
+  }
+  return std::nullopt;
 }
 
 Status make_volume(const kube::Object& pod, const kube::Object& volume, const std::string& folder,
@@ -166,15 +181,17 @@ Status make_volume(const kube::Object& pod, const kube::Object& volume, const st
                                  claim->string_at({"claimName"}), folder));
   }
   BATON_TRY(make_folder(folder));
-  if (const auto* source = volume.find("configMap")) {
-    return write_data(folder, "ConfigMap", *source, "name", from.read);
+  if (auto data = renewed_files(volume, from.read)) {
+    BATON_TRY_ASSIGN(const auto files, *std::move(data));
+    return write_files(folder, files);
   }
-  if (const auto* source = volume.find("secret")) {
-    return write_data(folder, "Secret", *source, "secretName", from.read);
+  if (const auto* source = volume.find("downwardAPI")) {
+    BATON_TRY_ASSIGN(const auto files, field_files(pod, *source));
+    return write_files(folder, files);
   }
-  if (const auto* source = volume.find("downwardAPI")) return write_fields(folder, pod, *source);
   if (const auto* source = volume.find("projected")) {
-    return write_projected(folder, pod, *source, from);
+    BATON_TRY_ASSIGN(const auto files, projected_files(pod, *source, from));
+    return write_files(folder, files);
   }
   return {};
 }
@@ -239,12 +256,10 @@ bool has_renewed_volumes(const kube::Object& pod) {
 Status renew_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
                      const ReadObject& read) {
   for (const auto& volume : items(pod, {"spec", "volumes"})) {
-    const std::string name(volume.string_at({"name"}));
-    if (const auto* map = volume.find("configMap")) {
-      BATON_TRY(write_data(folders.at(name), "ConfigMap", *map, "name", read));
-    } else if (const auto* secret = volume.find("secret")) {
-      BATON_TRY(write_data(folders.at(name), "Secret", *secret, "secretName", read));
-    }
+    auto data = renewed_files(volume, read);
+    if (!data) continue;
+    BATON_TRY_ASSIGN(const auto files, *std::move(data));
+    BATON_TRY(write_files(folders.at(std::string(volume.string_at({"name"}))), files));
   }
   return {};
 }

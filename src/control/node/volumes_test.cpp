@@ -83,6 +83,33 @@ TEST_F(Volumes, WriteNoFileOutsideTheirFolder) {
   EXPECT_EQ(volume_folders(pod, folders_of(config_, pod), config_).error().code(), Code::kInvalid);
 }
 
+TEST_F(Volumes, OfSeveralSourcesHaveTheFilesOfAll) {
+  const auto pod = json(
+      R"({"metadata":{"namespace":"ns","name":"p"},"spec":{"volumes":[{"name":"c","projected":
+          {"sources":[{"configMap":{"name":"first"}},
+                      {"configMap":{"name":"second","items":[{"key":"b","path":"sub/b"}]}},
+                      {"configMap":{"name":"gone","optional":true}},
+                      {"downwardAPI":{"items":[{"path":"sub/name",
+                                                "fieldRef":{"fieldPath":"metadata.name"}}]}},
+                      {"serviceAccountToken":{"path":"token"}},
+                      {"configMap":{"name":"third"}}]}}]}})");
+  const ReadObject maps = [](std::string_view, const std::string& name) -> Result<kube::Object> {
+    if (name == "first") return json(R"({"kind":"ConfigMap","data":{"a":"1","c":"1"}})");
+    if (name == "second") return json(R"({"kind":"ConfigMap","data":{"a":"2","b":"2"}})");
+    if (name == "third") return json(R"({"kind":"ConfigMap","data":{"c":"3"}})");
+    return not_found(name);
+  };
+  const RequestToken token = [](std::string_view, std::int64_t) {
+    return Result<std::string>("t");
+  };
+  ASSERT_TRUE(make_volumes(pod, folders_, config_, {maps, token}));
+  EXPECT_EQ(text_of(in("a")), "1");
+  EXPECT_EQ(text_of(in("sub/b")), "2");
+  EXPECT_EQ(text_of(in("sub/name")), "p");
+  EXPECT_EQ(text_of(in("token")), "t");
+  EXPECT_EQ(text_of(in("c")), "3") << "the later source's";
+}
+
 TEST_F(Volumes, AreRenewedOnlyForConfigMapsAndSecrets) {
   EXPECT_TRUE(has_renewed_volumes(pod_));
   EXPECT_FALSE(has_renewed_volumes(json(R"({"spec":{"volumes":[{"name":"e","emptyDir":{}}]}})")));
