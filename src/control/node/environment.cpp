@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text/base64.hpp"
 #include "formats/api/names.hpp"
 #include "formats/api/quantity.hpp"
 #include "net/kube/object.hpp"
@@ -68,25 +69,9 @@ namespace {
 
 constexpr std::size_t kMaxValue = std::size_t{1} << 20;  // of one ConfigMap or Secret entry
 
-Result<std::string> decode_base64(std::string_view text) {
-  if (text.size() > kMaxValue * 2) return invalid("base64 text over 2 MiB");
-  constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r' || c == '=') continue;
-    const auto value = kAlphabet.find(c);
-    if (value == std::string_view::npos) return invalid(fmt::format("base64: character '{}'", c));
-    bits = (bits << 6) | static_cast<std::uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>((bits >> count) & 0xFF);
-    }
-  }
-  return out;
+Result<std::string> secret_value(std::string_view base64) {
+  if (base64.size() > kMaxValue * 2) return invalid("base64 text over 2 MiB");
+  return text::parse_base64(base64);
 }
 
 bool is_optional(const kube::Object& ref) {
@@ -184,8 +169,9 @@ Result<std::string> leader_address(const kube::Object& pod, const std::string& n
 
 Result<std::string> data_of(const kube::Object& object, std::string_view key) {
   if (const auto* value = object.find_path({"data", key}); value != nullptr && value->is_string()) {
-    return object.string_at({"kind"}) == "Secret" ? decode_base64(*value->if_string())
-                                                  : Result<std::string>(*value->if_string());
+    if (object.string_at({"kind"}) != "Secret") return *value->if_string();
+    return secret_value(*value->if_string())
+        .with(fmt::format("'{}' key '{}'", kube::name_of(object), key));
   }
   if (const auto* value = object.find_path({"stringData", key});
       value != nullptr && value->is_string()) {

@@ -1,12 +1,12 @@
 #include "control/plan/credentials.hpp"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <cctype>
 
 #include "base/core/trim.hpp"
+#include "base/text/base64.hpp"
 #include "control/plan/objects.hpp"
 
 namespace baton::plan {
@@ -41,17 +41,11 @@ constexpr S3Setting kS3Others[] = {
     {kBundleConfigMap, "s3-cabundle-configmap", &Credentials::s3_ca_bundle_config_map},
 };
 
+constexpr std::size_t kMaxValue = std::size_t{1} << 16;  // of a setting, in base64
+
 // "" for what is no base64.
 std::string decoded(std::string_view base64) {
-  if (base64.empty() || base64.size() % 4 != 0 || base64.size() > 1U << 16) return "";
-  std::string out(base64.size() / 4 * 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(base64.data()),
-                                   static_cast<int>(base64.size()));
-  if (size < 0) return "";
-  const auto padding = std::ranges::count(base64.substr(base64.size() - 2), '=');
-  out.resize(static_cast<std::size_t>(size) - static_cast<std::size_t>(padding));
-  return out;
+  return base64.size() > kMaxValue ? "" : text::parse_base64(base64).value_or("");
 }
 
 const Value* key_of(const Value& secret, std::string_view key) {
