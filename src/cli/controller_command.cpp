@@ -80,7 +80,8 @@ Result<std::optional<http::Endpoint>> listen_address(const std::string& text,
   return std::optional(http::Endpoint{host, port});
 }
 
-// /metrics, /healthz and /readyz. Ready once everything was listed.
+// /metrics, /healthz and /readyz. Ready once everything was listed, in an election from the start;
+// and only while the webhooks, where there are any, can be called.
 class Pages {
  public:
   Pages(async::Loop& loop, const Clock& clock, const observe::Registry& registry)
@@ -107,6 +108,8 @@ class Pages {
   }
 
   void set_ready(bool ready) { ready_ = ready; }
+  // Must outlive the pages.
+  void ask(const webhook::Server& hooks) { hooks_ = &hooks; }
   void stop(Deadline deadline) {
     metrics_.stop(deadline);
     health_.stop(deadline);
@@ -122,6 +125,9 @@ class Pages {
     } else if (path == "/readyz" && !ready_) {
       status = 503;
       body = "not ready: the cluster's objects are still being listed\n";
+    } else if (path == "/readyz" && !webhooks_work()) {
+      status = 503;
+      body = "not ready: the webhooks' certificate is not valid now\n";
     } else if (path != "/healthz" && path != "/readyz") {
       status = 404;
       body = "expected /metrics, /healthz or /readyz\n";
@@ -130,8 +136,14 @@ class Pages {
         {status, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}}, body);
   }
 
+  bool webhooks_work() const {
+    const auto* hooks = hooks_.load();
+    return hooks == nullptr || hooks->ready();
+  }
+
   const observe::Registry& registry_;
   std::atomic<bool> ready_ = false;
+  std::atomic<const webhook::Server*> hooks_ = nullptr;
   http::Server metrics_;
   http::Server health_;
 };
@@ -161,14 +173,16 @@ Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& 
                                                             }}));
     cli::print("standing by\n");
     std::fflush(stdout);
-    pages.set_ready(true);  // one that waits to lead is as it should be
+    // One that waits to lead is as it should be. One that begins to lead stays ready while it
+    // lists: Services send webhooks to ready pods only, and to list objects that are stored in the
+    // other version the API server has to call this pod's /convert.
+    pages.set_ready(true);
   }
   std::optional<webhook::StorageMigrator> migrator;
   std::optional<reconcile::Reconciler> reconciler;
   bool told = false;
   while (!lost && !stop.wait_for(kLook, -1)) {
     if (leads && !reconciler) {
-      pages.set_ready(false);
       reconciler.emplace(
           reconcile::Reconciler::Deps{cluster, clock, registry},
           reconcile::Reconciler::Config{options.installation,
@@ -222,10 +236,6 @@ Status run(const ControllerFlags& options) {
 
   observe::Registry registry;
   observe::tell_build(registry);
-  async::Loop loop("pages");
-  loop.start();
-  Pages pages(loop, clock, registry);
-  BATON_TRY(pages.listen(options));
   webhook::ContextSource settings(
       *server, clock, context_config(options),
       [&](const kube::Object& config_map) -> Result<plan::Settings> {
@@ -233,6 +243,10 @@ Status run(const ControllerFlags& options) {
         return read.plan;
       });
   std::unique_ptr<webhook::Server> hooks;
+  async::Loop loop("pages");
+  loop.start();
+  Pages pages(loop, clock, registry);
+  BATON_TRY(pages.listen(options));
   if (options.webhook_port > 0) {
     webhook::Server::Config config;
     config.listen.port = static_cast<std::uint16_t>(options.webhook_port);
@@ -241,6 +255,7 @@ Status run(const ControllerFlags& options) {
     BATON_TRY_ASSIGN(hooks, webhook::Server::start(
                                 {*server, clock, registry, [&settings] { return settings.get(); }},
                                 std::move(config), Deadline::in(clock, kWebhookStart)));
+    pages.ask(*hooks);
     cli::print("webhooks https://{}\n", http::to_string(hooks->address()));
     std::fflush(stdout);
   }
