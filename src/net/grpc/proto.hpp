@@ -29,7 +29,6 @@ struct Field {
     return static_cast<std::int64_t>((number_value >> 1) ^ (0 - (number_value & 1)));
   }
   double real() const { return std::bit_cast<double>(number_value); }  // kFixed64
-  float real32() const { return std::bit_cast<float>(static_cast<std::uint32_t>(number_value)); }
 };
 
 // Reads the fields of one message; views into it.

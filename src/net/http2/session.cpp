@@ -336,8 +336,6 @@ void Session::pull(std::string& out, std::size_t most) {
   impl_->out = nullptr;
 }
 
-bool Session::has_output() const { return nghttp2_session_want_write(impl_->native) != 0; }
-
 bool Session::done() const {
   return nghttp2_session_want_read(impl_->native) == 0 &&
          nghttp2_session_want_write(impl_->native) == 0;

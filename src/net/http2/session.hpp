@@ -94,7 +94,6 @@ class Session {
   Status receive(std::string_view bytes);
   // Appends frames to `out` until it has `most` bytes or more, or there are none.
   void pull(std::string& out, std::size_t most);
-  bool has_output() const;
   // Nothing is to be received or sent any more: close.
   bool done() const;
 
