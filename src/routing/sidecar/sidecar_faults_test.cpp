@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "base/core/log.hpp"
+#include "net/http/testing/full_listener.hpp"
 #include "routing/sidecar/leg_log.hpp"
 #include "routing/sidecar/testing/sidecar_fixture.hpp"
 
@@ -364,6 +365,26 @@ TEST_F(SidecarFaults, DoesNotBlameAnEngineForAnImpatientClient) {
   EXPECT_EQ(chat().status, 200);
   hurried.headers.set("x-request-timeout-ms", "soon");
   EXPECT_EQ(get(hurried, "{}").status, 400);
+}
+
+TEST_F(SidecarFaults, DoesNotBlameAnEngineForAClientThatLeavesDuringTheConnect) {
+  const http::testing::FullListener engine;
+  start();
+  http::RequestHead head = chat_head();
+  head.headers.set("x-prefiller-host-port", http::to_string(engine.at()));
+  head.headers.add("Host", "x");
+  head.headers.add("Content-Length", "2");
+  std::string request;
+  http::append_head(request, head);
+  Raw client(at_);
+  client.send(request + "{}");
+  for (int i = 0; i < 10; ++i) (void)get({"GET", "/health", {}});  // it is connecting by then
+
+  client.close();
+
+  EXPECT_TRUE(
+      eventually([&] { return metrics().contains(R"(requests_total{outcome="client_gone"} 1)"); }));
+  EXPECT_FALSE(metrics().contains(R"(prefill_attempts_total{result="refused"})"));
 }
 
 TEST_F(SidecarFaults, BlamesAnEngineThatIsSilentForTheTimeThatARouteHas) {
