@@ -280,7 +280,7 @@ class Load:
     """Clients that ask without a pause; statuses of their answers, 0 for one that broke off."""
 
     def __init__(self, envoy, clients=4):
-        self.statuses = []
+        self._answers = []  # (when the request began, status)
         self._ends = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(envoy, client)) for client in range(clients)]
 
@@ -288,10 +288,20 @@ class Load:
         at = 0
         while not self._ends.is_set():
             at += 1
+            begun = time.monotonic()
             try:
-                self.statuses.append(call(envoy.port, "POST", "/v1/completions", completion(user=f"{client}-{at}")).status)
+                status = call(envoy.port, "POST", "/v1/completions", completion(user=f"{client}-{at}")).status
             except (http.client.HTTPException, ConnectionError):
-                self.statuses.append(0)
+                status = 0
+            self._answers.append((begun, status))
+
+    @property
+    def statuses(self):
+        return [status for _, status in self._answers]
+
+    def begun_since(self, moment):
+        """Statuses of requests that began at that moment of the monotonic clock or later."""
+        return [status for begun, status in self._answers if begun >= moment]
 
     def answers(self, more, status=200):
         """Waits for so many more answers of that status."""
