@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "cli/manifest_files.hpp"
 #include "cli/serve_view.hpp"
 #include "control/node/testing/processes.hpp"
@@ -24,8 +25,6 @@ const kube::Type kPod{"", "v1", "Pod"};
 class ServeStackTest : public ::testing::Test {
  protected:
   ServeStackTest() {
-    char pattern[] = "/tmp/baton-stack-XXXXXX";
-    state_ = ::mkdtemp(pattern);
     ServeStack::Options options;
     options.gateway.listen = {"127.0.0.1", 0};
     options.node.state_dir = state_.string();
@@ -40,10 +39,7 @@ class ServeStackTest : public ::testing::Test {
     EXPECT_TRUE(started) << started.error().message();
     if (started) stack_ = *std::move(started);
   }
-  ~ServeStackTest() override {
-    stack_.reset();
-    fs::remove_all(state_);
-  }
+  ~ServeStackTest() override { stack_.reset(); }
 
   Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(60)); }
   std::vector<kube::Object> list(const kube::Type& type) {
@@ -59,7 +55,8 @@ class ServeStackTest : public ::testing::Test {
   int processes() const { return node::testing::processes_of(state_); }
 
   SystemClock clock_;
-  fs::path state_;
+  TemporaryFolder folder_;
+  const fs::path& state_ = folder_.path();
   std::unique_ptr<ServeStack> stack_;
 };
 

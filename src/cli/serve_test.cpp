@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "cli/manifest_files.hpp"
 #include "cli/serve_view.hpp"
 #include "cli/state_dir.hpp"
@@ -22,19 +23,6 @@ kube::Object parse(const std::string& text) {
   EXPECT_TRUE(value) << value.error().message();
   return value ? *value : kube::Object();
 }
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char pattern[] = "/tmp/baton-serve-XXXXXX";
-    path_ = ::mkdtemp(pattern);
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 TEST(StateDir, IsHeldByOneProcessAtATime) {
   const TemporaryFolder folder;

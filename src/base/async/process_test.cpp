@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/async/file_watch.hpp"
+#include "base/core/testing/temporary_folder.hpp"
 
 namespace baton::async {
 namespace {
@@ -17,11 +18,6 @@ const std::vector<std::string> kEnv = {"PATH=/usr/bin:/bin"};
 
 class ProcessTest : public ::testing::Test {
  protected:
-  ProcessTest() {
-    char pattern[] = "/tmp/baton-process-XXXXXX";
-    folder_ = ::mkdtemp(pattern);
-  }
-  ~ProcessTest() override { std::filesystem::remove_all(folder_); }
   Deadline soon() const { return Deadline::in(clock_, std::chrono::seconds(10)); }
   std::unique_ptr<Process> shell(const std::string& script, int output = -1) {
     auto started = Process::start({{"sh", "-c", script}, kEnv, folder_.string(), output});
@@ -34,7 +30,8 @@ class ProcessTest : public ::testing::Test {
   }
 
   SystemClock clock_;
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 TEST_F(ProcessTest, TellsTheExitCodeOr128PlusTheSignal) {

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/async/process.hpp"
+#include "base/core/testing/temporary_folder.hpp"
 
 namespace baton::node {
 namespace {
@@ -19,8 +20,6 @@ namespace fs = std::filesystem;
 class MountLauncher : public ::testing::Test {
  protected:
   MountLauncher() {
-    char pattern[] = "/tmp/baton-mounts-XXXXXX";
-    state_ = ::mkdtemp(pattern);
     fs::permissions(state_, fs::perms(0755));
     config_.state_dir = state_.string();
     config_.baton = NODE_TEST_PROGRAM;
@@ -28,7 +27,6 @@ class MountLauncher : public ::testing::Test {
     fs::create_directories(state_ / "bin");
     fs::create_symlink(config_.baton, state_ / "bin" / kMountLauncher);
   }
-  ~MountLauncher() override { fs::remove_all(state_); }
   void SetUp() override {
     const auto works = probe_mount_launcher(config_, clock_);
     if (!works) GTEST_SKIP() << works.error().message();
@@ -58,7 +56,8 @@ class MountLauncher : public ::testing::Test {
   }
 
   SystemClock clock_;
-  fs::path state_;
+  TemporaryFolder folder_;
+  const fs::path& state_ = folder_.path();
   Config config_;
   pid_t pid_ = 0;
   std::optional<async::Exit> exit_;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "control/node/testing/processes.hpp"
 #include "net/kube/memory_cluster.hpp"
 #include "net/kube/object.hpp"
@@ -72,8 +73,6 @@ std::string reader(const std::string& name, const std::string& settings, const f
 class NodeAgentTest : public ::testing::TestWithParam<Mounts> {
  protected:
   NodeAgentTest() {
-    char pattern[] = "/tmp/baton-node-XXXXXX";
-    state_ = ::mkdtemp(pattern);
     config_.state_dir = state_.string();
     host_ = state_ / "host";
     fs::create_directory(host_);
@@ -85,10 +84,7 @@ class NodeAgentTest : public ::testing::TestWithParam<Mounts> {
     create(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"settings","namespace":"ns"},
       "data":{"key":"value"}})");
   }
-  ~NodeAgentTest() override {
-    agent_.reset();
-    fs::remove_all(state_);
-  }
+  ~NodeAgentTest() override { agent_.reset(); }
 
   void SetUp() override {
     if (GetParam() == Mounts::kRewrite) return;
@@ -156,7 +152,9 @@ class NodeAgentTest : public ::testing::TestWithParam<Mounts> {
   SystemClock clock_;
   SystemRandom random_;
   kube::MemoryCluster cluster_{clock_, random_};
-  fs::path state_, host_;
+  TemporaryFolder folder_;
+  const fs::path& state_ = folder_.path();
+  fs::path host_;
   Config config_;
   std::unique_ptr<NodeAgent> agent_;
 };

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "control/node/environment.hpp"
 #include "control/node/node_agent.hpp"
 #include "control/node/pod_writer.hpp"
@@ -102,8 +103,6 @@ std::string text_of(const fs::path& file) {
 class NodeBesideApiTest : public ::testing::Test {
  protected:
   NodeBesideApiTest() {
-    char pattern[] = "/tmp/baton-node-XXXXXX";
-    state_ = ::mkdtemp(pattern);
     config_.state_dir = state_.string();
     config_.baton = NODE_TEST_PROGRAM;
     config_.path = "/usr/bin:/bin";
@@ -113,10 +112,7 @@ class NodeBesideApiTest : public ::testing::Test {
     create(parse(R"({"apiVersion":"v1","kind":"ConfigMap",
       "metadata":{"name":"root","namespace":"ns"},"data":{"ca.crt":"an authority"}})"));
   }
-  ~NodeBesideApiTest() override {
-    agent_.reset();
-    fs::remove_all(state_);
-  }
+  ~NodeBesideApiTest() override { agent_.reset(); }
 
   void start() {
     auto started = NodeAgent::start({server_, clock_, random_}, config_);
@@ -151,7 +147,8 @@ class NodeBesideApiTest : public ::testing::Test {
   SystemRandom random_;
   ApiServer server_{clock_, random_};
   Config config_;
-  fs::path state_;
+  TemporaryFolder folder_;
+  const fs::path& state_ = folder_.path();
   std::unique_ptr<NodeAgent> agent_;
 };
 

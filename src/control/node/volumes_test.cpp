@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "base/text/base64.hpp"
 
 namespace baton::node {
@@ -23,12 +24,9 @@ std::string text_of(const fs::path& file) {
 class Volumes : public ::testing::Test {
  protected:
   Volumes() {
-    char pattern[] = "/tmp/baton-volumes-XXXXXX";
-    base_ = ::mkdtemp(pattern);
     config_.state_dir = base_.string();
     folders_ = *volume_folders(pod_, folders_of(config_, pod_), config_);
   }
-  ~Volumes() override { fs::remove_all(base_); }
 
   void hold(const std::string& certificate, const std::string& key) {
     secret_["data"]["tls.crt"] = text::base64(certificate);
@@ -39,7 +37,8 @@ class Volumes : public ::testing::Test {
   }
   fs::path in(std::string_view file) const { return fs::path(folders_.at("c")) / file; }
 
-  fs::path base_;
+  TemporaryFolder folder_;
+  const fs::path& base_ = folder_.path();
   Config config_;
   kube::Object pod_ = json(
       R"({"metadata":{"namespace":"ns","name":"p"},

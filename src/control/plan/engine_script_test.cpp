@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "control/plan/presets.hpp"
+#include "base/core/testing/temporary_folder.hpp"
 #include "control/plan/render.hpp"
 
 namespace baton::plan {
@@ -21,11 +22,8 @@ using ::testing::ElementsAre;
 class EngineScript : public testing::Test {
  protected:
   void SetUp() override {
-    char folder[] = "/tmp/baton-engine-script-XXXXXX";
-    folder_ = mkdtemp(folder);
     std::ofstream(folder_ / "engine.sh") << engine_script();
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   // The arguments that vLLM of this version ends up with.
   std::vector<std::string> run(const std::string& version, const std::string& arguments,
@@ -45,7 +43,8 @@ class EngineScript : public testing::Test {
     return out;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 TEST_F(EngineScript, PassesPresetFlagsAsTheyStandAndUserArgumentsThroughTheShell) {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <memory>
 
 #include "base/observe/metrics.hpp"
@@ -11,6 +10,7 @@
 #include "control/reconcile/kinds.hpp"
 #include "control/reconcile/reconciler.hpp"
 #include "net/kube/object.hpp"
+#include "net/kube/quiet_watch.hpp"
 
 namespace baton::reconcile {
 
@@ -27,27 +27,6 @@ bool same_object(const ObjectKey& a, const ObjectKey& b) {
   return a.type.group == b.type.group && a.type.kind == b.type.kind && a.ns == b.ns &&
          a.name == b.name;
 }
-
-class SilentWatch final : public kube::Watch {
- public:
-  Result<std::optional<kube::Event>> next(Deadline) override {
-    std::unique_lock lock(mutex_);
-    closing_.wait(lock, [&] { return closed_; });
-    return cancelled("closed");
-  }
-  void close() override {
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = true;
-    }
-    closing_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable closing_;
-  bool closed_ = false;
-};
 
 // `live` with all that `wanted` says.
 Object replaced(const Object& live, const Object& wanted) {
@@ -187,7 +166,7 @@ Result<kube::ServerVersion> Rehearsal::server_version(Deadline deadline) {
 
 Result<std::unique_ptr<kube::Watch>> Rehearsal::watch(const kube::Query&, const kube::Version&,
                                                       Deadline) {
-  return std::unique_ptr<kube::Watch>(std::make_unique<SilentWatch>());
+  return std::unique_ptr<kube::Watch>(std::make_unique<QuietWatch>());
 }
 
 Result<Rehearsed> rehearse(kube::Cluster& server, const Clock& clock,

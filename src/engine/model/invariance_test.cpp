@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/core/random.hpp"
+#include "base/core/testing/temporary_folder.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/testing/random_model.hpp"
 
@@ -161,7 +162,7 @@ class Invariance : public ::testing::TestWithParam<Case> {
   // One sequence at a time in one slice, against every company.
   void check();
 
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 void Invariance::check() {

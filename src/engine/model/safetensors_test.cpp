@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "engine/model/model.hpp"
 #include "engine/model/testing/random_model.hpp"
 
@@ -74,7 +75,7 @@ TEST(Safetensors, RefusesAHeaderBeyondTheLimitOrTheFile) {
 }
 
 TEST(Checkpoint, NamesTheShardThatIsMissingAndRefusesPathsInTheIndex) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   write(folder.path() / "model.safetensors.index.json",
         R"({"weight_map":{"a":"one.safetensors"}})");
   const auto missing = Checkpoint::open(folder.path());
@@ -91,7 +92,7 @@ TEST(Checkpoint, NamesTheShardThatIsMissingAndRefusesPathsInTheIndex) {
 }
 
 TEST(Checkpoint, SaysWhatAFolderWithoutWeightsLacks) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   EXPECT_EQ(
       Checkpoint::open(folder.path()).error().message(),
       folder.path().string() + " has neither model.safetensors nor model.safetensors.index.json");
@@ -99,7 +100,7 @@ TEST(Checkpoint, SaysWhatAFolderWithoutWeightsLacks) {
 
 // Loads the small model under a changed config.
 std::string load_error(void (*change)(Config&)) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   Config config = testing::small_config();
   EXPECT_TRUE(testing::write_random_model(folder.path(), config, tensor::Dtype::kF32, 1));
   const std::filesystem::path weights = folder.path() / "model.safetensors";
@@ -123,7 +124,7 @@ TEST(Weights, NamesTheTensorThatIsMissingMisshapenOrTooMany) {
 }
 
 TEST(Weights, ATruncatedFileIsAnErrorThatNamesIt) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   ASSERT_TRUE(
       testing::write_random_model(folder.path(), testing::small_config(), tensor::Dtype::kBf16, 1));
   const std::filesystem::path file = folder.path() / "model.safetensors";

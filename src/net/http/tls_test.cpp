@@ -9,6 +9,7 @@
 #include "base/async/blocking.hpp"
 #include "base/async/finish_by.hpp"
 #include "base/core/log.hpp"
+#include "base/core/testing/temporary_folder.hpp"
 #include "net/http/testing/loopback.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "net/tls/stream.hpp"
@@ -229,24 +230,21 @@ Task<Sent<std::string>> next_piece(Response* response) {
 
 TEST_F(TlsTest, KeepsAStreamOverAReload) {
   const Credentials next = Credentials::make("next", kClock);
-  std::string folder_pattern = ::testing::TempDir() + "baton-XXXXXX";
-  const std::string folder = ::mkdtemp(folder_pattern.data());
+  const TemporaryFolder folder;
   const auto write = [&](const std::string& name, const std::string& text) {
-    FILE* file = std::fopen((folder + name).c_str(), "w");
-    std::fputs(text.c_str(), file);
-    std::fclose(file);
+    std::ofstream(folder.file(name)) << text;
   };
-  write("/crt", mine_.pair.certificate_pem);
-  write("/key", mine_.pair.key_pem);
-  const Endpoint at = serve({.certificate = tls::Source::of_file(folder + "/crt"),
-                             .key = tls::Source::of_file(folder + "/key")});
+  write("crt", mine_.pair.certificate_pem);
+  write("key", mine_.pair.key_pem);
+  const Endpoint at = serve({.certificate = tls::Source::of_file(folder.file("crt")),
+                             .key = tls::Source::of_file(folder.file("key"))});
   Client& old_client = client(mine_.client());
   const RequestHead head{"GET", "/drip", {}};
   auto stream = async::blocking_run(loop_, old_client.send(at, head, {}, soon()));
   ASSERT_TRUE(stream);
 
-  write("/crt", next.pair.certificate_pem);
-  write("/key", next.pair.key_pem);
+  write("crt", next.pair.certificate_pem);
+  write("key", next.pair.key_pem);
   ASSERT_TRUE(context_->reload());
 
   EXPECT_TRUE(fetch(client(next.client()), at, {"GET", "/", {}}));
@@ -258,9 +256,6 @@ TEST_F(TlsTest, KeepsAStreamOverAReload) {
     EXPECT_EQ(*piece, "drop");
   }
   EXPECT_EQ(*async::blocking_run(loop_, next_piece(&*stream)), "");
-  std::remove((folder + "/crt").c_str());
-  std::remove((folder + "/key").c_str());
-  std::remove(folder.c_str());
 }
 
 TEST_F(TlsTest, EndsAFloodWhenTheClientLeaves) {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "net/hub/pull.hpp"
 #include "net/hub/settings.hpp"
 
@@ -24,12 +25,6 @@ const std::string kCommit(40, 'c');
 
 class HubCache : public ::testing::Test {
  protected:
-  static std::string fresh_folder() {
-    std::string pattern = fs::temp_directory_path() / "hub-test-XXXXXX";
-    return ::mkdtemp(pattern.data());
-  }
-  ~HubCache() override { fs::remove_all(cache_); }
-
   static void write(const std::string& file, std::string_view text) {
     fs::create_directories(fs::path(file).parent_path());
     std::ofstream(file) << text;
@@ -44,7 +39,8 @@ class HubCache : public ::testing::Test {
     ASSERT_TRUE(write_ref(folder_, "main", kCommit));
   }
 
-  const std::string cache_ = fresh_folder();
+  const TemporaryFolder temporary_;
+  const std::string cache_ = temporary_.path();
   const ModelId id_{"org/name"};
   const ModelFolder folder_{cache_, "org/name"};
 };

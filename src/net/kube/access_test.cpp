@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "net/kube/api_status.hpp"
 #include "net/kube/credentials.hpp"
 #include "net/kube/exec_credential.hpp"
@@ -17,12 +18,6 @@ namespace {
 
 class AccessFiles : public ::testing::Test {
  protected:
-  AccessFiles() {
-    std::string name = ::testing::TempDir() + "accessXXXXXX";
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~AccessFiles() override { std::filesystem::remove_all(folder_); }
-
   std::string write(const std::string& name, const std::string& text) {
     const std::string path = folder_ + "/" + name;
     std::ofstream(path) << text;
@@ -45,7 +40,8 @@ class AccessFiles : public ::testing::Test {
   }
   Deadline soon() { return Deadline::in(clock_, std::chrono::seconds(20)); }
 
-  std::string folder_;
+  TemporaryFolder temporary_;
+  const std::string folder_ = temporary_.path();
   SystemClock clock_;
   ManualClock manual_;
   const std::vector<std::string> environment_{"PATH=/usr/bin:/bin"};

@@ -10,6 +10,7 @@
 #include "base/core/log.hpp"
 #include "base/text/yaml.hpp"
 #include "net/kube/cache.hpp"
+#include "net/kube/quiet_watch.hpp"
 
 namespace baton::kube {
 namespace {
@@ -25,26 +26,6 @@ Object widget(const std::string& name, const std::string& version) {
                                 ", namespace: ns, resourceVersion: '" + version + "'}}",
                             "test");
 }
-
-// Nothing happens until it is closed.
-class QuietWatch final : public Watch {
- public:
-  Result<std::optional<Event>> next(Deadline) override {
-    std::unique_lock lock(mutex_);
-    closing_.wait(lock, [&] { return closed_; });
-    return cancelled("closed");
-  }
-  void close() override {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    closing_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable closing_;
-  bool closed_ = false;
-};
 
 // Lists and watches are answered as a test says, by their number from 0 on.
 class ScriptedCluster final : public Cluster {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "net/kube/event_recorder.hpp"
 #include "net/kube/in_cluster.hpp"
 #include "net/kube/leader_election.hpp"
@@ -137,8 +138,8 @@ TEST_F(RestClusterLive, AServiceAccountComesInAsAPodDoesAndIsHeldToItsRights) {
   const auto made = cluster_->create_subresource({{"", "v1", "ServiceAccount"}, ns_, "default"},
                                                  "token", request, soon());
   ASSERT_TRUE(made) << made.error().message();
-  std::string folder = ::testing::TempDir() + "accountXXXXXX";
-  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.path();
   const auto write = [&](const std::string& name, std::string_view text) {
     std::ofstream(folder + "/" + name) << text;
   };
@@ -171,7 +172,6 @@ TEST_F(RestClusterLive, AServiceAccountComesInAsAPodDoesAndIsHeldToItsRights) {
   binding["subjects"].if_array()->front()["namespace"] = ns_;
   ASSERT_TRUE(cluster_->create(binding, DryRun::kNo, soon()));
   EXPECT_TRUE(eventually([&] { return pod->list({kConfigMap, ns_, {}}, soon()).has_value(); }));
-  std::filesystem::remove_all(folder);
 }
 
 TEST_F(RestClusterLive, AKindIsKnownOnceItsDefinitionIsInstalled) {

@@ -17,6 +17,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "base/core/testing/temporary_folder.hpp"
 #include "net/tls/reload.hpp"
 #include "net/tls/testing/credentials.hpp"
 
@@ -298,22 +299,14 @@ TEST_F(StreamTest, IsQuietWhenOnlyTicketsHaveArrived) {
 // A folder with tls.crt and tls.key.
 class PairFiles {
  public:
-  PairFiles() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "baton-tls-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~PairFiles() { std::filesystem::remove_all(folder_); }
-  PairFiles(const PairFiles&) = delete;
-  PairFiles& operator=(const PairFiles&) = delete;
-
-  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  std::string file(const std::string& name) const { return folder_.file(name); }
   void write(const CertifiedKey& pair) const {
     std::ofstream(file("tls.key")) << pair.key_pem;
     std::ofstream(file("tls.crt")) << pair.certificate_pem;
   }
 
  private:
-  std::filesystem::path folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(StreamTest, NewHandshakesTakeTheNewCertificateAndOldConnectionsStay) {  // epp:C012

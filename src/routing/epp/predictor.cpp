@@ -90,7 +90,11 @@ Task<void> Predictor::dispatch(std::shared_ptr<Batch> batch) {
   if (calls_ < config_.calls) {
     const Call call(*this);
     const auto rows = batch->body.rows();
-    auto answer = co_await ask(batch->body.finish(), rows, deadline);
+    const auto body = batch->body.finish();
+    const auto& server = config_.prediction[random_.below(config_.prediction.size())];
+    const auto text = co_await post(server, "/predict/bulk/strict", body, 200, deadline);
+    auto answer = text ? schedule::read_predictions(*text, rows)
+                       : Result<std::vector<Latencies>>(text.error());
     predicts_.note(answer ? Status() : Status(answer.error()),
                    "latency is not predicted, requests go by load: does the server that "
                    "PREDICTION_SERVER_URL names run?",
@@ -101,31 +105,18 @@ Task<void> Predictor::dispatch(std::shared_ptr<Batch> batch) {
   batch->done.notify();
 }
 
-Task<Result<std::vector<Latencies>>> Predictor::ask(std::string body, std::size_t rows,
-                                                    Deadline deadline) {
-  const auto& server = config_.prediction[random_.below(config_.prediction.size())];
-  const auto target = server.path + "/predict/bulk/strict";
-  const auto answer = co_await post_json(client_, {.at = server.at,
-                                                   .target = target,
-                                                   .body = body,
-                                                   .most = kMostPredicted,
-                                                   .deadline = deadline});
+Task<Result<std::string>> Predictor::post(const PredictorConfig::Server& server,
+                                          std::string_view path, std::string_view body, int wanted,
+                                          Deadline deadline) {
+  const auto target = server.path + std::string(path);
+  auto answer = co_await post_json(client_, {.at = server.at,
+                                             .target = target,
+                                             .body = body,
+                                             .most = kMostPredicted,
+                                             .deadline = deadline});
+  if (answer && answer->status != wanted) co_return unwanted(server.at, target, *answer);
   if (!answer) co_return answer.error();
-  if (answer->status != 200) co_return unwanted(server.at, target, *answer);
-  co_return schedule::read_predictions(answer->text, rows);
-}
-
-Task<Status> Predictor::learn(std::string_view body, Deadline deadline) {
-  const auto& server = config_.training;
-  const auto target = server.path + "/add_training_data_bulk";
-  const auto answer = co_await post_json(client_, {.at = server.at,
-                                                   .target = target,
-                                                   .body = body,
-                                                   .most = kMostPredicted,
-                                                   .deadline = deadline});
-  if (!answer) co_return answer.error();
-  if (answer->status != 202) co_return unwanted(server.at, target, *answer);
-  co_return Status();
+  co_return std::move(answer->text);
 }
 
 Task<void> Predictor::teach() {
@@ -134,7 +125,9 @@ Task<void> Predictor::teach() {
   if (taken.kept.empty()) co_return;
   const auto body = schedule::training_body(taken.kept);
   const Deadline deadline{deps_.clock.now() + config_.timeout};
-  const auto done = co_await learn(body, deadline);
+  const auto answer =
+      co_await post(config_.training, "/add_training_data_bulk", body, 202, deadline);
+  const auto done = answer ? Status() : Status(answer.error());
   learns_.note(done,
                "latencies are not learnt: does the server that TRAINING_SERVER_URL names run?",
                "latencies are learnt again");

@@ -48,9 +48,9 @@ class Predictor {
   struct Batch;
   std::shared_ptr<Batch> join(std::span<const schedule::LatencyRow> rows);
   Task<void> dispatch(std::shared_ptr<Batch> batch);
-  Task<Result<std::vector<schedule::Latencies>>> ask(std::string body, std::size_t rows,
-                                                     Deadline deadline);
-  Task<Status> learn(std::string_view body, Deadline deadline);
+  // The text of an answer with the wanted status.
+  Task<Result<std::string>> post(const PredictorConfig::Server& server, std::string_view path,
+                                 std::string_view body, int wanted, Deadline deadline);
   Task<void> run();
   Task<void> teach();
 

@@ -165,15 +165,4 @@ Config small_windowed_config() {
   return c;
 }
 
-TemporaryFolder::TemporaryFolder() {
-  SystemRandom random;
-  path_ = std::filesystem::temp_directory_path() / ("baton-" + random_hex(random, 8));
-  std::filesystem::create_directories(path_);
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 }  // namespace baton::model::testing

@@ -20,18 +20,4 @@ Config small_config();
 // The same with norms of heads, and a window in the second layer (qk_norm goes with windows).
 Config small_windowed_config();
 
-// A folder under the system's temporary one, removed with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 }  // namespace baton::model::testing
