@@ -47,6 +47,19 @@ TEST(StateDir, TakesAFolderThatIsEmptyAndClosesIt) {
   EXPECT_TRUE(StateDir::open(state));
 }
 
+TEST(StateDir, TakesAFolderInWhichOnlyClaimsWereFilledAndClosesIt) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const auto state = folder.file("state");
+  fs::create_directories(state + "/pvc/store");
+  fs::permissions(state, fs::perms::owner_all | fs::perms::group_read | fs::perms::others_read);
+
+  const auto opened = StateDir::open(state);
+
+  ASSERT_TRUE(opened) << opened.error().message();
+  EXPECT_EQ(fs::status(state).permissions(), fs::perms::owner_all);
+}
+
 TEST(StateDir, LeavesAFolderOfSomebodyElse) {
   namespace fs = std::filesystem;
   const TemporaryFolder folder;

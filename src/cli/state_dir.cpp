@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -26,12 +27,20 @@ Result<std::string> default_state_dir(std::uint16_t port) {
 
 namespace {
 
+// Claims are the user's to fill before the first start (control/node/README.md).
+bool is_empty_but_for_claims(const std::string& folder) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  return !error && std::ranges::all_of(entries, [](const fs::directory_entry& entry) {
+    return entry.path().filename() == "pvc";
+  });
+}
+
 // Keys of pods lie there, and what earlier pods left is deleted: it must be ours to close and
 // clear.
 Status make_private(const std::string& folder) {
   std::error_code error;
-  const bool ours = fs::exists(folder + "/lock", error) || fs::is_empty(folder, error);
-  if (ours) {
+  if (fs::exists(folder + "/lock", error) || is_empty_but_for_claims(folder)) {
     fs::permissions(folder, fs::perms::owner_all, error);
     if (!error) return {};
     return denied(fmt::format("state folder {}: {}", folder, error.message()));

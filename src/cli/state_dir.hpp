@@ -15,7 +15,8 @@ Result<std::string> default_state_dir(std::uint16_t port);
 class StateDir {
  public:
   // Makes the folder, and closes it to other users. kConflict: another process holds it, the
-  // message names it; or it holds what is not ours and is open to others, or would be deleted.
+  // message names it; or it holds what is not ours, claims (pvc/) aside, and is open to others, or
+  // would be deleted.
   // kInvalid: the path holds characters that scripts in pods could not take.
   static Result<std::unique_ptr<StateDir>> open(const std::string& path);
   ~StateDir();
