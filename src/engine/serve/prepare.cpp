@@ -28,17 +28,19 @@ std::unexpected<ErrorBody> refuse(std::string message, std::string param = "") {
 }
 
 // A text that is longer than all tokens of the context could be is not tokenized to find that out.
+// Clients match on how the message begins: it is that of check_length.
 std::optional<ErrorBody> check_text(const ServedModel& model, std::string_view text, Use use) {
   std::size_t most = std::max(kMostText, kMostTextOfAToken * model.max_model_len);
   if (const auto of_a_token = model.tokenizer->most_bytes_of_a_token();
       of_a_token && use == Use::kPrompt)
     most = std::min(most, *of_a_token * model.max_model_len);
   if (text.size() <= most) return std::nullopt;
-  return refuse(fmt::format("You passed {} bytes of text. However, with a context length of {} "
-                            "tokens at most {} bytes are tokenized. Please reduce the length of "
-                            "the input prompt. (parameter=input_text, value={})",
-                            text.size(), model.max_model_len, most, text.size()),
-                "input_text")
+  return refuse(
+             fmt::format("This model's maximum context length is {} tokens. However, your prompt "
+                         "contains {} bytes of text, of which at most {} are tokenized. Please "
+                         "reduce the length of the input prompt. (parameter=input_text, value={})",
+                         model.max_model_len, text.size(), most, text.size()),
+             "input_text")
       .error();
 }
 

@@ -53,14 +53,22 @@ class Prepare : public ::testing::Test {
 
 TEST_F(Prepare, RefusesATextThatCannotFitWithoutTokenizingIt) {
   EXPECT_EQ(completion(kFits + 1),
-            "You passed 1201 bytes of text. However, with a context length of 100 tokens at most "
-            "1200 bytes are tokenized. Please reduce the length of the input prompt. "
-            "(parameter=input_text, value=1201)");
-  EXPECT_THAT(completion(kFits), StartsWith("This model's maximum context length is 100 tokens."));
+            "This model's maximum context length is 100 tokens. However, your prompt contains 1201 "
+            "bytes of text, of which at most 1200 are tokenized. Please reduce the length of the "
+            "input prompt. (parameter=input_text, value=1201)");
   EXPECT_EQ(completion(20), "accepted");
   for (const Endpoint chat : {Endpoint::kChat, Endpoint::kMessages}) {
-    EXPECT_THAT(told(prepared(chat, message(kFits + 1))), HasSubstr("at most 1200 bytes"));
+    EXPECT_THAT(told(prepared(chat, message(kFits + 1))), HasSubstr("at most 1200 are"));
     EXPECT_EQ(told(prepared(chat, message(20))), "accepted");
+  }
+}
+
+TEST_F(Prepare, TellsOfAPromptThatIsTooLongInTheSameWordsHoweverLongItIs) {
+  const auto words = StartsWith(
+      "This model's maximum context length is 100 tokens. However, your prompt contains");
+  for (const std::size_t length : {kFits, kFits + 1}) {
+    EXPECT_THAT(completion(length), words);
+    EXPECT_THAT(told(prepared(Endpoint::kChat, message(length))), words);
   }
 }
 
@@ -69,7 +77,7 @@ TEST_F(Prepare, CutsALongTextUpToALimit) {
   const auto out = prepared(Endpoint::kCompletions, R"("prompt":)" + quoted(kFits + 1) + cut);
   ASSERT_TRUE(out) << out.error().message;
   EXPECT_EQ(out->prompts.front().size(), 5U);
-  EXPECT_THAT(completion(kMost + 1, cut), HasSubstr("at most 4194304 bytes"));
+  EXPECT_THAT(completion(kMost + 1, cut), HasSubstr("at most 4194304 are"));
 }
 
 TEST_F(Prepare, CountsTokensOfALongTextUpToALimit) {
@@ -81,8 +89,8 @@ TEST_F(Prepare, CountsTokensOfALongTextUpToALimit) {
   };
   EXPECT_EQ(tokens(kFits + 1), "accepted");
   EXPECT_EQ(count(kFits + 1), "accepted");
-  EXPECT_THAT(tokens(kMost + 1), HasSubstr("at most 4194304 bytes"));
-  EXPECT_THAT(count(kMost + 1), HasSubstr("at most 4194304 bytes"));
+  EXPECT_THAT(tokens(kMost + 1), HasSubstr("at most 4194304 are"));
+  EXPECT_THAT(count(kMost + 1), HasSubstr("at most 4194304 are"));
 }
 
 }  // namespace
