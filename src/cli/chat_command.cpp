@@ -52,7 +52,7 @@ Status turn(ChatSession& session, const std::string& message, const ChatFlags& o
             const std::string& requirement) {
   const auto print = [](std::string_view text) {
     cli::print("{}", text);
-    std::fflush(stdout);
+    cli::flush();
   };
   BATON_TRY_ASSIGN(const Proof proof, session.say(message, print));
   cli::print("\n");
@@ -104,12 +104,12 @@ Status interactive(ChatSession& session, const ChatFlags& options, const Interru
     if (line.end == LineEditor::Line::End::kClosed) break;
     if (line.end == LineEditor::Line::End::kInterrupted || is_blank(line.text)) continue;
     cli::print("\n");
-    std::fflush(stdout);
+    cli::flush();
     interrupt.forget();
     const auto done = turn(session, line.text, options, "any");
     if (done) continue;
     cli::print("\n");
-    std::fflush(stdout);
+    cli::flush();
     cli::print(stderr, "{}\n",
                done.error().code() == Code::kCancelled ? "[stopped]" : done.error().message());
   }

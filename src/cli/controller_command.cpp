@@ -103,7 +103,7 @@ class Pages {
       BATON_TRY_ASSIGN(const auto bound, health_.listen(*health));
       cli::print("health http://{}/healthz\n", http::to_string(bound));
     }
-    std::fflush(stdout);
+    cli::flush();
     return {};
   }
 
@@ -172,7 +172,7 @@ Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& 
                                                               lost = true;
                                                             }}));
     cli::print("standing by\n");
-    std::fflush(stdout);
+    cli::flush();
     // One that waits to lead is as it should be. One that begins to lead stays ready while it
     // lists: Services send webhooks to ready pods only, and to list objects that are stored in the
     // other version the API server has to call this pod's /convert.
@@ -200,7 +200,7 @@ Status lead(const ControllerFlags& options, kube::Cluster& server, const Clock& 
     if (told || !reconciler || !reconciler->synced()) continue;
     pages.set_ready(true);
     cli::print("ready\n");
-    std::fflush(stdout);
+    cli::flush();
     told = true;
   }
   pages.set_ready(false);
@@ -257,7 +257,7 @@ Status run(const ControllerFlags& options) {
                                 std::move(config), Deadline::in(clock, kWebhookStart)));
     pages.ask(*hooks);
     cli::print("webhooks https://{}\n", http::to_string(hooks->address()));
-    std::fflush(stdout);
+    cli::flush();
   }
   const auto done = lead(options, *server, clock, random, registry, stop, pages);
   if (hooks) hooks->stop(Deadline::in(clock, kDrain));

@@ -225,7 +225,7 @@ Status run(EngineOptions o, const StopSignal& stop) {
   BATON_TRY_ASSIGN(const std::unique_ptr<serve::Service> service, compose(o, process));
   BATON_TRY_ASSIGN(const http::Endpoint at, service->start());
   cli::print("ready {}://{}\n", security.serve ? "https" : "http", http::to_string(at));
-  std::fflush(stdout);
+  cli::flush();
   const int signal = stop.wait();
   log::info("the engine drains", {{"signal", signal}});
   sigset_t again;  // a second signal ends it at once

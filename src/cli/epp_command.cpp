@@ -337,7 +337,7 @@ Status serve(const EppOptions& options, const Configuration& configuration,
     if (!found) return found.error();
     cli::print("ready ext_proc {} health {} metrics {}\n", http::to_string(bound.ext_proc),
                http::to_string(bound.health), http::to_string(bound.metrics));
-    std::fflush(stdout);
+    cli::flush();
     log::info("picker drains", {{"signal", stop.wait()}});
     server.drain();
     discovery.election.reset();  // another picker may lead at once

@@ -142,7 +142,7 @@ Status run(const GatewayFlags& options) {
   loop.start();
   BATON_TRY_ASSIGN(const auto bound, gateway.start());
   cli::print("ready {}://{}/v1\n", https ? "https" : "http", http::to_string(bound));
-  std::fflush(stdout);
+  cli::flush();
   stop.wait();
   gateway.stop(Deadline::in(clock, kDrain));
   return {};

@@ -81,10 +81,10 @@ std::streamoff print_from(const fs::path& file, std::streamoff from) {
   in.seekg(from);
   char buffer[64 << 10];
   while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
-    std::fwrite(buffer, 1, static_cast<std::size_t>(in.gcount()), stdout);
+    cli::write(stdout, {buffer, static_cast<std::size_t>(in.gcount())});
     from += in.gcount();
   }
-  std::fflush(stdout);
+  cli::flush();
   return from;
 }
 

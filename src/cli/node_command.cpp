@@ -93,7 +93,7 @@ Status run(const NodeFlags& options) {
                         local::Scope::kGateways);
   }
   cli::print("ready node {}\n", options.name);
-  std::fflush(stdout);
+  cli::flush();
   stop.wait();
   stop.arm();
   controllers.reset();

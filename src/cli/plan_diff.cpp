@@ -108,7 +108,7 @@ Result<bool> print_diff(const api::Manifests& manifests, const reconcile::Instal
                                                              Deadline::in(clock, kBudget)));
   bool differs = false;
   for (const auto& change : rehearsed.changes) differs |= print_change(change);
-  std::fflush(stdout);
+  cli::flush();
   for (const auto& failure : rehearsed.failures) {
     cli::print(stderr, "baton plan: {}\n", failure.message());
   }

@@ -11,13 +11,18 @@ namespace baton::cli {
 
 namespace {
 
-int lost = 0;  // errno of the first write to standard output that came to less; by main's thread
+// errno of the first write to standard output that came to less; one thread prints at a time.
+int lost = 0;
 
 }  // namespace
 
 void write(std::FILE* to, std::string_view text) {
   const bool whole = std::fwrite(text.data(), 1, text.size(), to) == text.size();
   if (!whole && to == stdout && lost == 0) lost = errno;
+}
+
+void flush() {
+  if (std::fflush(stdout) != 0 && lost == 0) lost = errno;
 }
 
 void write_standard_error(std::string_view text) {
@@ -29,10 +34,10 @@ void write_standard_error(std::string_view text) {
 }
 
 int exit_code_of(int code) {
-  if (std::fflush(stdout) != 0 && lost == 0) lost = errno;
-  if (lost == 0 || code != 0) return code;
+  flush();
+  if (lost == 0) return code;
   if (lost != EPIPE) cli::print(stderr, "baton: standard output: {}\n", std::strerror(lost));
-  return exit_code(Code::kUnavailable);
+  return code != 0 ? code : exit_code(Code::kUnavailable);
 }
 
 }  // namespace baton::cli

@@ -22,11 +22,14 @@ void print(fmt::format_string<Args...> format, Args&&... args) {
   write(stdout, fmt::format(format, std::forward<Args>(args)...));
 }
 
+// Standard output, for who reads along. What is lost in it counts as what write() drops does.
+void flush();
+
 // To standard error at once, past its buffer: what a screen or a progress bar draws.
 void write_standard_error(std::string_view text);
 
 // At the end of a process that came to `code`. When part of what was printed did not reach standard
-// output, success is none: kUnavailable's code, and a line about it unless its reader has left.
+// output, there is a line about it, unless its reader has left, and success is kUnavailable's code.
 int exit_code_of(int code);
 
 }  // namespace baton::cli

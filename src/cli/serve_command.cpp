@@ -265,7 +265,7 @@ class Serve {
     const auto line = fmt::format("ready {}", header_.url);
     if (is_terminal_ && ::isatty(STDOUT_FILENO) == 1) return say(line);
     cli::print("{}\n", line);
-    std::fflush(stdout);
+    cli::flush();
   }
 
   // A line to the operator.

@@ -27,17 +27,26 @@ def baton(*arguments, seconds=20):
                           env={**os.environ, "BATON_MODELS_DIR": str(MODELS), "HF_HUB_OFFLINE": "1"})
 
 
-@pytest.mark.parametrize("words", [["crds"], ["plan", "-o", "yaml"], ["--help"]])
-def test_output_that_cannot_be_written_is_no_success(words):
+@pytest.mark.parametrize("words", [["crds"], ["plan", "-o", "yaml"], ["--help"], ["logs", "x-0"]])
+def test_output_that_cannot_be_written_is_no_success(words, tmp_path):
+    (tmp_path / "baton/8080/logs/default/x-0").mkdir(parents=True)
+    (tmp_path / "baton/8080/logs/default/x-0/main.log").write_text("a line\n")
+    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     with open("/dev/full", "w") as full:
-        done = subprocess.run([BATON, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+        done = subprocess.run([BATON, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20, env=env)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (7, "baton: standard output: No space left on device")
 
     reads, writes = os.pipe()
     os.close(reads)  # `baton crds | head -1`, once head has left
     with open(writes, "w") as closed:
-        done = subprocess.run([BATON, *words], stdout=closed, stderr=subprocess.PIPE, text=True, timeout=20)
+        done = subprocess.run([BATON, *words], stdout=closed, stderr=subprocess.PIPE, text=True, timeout=20, env=env)
     assert done.returncode == 7 and "standard output" not in done.stderr
+
+
+def test_lost_output_is_told_beside_another_exit_code():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BATON], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (2, "baton: standard output: No space left on device\n")
 
 
 def test_an_error_that_cannot_be_told_keeps_its_exit_code(tmp_path):
