@@ -111,14 +111,24 @@ TEST(Config, ReadsBothSpellingsOfRopeScaling) {
 
 TEST(Config, RefusesTwoSpellingsOfRopeScalingThatDiffer) {
   const std::string plain = R"("rope_parameters":{"rope_type":"default","rope_theta":500000},)";
-  EXPECT_EQ(refusal(plain + R"("rope_scaling":{"rope_type":"linear","factor":2})"),
-            "config.json: rope_scaling and rope_parameters say different things: leave one of them "
-            "out");
+  const std::string different =
+      "config.json: rope_scaling and rope_parameters say different things: leave one of them out";
+  EXPECT_EQ(refusal(plain + R"("rope_scaling":{"rope_type":"linear","factor":2})"), different);
+  EXPECT_EQ(refusal(plain + R"("rope_scaling":{"rope_type":"default","rope_theta":10000})"),
+            different);
   EXPECT_EQ(refusal(plain + R"("rope_scaling":{"rope_type":"default"})"), "accepted");
   const auto theta =
       parse_config(with(R"("rope_scaling":{"rope_type":"default","rope_theta":7})"), std::nullopt);
   ASSERT_TRUE(theta) << theta.error().message();
   EXPECT_EQ(theta->rope_theta, 7);
+}
+
+TEST(Config, RefusesAPartOfTheHeadToRotateInBothSpellingsOfRopeScaling) {
+  const std::string half = R"(":{"rope_type":"default","partial_rotary_factor":0.5})";
+  for (const std::string field : {"rope_scaling", "rope_parameters"}) {
+    EXPECT_EQ(refusal("\"" + field + half),
+              "config.json: partial_rotary_factor 0.5 is not supported: the whole head is rotated");
+  }
 }
 
 TEST(Config, TheEndOfSequenceComesFromTheGenerationConfig) {

@@ -79,6 +79,17 @@ Result<Scaling> read_scaling(const json::Value& value, std::string_view field,
   return out;
 }
 
+// One of the two spellings. Without a theta of its own that of `out` stays.
+Status read_spelling(const json::Value& value, std::string_view field, Config& out) {
+  BATON_TRY_ASSIGN(out.rope_theta, positive_field(value, "rope_theta", out.rope_theta).with(field));
+  BATON_TRY_ASSIGN(out.rope_scaling, read_scaling(value, field, out));
+  const json::Value* partial = given(value, "partial_rotary_factor");
+  if (partial != nullptr && *partial != 1.0) {
+    return not_supported("partial_rotary_factor", *partial, "the whole head is rotated");
+  }
+  return {};
+}
+
 }  // namespace
 
 Status read_rope(const json::Value& config, Config& out) {
@@ -86,22 +97,15 @@ Status read_rope(const json::Value& config, Config& out) {
   const json::Value* older = given(config, "rope_scaling");
   BATON_TRY_ASSIGN(out.rope_theta, positive_field(config, "rope_theta", out.rope_theta));
   if (newer != nullptr) {
-    BATON_TRY_ASSIGN(out.rope_theta,
-                     positive_field(*newer, "rope_theta", out.rope_theta).with("rope_parameters"));
-    BATON_TRY_ASSIGN(out.rope_scaling, read_scaling(*newer, "rope_parameters", out));
-    const json::Value* partial = given(*newer, "partial_rotary_factor");
-    if (partial != nullptr && *partial != 1.0) {
-      return not_supported("partial_rotary_factor", *partial, "the whole head is rotated");
-    }
+    BATON_TRY(read_spelling(*newer, "rope_parameters", out));
   }
   if (older == nullptr) return {};
-  BATON_TRY_ASSIGN(out.rope_theta,
-                   positive_field(*older, "rope_theta", out.rope_theta).with("rope_scaling"));
-  BATON_TRY_ASSIGN(const auto scaling, read_scaling(*older, "rope_scaling", out));
-  if (newer != nullptr && scaling != out.rope_scaling) {
+  const double theta = out.rope_theta;
+  const Scaling scaling = out.rope_scaling;
+  BATON_TRY(read_spelling(*older, "rope_scaling", out));
+  if (newer != nullptr && (theta != out.rope_theta || scaling != out.rope_scaling)) {
     return invalid("rope_scaling and rope_parameters say different things: leave one of them out");
   }
-  out.rope_scaling = scaling;
   return {};
 }
 
