@@ -82,6 +82,31 @@ TEST(StateDir, LeavesAFolderOfSomebodyElse) {
   EXPECT_EQ(fs::status(project).permissions(), for_all);
 }
 
+// A volume of Kubernetes with an fsGroup.
+TEST(StateDir, TakesAFolderOfItsGroupThatItMayNotCloseUnlessOthersMayReadIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root makes a folder of another user";
+  namespace fs = std::filesystem;
+  constexpr ::gid_t kOther = 65534;
+  const TemporaryFolder folder;
+  fs::permissions(folder.file(""), fs::perms::owner_all | fs::perms::others_exec);
+  const auto state = folder.file("state");
+  fs::create_directory(state);
+  ASSERT_EQ(::chown(state.c_str(), 0, kOther), 0);
+  const auto open_as_other = [&](fs::perms permissions) {
+    fs::permissions(state, permissions);
+    EXPECT_EQ(::setegid(kOther), 0);
+    EXPECT_EQ(::seteuid(kOther), 0);
+    const auto opened = StateDir::open(state);
+    EXPECT_EQ(::seteuid(0), 0);
+    EXPECT_EQ(::setegid(0), 0);
+    return opened ? "" : opened.error().message();
+  };
+
+  const auto for_group = fs::perms::owner_all | fs::perms::group_all;
+  EXPECT_EQ(open_as_other(for_group), "");
+  EXPECT_THAT(open_as_other(for_group | fs::perms::others_read), HasSubstr("not permitted"));
+}
+
 TEST(StateDir, RefusesPathsThatAScriptCouldNotTake) {
   EXPECT_EQ(StateDir::open("/tmp/a b").error().code(), Code::kInvalid);
   EXPECT_EQ(StateDir::open("/tmp/$(x)").error().code(), Code::kInvalid);

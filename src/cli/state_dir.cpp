@@ -36,17 +36,21 @@ bool is_empty_but_for_claims(const std::string& folder) {
   });
 }
 
+bool is_open_to(fs::perms whom, const std::string& folder) {
+  std::error_code error;
+  return (fs::status(folder, error).permissions() & whom) != fs::perms::none;
+}
+
 // Keys of pods lie there, and what earlier pods left is deleted: it must be ours to close and
-// clear.
+// clear. What belongs to root and our group, as volumes do, is closed enough when others are out.
 Status make_private(const std::string& folder) {
   std::error_code error;
   if (fs::exists(folder + "/lock", error) || is_empty_but_for_claims(folder)) {
     fs::permissions(folder, fs::perms::owner_all, error);
-    if (!error) return {};
+    if (!error || !is_open_to(fs::perms::others_all, folder)) return {};
     return denied(fmt::format("state folder {}: {}", folder, error.message()));
   }
-  const auto others = fs::perms::group_all | fs::perms::others_all;
-  const bool open = (fs::status(folder, error).permissions() & others) != fs::perms::none;
+  const bool open = is_open_to(fs::perms::group_all | fs::perms::others_all, folder);
   const bool in_the_way =
       fs::exists(folder + "/pods", error) || fs::exists(folder + "/logs", error);
   if (!open && !in_the_way) return {};

@@ -16,7 +16,7 @@ class StateDir {
  public:
   // Makes the folder, and closes it to other users. kConflict: another process holds it, the
   // message names it; or it holds what is not ours, claims (pvc/) aside, and is open to others, or
-  // would be deleted.
+  // would be deleted. kDenied: it cannot be closed to others than its owner and group.
   // kInvalid: the path holds characters that scripts in pods could not take.
   static Result<std::unique_ptr<StateDir>> open(const std::string& path);
   ~StateDir();
