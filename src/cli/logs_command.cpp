@@ -55,15 +55,18 @@ std::string listing(const std::vector<Log>& logs) {
 Result<Log> choose(const std::vector<Log>& logs, const LogsFlags& options) {
   std::vector<Log> found, begun;
   for (const auto& log : logs) {
-    if (!options.container.empty() && log.container != options.container) continue;
     const bool named = log.pod == options.pod || log.ns + "/" + log.pod == options.pod;
     if (named) found.push_back(log);
     if (log.pod.starts_with(options.pod)) begun.push_back(log);
   }
   if (found.empty()) found = std::move(begun);
+  std::erase_if(found, [&](const Log& log) {
+    return !options.container.empty() && log.container != options.container;
+  });
   const auto main = std::ranges::find(found, "main", &Log::container);
-  const bool one_pod =
-      std::ranges::all_of(found, [&](const Log& log) { return log.pod == found.front().pod; });
+  const bool one_pod = std::ranges::all_of(found, [&](const Log& log) {
+    return log.ns == found.front().ns && log.pod == found.front().pod;
+  });
   if (found.empty()) {
     return not_found(fmt::format("no log of pod '{}'{}; there are:{}", options.pod,
                                  options.container.empty() ? "" : " container " + options.container,

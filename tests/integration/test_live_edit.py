@@ -68,13 +68,21 @@ def test_no_request_fails_while_pods_are_replaced(tmp_path):
 
 
 def test_the_whole_name_of_a_pod_is_never_ambiguous(tmp_path):
-    for pod in ("x-0", "x-0-1"):
-        (tmp_path / "logs/default" / pod).mkdir(parents=True)
-        (tmp_path / "logs/default" / pod / "main.log").write_text(f"of {pod}\n")
-    told = {name: subprocess.run([BATON, "logs", name, "--state-dir", tmp_path], capture_output=True, text=True, timeout=20)
-            for name in ("x-0", "default/x-0", "x-0-1", "x-")}
-    assert [told[name].stdout for name in ("x-0", "default/x-0", "x-0-1")] == ["of x-0\n", "of x-0\n", "of x-0-1\n"]
-    assert told["x-"].returncode == 2 and "'x-' could be:" in told["x-"].stderr
+    for log in ("a/x-0/main", "a/x-0-1/main", "a/x-0-1/storage-initializer", "a/y-0/main", "b/y-0/main"):
+        (tmp_path / "logs" / log).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "logs" / f"{log}.log").write_text(f"of {log}\n")
+
+    def logs(*words):
+        return subprocess.run([BATON, "logs", *words, "--state-dir", tmp_path], capture_output=True, text=True, timeout=20)
+
+    assert [logs(name).stdout for name in ("x-0", "a/x-0", "x-0-1")] == ["of a/x-0/main\n", "of a/x-0/main\n", "of a/x-0-1/main\n"]
+    assert logs("b/y-0").stdout == "of b/y-0/main\n"
+    assert logs("x-", "-c", "storage-initializer").stdout == "of a/x-0-1/storage-initializer\n"
+    for name in ("x-", "y-0"):
+        done = logs(name)
+        assert done.returncode == 2 and not done.stdout and f"'{name}' could be:" in done.stderr
+    absent = logs("x-0", "-c", "storage-initializer")
+    assert (absent.returncode, absent.stdout) == (4, "")
 
 
 def test_logs_of_a_container_can_be_read():
