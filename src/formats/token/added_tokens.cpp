@@ -28,7 +28,8 @@ std::size_t start_of_last(std::string_view text) {
   return at;
 }
 
-// \w of Rust's regex: letters, marks, decimal digits, connectors, joiners.
+// \w of Rust's regex: letters, also in circles and squares, marks, decimal digits, connectors,
+// joiners.
 bool word(utf8proc_int32_t p) {
   switch (utf8proc_category(p)) {
     case UTF8PROC_CATEGORY_LU:
@@ -44,7 +45,9 @@ bool word(utf8proc_int32_t p) {
     case UTF8PROC_CATEGORY_PC:
       return true;
     default:
-      return p == 0x200C || p == 0x200D || (p >= 0x24B6 && p <= 0x24E9);
+      return p == 0x200C || p == 0x200D || (p >= 0x24B6 && p <= 0x24E9) ||
+             (p >= 0x1F130 && p <= 0x1F149) || (p >= 0x1F150 && p <= 0x1F169) ||
+             (p >= 0x1F170 && p <= 0x1F189);
   }
 }
 

@@ -45,6 +45,20 @@ TEST(AddedTokenFinder, TakesTheLeftmostAndThenTheLongest) {
   EXPECT_THAT(finder.split(""), ElementsAre());
 }
 
+TEST(AddedTokenFinder, TakesASingleWordOnlyBesideWhatIsNoWordForRust) {
+  const AddedToken token{.content = "b", .single_word = true};
+  AddedTokenFinder finder;
+  finder.add(token, "b");
+  finder.seal();
+  for (const std::string letter : {"a", "\u24B7", "\U0001F130", "\U0001F169", "\U0001F171"}) {
+    EXPECT_EQ(finder.split("b" + letter).size(), 1U) << letter;
+    EXPECT_EQ(finder.split("b" + letter).front().token, nullptr) << letter;
+  }
+  for (const std::string other : {" ", "²", "\U0001F18E"}) {
+    EXPECT_EQ(finder.split("b" + other).front().token, &token) << other;
+  }
+}
+
 // Looked at one after the other, these would take minutes.
 TEST(AddedTokenFinder, CostsLittleHoweverManyBeginAlike) {
   std::vector<std::string> spellings;

@@ -13,11 +13,11 @@ using text::json::Value;
 
 namespace {
 
-// \w+|[^\w\s]+ as Rust's regex reads it: \w of PCRE2 has neither marks nor joiners, but numbers
-// such as "²".
-constexpr std::string_view kRustWords =
-    R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}]+)"
-    R"(|[^\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9}\s]+)";
+// Inside brackets: \w of Rust's regex. That of PCRE2 has neither marks, joiners nor letters in
+// circles and squares, but numbers such as "²".
+constexpr std::string_view kRustWord =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D}\x{24B6}-\x{24E9})"
+    R"(\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 
 }  // namespace
 
@@ -57,7 +57,7 @@ Status PreTokenizer::read(const Value& value, const std::string& at, int depth) 
     return add_regex(flag(value, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)",
                      Behavior::kIsolated);
   if (type == "Whitespace") {
-    BATON_TRY(add_regex(kRustWords, Behavior::kRemoved));
+    BATON_TRY(add_regex(fmt::format(R"([{0}]+|[^{0}\s]+)", kRustWord), Behavior::kRemoved));
     std::get<Split>(steps_.back()).invert = true;
     return {};
   }

@@ -29,6 +29,11 @@ TEST(PreTokenizer, WordsOfWhitespaceAreThoseOfRust) {
   EXPECT_THAT(words(whitespace, "cafe\u0301s"), ElementsAre("cafe\u0301s"));
   EXPECT_THAT(words(whitespace, "a_b\u200Dc"), ElementsAre("a_b\u200Dc"));
   EXPECT_THAT(words(whitespace, "x²"), ElementsAre("x", "²"));
+  EXPECT_THAT(words(whitespace, "a\u24B7c"), ElementsAre("a\u24B7c"));
+  for (const std::string letter : {"\U0001F130", "\U0001F169", "\U0001F171"}) {
+    EXPECT_THAT(words(whitespace, "a" + letter + "c"), ElementsAre("a" + letter + "c"));
+  }
+  EXPECT_THAT(words(whitespace, "a\U0001F18Ec"), ElementsAre("a", "\U0001F18E", "c"));
 }
 
 TEST(PreTokenizer, PunctuationIsSplitAsItsBehaviorSays) {
