@@ -354,6 +354,33 @@ TEST_P(NodeAgentTest, SaysWhyAModelIsNotThere) {
   EXPECT_EQ(stuck.string_at({"status", "phase"}), "Pending");
 }
 
+TEST_P(NodeAgentTest, HoldsAModelOnceHoweverOftenItsPodIsTried) {
+  config_.model_dirs = {BATON_SOURCE_DIR};
+  config_.hub.cache = state_ / "hub";
+  fs::create_directory(state_ / "hub");
+  start();
+  auto pod = parse(kDecodePod);
+  (*pod["spec"]["initContainers"].if_array())[0]["args"] =
+      parse(R"(["hf://org/src","/mnt/models"])");
+  (*pod["spec"]["containers"].if_array())[0]["env"] =
+      parse(R"([{"name":"A","valueFrom":{"configMapKeyRef":{"name":"later","key":"a"}}}])");
+  create(text::json::dump(pod));
+  await("decode", [](const kube::Object& p) {
+    return waiting(p, "message").find("later") != std::string_view::npos;
+  });
+  create(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"later","namespace":"ns"},
+    "data":{"a":"1"}})");
+  await("decode", is_ready);
+
+  int locks = 0;
+  for (const auto& open : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code closed;
+    const auto file = fs::read_symlink(open, closed).string();
+    if (file.find(state_.filename() / "hub") != std::string::npos) ++locks;
+  }
+  EXPECT_EQ(locks, 1);
+}
+
 TEST_P(NodeAgentTest, LeavesAPodPendingWhenGpusAreMissing) {
   start();
   auto pod = parse(kDecodePod);

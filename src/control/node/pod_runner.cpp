@@ -9,6 +9,7 @@
 #include <charconv>
 #include <csignal>
 #include <filesystem>
+#include <utility>
 
 #include "base/core/log.hpp"
 #include "control/node/models.hpp"
@@ -127,6 +128,7 @@ Result<kube::Object> PodRunner::read_object(std::string_view kind, const std::st
 
 Status PodRunner::prepare() {
   containers_.clear();
+  const auto used_before = std::exchange(models_used_, {});  // let go when they are marked anew
   BATON_TRY_ASSIGN(const auto volumes, volume_folders(pod_, folders_, deps_.config));
   const Sources sources{
       [this](std::string_view kind, const std::string& name) { return read_object(kind, name); },
