@@ -136,8 +136,8 @@ class Sorter {
          {std::pair<std::string_view, std::string_view>{"name", name}, {"namespace", ns}}) {
       if (is_path_segment(text)) continue;
       return invalid(
-          fmt::format("{}: {}: /metadata/{}: '{}' is no name: expected no '/' or '%', "
-                      "and not '.' or '..'",
+          fmt::format("{}: {}: /metadata/{}: '{}' is no name: expected no '/', '%' or "
+                      "control character, and not '.' or '..'",
                       where, kind, key, text));
     }
     const auto [first, fresh] = seen_.emplace(fmt::format("{} {}/{}", kind, ns, name), where);

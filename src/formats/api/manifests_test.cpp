@@ -116,10 +116,15 @@ TEST(Manifests, RefusesAKeyThatIsNoFileNameWithItsLine) {
 TEST(Manifests, RefusesANameThatIsAPath) {
   EXPECT_EQ(
       refusal("{kind: Pod, apiVersion: v1, metadata: {name: x/../../y}}"),
-      "m.yaml:1: Pod: /metadata/name: 'x/../../y' is no name: expected no '/' or '%', and not "
-      "'.' or '..'");
+      "m.yaml:1: Pod: /metadata/name: 'x/../../y' is no name: expected no '/', '%' or control "
+      "character, and not '.' or '..'");
   EXPECT_THAT(refusal("{kind: Pod, apiVersion: v1, metadata: {name: x, namespace: ..}}"),
               HasSubstr("/metadata/namespace: '..' is no name"));
+  for (const std::string ns : {R"("..\0")", R"(".\0.")", R"("a\tb")", R"("\x7f")"}) {
+    EXPECT_THAT(refusal("{kind: Pod, apiVersion: v1, metadata: {name: x, namespace: " + ns + "}}"),
+                HasSubstr("is no name"))
+        << ns;
+  }
 }
 
 TEST(Manifests, AcceptsThePickerConfigurationAndThePoolFormOfTheDescription) {

@@ -37,7 +37,9 @@ bool is_data_key(std::string_view text) {
 }
 
 bool is_path_segment(std::string_view text) {
-  return !text.empty() && text != "." && text != ".." &&
+  // A NUL would end the path there.
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  return !text.empty() && text != "." && text != ".." && std::ranges::none_of(text, is_control) &&
          text.find_first_of("/%") == std::string_view::npos;
 }
 
