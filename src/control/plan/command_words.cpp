@@ -31,7 +31,9 @@ std::size_t script_place(const std::vector<std::string>& words) {
   for (std::size_t i = 1; i + 1 < words.size(); ++i) {
     const std::string& option = words[i];
     if (option.starts_with('-') && !option.starts_with("--") && option.ends_with('c')) return i + 1;
-    const bool of_option = words[i - 1] == "-o" || words[i - 1] == "+o";
+    const std::string& before = words[i - 1];  // -o, or -euo
+    const bool of_option = (before.starts_with('-') || before.starts_with('+')) &&
+                           !before.starts_with("--") && before.ends_with('o');
     if (!option.starts_with('-') && !option.starts_with('+') && !of_option) return 0;
   }
   return 0;

@@ -174,6 +174,19 @@ TEST(Command, OfAScriptGetsTheTransferThatItLacks) {
               ElementsAre(StartsWith(R"(--kv-transfer-config={"kv_connector":"NixlConnector")")));
 }
 
+TEST(Command, OfAScriptGetsTheTransferWithAnyOptionsOfTheShell) {
+  ServiceView strict = scripted("{prefill: {}}", kEvaluated);
+  for (Value& preset : strict.configs) {
+    Value& main = (*preset["spec"]["template"]["containers"].if_array())[0];
+    text::json::Array& command = *main["command"].if_array();
+    command.insert(command.begin() + 1, {Value("-euo"), Value("pipefail")});
+  }
+  const Plan p = planned(strict);
+  EXPECT_THAT(strings(main_of(p, "s-kserve"), "args"),
+              ElementsAre(StartsWith("--kv-transfer-config='{")));
+  EXPECT_THAT(warnings(p), ElementsAre(HasSubstr("NixlConnector added")));
+}
+
 TEST(Command, OfAScriptThatTakesNoArgumentsIsLeftAloneWithAWarning) {
   const Plan p = planned(scripted("{prefill: {}}", "exec vllm serve /mnt/models --port=8001"));
   EXPECT_THAT(strings(main_of(p, "s-kserve"), "args"), IsEmpty());
