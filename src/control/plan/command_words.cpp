@@ -1,6 +1,7 @@
 #include "control/plan/command_words.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <sstream>
 
 #include "base/core/trim.hpp"
@@ -50,12 +51,51 @@ std::string without_comments(const std::string& script) {
   return out;
 }
 
-bool evaluates(std::string_view script) {
-  for (std::size_t i = script.find("eval "); i != std::string_view::npos;
-       i = script.find("eval ", i + 1)) {
-    if (i == 0 || std::string_view(" \t\n;&|(").contains(script[i - 1])) return true;
+std::vector<std::string> split(const std::string& command) {
+  std::istringstream in(command);
+  return {std::istream_iterator<std::string>(in), {}};
+}
+
+// The commands of a script, as far as one sees without a shell: parted at line ends, and at what
+// ends a command outside quotes.
+std::vector<std::string> commands_of(std::string_view script) {
+  std::vector<std::string> out;
+  std::string command;
+  const auto end = [&] {
+    if (!split(command).empty()) out.push_back(std::move(command));
+    command.clear();
+  };
+  char quote = 0;
+  for (std::size_t i = 0; i < script.size(); ++i) {
+    const char c = script[i];
+    if (c == '\\' && quote != '\'' && i + 1 < script.size()) {
+      ++i;
+      if (script[i] == '\n') {
+        command += ' ';
+      } else {
+        command.append({c, script[i]});
+      }
+      continue;
+    }
+    const bool redirects = c == '&' && command.ends_with('>');
+    if (c == '\n' || (quote == 0 && !redirects && std::string_view(";|&").contains(c))) {
+      quote = 0;
+      end();
+      continue;
+    }
+    if (quote == 0 && (c == '"' || c == '\'')) {
+      quote = c;
+    } else if (c == quote) {
+      quote = 0;
+    }
+    command += c;
   }
-  return false;
+  end();
+  return out;
+}
+
+bool starts_vllm(std::string_view text) {
+  return text.contains("vllm serve") || text.contains("vllm.entrypoints");
 }
 
 }  // namespace
@@ -104,9 +144,14 @@ std::optional<ShellScript> shell_script(const Value& container) {
   all.erase(all.begin() + static_cast<std::ptrdiff_t>(place));
   // The first word behind the script is the shell's name, no argument.
   const bool has_name = all.size() > place;
-  const std::string_view end = trim(out.text, " \t\r\n\"");
-  out.takes_arguments = has_name && (end.ends_with("$@") || end.ends_with("${@}"));
-  out.reads_twice = evaluates(out.text);
+  const std::vector<std::string> commands = commands_of(out.text);
+  const std::string last = commands.empty() ? "" : commands.back();
+  const std::string_view end = trim(last, " \t\r\"");
+  const bool takes_arguments = has_name && (end.ends_with("$@") || end.ends_with("${@}"));
+  std::string started = last;
+  for (const std::string& word : all) started += " " + word;
+  out.vllm_takes_arguments = takes_arguments && starts_vllm(started);
+  out.reads_twice = !last.empty() && split(last)[0] == "eval";
   out.beside = std::move(all);
   return out;
 }

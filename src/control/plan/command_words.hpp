@@ -28,8 +28,9 @@ std::vector<std::string> all_words(const text::json::Value& container);
 struct ShellScript {
   std::string text;                 // without lines that are comments
   std::vector<std::string> beside;  // the other words
-  bool takes_arguments = false;  // what is added to args ends up in the last command of the script
-  bool reads_twice = false;      // with `eval`: arguments lose a layer of quotes
+  // What is added to args ends up in the last command of the script, and that starts vLLM.
+  bool vllm_takes_arguments = false;
+  bool reads_twice = false;  // with `eval`: arguments lose a layer of quotes
 };
 std::optional<ShellScript> shell_script(const text::json::Value& container);
 // In single quotes, for a shell.

@@ -133,7 +133,7 @@ void add_connector(const Place& at, Value& main, const std::vector<std::string>&
   if (json.empty()) return;
   const std::optional<ShellScript> script = shell_script(main);
   if (has_connector(at, main, script, command)) return;
-  if (!is_vllm_serve(command) && !(script && script->takes_arguments)) {
+  if (!is_vllm_serve(command) && !(script && script->vllm_takes_arguments)) {
     at.build.warn(at.command_pointer(),
                   at.transfers()
                       ? "replaces the preset's and names no KV connector: prefill results would "

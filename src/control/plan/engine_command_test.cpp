@@ -168,10 +168,18 @@ TEST(Command, OfAScriptGetsTheTransferThatItLacks) {
               ElementsAre(StartsWith(R"(--kv-transfer-config='{"kv_connector":"MultiConnector")")));
   EXPECT_THAT(warnings(both), ElementsAre(HasSubstr("NixlConnector added")));
 
-  // Without `eval` quotes would stay.
-  const Plan once = planned(scripted("{prefill: {}}", "exec vllm serve /mnt/models \"$@\""));
-  EXPECT_THAT(strings(main_of(once, "s-kserve"), "args"),
-              ElementsAre(StartsWith(R"(--kv-transfer-config={"kv_connector":"NixlConnector")")));
+  // Where the arguments do not go through `eval` quotes would stay.
+  for (const std::string_view before :
+       {"", "eval \"$(conda shell.bash hook)\"; conda activate vllm; "}) {
+    const Plan once = planned(scripted(
+        "{prefill: {}}", std::string(before) + "exec vllm serve /mnt/models \\\n  \"$@\""));
+    EXPECT_THAT(strings(main_of(once, "s-kserve"), "args"),
+                ElementsAre(StartsWith(R"(--kv-transfer-config={"kv_connector":"NixlConnector")")))
+        << before;
+  }
+  const Plan tab = planned(scripted("{prefill: {}}", "eval\t\"vllm serve /mnt/models $@\""));
+  EXPECT_THAT(strings(main_of(tab, "s-kserve"), "args"),
+              ElementsAre(StartsWith("--kv-transfer-config='{")));
 }
 
 TEST(Command, OfAScriptGetsTheTransferWithAnyOptionsOfTheShell) {
@@ -185,6 +193,22 @@ TEST(Command, OfAScriptGetsTheTransferWithAnyOptionsOfTheShell) {
   EXPECT_THAT(strings(main_of(p, "s-kserve"), "args"),
               ElementsAre(StartsWith("--kv-transfer-config='{")));
   EXPECT_THAT(warnings(p), ElementsAre(HasSubstr("NixlConnector added")));
+}
+
+TEST(Command, OfAScriptThatStartsAnotherProgramIsLeftAloneWithAWarning) {
+  for (const std::string_view script :
+       {"exec python3 -m sglang.launch_server --model-path /mnt/models \"$@\"",
+        "vllm serve --help\nexec /my/proxy \"$@\""}) {
+    const Plan p = planned(scripted("{prefill: {}}", script));
+    EXPECT_THAT(strings(main_of(p, "s-kserve"), "args"), IsEmpty()) << script;
+    EXPECT_THAT(warnings(p), ElementsAre(HasSubstr("prefill results would never reach decode")))
+        << script;
+  }
+  const Plan beside = planned(
+      "{prefill: {}, template: {containers: [{name: main, command: [/bin/bash, -c, 'exec "
+      "\"$@\"', --], args: [vllm, serve, /m]}]}}");
+  EXPECT_THAT(strings(main_of(beside, "s-kserve"), "args"),
+              Contains(StartsWith(R"(--kv-transfer-config={"kv_connector":"NixlConnector")")));
 }
 
 TEST(Command, OfAScriptThatTakesNoArgumentsIsLeftAloneWithAWarning) {
