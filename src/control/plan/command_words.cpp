@@ -98,6 +98,15 @@ bool starts_vllm(std::string_view text) {
   return text.contains("vllm serve") || text.contains("vllm.entrypoints");
 }
 
+// Whether it looks for something in words, rather than passes them on.
+bool asks(const std::string& command) {
+  if (trim(command).starts_with('*')) return true;  // a pattern of `case`
+  return std::ranges::any_of(split(command), [](const std::string& word) {
+    return word == "[" || word == "[[" || word == "test" || word == "grep" || word == "case" ||
+           word == "echo";
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> words(const Value& container, std::string_view list) {
@@ -154,6 +163,21 @@ std::optional<ShellScript> shell_script(const Value& container) {
   out.reads_twice = !last.empty() && split(last)[0] == "eval";
   out.beside = std::move(all);
   return out;
+}
+
+bool passes(const ShellScript& script, std::string_view flag) {
+  const std::string wanted = dashed(flag);
+  for (const std::string& command : commands_of(script.text)) {
+    if (asks(command)) continue;
+    const std::string text = dashed(command);
+    for (std::size_t i = text.find(wanted); i != std::string::npos; i = text.find(wanted, i + 1)) {
+      std::string_view rest = std::string_view(text).substr(i + wanted.size());
+      while (rest.starts_with('"') || rest.starts_with('\'')) rest.remove_prefix(1);
+      if (rest.starts_with(' ') || rest.starts_with('\t')) return true;
+      if (rest.starts_with('=') && !rest.starts_with("=*")) return true;
+    }
+  }
+  return false;
 }
 
 std::string quoted(std::string_view word) {

@@ -33,6 +33,8 @@ struct ShellScript {
   bool reads_twice = false;  // with `eval`: arguments lose a layer of quotes
 };
 std::optional<ShellScript> shell_script(const text::json::Value& container);
+// Whether a command of the script has the flag with a value, other than to look for it.
+bool passes(const ShellScript& script, std::string_view flag);
 // In single quotes, for a shell.
 std::string quoted(std::string_view word);
 

@@ -99,7 +99,7 @@ std::size_t times(std::string_view text, std::string_view word) {
 
 // Whether the container settles which connectors there are. The scripts of KServe's presets speak
 // of the flag in conditions, and pass one that moves nothing between pods: in a script, what counts
-// is the name of a connector.
+// is the name of a connector, or that the flag is passed with a value that cannot be seen here.
 bool has_connector(const Place& at, const Value& main, const std::optional<ShellScript>& script,
                    const std::vector<std::string>& command) {
   const bool in_words = script ? mentions(script->beside, "kv-transfer-config")
@@ -111,8 +111,9 @@ bool has_connector(const Place& at, const Value& main, const std::optional<Shell
   }
   if (!script) return false;
   const std::size_t offloading = times(script->text, "OffloadingConnector");
-  const bool other = times(script->text, "Connector") > offloading ||
-                     (offloading == 0 && script->text.contains("kv_connector"));
+  const bool other =
+      times(script->text, "Connector") > offloading ||
+      (offloading == 0 && (script->text.contains("kv_connector") || passes(*script, kConnector)));
   if (other && offloading == 0) at.warn_of_lost_offloading();
   if (other || offloading == 0) return other;
   // Ours would replace the script's: it may where it holds the same offloading.

@@ -180,6 +180,15 @@ TEST(Command, OfAScriptGetsTheTransferThatItLacks) {
   const Plan tab = planned(scripted("{prefill: {}}", "eval\t\"vllm serve /mnt/models $@\""));
   EXPECT_THAT(strings(main_of(tab, "s-kserve"), "args"),
               ElementsAre(StartsWith("--kv-transfer-config='{")));
+
+  // To look for the flag is not to pass it.
+  for (const std::string_view asks :
+       {"echo \"$*\" | grep -q -- '--kv-transfer-config' || echo none\n",
+        "case \"$*\" in\n  *\" --kv-transfer-config \"*|*--kv_transfer_config=*) ;;\nesac\n"}) {
+    const Plan asking =
+        planned(scripted("{prefill: {}}", std::string(asks) + std::string(kEvaluated)));
+    EXPECT_THAT(warnings(asking), ElementsAre(HasSubstr("NixlConnector added"))) << asks;
+  }
 }
 
 TEST(Command, OfAScriptGetsTheTransferWithAnyOptionsOfTheShell) {
@@ -229,14 +238,18 @@ TEST(Command, OfAScriptThatNamesAConnectorStays) {
   EXPECT_THAT(strings(main_of(offloads, "s-kserve"), "args"), IsEmpty());
   EXPECT_THAT(warnings(offloads), IsEmpty());
 
-  for (const std::string_view connector :
-       {R"({\"kv_connector\":\"LMCacheConnectorV1\"})", R"({\"kv_connector\":\"$MINE\"})"}) {
+  for (const std::string_view connector : {R"({\"kv_connector\":\"LMCacheConnectorV1\"})",
+                                           R"({\"kv_connector\":\"$MINE\"})", "$KV_TRANSFER"}) {
     const Plan own =
         planned(scripted("{prefill: {}}", "exec vllm serve /mnt/models --kv-transfer-config \"" +
                                               std::string(connector) + "\" \"$@\""));
     EXPECT_THAT(strings(main_of(own, "s-kserve"), "args"), IsEmpty()) << connector;
     EXPECT_THAT(warnings(own), IsEmpty()) << connector;
   }
+  const Plan array = planned(scripted("{prefill: {}}",
+                                      "EXTRA=(--kv_transfer_config=\"$(cat /etc/kv.json)\")\n"
+                                      "exec vllm serve /mnt/models \"${EXTRA[@]}\" \"$@\""));
+  EXPECT_THAT(strings(main_of(array, "s-kserve"), "args"), IsEmpty());
   const Plan hard = planned(scripted(
       "{prefill: {}}",
       "exec vllm serve /m --kv-transfer-config '{\"kv_connector\":\"OffloadingConnector\"}' $@"));
