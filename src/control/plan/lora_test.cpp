@@ -193,17 +193,24 @@ TEST(Tiers, HaveAVolumeAndAMountEach) {
 }
 
 TEST(Tiers, AddTheirSizesToTheStorageThatTheContainerAsksFor) {
-  const auto requests = [](std::string_view main) {
+  const auto resources = [](std::string_view main) {
     return at(main_of(planned("{kvCacheOffloading: {cpu: 1Gi, secondary: [{fileSystem: {emptyDir: "
                               "{size: 5Gi}}}, {fileSystem: {emptyDir: {size: 512Mi}}}]}, template: "
                               "{containers: [" +
                               std::string(main) + "]}}"),
                       "s-kserve"),
-              {"resources", "requests"});
+              {"resources"});
   };
-  EXPECT_EQ(requests("{name: main, resources: {requests: {ephemeral-storage: 2560Mi}}}"),
-            R"({"ephemeral-storage":"8Gi"})");
-  EXPECT_EQ(requests("{name: main}"), R"({"ephemeral-storage":"5632Mi"})");
+  EXPECT_EQ(resources("{name: main, resources: {requests: {ephemeral-storage: 2560Mi}}}"),
+            R"({"requests":{"ephemeral-storage":"8Gi"}})");
+  EXPECT_EQ(resources("{name: main}"), R"({"requests":{"ephemeral-storage":"5632Mi"}})");
+
+  // A request never passes its limit, and one that is missing is the limit.
+  EXPECT_EQ(resources("{name: main, resources: {requests: {ephemeral-storage: 2560Mi}, limits: "
+                      "{ephemeral-storage: 2560Mi}}}"),
+            R"({"requests":{"ephemeral-storage":"8Gi"},"limits":{"ephemeral-storage":"8Gi"}})");
+  EXPECT_EQ(resources("{name: main, resources: {limits: {ephemeral-storage: 2560Mi}}}"),
+            R"({"limits":{"ephemeral-storage":"8Gi"}})");
 }
 
 }  // namespace

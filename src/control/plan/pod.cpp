@@ -46,15 +46,24 @@ void limit_devices(Value& pod) {
   }
 }
 
-// What the container asks for already stays asked for. What is no quantity is left to the API
-// server to refuse.
-void request_storage(Value& container, const Value& size) {
-  Value& asked = container["resources"]["requests"]["ephemeral-storage"];
-  if (asked.is_null()) {
-    asked = size;
-  } else if (const auto both = api::sum_of_quantities(asked, size)) {
-    asked = *both;
+// What is no quantity is left to the API server to refuse.
+void add_storage(Value& amount, const Value& size) {
+  if (amount.is_null()) {
+    amount = size;
+  } else if (const auto both = api::sum_of_quantities(amount, size)) {
+    amount = *both;
   }
+}
+
+// What the container asks for already stays asked for, and within its limit: a tier counts there,
+// too. A request that is missing is as large as the limit.
+void request_storage(Value& container, const Value& size) {
+  constexpr std::string_view kStorage = "ephemeral-storage";
+  Value& resources = container["resources"];
+  const bool is_limited = get(resources, {"limits", kStorage}) != nullptr;
+  const bool is_asked = get(resources, {"requests", kStorage}) != nullptr;
+  if (is_limited) add_storage(resources["limits"][kStorage], size);
+  if (is_asked || !is_limited) add_storage(resources["requests"][kStorage], size);
 }
 
 Value tier_volume(const Value& file_system, std::string_view name) {
