@@ -86,9 +86,14 @@ bool stays_inside(const fs::path& relative) {
 }
 
 Result<std::string> path_of(const kube::Object& item, std::string_view what) {
-  const fs::path relative(item.string_at({"path"}));
-  if (stays_inside(relative)) return relative.string();
-  return invalid(fmt::format("{} path '{}'", what, relative.string()));
+  const fs::path given(item.string_at({"path"}));
+  const fs::path relative = given.lexically_normal();
+  // What begins with .. is the folder's own, as ..data is.
+  if (stays_inside(given) && relative.has_filename() && relative != "." &&
+      !relative.string().starts_with("..")) {
+    return relative.string();
+  }
+  return invalid(fmt::format("{} path '{}'", what, given.string()));
 }
 
 // Keys become files; `items` of the source chooses and renames them.

@@ -82,15 +82,28 @@ TEST_F(Volumes, WriteNoFileOutsideTheirFolder) {
   EXPECT_EQ(volume_folders(pod, folders_of(config_, pod), config_).error().code(), Code::kInvalid);
 }
 
+TEST_F(Volumes, RefuseAFileThatIsAFolderOrHasANameOfTheirOwn) {
+  for (const std::string path : {"", ".", "./", "a/", "/a", "../a", "a/../b", "..data", "..0/a"}) {
+    auto pod = json(
+        R"({"metadata":{"namespace":"ns","name":"p"},"spec":{"volumes":[{"name":"c","downwardAPI":
+            {"items":[{"fieldRef":{"fieldPath":"metadata.name"}}]}}]}})");
+    auto& volume = (*pod["spec"]["volumes"].if_array())[0];
+    (*volume["downwardAPI"]["items"].if_array())[0]["path"] = path;
+    const auto made = make_volumes(pod, folders_, config_, {read(), nullptr});
+    ASSERT_FALSE(made) << path;
+    EXPECT_EQ(made.error().code(), Code::kInvalid) << path;
+  }
+}
+
 TEST_F(Volumes, OfSeveralSourcesHaveTheFilesOfAll) {
   const auto pod = json(
       R"({"metadata":{"namespace":"ns","name":"p"},"spec":{"volumes":[{"name":"c","projected":
           {"sources":[{"configMap":{"name":"first"}},
                       {"configMap":{"name":"second","items":[{"key":"b","path":"sub/b"}]}},
                       {"configMap":{"name":"gone","optional":true}},
-                      {"downwardAPI":{"items":[{"path":"sub/name",
+                      {"downwardAPI":{"items":[{"path":"./sub//name",
                                                 "fieldRef":{"fieldPath":"metadata.name"}}]}},
-                      {"serviceAccountToken":{"path":"token"}},
+                      {"serviceAccountToken":{"path":"./token"}},
                       {"configMap":{"name":"third"}}]}}]}})");
   const ReadObject maps = [](std::string_view, const std::string& name) -> Result<kube::Object> {
     if (name == "first") return json(R"({"kind":"ConfigMap","data":{"a":"1","c":"1"}})");
