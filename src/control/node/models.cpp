@@ -208,7 +208,7 @@ Status link_model(const std::string& folder, const std::string& model) {
 
 Status is_in_own_volume(const std::string& folder, const std::string& volumes) {
   std::error_code error;
-  const auto own = fs::canonical(volumes, error);
+  const auto own = fs::weakly_canonical(volumes, error);  // a pod may have none
   const auto parent =
       error ? fs::path() : fs::weakly_canonical(link_place(folder).parent_path(), error);
   if (error) return unavailable(fmt::format("{}: {}", folder, error.message()));

@@ -120,5 +120,15 @@ TEST(Models, AreLinkedOnlyInVolumesOfThePodsOwn) {
   EXPECT_FALSE(is_in_own_volume(base / "elsewhere", volumes));
 }
 
+TEST(Models, AreRefusedInTheSameWordsWhereAPodHasNoVolumeOfItsOwn) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.file("claim"));
+
+  const auto refused = is_in_own_volume(folder.file("claim/m"), folder.file("pod/volumes"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kInvalid);
+  EXPECT_NE(refused.error().message().find("no volume of the pod's own"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace baton::node
