@@ -77,10 +77,14 @@ Status refuse_loader_variables(const Environment& env) {
       {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "IFS", "PYTHONPATH", "PYTHONSTARTUP",
        "PYTHONHOME", "PYTHONUSERBASE", "PYTHONWARNINGS", "PYTHONPYCACHEPREFIX", "PYTHONPLATLIBDIR",
        "GCONV_PATH", "CUDA_INJECTION64_PATH", "NVTX_INJECTION64_PATH"});
+  constexpr auto kNamesOfVllm = std::to_array<std::string_view>(
+      {"CC", "CXX", "TRITON_PTXAS_PATH", "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH",
+       "NCCL_NET_PLUGIN", "NCCL_TUNER_PLUGIN", "NCCL_PROFILER_PLUGIN", "NIXL_PLUGIN_DIR"});
   for (const auto& [name, value] : env.entries()) {
     const auto read = std::string_view(name).substr(0, name.find('='));  // as the program will
     if (std::ranges::any_of(kPrefixes, [&](auto prefix) { return read.starts_with(prefix); }) ||
-        std::ranges::find(kNames, read) != kNames.end()) {
+        std::ranges::find(kNames, read) != kNames.end() ||
+        std::ranges::find(kNamesOfVllm, read) != kNamesOfVllm.end()) {
       return denied(fmt::format(
           "environment variable {} could run another program: run `baton serve` with --allow-exec "
           "to permit it",

@@ -152,7 +152,9 @@ TEST_F(Rewrites, RefusesShellSyntaxThatAPresetScriptWouldEvaluate) {
 TEST_F(Rewrites, RefusesVariablesThatLoadAFileOfSomeonesChoice) {
   for (const auto* name :
        {"BASH_ENV", "BASH_ENV=/x", "LD_PRELOAD", "OPENSSL_CONF", "OPENSSL_MODULES", "GCONV_PATH",
-        "PYTHONUSERBASE", "CUDA_INJECTION64_PATH"}) {
+        "PYTHONUSERBASE", "CUDA_INJECTION64_PATH", "CC", "CXX", "TRITON_PTXAS_PATH",
+        "VLLM_NCCL_SO_PATH", "VLLM_CUDART_SO_PATH", "NCCL_NET_PLUGIN", "NCCL_TUNER_PLUGIN",
+        "NCCL_PROFILER_PLUGIN", "NIXL_PLUGIN_DIR"}) {
     Environment env;
     env.set(name, "/x");
     const auto got = launch(R"({"name":"main","image":"x","command":["vllm","serve","m"]})", env);
