@@ -117,6 +117,18 @@ def test_engines_are_scraped_as_they_serve():
     assert endpoint("--set=settings.create=false", "--set=serviceMonitor.engineScheme=https") == encrypted
 
 
+def test_the_training_server_in_a_picker_s_pod_is_scraped_as_it_serves():
+    tls = "--set-json=settings.data.ingress=" + json.dumps(json.dumps({"enableLLMInferenceServiceTLS": True}))
+    documents = render("--set=serviceMonitor.enabled=true", tls)
+    monitors = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "PodMonitor"}
+    engines, pickers = monitors["llminferenceservices"], monitors["llminferenceservice-pickers"]
+    picker = pickers["selector"]["matchLabels"]["app.kubernetes.io/component"]
+    (others,) = engines["selector"]["matchExpressions"]
+    assert others == {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": [picker]}
+    (training,) = (e for e in pickers["podMetricsEndpoints"] if e["port"] == "training-port")
+    assert "scheme" not in training and "authorization" not in training
+
+
 def test_the_api_server_takes_every_object_and_the_pod_is_restricted(plane):
     if not plane.kubectl("get", "namespace", "kserve", "--ignore-not-found"):
         plane.kubectl("create", "namespace", "kserve")
