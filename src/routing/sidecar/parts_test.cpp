@@ -39,34 +39,45 @@ TEST(Trial, TakesOtherHostsBeforeOtherPortsAndNothingTwice) {
   EXPECT_EQ(in_order_of_trial(many).size(), kMaxCandidates);
 }
 
-TEST(GenerationApi, IsKnownByMethodAndPath) {
-  EXPECT_EQ(generation_api({"POST", "/v1/chat/completions?x", {}}), Api::kChat);
-  EXPECT_EQ(generation_api({"POST", "/v1/completions", {}}), Api::kChat);
-  EXPECT_EQ(generation_api({"POST", "/v1/messages", {}}), Api::kChat);
-  EXPECT_EQ(generation_api({"POST", "/v1/responses", {}}), Api::kResponses);
-  EXPECT_EQ(generation_api({"POST", "/inference/v1/generate", {}}), Api::kGenerate);
-  EXPECT_EQ(generation_api({"GET", "/v1/completions", {}}), std::nullopt);
-  EXPECT_EQ(generation_api({"POST", "/v1/embeddings", {}}), std::nullopt);
+std::optional<Api> api_of(std::string_view method, std::string_view target) {
+  const auto route = generating_route({std::string(method), std::string(target), {}});
+  return route ? route->api : std::nullopt;
+}
+
+TEST(GeneratingRoute, IsKnownByMethodAndPath) {
+  EXPECT_EQ(api_of("POST", "/v1/chat/completions?x"), Api::kChat);
+  EXPECT_EQ(api_of("POST", "/v1/completions"), Api::kChat);
+  EXPECT_EQ(api_of("POST", "/v1/messages"), Api::kChat);
+  EXPECT_EQ(api_of("POST", "/v1/responses"), Api::kResponses);
+  EXPECT_EQ(api_of("POST", "/inference/v1/generate"), Api::kGenerate);
+  for (const char* method : {"GET", "PUT"}) {
+    EXPECT_FALSE(generating_route({method, "/v1/completions", {}})) << method;
+  }
+  EXPECT_FALSE(generating_route({"POST", "/v1/embeddings", {}}));
 }
 
 // As engines' web servers route: escapes undone once, the query left out.
-TEST(GenerationApi, IsKnownHoweverThePathIsSpelt) {
-  EXPECT_EQ(generation_api({"POST", "/v1/chat/complet%69ons", {}}), Api::kChat);
-  EXPECT_EQ(generation_api({"POST", "%2Fv1%2fchat%2Fcompletions?x=%69", {}}), Api::kChat);
-  EXPECT_EQ(generation_api({"POST", "/inference/v1/generat%65", {}}), Api::kGenerate);
-  EXPECT_EQ(generation_api({"POST", "/v1/chat/complet%2569ons", {}}), std::nullopt);
-  EXPECT_EQ(generation_api({"POST", "/v1/completions%3Fx", {}}), std::nullopt);
-  EXPECT_TRUE(generates_unsplit({"POST", "/%69nvocations", {}}));
+TEST(GeneratingRoute, IsKnownHoweverThePathIsSpelt) {
+  EXPECT_EQ(api_of("POST", "/v1/chat/complet%69ons"), Api::kChat);
+  EXPECT_EQ(api_of("POST", "%2Fv1%2fchat%2Fcompletions?x=%69"), Api::kChat);
+  EXPECT_EQ(api_of("POST", "/inference/v1/generat%65"), Api::kGenerate);
+  EXPECT_EQ(generating_route({"POST", "/%69nvocations?x", {}})->path, "/invocations");
+  for (const char* other : {"/v1/chat/complet%2569ons", "/v1/completions%3Fx"}) {
+    EXPECT_FALSE(generating_route({"POST", other, {}})) << other;
+  }
 }
 
-TEST(GenerationApi, IsNotThatOfRoutesThatOnlyPass) {
+// SGLang takes PUT as well as POST.
+TEST(GeneratingRoute, HasNoApiWhereNobodySplits) {
   for (const char* path :
        {"/invocations", "/v1/chat/completions/batch?x", "/generate", "/vertex_generate"}) {
-    EXPECT_TRUE(generates_unsplit({"POST", path, {}})) << path;
-    EXPECT_FALSE(generates_unsplit({"GET", path, {}})) << path;
-    EXPECT_EQ(generation_api({"POST", path, {}}), std::nullopt) << path;
+    for (const char* method : {"POST", "PUT"}) {
+      const auto route = generating_route({method, path, {}});
+      ASSERT_TRUE(route) << method << path;
+      EXPECT_EQ(route->api, std::nullopt) << path;
+    }
+    EXPECT_FALSE(generating_route({"GET", path, {}})) << path;
   }
-  EXPECT_FALSE(generates_unsplit({"POST", "/v1/embeddings", {}}));
 }
 
 TEST(EncodingProblem, IsWhatPythonWouldNotReadAsUtf8) {

@@ -109,10 +109,10 @@ Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
   if (head.method == "GET" && head.path() == "/readyz") {
     return answer_ready(exchange, decoder_of(rank));
   }
-  const std::optional<Api> api = generation_api(head);
-  if (api) return generate(exchange, *api, rank);
-  return generates_unsplit(head) ? pass_guarded(exchange, decoder_of(rank))
-                                 : pass_through(exchange, decoder_of(rank));
+  const std::optional<Route> route = generating_route(head);
+  if (!route) return pass_through(exchange, decoder_of(rank));
+  return route->api ? generate(exchange, *route->api, rank)
+                    : pass_guarded(exchange, decoder_of(rank));
 }
 
 Task<void> Proxy::answer_health(http::Exchange& exchange) {

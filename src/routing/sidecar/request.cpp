@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 
 #include "base/core/trim.hpp"
 #include "base/text/json.hpp"
@@ -55,29 +54,25 @@ std::string_view name(Api api) {
   return "";
 }
 
-std::optional<Api> generation_api(const http::RequestHead& head) {
-  static constexpr std::array<std::pair<std::string_view, Api>, 5> kPaths = {{
+std::optional<Route> generating_route(const http::RequestHead& head) {
+  static constexpr std::array<Route, 9> kRoutes = {{
       {"/v1/chat/completions", Api::kChat},
       {"/v1/completions", Api::kChat},
       {"/v1/messages", Api::kChat},
       {"/v1/responses", Api::kResponses},
       {"/inference/v1/generate", Api::kGenerate},
+      {"/invocations", std::nullopt},
+      {"/v1/chat/completions/batch", std::nullopt},
+      {"/generate", std::nullopt},
+      {"/vertex_generate", std::nullopt},
   }};
-  if (head.method != "POST") return std::nullopt;
+  const bool put = head.method == "PUT";  // SGLang takes it for /generate
+  if (!put && head.method != "POST") return std::nullopt;
   std::string room;
-  const std::string_view asked = openai::decoded_path(head.target, room);
-  for (const auto& [path, api] : kPaths) {
-    if (asked == path) return api;
-  }
-  return std::nullopt;
-}
-
-bool generates_unsplit(const http::RequestHead& head) {
-  static constexpr std::array<std::string_view, 4> kPaths = {
-      "/invocations", "/v1/chat/completions/batch", "/generate", "/vertex_generate"};
-  std::string room;
-  return head.method == "POST" &&
-         std::ranges::find(kPaths, openai::decoded_path(head.target, room)) != kPaths.end();
+  const auto* route =
+      std::ranges::find(kRoutes, openai::decoded_path(head.target, room), &Route::path);
+  if (route == kRoutes.end() || (put && route->api)) return std::nullopt;
+  return *route;
 }
 
 // As json.detect_encoding tells: by a byte order mark, else by NUL bytes, as JSON begins with

@@ -24,11 +24,15 @@ inline constexpr std::size_t kMaxCandidates = 8;  // of one request; more are no
 enum class Api : std::uint8_t { kChat, kResponses, kGenerate };
 std::string_view name(Api api);  // llm-d's: chat_completions, responses, generate
 
-// The API of a generation request; nullopt: forwarded untouched.
-std::optional<Api> generation_api(const http::RequestHead& head);
-// Whether engines generate by this request too, though it is none of those APIs: SageMaker's route,
-// vLLM's batches of chats, SGLang's own. It is forwarded untouched, or refused for what it names.
-bool generates_unsplit(const http::RequestHead& head);
+// A route by which engines generate.
+struct Route {
+  std::string_view path;  // as engines spell it
+  // nullopt: nobody splits it (SageMaker's, vLLM's batches of chats, SGLang's own): it is forwarded
+  // untouched, or refused for what it names.
+  std::optional<Api> api;
+};
+// That of a request, however its path is spelt; nullopt: none, forwarded untouched.
+std::optional<Route> generating_route(const http::RequestHead& head);
 
 // An engine would read another text than is looked at here: Python's json takes UTF-16 and UTF-32
 // as well. nullopt: it reads UTF-8.

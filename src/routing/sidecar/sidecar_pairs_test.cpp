@@ -282,6 +282,7 @@ TEST_F(SidecarPairs, OnlyRoutersSayWhereSglangsEnginesMeet) {
   }
   EXPECT_EQ(get({"POST", "/vertex_generate", {}}, R"({"parameters":{"bootstrap_room":1}})").status,
             400);
+  EXPECT_EQ(get({"PUT", "/generate", {}}, R"({"bootstrap_host":"10.6.6.6"})").status, 400);
   EXPECT_EQ(decode_.calls(), 3U);
   EXPECT_EQ(get({"POST", "/v1/completions", {}}, R"({"tools":[{"bootstrap_host":1}]})").status,
             200);
