@@ -68,6 +68,11 @@ class Connector {
   virtual bool leases() const { return false; }
   // Members by which it makes engines meet, beside kv_transfer_params: no client sets them.
   virtual std::span<const std::string_view> meeting_members() const { return {}; }
+  // Whether the body is a prefill leg that says of no engine but that of the pod at `own`, an
+  // address ("": not known).
+  virtual bool is_leg(std::string_view body, std::string_view /*own*/) const {
+    return asks_to_keep(body);
+  }
   // Whether it can make an engine pull from a KvSource.
   virtual bool pulls() const { return false; }
   // Where the prefill host tells the ids of its engines; they are wanted before the legs begin.

@@ -51,6 +51,29 @@ TEST(Sglang, TellsBothLegsWhereToMeet) {
   EXPECT_EQ(edited(*connector, Api::kChat, both, pairing()).local, R"({"max_tokens":9})");
 }
 
+TEST(Sglang, ALegForItsEngineMeetsThereAndNowhereElse) {
+  const auto connector = make_sglang(kPorts);
+  const std::string leg = edited(*connector, Api::kChat, R"({"prompt":"p"})", pairing()).prefill;
+  EXPECT_TRUE(connector->is_leg(leg, "10.0.0.7"));
+  EXPECT_FALSE(connector->is_leg(leg, "10.0.0.8"));
+  EXPECT_FALSE(connector->is_leg(leg, ""));
+  const auto meets = [&](std::string_view members) {
+    return connector->is_leg("{" + std::string(members) + "}", "10.0.0.7");
+  };
+  const std::string where = R"("bootstrap_host":"10.0.0.7","bootstrap_port":8998)";
+  const std::string other = R"("bootstrap_host":"10.6.6.6")";
+  const std::string room = R"("bootstrap_room":1)";
+  const std::string keep = R"("kv_transfer_params":{"do_remote_decode":true})";
+  EXPECT_TRUE(meets(where + "," + room));
+  for (const std::string& members :
+       {where, room, keep, where + R"(,"bootstrap_room":"1")", where + "," + room + "," + other,
+        other + "," + where + "," + room, keep + "," + where + "," + room,
+        keep + "," + other + R"(,"bootstrap_port":8998,)" + room,
+        R"("bootstrap_host":"10.0.0.7","bootstrap_port":80,)" + room}) {
+    EXPECT_FALSE(meets(members)) << members;
+  }
+}
+
 // Reference 15.1; sidecar:32 with the ports below, and the spellings of an endpoint.
 TEST(Offloading, NamesTheRequestOnBothLegs) {
   auto connector = make_offloading(kPorts);

@@ -124,13 +124,13 @@ ticket::Verdict Proxy::verify(Call& call, std::string_view text, std::string_vie
 }
 
 // A prefill leg of another pod's sidecar, whose engine will ask ours for the KV. With a key it must
-// be signed. Without one it may only ask to keep KV: whoever reaches us can have a prefill engine
-// keep some anyway, by a routing header.
+// be signed. Without one it may name no other engine: whoever reaches us can have a prefill engine
+// keep KV anyway, by a routing header.
 bool Proxy::from_peer(Call& call) {
   const http::Headers& headers = call.exchange.head().headers;
   const auto text = headers.get(ticket::kHeader).value_or("");
   const bool bare = text.empty() && config_.unsigned_routes == Unsigned::kAllowed;
-  if (!config_.ticket_key || bare) return asks_to_keep(*call.body);
+  if (!config_.ticket_key || bare) return connector_->is_leg(*call.body, config_.pod_ip);
   if (text.empty()) return false;
   const auto verdict = verify(call, text, ticket::kPrefillLeg);
   return verdict == ticket::Verdict::kGood;

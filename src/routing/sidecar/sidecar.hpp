@@ -64,7 +64,7 @@ struct Config {
   std::size_t idle_connections = 1024;  // per engine
   // Data parallel ranks: rank r listens on port + r and stands before decoder.port + r.
   int ranks = 1;
-  std::string pod_ip{};  // how x-data-parallel-host-port names this pod
+  std::string pod_ip{};  // as x-data-parallel-host-port and SGLang's prefill legs name this pod
   // Null: plain.
   std::shared_ptr<const tls::ServerContext> serve_tls{};
   std::shared_ptr<const tls::ClientContext> prefiller_tls{};

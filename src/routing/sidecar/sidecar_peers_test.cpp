@@ -68,6 +68,26 @@ TEST_F(SidecarPeers, APrefillLegPassesTheSidecarOfItsPodWithAKeyAndWithout) {
   }
 }
 
+// SGLang's say where to meet: at the pod that they come to.
+TEST_F(SidecarPeers, AnSglangPrefillLegPassesTheSidecarOfItsPodWithAKeyAndWithout) {
+  for (const bool key : {true, false}) {
+    decode_.replace({decoded()});
+    Config config = key ? signing() : Config();
+    config.connector = "sglang";
+    Config of_peer = config;
+    of_peer.pod_ip = "127.0.0.1";
+    start_both(config, of_peer);
+    const std::size_t before = prefill_.calls();
+
+    EXPECT_EQ(get(routed(), R"({"prompt":"p"})").status, 200);
+
+    ASSERT_TRUE(eventually([&] { return prefill_.calls() == before + 1; })) << key;
+    EXPECT_THAT(prefill_.request(before).body, HasSubstr(R"("bootstrap_host":"127.0.0.1")"));
+    sidecar_.reset();
+    peer_.reset();
+  }
+}
+
 TEST_F(SidecarPeers, WithAKeyOnlyAPeersTicketOpensTheDoor) {
   prefill_.replace({prefilled()});
   start_both(signing(), signing());
