@@ -111,8 +111,7 @@ Task<void> Proxy::handle(http::Exchange& exchange, int rank) {
   }
   const std::optional<Route> route = generating_route(head);
   if (!route) return pass_through(exchange, decoder_of(rank));
-  return route->api ? generate(exchange, *route->api, rank)
-                    : pass_guarded(exchange, decoder_of(rank));
+  return route->api ? generate(exchange, *route, rank) : pass_guarded(exchange, decoder_of(rank));
 }
 
 Task<void> Proxy::answer_health(http::Exchange& exchange) {
@@ -223,27 +222,29 @@ Task<std::optional<std::string>> Proxy::read_generation(http::Exchange& exchange
   co_return *std::move(body);
 }
 
-Task<void> Proxy::generate(http::Exchange& exchange, Api api, int rank) {
+// Contract: the route has an API.
+Task<void> Proxy::generate(http::Exchange& exchange, Route route, int rank) {
   const http::RequestHead& head = exchange.head();
   std::optional<std::string> body = co_await read_generation(exchange);
   if (!body) co_return;
   const std::optional<http::Endpoint> decoder = named_decoder(head, rank);
   const auto limits = time_limits(head.headers);
-  if (decoder) deps_.probe.generation(api);
+  if (decoder) deps_.probe.generation(*route.api);
   if (!decoder || !health_[*decoder].serves() || !limits) {
     co_await refuse_generation(exchange, decoder ? &*decoder : nullptr, limits);
     co_return;
   }
   const Deadline deadline = Deadline::in(deps_.clock, limits->client);
   Call call{exchange,
-            api,
+            route.path,
+            *route.api,
             *decoder,
             std::make_shared<std::string>(*std::move(body)),
             deadline,
             limits->budget,
             Transaction(config_.tactics, deadline),
             forwarded(head, exchange.peer())};
-  call.span = start_span(deps_.tracer, exchange, config_.connector);
+  call.span = start_span(deps_.tracer, exchange, route.path, config_.connector);
   http::pass_on(call.span, call.head.headers);
   TicketUse ticket_use{*this, call};
   Asked asked = read_head(call);

@@ -76,7 +76,7 @@ class Proxy {
                        Deadline deadline);
   Task<std::optional<std::string>> read_generation(http::Exchange& exchange);
   static Task<void> refuse_body(http::Exchange& exchange, const Error& error);
-  Task<void> generate(http::Exchange& exchange, Api api, int rank);
+  Task<void> generate(http::Exchange& exchange, Route route, int rank);
   struct TimeLimits {
     Nanos budget;  // that requests get here
     Nanos client;  // this one; at most as much

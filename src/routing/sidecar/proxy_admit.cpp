@@ -30,7 +30,7 @@ Proxy::Asked Proxy::read_head(Call& call) {
   read_source(call);
   asked.source = call.pairing.source.has_value();
   asked.encoders = read_encoders(call);
-  asked.chunked = config_.decode_chunk_size > 0 && head.path() == "/v1/chat/completions";
+  asked.chunked = config_.decode_chunk_size > 0 && call.path == "/v1/chat/completions";
   return asked;
 }
 
@@ -153,9 +153,8 @@ void Proxy::schedule_alone(Call& call, std::vector<std::string>& candidates) {
     candidates.clear();
     deps_.probe.refused("header");
   }
-  const auto path = call.exchange.head().path();
-  const bool completion = path == "/v1/completions";
-  if (!completion && path != "/v1/chat/completions") return;
+  const bool completion = call.path == "/v1/completions";
+  if (!completion && call.path != "/v1/chat/completions") return;
   call.choice =
       self_->choose(*call.body, completion ? openai::Api::kCompletion : openai::Api::kChat,
                     deps_.clock.now(), deps_.random);

@@ -14,6 +14,7 @@ namespace baton::sidecar {
 
 struct Proxy::Call {
   http::Exchange& exchange;
+  std::string_view path;  // of its route
   Api api;
   http::Endpoint decoder;
   // Shared with a prefill that goes on by itself; not changed once a leg has begun.
@@ -96,9 +97,9 @@ struct Proxy::Beside {
   observe::Span span;
 };
 
-// Spans and attributes as llm-d names them (sidecar reference 24).
+// Spans and attributes as llm-d names them (sidecar reference 24). `path` is that of the route.
 observe::Span start_span(observe::Tracer* tracer, const http::Exchange& exchange,
-                         std::string_view connector);
+                         std::string_view path, std::string_view connector);
 observe::Span start_leg(const observe::Span& of, std::string_view name, const http::Endpoint& to);
 void end_leg(observe::Span& span, const Leg& leg, std::string_view error);
 

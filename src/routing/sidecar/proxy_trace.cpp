@@ -34,11 +34,10 @@ bool failed(Outcome outcome) {
 }  // namespace
 
 observe::Span start_span(observe::Tracer* tracer, const http::Exchange& exchange,
-                         std::string_view connector) {
+                         std::string_view path, std::string_view connector) {
   if (tracer == nullptr) return {};
   const http::RequestHead& head = exchange.head();
-  observe::Span span =
-      http::start_span(tracer, span_name(head.path()), head.headers, exchange.arrived());
+  observe::Span span = http::start_span(tracer, span_name(path), head.headers, exchange.arrived());
   span.set("llm_d.pd_proxy.connector", connector);
   span.set("llm_d.pd_proxy.request_path", head.path());
   if (const auto id = head.headers.get("x-request-id")) span.set("llm_d.pd_proxy.request_id", *id);

@@ -162,6 +162,11 @@ TEST_F(SidecarSchedules, ANewConversationIsPrefilledWithoutAPicker) {
   }
   decode_.replace({decoded()});
 
+  // However the path is spelt.
+  const http::RequestHead escaped{"POST", "/v1/complet%69ons", {}};
+  EXPECT_EQ(header(get(escaped, prompt('e')), "x-baton-prefill"),
+            http::to_string(prefill_.endpoint()));
+
   // Who is not the picker does not route.
   http::RequestHead named = plain;
   named.headers.add("x-prefiller-host-port", http::to_string(other_.endpoint()));

@@ -287,6 +287,10 @@ TEST_F(SidecarStages, AnAnswerIsDecodedInChunks) {
   EXPECT_THAT(stream.body, StartsWith("data: {"));
   EXPECT_THAT(stream.body, ::testing::EndsWith("data: [DONE]\n\n"));
 
+  decode_.replace({chunk("one", "length"), chunk(" two", "stop")});
+  const http::RequestHead escaped{"POST", "/v1/chat/complet%69ons", {}};
+  EXPECT_THAT(get(escaped, body).body, HasSubstr(R"("content":"one two")"));
+
   decode_.replace({{.status = 418, .body = "tea"}});
   EXPECT_EQ(get(alone, body).body, "tea");
   decode_.replace({chunk("one", "length"), {.status = 418, .body = "tea"}});

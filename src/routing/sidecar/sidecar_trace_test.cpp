@@ -65,6 +65,18 @@ TEST_F(SidecarTraces, BothLegsBelongToTheRequestsTrace) {
   }
 }
 
+TEST_F(SidecarTraces, ASpanIsNamedByItsRouteHoweverThePathIsSpelt) {
+  decode_.script(decoded());
+  tracer_ = spans_.tracer();
+  start();
+  http::RequestHead head{"POST", "/v1/chat/complet%69ons", {}};
+  head.headers.add("traceparent", kParent);
+
+  EXPECT_EQ(get(head, "{}").status, 200);
+
+  EXPECT_TRUE(all_ended());
+}
+
 TEST_F(SidecarTraces, AFailedPrefillIsAFailedSpanBesideTheDecodeThatReplacesIt) {
   prefill_.script({.status = 500, .body = "busy"});
   decode_.script(decoded());
