@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -12,6 +13,7 @@
 #include "net/http/server.hpp"
 #include "routing/gateway/front.hpp"
 #include "routing/watch/cluster_watch.hpp"
+#include "routing/watch/followed.hpp"
 #include "routing/watch/scraper.hpp"
 
 namespace baton::gateway {
@@ -69,7 +71,8 @@ struct Gateway::Impl {
 
   // The loop's.
   Front::Services services;
-  std::set<std::pair<std::string, std::string>> warned;  // unrouted services already told of
+  std::map<const ServicePool*, watch::Followed> followed;  // of those services
+  std::set<std::pair<std::string, std::string>> warned;    // unrouted services already told of
 
   // Any thread.
   std::atomic<bool> ready = false;
@@ -144,6 +147,10 @@ void Gateway::Impl::apply(const watch::Topology& topology) {
   Front::Services next;
   for (const auto& service : topology.services) apply(service, next);
   services = std::move(next);
+  std::erase_if(followed, [&](const auto& each) {
+    const auto is = [&](const auto& service) { return service.second.get() == each.first; };
+    return std::ranges::none_of(services, is);
+  });
   front.serve(services);
   {
     const std::lock_guard lock(mutex);
@@ -170,16 +177,19 @@ void Gateway::Impl::apply(const watch::Service& service, Front::Services& next) 
     log::warn("the service asks for no route; the gateway serves it all the same",
               {{"service", service.ns + "/" + service.name}});
   }
-  for (const auto& added : pool->update(service).added) scrape(pool, added);
+  const auto change = pool->update(service);
+  for (const auto& removed : change.removed) followed[pool.get()].end(removed);
+  for (const auto& added : change.added) scrape(pool, added);
   next.emplace(key, std::move(pool));
 }
 
 void Gateway::Impl::scrape(const std::shared_ptr<ServicePool>& pool,
                            const schedule::Endpoint& endpoint) {
   const std::weak_ptr<ServicePool> weak = pool;
-  const auto wanted = [weak, endpoint] {
-    const auto alive = weak.lock();
-    return alive != nullptr && alive->holds(endpoint);
+  const auto turn = followed[pool.get()].begin(endpoint);
+  const auto wanted = [this, weak, endpoint, turn] {
+    const auto turns = followed.find(weak.lock().get());
+    return turns != followed.end() && turns->second.goes_on(endpoint, turn);
   };
   const auto loaded = [this, weak, endpoint](const watch::Scraped& scraped) {
     probe.scraped();

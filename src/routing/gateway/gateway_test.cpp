@@ -9,6 +9,7 @@
 #include "routing/gateway/testing/stack.hpp"
 #include "routing/ticket/testing/key_file.hpp"
 #include "routing/ticket/verifier.hpp"
+#include "routing/watch/scraper.hpp"
 #include "routing/watch/testing/objects.hpp"
 #include "routing/watch/topology.hpp"
 
@@ -158,6 +159,33 @@ TEST(Gateway, RefusesABodyOutOfWhichTransferParametersCannotBeCut) {
               HasSubstr("baton_gateway_removed_total{what=\"kv_transfer_params\"} 0"));
 }
 
+void create(kube::Cluster& cluster, kube::Object object, std::string_view owner_uid = "") {
+  if (!owner_uid.empty()) {
+    (*object["metadata"]["ownerReferences"].if_array())[0]["uid"] = owner_uid;
+  }
+  auto made = cluster.create(object, kube::DryRun::kNo, soon());
+  ASSERT_TRUE(made) << made.error().message();
+  if (object.find("status") == nullptr) return;
+  (*made)["status"] = *object.find("status");
+  ASSERT_TRUE(cluster.update_status(*made, soon()));
+}
+
+// The service's uid.
+std::string create_story(kube::Cluster& cluster) {
+  const auto service = watch::testing::service("story", "m");
+  create(cluster, service);
+  const auto stored = *cluster.get(*kube::key_of(service), soon());
+  return std::string(stored.string_at({"metadata", "uid"}));
+}
+
+void create_pool(kube::Cluster& cluster, std::string_view uid, std::uint16_t port) {
+  create(cluster, watch::testing::pool("story", port), uid);
+  create(cluster,
+         watch::testing::picker(
+             "story", text::json::dump(text::json::Array{"--config-text", std::string(kSeedPd)})),
+         uid);
+}
+
 TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
   async::Loop loop("cluster");
   loop.start();
@@ -165,34 +193,54 @@ TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
   Stack stack;
   auto& engine = stack.engine("d0", "decode", story());
   kube::MemoryCluster cluster(kClock, random);
-  const auto create = [&](kube::Object object, std::string_view owner_uid) {
-    if (!owner_uid.empty()) {
-      (*object["metadata"]["ownerReferences"].if_array())[0]["uid"] = owner_uid;
-    }
-    auto made = cluster.create(object, kube::DryRun::kNo, soon());
-    ASSERT_TRUE(made) << made.error().message();
-    if (object.find("status") == nullptr) return;
-    (*made)["status"] = *object.find("status");
-    ASSERT_TRUE(cluster.update_status(*made, soon()));
-  };
-  const auto service = watch::testing::service("story", "m");
-  create(service, "");
-  const auto stored = *cluster.get(*kube::key_of(service), soon());
-  const auto uid = std::string(stored.string_at({"metadata", "uid"}));
+  const auto uid = create_story(cluster);
   Gateway gateway({loop, kClock, random, stack.registry}, stack.config, cluster);
   stack.at = *gateway.start();
   EXPECT_TRUE(eventually([&] { return stack.chat("x").head.status == 503; }));
   EXPECT_FALSE(gateway.ready());
 
-  create(watch::testing::pool("story", engine.address().port), uid);
-  create(watch::testing::picker(
-             "story", text::json::dump(text::json::Array{"--config-text", std::string(kSeedPd)})),
-         uid);
-  create(watch::testing::pod("story", "d0", "decode", "127.0.0.1"), "");
+  create_pool(cluster, uid, engine.address().port);
+  create(cluster, watch::testing::pod("story", "d0", "decode", "127.0.0.1"));
 
   EXPECT_TRUE(eventually([&] { return gateway.ready(); }));
   EXPECT_EQ(stack.chat(kLong).head.status, 200);
   EXPECT_EQ(engine.seen().at(0).body, Stack::chat_body(kLong));
+  gateway.stop({kClock.now()});
+}
+
+TEST(Gateway, APodThatLeavesAndComesBackIsPolledByOnePoller) {
+  async::Loop loop("cluster");
+  loop.start();
+  SystemRandom random;
+  Stack stack;
+  auto& engine = stack.engine("d0", "decode");
+  kube::MemoryCluster cluster(kClock, random);
+  create_pool(cluster, create_story(cluster), engine.address().port);
+  const auto pod = watch::testing::pod("story", "d0", "decode", "127.0.0.1");
+  create(cluster, pod);
+  Gateway gateway({loop, kClock, random, stack.registry}, stack.config, cluster);
+  ASSERT_TRUE(gateway.start());
+  const auto pods = [&](std::size_t count) {
+    return eventually([&] { return gateway.stats().pods.size() == count; });
+  };
+  const auto looked = [&](int more) {
+    const int before = engine.looks();
+    return eventually([&] { return engine.looks() >= before + more; });
+  };
+  ASSERT_TRUE(pods(1));
+  engine.holds_looks = true;
+  ASSERT_TRUE(looked(1));  // a poll is under way
+
+  ASSERT_TRUE(cluster.remove(*kube::key_of(pod), kube::Grace::kNone, soon()));
+  ASSERT_TRUE(pods(0));
+  create(cluster, pod);
+  ASSERT_TRUE(pods(1));
+  engine.holds_looks = false;
+
+  // One poller never looks sooner than an interval after its last look; three may be under way.
+  const auto since = kClock.now();
+  ASSERT_TRUE(looked(20));
+  EXPECT_GE(kClock.now() - since, 17 * watch::kScrapeInterval);
   gateway.stop({kClock.now()});
 }
 

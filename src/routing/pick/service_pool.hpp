@@ -128,7 +128,6 @@ class ServicePool {
 
   // Scrapes. How much of a pod is remembered follows the KV cache that it tells of, unless the
   // configuration says how much: the cache's tokens at four bytes each, at most kMostRemembered.
-  bool holds(const schedule::Endpoint& endpoint) const;
   void loaded(const schedule::Endpoint& endpoint, const watch::Scraped& scraped, Mono now);
   // The models that it says it serves.
   void serves(const schedule::Endpoint& endpoint, std::vector<std::string> models);
@@ -141,6 +140,7 @@ class ServicePool {
   const schedule::Snapshot& snapshot() const { return pool_.snapshot(); }
 
  private:
+  bool holds(const schedule::Endpoint& endpoint) const;
   schedule::Request request_of(const Ask& ask);
   void take_predictions(const Predictions& predictions);
   struct Known {  // an index, and what it last matched

@@ -47,6 +47,9 @@ class ScriptedEngine {
   int left() const { return left_; }
   // How often it was asked what it does.
   int talks() const { return talks_; }
+  // How often its metrics were asked for.
+  int looks() const { return looks_; }
+  std::atomic<bool> holds_looks = false;  // and answers them when it no longer does
   // Refuses connections from now on.
   void close() { server_.stop({clock_.now()}); }
 
@@ -61,6 +64,8 @@ class ScriptedEngine {
 
   Task<void> answer(http::Exchange& exchange) {
     if (exchange.head().path() == "/metrics") {
+      ++looks_;
+      while (holds_looks) co_await async::sleep_until(clock_.now() + Millis(1));
       const auto sent = co_await exchange.respond({200, {}}, script_.metrics);
       static_cast<void>(sent);
       co_return;
@@ -93,7 +98,7 @@ class ScriptedEngine {
   const Script script_;
   mutable std::mutex mutex_;  // guards seen_
   std::vector<Seen> seen_;
-  std::atomic<int> left_ = 0, talks_ = 0;
+  std::atomic<int> left_ = 0, talks_ = 0, looks_ = 0;
   http::Server server_;
   const http::Endpoint address_;
   const Clock& clock_;
