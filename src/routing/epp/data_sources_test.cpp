@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
+
 #include "net/http/server.hpp"
 #include "routing/epp/testing/server_fixture.hpp"
 
@@ -25,15 +27,18 @@ class Engine {
   ~Engine() { server_.stop({kClock.now()}); }
   std::uint16_t port() const { return at_.port; }
   std::size_t connections() const { return server_.open_connections(); }
+  int looks() const { return looks_; }  // at its metrics
 
  private:
   Task<void> answer(http::Exchange& exchange) {
     const auto path = exchange.head().path();
+    if (path == "/metrics") ++looks_;
     const std::string_view text = path == "/v1/models" ? R"({"data":[{"id":"base"},{"id":"more"}]})"
                                   : path == "/metrics" ? "mine_queue 3\nmine_gpu{of=\"all\"} 0.75\n"
                                                        : "";
     (void)co_await exchange.respond({.status = text.empty() ? 404 : 200, .headers = {}}, text);
   }
+  std::atomic<int> looks_ = 0;
   http::Server server_;
   http::Endpoint at_;
 };
@@ -81,6 +86,34 @@ dataLayer: {sources: [{pluginRef: models-data-source, extractors: [{pluginRef: m
   const auto closed = soon();
   while (engine.connections() > 0 && kClock.now() < closed.at) std::this_thread::yield();
   EXPECT_EQ(engine.connections(), 0U);
+}
+
+TEST_F(EppServerTest, AnEndpointThatLeavesAndComesBackIsPolledByOnePoller) {
+  loop_.start();
+  const Engine engine(loop_);
+  config_.scrape_interval = Millis(10);
+  start();
+  auto endpoints = one_endpoint();
+  endpoints[0].port = engine.port();
+  const auto looked = [&](int more) {
+    const int before = engine.looks();
+    const auto limit = soon();
+    while (engine.looks() < before + more && kClock.now() < limit.at) std::this_thread::yield();
+    return engine.looks() >= before + more;
+  };
+  server_->update(endpoints);
+  ASSERT_TRUE(looked(1));
+
+  const auto since = kClock.now();
+  for (int i = 0; i < 4; ++i) {
+    server_->update({});
+    server_->update(endpoints);
+  }
+
+  // A poller never looks sooner than an interval after its last look: each begins with one, and the
+  // last one goes on.
+  ASSERT_TRUE(looked(50));
+  EXPECT_GE(kClock.now() - since, 40 * config_.scrape_interval);
 }
 
 TEST_F(EppServerTest, ListsOfModelsThatDoNotComeAreCounted) {
