@@ -1,5 +1,6 @@
 #include "routing/watch/kv_callers.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/core/log.hpp"
@@ -54,20 +55,25 @@ void KvCallers::add_polled(std::vector<pollfd>& polled) const {
   for (const auto& caller : callers_) polled.push_back(caller.peer.wanted());
 }
 
-void KvCallers::serve(std::span<const pollfd> polled, Mono now, const Claim& claim) {
+std::size_t KvCallers::serve(std::span<const pollfd> polled, Mono now, const Claim& claim) {
   std::size_t at = 1;
   std::size_t held = 0;
   for (auto it = callers_.begin(); it != callers_.end();) {
-    bool stays = serve(*it, polled[at++].revents, now, claim);
-    if (stays && held + it->peer.held() > kMaxCallerBytes) {
-      log::warn("a publisher of KV events is refused: too much has been sent by halves",
-                {{"from", it->host}, {"bytes", it->peer.held()}, {"others_bytes", held}});
-      stays = false;
-    }
+    const bool stays = serve(*it, polled[at++].revents, now, claim);
     if (stays) held += it->peer.held();
     it = stays ? std::next(it) : callers_.erase(it);
   }
+  std::size_t refused = 0;
+  for (; held > kMaxCallerBytes; ++refused) {
+    const auto most = std::ranges::max_element(
+        callers_, {}, [](const Caller& caller) { return caller.peer.held(); });
+    held -= most->peer.held();
+    log::warn("a publisher of KV events is refused: too much has been sent by halves",
+              {{"from", most->host}, {"bytes", most->peer.held()}, {"others_bytes", held}});
+    callers_.erase(most);
+  }
   accept(now);
+  return refused;
 }
 
 // False: it is over, or somebody's.

@@ -17,7 +17,7 @@
 namespace baton::watch {
 
 inline constexpr std::size_t kMaxCallers = 256;  // the one that was there first makes room
-// What all of them have sent of messages that are not whole; who sends more is refused.
+// What all of them have sent of messages that are not whole; past it who has sent most is refused.
 inline constexpr std::size_t kMaxCallerBytes = std::size_t{128} << 20;
 
 // The endpoint that publishes under `topic`, "kv@<pod>@<model>": its pod is an "ip:port", an IP or
@@ -43,8 +43,8 @@ class KvCallers {
   using Claim = std::function<bool(Caller&, zmtp::Message&)>;
 
   void add_polled(std::vector<pollfd>& polled) const;
-  // `polled` as add_polled() left it, polled.
-  void serve(std::span<const pollfd> polled, Mono now, const Claim& claim);
+  // `polled` as add_polled() left it, polled. Returns how many were refused for what they sent.
+  std::size_t serve(std::span<const pollfd> polled, Mono now, const Claim& claim);
 
  private:
   bool serve(Caller& caller, short revents, Mono now, const Claim& claim) const;

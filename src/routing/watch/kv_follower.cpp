@@ -42,6 +42,7 @@ struct Meters {
         overflows(counter(registry, "overflows", "engines that told of too many blocks")),
         unsent(counter(registry, "speculation_dropped", "routed prompts that were not noted")),
         strangers(counter(registry, "strangers", "batches of engines that are no endpoint here")),
+        refused(counter(registry, "refused_callers", "engines refused: too much sent by halves")),
         followed(
             registry.gauge("baton_epp_kv_events_engines", "engines whose KV events are wanted")),
         in_sync(registry.gauge("baton_epp_kv_events_engines_in_sync",
@@ -54,7 +55,8 @@ struct Meters {
     return registry.counter(fmt::format("baton_epp_kv_events_{}_total", name), help);
   }
   observe::Counter &messages, &malformed, &gaps, &restarts, &truncated, &replays, &failed,
-      &reconnects, &stored, &removed, &orphans, &suppressed, &overflows, &unsent, &strangers;
+      &reconnects, &stored, &removed, &orphans, &suppressed, &overflows, &unsent, &strangers,
+      &refused;
   observe::Gauge &followed, &in_sync, &position;
 };
 
@@ -180,8 +182,10 @@ void KvFollower::Impl::run() {
       position += engine.stream.position();
     }
     if (callers) {
-      callers->serve(std::span(polled).subspan(i), deps.clock.now(),
-                     [this](auto& caller, auto& message) { return take_caller(caller, message); });
+      const auto refused = callers->serve(
+          std::span(polled).subspan(i), deps.clock.now(),
+          [this](auto& caller, auto& message) { return take_caller(caller, message); });
+      meters.refused.add(static_cast<double>(refused));
     }
     take_routed();
     deps.index.expire(deps.clock.now());

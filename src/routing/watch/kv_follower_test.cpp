@@ -228,28 +228,32 @@ TEST(KvFollower, AConnectionThatSpeaksForTwoEnginesEnds) {
   EXPECT_EQ(rig.held()[1], 0U);
 }
 
-TEST(KvFollower, WhatStrangersSendByHalvesIsBoundedTogether) {
+TEST(KvFollower, WhatStrangersSendByHalvesIsBoundedTogetherAndCounted) {
+  auto most = zmtp::encode({std::string(zmtp::kMaxMessage, 'x')});
+  most.pop_back();
   Listening where;
   Rig rig(FollowConfig{.connects = false}, std::move(where.listener));
   std::list<zmtp::Peer> strangers;
   for (std::size_t i = 0; i < kMaxCallerBytes / zmtp::kMaxMessage + 1; ++i) {
     strangers.emplace_back(*zmtp::connect_to(where.at), zmtp::Role::kPub, kClock.now());
   }
-  auto most = zmtp::encode({std::string(zmtp::kMaxMessage, 'x')});
-  most.pop_back();
-  std::vector<bool> sent(strangers.size());
+  const auto serve = [](zmtp::Peer& peer) {
+    auto polled = peer.wanted();
+    ::poll(&polled, 1, 1);
+    return peer.serve(polled.revents, kClock.now()) && peer.next();
+  };
+  for (auto& peer : strangers) {
+    ASSERT_TRUE(eventually([&] { return !serve(peer) || peer.ready(); }));
+    ASSERT_TRUE(peer.ready());
+  }
 
+  for (auto& peer : strangers) peer.send_encoded(most);
+  std::size_t refused = 0;
   EXPECT_TRUE(eventually([&] {
-    std::size_t i = 0;
-    for (auto& peer : strangers) {
-      auto polled = peer.wanted();
-      ::poll(&polled, 1, 1);
-      if (!peer.serve(polled.revents, kClock.now()) || !peer.next()) return true;
-      if (peer.ready() && !sent[i]) peer.send_encoded(most), sent[i] = true;
-      ++i;
-    }
-    return false;
+    refused += std::erase_if(strangers, [&](zmtp::Peer& peer) { return !serve(peer); });
+    return refused > 0 && rig.value("baton_epp_kv_events_refused_callers_total") >= 1;
   }));
+  EXPECT_FALSE(strangers.empty());
 }
 
 // A PUB socket of which the test decides what it sends.
