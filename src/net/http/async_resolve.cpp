@@ -1,7 +1,5 @@
 #include "net/http/async_resolve.hpp"
 
-#include <fmt/format.h>
-
 #include <boost/system/system_error.hpp>
 #include <cstring>
 #include <memory>
@@ -38,16 +36,16 @@ Task<Result<Tcp::endpoint>> resolve(Endpoint at, Deadline deadline) {
   if (at.host == "localhost") at.host = "127.0.0.1";
   if (const auto address = literal_address(at)) co_return endpoint_at(*address);
   const auto executor = co_await asio::this_coro::executor;
-  BATON_CO_TRY_ASSIGN(const auto lookup, Lookup::join(at));
+  BATON_CO_TRY_ASSIGN(const auto lookup, Lookup::join(at.host));
   const auto limit = std::make_shared<Timer>(executor, deadline.at);
   const Lookup::Watch watch(*lookup, waker(executor, limit));
   const auto [ended] = co_await limit->async_wait(asio::as_tuple(asio::use_awaitable));
-  if (const auto answer = lookup->answer()) {
+  if (const auto answer = lookup->answer(at.port)) {
     if (!*answer) co_return answer->error();
     co_return endpoint_at((**answer).front());
   }
   if (ended) throw boost::system::system_error(ended);  // our caller was cancelled
-  co_return timed_out(fmt::format("no address for '{}' in time", at.host));
+  co_return lookup->late();
 }
 
 }  // namespace baton::http

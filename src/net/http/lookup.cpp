@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <netdb.h>
+#include <netinet/in.h>
 
 #include <cstring>
+#include <list>
 #include <map>
 #include <system_error>
 #include <thread>
@@ -13,15 +15,14 @@ namespace baton::http {
 
 namespace {
 
-Result<Addresses> ask_system(const Endpoint& at) {
+Result<Addresses> ask_system(const std::string& host) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* list = nullptr;
-  const std::string port = std::to_string(at.port);
-  const int failed = ::getaddrinfo(at.host.c_str(), port.c_str(), &hints, &list);
+  const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
   if (failed != 0) {
-    return unavailable(fmt::format("no address for '{}': {}", at.host, ::gai_strerror(failed)));
+    return unavailable(fmt::format("no address for '{}': {}", host, ::gai_strerror(failed)));
   }
   Addresses found;
   for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
@@ -34,9 +35,20 @@ Result<Addresses> ask_system(const Endpoint& at) {
   return found;
 }
 
+void set_port(Address& address, std::uint16_t port) {
+  if (address.get()->sa_family == AF_INET) {
+    reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port = htons(port);
+  } else {
+    reinterpret_cast<sockaddr_in6*>(&address.storage)->sin6_port = htons(port);
+  }
+}
+
 struct UnderWay {
   std::mutex mutex;  // guards the rest
-  std::map<Endpoint, std::shared_ptr<Lookup>> lookups;
+  // Those that have begun are kept by their thread, the others only by who waits for them.
+  std::map<std::string, std::weak_ptr<Lookup>> lookups;
+  std::list<std::weak_ptr<Lookup>> to_begin;
+  std::size_t threads = 0;
   LookUp look_up = ask_system;
 };
 
@@ -49,45 +61,75 @@ UnderWay& under_way() {
 
 }  // namespace
 
-Result<std::shared_ptr<Lookup>> Lookup::join(const Endpoint& at) {
+Result<std::shared_ptr<Lookup>> Lookup::join(const std::string& host) {
   UnderWay& all = under_way();
   const std::lock_guard lock(all.mutex);
-  if (const auto found = all.lookups.find(at); found != all.lookups.end()) return found->second;
-  if (all.lookups.size() >= kMaxLookups) {
-    return exhausted(
-        fmt::format("no address for '{}': {} lookups are waiting", at.host, kMaxLookups));
+  auto& known = all.lookups[host];
+  if (auto lookup = known.lock()) return lookup;
+  auto lookup = std::make_shared<Lookup>(host);
+  known = lookup;
+  if (all.threads >= kMaxLookups) {
+    // Nobody waits any more for some that did.
+    std::erase_if(all.lookups, [](const auto& one) { return one.second.expired(); });
+    std::erase_if(all.to_begin, [](const auto& one) { return one.expired(); });
+    all.to_begin.push_back(lookup);
+    return lookup;
   }
-  auto lookup = std::make_shared<Lookup>(at);
   try {
     lookup->start(all.look_up);
   } catch (const std::system_error& e) {
-    return exhausted(fmt::format("no address for '{}': no thread to look it up: {}", at.host,
-                                 e.code().message()));
+    return exhausted(
+        fmt::format("no address for '{}': no thread to look it up: {}", host, e.code().message()));
   }
-  all.lookups.emplace(at, lookup);
+  lookup->begun_ = true;
+  ++all.threads;
   return lookup;
 }
 
-// The caller holds the lock that the thread needs to settle.
+// The caller holds the lock that the thread needs to settle. The thread goes on with those that
+// wait.
 void Lookup::start(const LookUp& look_up) {
-  std::thread([self = shared_from_this(), look_up] { self->settle(look_up(self->at_)); }).detach();
+  std::thread([lookup = shared_from_this(), look_up]() mutable {
+    while (lookup) lookup = lookup->settle(look_up(lookup->host_));
+  }).detach();
 }
 
-void Lookup::settle(Result<Addresses> answer) {
+std::shared_ptr<Lookup> Lookup::settle(Result<Addresses> answer) {
+  std::shared_ptr<Lookup> next;
   {
     // First: whoever asks after an answer begins anew.
     UnderWay& all = under_way();
     const std::lock_guard lock(all.mutex);
-    all.lookups.erase(at_);
+    all.lookups.erase(host_);
+    while (!next && !all.to_begin.empty()) {
+      next = all.to_begin.front().lock();
+      all.to_begin.pop_front();
+    }
+    if (next) {
+      next->begun_ = true;
+    } else {
+      --all.threads;
+    }
   }
   const std::lock_guard lock(mutex_);
   answer_ = std::move(answer);
   for (const Watch* watch : watches_) watch->wake_();
+  return next;
 }
 
-std::optional<Result<Addresses>> Lookup::answer() const {
+std::optional<Result<Addresses>> Lookup::answer(std::uint16_t port) const {
   const std::lock_guard lock(mutex_);
-  return answer_;
+  auto out = answer_;
+  if (out && *out) {
+    for (Address& address : **out) set_port(address, port);
+  }
+  return out;
+}
+
+Error Lookup::late() const {
+  const std::lock_guard lock(under_way().mutex);
+  return timed_out(fmt::format("no address for '{}' in time{}", host_,
+                               begun_ ? "" : ": too many other names are looked up"));
 }
 
 Lookup::Watch::Watch(Lookup& of, std::function<void()> wake) : of_(of), wake_(std::move(wake)) {
@@ -110,7 +152,7 @@ void look_up_by(LookUp look_up) {
 std::size_t lookups_under_way() {
   UnderWay& all = under_way();
   const std::lock_guard lock(all.mutex);
-  return all.lookups.size();
+  return all.threads;
 }
 
 }  // namespace baton::http

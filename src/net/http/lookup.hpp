@@ -1,11 +1,14 @@
 #pragma once
-// Lookups of names that are under way in this process. Internal to net/http.
+// Lookups of names that are under way in this process. Internal to net.
 
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/core/result.hpp"
@@ -15,22 +18,25 @@ namespace baton::http {
 
 using Addresses = std::vector<Address>;  // at least one
 // Finds the addresses of a name; may hang, for it has a thread of its own.
-using LookUp = std::function<Result<Addresses>(const Endpoint&)>;
+using LookUp = std::function<Result<Addresses>(const std::string& host)>;
 
 // One name's, on a thread that nobody waits for: the system's resolver knows no deadline and cannot
 // be stopped. Shared by that thread and all who ask for the name meanwhile, so that a name that
-// hangs takes one thread; the last one frees it. Thread-safe.
+// hangs takes one thread; the last one frees it. When kMaxLookups others are under way it begins
+// once one of them is over, if somebody still waits for it then. Thread-safe.
 class Lookup : public std::enable_shared_from_this<Lookup> {
  public:
-  explicit Lookup(Endpoint at) : at_(std::move(at)) {}
+  explicit Lookup(std::string host) : host_(std::move(host)) {}
   Lookup(const Lookup&) = delete;
   Lookup& operator=(const Lookup&) = delete;
 
-  // The one of `at` that is under way, or a new one. kExhausted: kMaxLookups others are.
-  static Result<std::shared_ptr<Lookup>> join(const Endpoint& at);
+  // The one of the name that is under way or waits, or a new one. kExhausted: no thread for it.
+  static Result<std::shared_ptr<Lookup>> join(const std::string& host);
 
-  // nullopt: not yet.
-  std::optional<Result<Addresses>> answer() const;
+  // With that port. nullopt: not yet.
+  std::optional<Result<Addresses>> answer(std::uint16_t port) const;
+  // kTimeout: why whoever waited in vain did.
+  Error late() const;
 
   // Calls `wake` when there is an answer, at once if there is one: under a lock, from any thread,
   // but not after this has ended.
@@ -50,9 +56,11 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
 
  private:
   void start(const LookUp& look_up);
-  void settle(Result<Addresses> answer);
+  // The one that begins next; null when none waits.
+  std::shared_ptr<Lookup> settle(Result<Addresses> answer);
 
-  const Endpoint at_;
+  const std::string host_;
+  bool begun_ = false;        // the lock of all lookups guards it
   mutable std::mutex mutex_;  // guards answer_, watches_
   std::optional<Result<Addresses>> answer_;
   std::list<const Watch*> watches_;
@@ -60,6 +68,6 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
 
 // For tests: takes the place of the system's resolver; nullptr: that again.
 void look_up_by(LookUp look_up);
-std::size_t lookups_under_way();
+std::size_t lookups_under_way();  // without those that wait to begin
 
 }  // namespace baton::http

@@ -1,7 +1,6 @@
 #include "net/http/resolve.hpp"
 
 #include <arpa/inet.h>
-#include <fmt/format.h>
 #include <netinet/in.h>
 
 #include <future>
@@ -33,12 +32,12 @@ std::optional<Address> literal_address(const Endpoint& at) {
 Result<std::vector<Address>> blocking_resolve(const Endpoint& at, Deadline deadline,
                                               const Clock& clock) {
   if (const auto address = literal_address(at)) return std::vector{*address};
-  BATON_TRY_ASSIGN(const auto lookup, Lookup::join(at));
+  BATON_TRY_ASSIGN(const auto lookup, Lookup::join(at.host));
   std::promise<void> answered;
   const Lookup::Watch watch(*lookup, [&answered] { answered.set_value(); });
   answered.get_future().wait_for(deadline.left(clock.now()));
-  if (auto answer = lookup->answer()) return *std::move(answer);
-  return timed_out(fmt::format("no address for '{}' in time", at.host));
+  if (auto answer = lookup->answer(at.port)) return *std::move(answer);
+  return lookup->late();
 }
 
 }  // namespace baton::http

@@ -25,8 +25,8 @@ std::optional<Address> literal_address(const Endpoint& at);
 inline constexpr int kMaxLookups = 16;  // in flight in this process
 
 // An IP address is taken as it is. A name is looked up on a thread of its own, which may outlast
-// the call (lookup.hpp). In the system's order of preference, IPv4 and IPv6. kUnavailable: no such
-// name. kTimeout. kExhausted: kMaxLookups lookups of other names are stuck.
+// the call (lookup.hpp); behind kMaxLookups others it waits for one of them to end. In the system's
+// order of preference, IPv4 and IPv6. kUnavailable: no such name. kTimeout. kExhausted: no thread.
 Result<std::vector<Address>> blocking_resolve(const Endpoint& at, Deadline deadline,
                                               const Clock& clock);
 

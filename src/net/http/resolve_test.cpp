@@ -128,22 +128,37 @@ TEST_F(ResolveTest, AsksOnceHoweverManyWaitForAName) {
   EXPECT_EQ(held_.begun(), 1);
 }
 
-TEST_F(ResolveTest, BoundsTheNamesThatAreLookedUp) {
+TEST_F(ResolveTest, AsksOnceForANameWhateverThePorts) {
+  auto one = start(address_of({"slow.example", 80}, soon()));
+  auto other = start(address_of({"slow.example", 81}, soon()));
+  settle();
+  EXPECT_EQ(lookups_under_way(), 1U);
+
+  held_.release("fd00::7");
+
+  EXPECT_EQ(one.get(), "[fd00::7]:80");
+  EXPECT_EQ(other.get(), "[fd00::7]:81");
+}
+
+TEST_F(ResolveTest, LooksUpSoManyNamesAtOnceAndTheNextWhenOneIsFound) {
   const Endpoint more = {"more.example", 80};
   std::vector<std::future<std::string>> waiting;
-  for (int i = 0; i < kMaxLookups; ++i) {
+  for (int i = 0; i <= kMaxLookups; ++i) {
     waiting.push_back(start(address_of({fmt::format("{}.example", i), 80}, soon())));
   }
   settle();
+  EXPECT_EQ(lookups_under_way(), static_cast<std::size_t>(kMaxLookups));
 
-  EXPECT_EQ(run(address_of(more, soon())), "no address for 'more.example': 16 lookups are waiting");
-  const auto found = blocking_resolve(more, soon(), kClock);
+  EXPECT_EQ(run(address_of(more, at_once())),
+            "no address for 'more.example' in time: too many other names are looked up");
+  const auto found = blocking_resolve(more, at_once(), kClock);
   ASSERT_FALSE(found);
-  EXPECT_EQ(found.error().code(), Code::kExhausted);
+  EXPECT_EQ(found.error().code(), Code::kTimeout);
 
   held_.release("127.0.0.9");
   for (auto& each : waiting) EXPECT_EQ(each.get(), "127.0.0.9:80");
   ASSERT_TRUE(eventually([] { return lookups_under_way() == 0; }));
+  EXPECT_EQ(held_.begun(), kMaxLookups + 1);  // not for the one whose callers have left
   EXPECT_EQ(run(address_of(more, soon())), "127.0.0.9:80");
 }
 

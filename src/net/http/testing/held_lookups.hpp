@@ -18,7 +18,7 @@ namespace baton::http::testing {
 class HeldLookups {
  public:
   HeldLookups() {
-    look_up_by([held = held_](const Endpoint& at) { return held->look_up(at); });
+    look_up_by([held = held_](const std::string& host) { return held->look_up(host); });
   }
   // Leaves none behind.
   ~HeldLookups() {
@@ -44,12 +44,12 @@ class HeldLookups {
  private:
   // Its threads may outlast the test.
   struct Held {
-    Result<Addresses> look_up(const Endpoint& at) {
+    Result<Addresses> look_up(const std::string& host) {
       std::unique_lock lock(mutex);
       ++begun;
       changed.wait_for(lock, std::chrono::seconds(30), [this] { return released; });
-      const auto found = literal_address({address, at.port});
-      if (!found) return unavailable(fmt::format("no address for '{}'", at.host));
+      const auto found = literal_address({address, 0});
+      if (!found) return unavailable(fmt::format("no address for '{}'", host));
       return Addresses{*found};
     }
 
