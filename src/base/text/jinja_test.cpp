@@ -121,12 +121,19 @@ TEST(Jinja, AnIndentedListCannotOutgrowTheMemory) {
   EXPECT_THAT(out.error().message(), HasSubstr("line 1: a text of more than the 67108864 bytes"));
 }
 
-// A list that repeats one text is small; each of these would make 10 GB of it.
+// The start of a template that leaves so many steps to the rest, or some thousands more: each use
+// of a long text counts as reading all of it.
+std::string leaving(std::size_t steps) {
+  const std::size_t times = (kMaxWork - 80'000 - steps) / 10'007;
+  return "{% set t = 'x' * 80000 %}{% for i in range(" + std::to_string(times) +
+         ") %}{% set u = t.startswith('y') %}{% endfor %}";
+}
+
+// A list that repeats one text is small; most of these would make 9 GB of it.
 TEST(Jinja, ATextOfManyPiecesIsRefusedBeforeItIsMade) {
   const std::string little = "{% set s = 'x' %}{% set l = [s] %}";
   const std::string much =
-      "{% set most_of_the_work = 'x' * 15500000 %}{% set s = 'x' * 100000 %}"
-      "{% set l = [s] * 100000 %}";
+      leaving(250'000) + "{% set s = 'x' * 1000 * 300 %}{% set l = [s] * 30000 %}";
   for (const std::string use : {
            "{{ l | join }}",
            "{{ ''.join(l) }}",
@@ -149,7 +156,7 @@ TEST(Jinja, ATextOfManyPiecesIsRefusedBeforeItIsMade) {
            "{{ s | replace('x', s) }}",
            "{{ 'y' | replace('y', l) }}",
            "{{ l is lower }}",
-           "{{ namespace(dict([[(s,) * 100000, 1]])) }}",
+           "{{ namespace(dict([[(s,) * 30000, 1]])) }}",
        }) {
     EXPECT_TRUE(render(little + use)) << use << ": " << error(little + use);
     const auto out = render(much + use);
@@ -166,20 +173,66 @@ TEST(Jinja, WhatMacrosHavePrintedSoFarIsBoundedTogether) {
 }
 
 TEST(Jinja, ManySmallItemsCountForWhatTheyTake) {
-  EXPECT_THAT(error("{{ (',' * 4000000).split(',') | length }}"), HasSubstr("steps"));
-  EXPECT_THAT(error("{{ ('\n' * 4000000).splitlines() | length }}"), HasSubstr("steps"));
-  EXPECT_THAT(error("{{ ('x' * 4000000) | list | length }}"), HasSubstr("steps"));
+  for (const std::string use : {
+           "{{ (',' * 100000).split(',') | length }}",
+           "{{ ('\n' * 100000).splitlines() | length }}",
+           "{{ ('x' * 100000) | list | length }}",
+       }) {
+    EXPECT_TRUE(render(use)) << use;
+    EXPECT_THAT(error(leaving(350'000) + use), HasSubstr("steps")) << use;
+  }
+}
+
+std::string mapping(int keys) {
+  std::string members = R"("x":0)";
+  for (int i = 0; i < keys; ++i) members += ",\"" + std::to_string(i) + "\":0";
+  return "{" + members + "}";
 }
 
 TEST(Jinja, LookingUpEveryKeyOfALargeMappingIsWork) {
-  std::string members = R"("x":0)";
-  for (int i = 0; i < 5000; ++i) members += ",\"" + std::to_string(i) + "\":0";
-  const std::string context = R"({"d":{)" + members + "}}";
+  const std::string context = R"({"d":)" + mapping(2000) + "}";
   const std::string all = "{% for k in d %}{{ d[k] }}{% endfor %}";
 
   EXPECT_TRUE(render(all, context));
-  EXPECT_THAT(error("{% set most_of_the_work = 'x' * 16000000 %}" + all, context),
-              HasSubstr("steps"));
+  EXPECT_THAT(error(leaving(100'000) + all, context), HasSubstr("steps"));
+}
+
+TEST(Jinja, ComparingLargeMappingsIsWork) {
+  const std::string context = R"({"a":)" + mapping(2000) + R"(,"b":)" + mapping(2000) + "}";
+  const std::string pairs = "{{ dict(a.items()) | length }}";
+
+  EXPECT_EQ(*render("{{ a == b }} {{ dict(a) | length }} " + pairs, context), "True 2001 2001");
+  EXPECT_EQ(*render(leaving(50'000) + "{{ dict(a) | length }}", context), "2001");
+  for (const std::string use : {"{{ a == b }}", "{{ a is eq b }}", "{{ [a].index(b) }}",
+                                "{{ b in [a] }}", "{{ [a, b] | unique | list | length }}"}) {
+    EXPECT_THAT(error(leaving(100'000) + use, context), HasSubstr("steps")) << use;
+  }
+  EXPECT_THAT(error(leaving(100'000) + pairs, context), HasSubstr("steps"));
+}
+
+TEST(Jinja, ComparingAListThatHasOneListManyTimesOverIsWork) {
+  const std::string nested =
+      "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}"
+      "{% endfor %}{% set l = ns.l %}";
+  for (const std::string use : {
+           "{{ l == l }}",
+           "{{ l != l }}",
+           "{{ l < l }}",
+           "{{ l in [l] }}",
+           "{{ l is ne l }}",
+           "{{ l is le l }}",
+           "{{ l is sameas l }}",
+           "{{ [l].count(l) }}",
+           "{{ {(l,): 1}[(l,)] }}",
+           "{{ {'a': l} == {'a': l} }}",
+           "{{ [l, l] | unique | list }}",
+           "{{ [l, l] | max }}",
+           "{{ [l, l] | sort }}",
+           "{{ [{'a': l}, {'a': l}] | groupby('a') }}",
+           "{% for i in [1, 2] %}{{ loop.changed(l) }}{% endfor %}",
+       }) {
+    EXPECT_THAT(error(leaving(200'000) + nested + use), HasSubstr("steps")) << use;
+  }
 }
 
 TEST(Jinja, AnIntegerIsReadInTheBasesThereAre) {

@@ -36,7 +36,7 @@ Result<Value> Interpreter::eval_node(const Expr& e) {
       return list(std::move(items), e.kind == E::kList ? List::Kind::kList : List::Kind::kTuple);
     }
     case E::kDict: {
-      std::vector<std::pair<Value, Value>> items;
+      Items items;
       for (std::size_t i = 0; i < e.args.size(); i += 2) {
         BATON_TRY_ASSIGN(Value key, eval(*e.args[i]));
         BATON_TRY_ASSIGN(Value value, eval(*e.args[i + 1]));
@@ -44,15 +44,7 @@ Result<Value> Interpreter::eval_node(const Expr& e) {
             (key.list() != nullptr && key.list()->kind == List::Kind::kList)) {
           return fail(fmt::format("a {} cannot be a key", type_name(key)));
         }
-        auto* there = static_cast<std::pair<Value, Value>*>(nullptr);
-        for (auto& item : items) {
-          if (equal(item.first, key)) there = &item;
-        }
-        if (there != nullptr) {
-          there->second = std::move(value);
-        } else {
-          items.emplace_back(std::move(key), std::move(value));
-        }
+        BATON_TRY(put(items, std::move(key), std::move(value)));
       }
       BATON_TRY(charge(items.size()));
       return make_dict(std::move(items));
@@ -133,19 +125,29 @@ Result<Value> Interpreter::compare_chain(const Expr& e) {
     const std::string& op = e.texts[i];
     bool yes = false;
     if (op == "==" || op == "!=") {
-      BATON_TRY(charge(1));
-      yes = equal(left, right) == (op == "==");
+      BATON_TRY_ASSIGN(const bool same, equals(left, right));
+      yes = same == (op == "==");
     } else if (op == "in" || op == "not in") {
       BATON_TRY_ASSIGN(const bool in, contains(*this, right, left));
       yes = in == (op == "in");
     } else {
-      BATON_TRY_ASSIGN(const int order, compare(left, right));
-      yes = op == "<" ? order < 0 : op == "<=" ? order <= 0 : op == ">" ? order > 0 : order >= 0;
+      BATON_TRY_ASSIGN(const int by, order(left, right));
+      yes = op == "<" ? by < 0 : op == "<=" ? by <= 0 : op == ">" ? by > 0 : by >= 0;
     }
     if (!yes) return Value(false);
     left = std::move(right);
   }
   return Value(true);
+}
+
+Status Interpreter::put(Items& items, Value key, Value value) {
+  BATON_TRY_ASSIGN(const std::size_t at, place(items, key));
+  if (at < items.size()) {
+    items[at].second = std::move(value);
+  } else {
+    items.emplace_back(std::move(key), std::move(value));
+  }
+  return {};
 }
 
 Result<Value> Interpreter::slice(const Value& v, const Expr& s) {
@@ -251,27 +253,20 @@ Result<Value> Interpreter::call_function(Object& f, const Args& args) {
     return text(std::string(buffer, std::strftime(buffer, sizeof buffer, format->c_str(), &now_)));
   }
   if (f.name == "namespace" || f.name == "dict") {
-    std::vector<std::pair<Value, Value>> items;
-    const auto put = [&](const Value& key, const Value& value) {
-      for (auto& [k, v] : items) {
-        if (equal(k, key)) {
-          v = value;
-          return;
-        }
-      }
-      items.emplace_back(key, value);
-    };
+    Items items;
     if (!given.empty() && given[0].dict() != nullptr) {
-      for (const auto& [key, value] : given[0].dict()->items) put(key, value);
+      items = given[0].dict()->items;
     } else if (!given.empty()) {
       BATON_TRY_ASSIGN(const std::vector<Value> pairs, iterate(given[0]));
       for (const Value& pair : pairs) {
         BATON_TRY_ASSIGN(const std::vector<Value> two, iterate(pair));
         if (two.size() != 2) return fail("dict() takes pairs");
-        put(two[0], two[1]);
+        BATON_TRY(put(items, two[0], two[1]));
       }
     }
-    for (const auto& [key, value] : args.named) put(Value(key), value);
+    for (const auto& [key, value] : args.named) {
+      BATON_TRY(put(items, Value(key), value));
+    }
     BATON_TRY(charge(items.size()));
     if (f.name == "dict") return make_dict(std::move(items));
     Object* ns = make(Object::Kind::kNamespace, "namespace");

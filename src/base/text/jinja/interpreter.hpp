@@ -54,6 +54,8 @@ struct Args {
 
 // Steps for a short text as an item, which takes as much memory as a dozen words.
 inline constexpr std::size_t kItemWork = 4;
+// Bytes that are compared in a step: nothing is made of them.
+inline constexpr std::size_t kCompared = 64;
 
 class Interpreter {
  public:
@@ -75,6 +77,11 @@ class Interpreter {
   // "a.b.0", as attribute= of filters reads it.
   Result<Value> path(const Value& v, const Value& path);
   Result<Value> call(const Value& callee, const Args& args);
+  // Charged, for a small list may have the same one in it many times over.
+  Result<bool> equals(const Value& a, const Value& b);
+  Result<int> order(const Value& a, const Value& b);  // as compare(), also of lists
+  // Where the key is; items.size(): nowhere.
+  Result<std::size_t> place(const Items& items, const Value& key);
   Object* make(Object::Kind kind, std::string_view name);
   Error fail(std::string_view what) const;  // kInvalid
   const std::tm& now() const { return now_; }
@@ -105,6 +112,7 @@ class Interpreter {
   Result<Value> call_expression(const Expr& e, const Value* caller);
   Result<Args> arguments(const Expr& e);
   Value lookup(std::string_view name);
+  Status put(Items& items, Value key, Value value);
 
   std::tm now_;
   std::string out_;

@@ -230,8 +230,8 @@ Result<Value> dict_method(Interpreter& in, const Value& self, std::string_view n
   if (name == "copy") return self;
   if (name == "get") {
     if (args.positional.empty()) return invalid("get() takes a key");
-    BATON_TRY(in.charge(d.items.size() / 8));
-    if (const Value* v = find(d, args.positional[0])) return *v;
+    BATON_TRY_ASSIGN(const std::size_t at, in.place(d.items, args.positional[0]));
+    if (at < d.items.size()) return d.items[at].second;
     return args.positional.size() > 1 ? args.positional[1] : Value(None{});
   }
   BATON_TRY(in.charge(d.items.size() * (name == "items" ? 2 * kItemWork : 1)));
@@ -247,11 +247,12 @@ Result<Value> dict_method(Interpreter& in, const Value& self, std::string_view n
   return in.list(std::move(out));
 }
 
-Result<Value> list_method(const List& l, std::string_view name, const Args& args) {
+Result<Value> list_method(Interpreter& in, const List& l, std::string_view name, const Args& args) {
   if (args.positional.empty()) return invalid(fmt::format("{}() takes an item", name));
   std::size_t n = 0;
   for (std::size_t i = 0; i < l.items.size(); ++i) {
-    if (!equal(l.items[i], args.positional[0])) continue;
+    BATON_TRY_ASSIGN(const bool same, in.equals(l.items[i], args.positional[0]));
+    if (!same) continue;
     if (name == "index") return Value(i);
     ++n;
   }
@@ -259,7 +260,7 @@ Result<Value> list_method(const List& l, std::string_view name, const Args& args
   return Value(n);
 }
 
-Result<Value> object_method(Object& o, std::string_view name, const Args& args) {
+Result<Value> object_method(Interpreter& in, Object& o, std::string_view name, const Args& args) {
   if (o.kind == Object::Kind::kCycler) {
     if (name == "reset") {
       o.position = 0;
@@ -271,8 +272,10 @@ Result<Value> object_method(Object& o, std::string_view name, const Args& args) 
     if (args.positional.empty()) return invalid("loop.cycle() takes at least one item");
     return args.positional[o.position % args.positional.size()];
   }
-  const bool same = o.changed.size() == args.positional.size() && !o.changed.empty() &&
-                    std::equal(o.changed.begin(), o.changed.end(), args.positional.begin(), equal);
+  bool same = o.changed.size() == args.positional.size() && !o.changed.empty();
+  for (std::size_t i = 0; same && i < o.changed.size(); ++i) {
+    BATON_TRY_ASSIGN(same, in.equals(o.changed[i], args.positional[i]));
+  }
   o.changed = args.positional;
   return Value(!same);
 }
@@ -294,12 +297,12 @@ Result<Value> call_method(Interpreter& interpreter, const Value& self, std::stri
                           const Args& args) {
   BATON_TRY(interpreter.charge(1));
   if (self.text() != nullptr) return text_method(interpreter, self, name, args);
-  if (Object* o = self.object()) return object_method(*o, name, args);
+  if (Object* o = self.object()) return object_method(interpreter, *o, name, args);
   if (in(kUnsafe, name)) {
     return invalid(fmt::format("'{}' would change a {}: templates cannot", name, type_name(self)));
   }
   if (self.dict() != nullptr) return dict_method(interpreter, self, name, args);
-  return list_method(*self.list(), name, args);
+  return list_method(interpreter, *self.list(), name, args);
 }
 
 }  // namespace baton::text::jinja

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/text/jinja.hpp"
@@ -194,12 +195,13 @@ Result<bool> contains(Interpreter& in, const Value& container, const Value& item
     return s->find(*item.text()) != std::string::npos;
   }
   if (const Dict* d = container.dict()) {
-    BATON_TRY(in.charge(d->items.size() / 8));
-    return find(*d, item) != nullptr;
+    BATON_TRY_ASSIGN(const std::size_t at, in.place(d->items, item));
+    return at < d->items.size();
   }
   BATON_TRY_ASSIGN(const std::vector<Value> items, in.iterate(container));
   for (const Value& v : items) {
-    if (equal(v, item)) return true;
+    BATON_TRY_ASSIGN(const bool same, in.equals(v, item));
+    if (same) return true;
   }
   return false;
 }
@@ -265,8 +267,8 @@ Result<Value> Interpreter::attribute(const Value& v, std::string_view name) {
 Result<Value> Interpreter::item(const Value& v, const Value& key) {
   if (v.undefined()) return fail(fmt::format("'{}' is undefined", v.get<Undefined>()->name));
   if (const Dict* d = v.dict()) {
-    BATON_TRY(charge(d->items.size() / 8));
-    if (const Value* member = find(*d, key)) return *member;
+    BATON_TRY_ASSIGN(const std::size_t there, place(d->items, key));
+    if (there < d->items.size()) return d->items[there].second;
   }
   Int at = 0;
   if (key.integral(at)) {
@@ -288,6 +290,70 @@ Result<Value> Interpreter::item(const Value& v, const Value& key) {
     return out.undefined() ? Value() : out;
   }
   return Value();
+}
+
+Result<bool> Interpreter::equals(const Value& a, const Value& b) {
+  BATON_TRY(charge(1));
+  double x = 0;
+  double y = 0;
+  if (Int i = 0, j = 0; a.integral(i) && b.integral(j)) return i == j;
+  if (a.number(x) && b.number(y)) return x == y;
+  if (!a.same(b)) return false;
+  if (const std::string* s = a.text()) {
+    if (s->size() != b.text()->size()) return false;
+    BATON_TRY(charge(s->size() / kCompared));
+    return *s == *b.text();
+  }
+  if (const List *l = a.list(), *m = b.list(); l != nullptr) {
+    if ((l->kind == List::Kind::kList) != (m->kind == List::Kind::kList)) return false;
+    bool same = l->items.size() == m->items.size();
+    for (std::size_t i = 0; same && i < l->items.size(); ++i) {
+      BATON_TRY_ASSIGN(same, equals(l->items[i], m->items[i]));
+    }
+    return same;
+  }
+  if (const Dict *d = a.dict(), *e = b.dict(); d != nullptr) {
+    bool same = d->items.size() == e->items.size();
+    for (std::size_t i = 0; same && i < d->items.size(); ++i) {
+      BATON_TRY_ASSIGN(const std::size_t at, place(e->items, d->items[i].first));
+      if (at == e->items.size()) return false;
+      BATON_TRY_ASSIGN(same, equals(d->items[i].second, e->items[at].second));
+    }
+    return same;
+  }
+  return a.undefined() || a.none() || a.object() == b.object();
+}
+
+Result<int> Interpreter::order(const Value& a, const Value& b) {
+  BATON_TRY(charge(1));
+  if (a.text() != nullptr && b.text() != nullptr) {
+    BATON_TRY(charge(std::min(a.text()->size(), b.text()->size()) / kCompared));
+  }
+  const List* l = a.list();
+  const List* m = b.list();
+  if (l == nullptr || m == nullptr || type_name(a) != type_name(b)) return compare(a, b);
+  for (std::size_t i = 0; i < std::min(l->items.size(), m->items.size()); ++i) {
+    BATON_TRY_ASSIGN(const bool same, equals(l->items[i], m->items[i]));
+    if (!same) return order(l->items[i], m->items[i]);
+  }
+  return compare(Value(l->items.size()), Value(m->items.size()));
+}
+
+Result<std::size_t> Interpreter::place(const Items& items, const Value& key) {
+  BATON_TRY(charge(items.size() / 8));
+  const std::string* wanted = key.text();
+  for (std::size_t at = 0; at < items.size(); ++at) {
+    const std::string* there = items[at].first.text();
+    bool same = false;
+    if (wanted == nullptr || there == nullptr) {
+      BATON_TRY_ASSIGN(same, equals(items[at].first, key));
+    } else if (there->size() == wanted->size()) {
+      BATON_TRY(charge(wanted->size() / kCompared));
+      same = *there == *wanted;
+    }
+    if (same) return at;
+  }
+  return items.size();
 }
 
 Result<Value> Interpreter::path(const Value& v, const Value& path) {

@@ -140,6 +140,7 @@ Result<Value> printf_style(Interpreter& in, std::string_view format, const Value
       const std::size_t close = format.find(')', at);
       if (close == std::string_view::npos || arguments.dict() == nullptr)
         return invalid("%(name) needs a mapping");
+      BATON_TRY(in.charge(arguments.dict()->items.size() / 8));
       value = find(*arguments.dict(), format.substr(at + 1, close - at - 1));
       if (value == nullptr) return invalid("%(name) is not in the mapping");
       at = close + 1;

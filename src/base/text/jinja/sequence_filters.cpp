@@ -24,10 +24,11 @@ struct Key {
 };
 
 // Stable; kInvalid when two keys have no order.
-Status sort_by(std::vector<std::pair<Value, Value>>& keyed, bool descending) {
+Status sort_by(Interpreter& in, Items& keyed, bool descending) {
   Status status;
   sort_stably(keyed, [&](const auto& a, const auto& b) {
-    const auto order = descending ? compare(b.first, a.first) : compare(a.first, b.first);
+    if (!status) return false;
+    const auto order = descending ? in.order(b.first, a.first) : in.order(a.first, b.first);
     if (!order) {
       status = Error(order.error());
       return false;
@@ -37,15 +38,13 @@ Status sort_by(std::vector<std::pair<Value, Value>>& keyed, bool descending) {
   return status;
 }
 
-Result<std::vector<std::pair<Value, Value>>> keyed(Interpreter& in, const Value& v,
-                                                   const Key& key) {
+Result<Items> keyed(Interpreter& in, const Value& v, const Key& key) {
   BATON_TRY_ASSIGN(const std::vector<Value> items, in.iterate(v));
-  std::vector<std::pair<Value, Value>> out;
+  Items out;
   for (const Value& item : items) {
     BATON_TRY_ASSIGN(Value k, key.of(in, item));
     out.emplace_back(std::move(k), item);
   }
-  BATON_TRY(in.charge(out.size() * 8));  // comparisons
   return out;
 }
 
@@ -55,7 +54,7 @@ Result<Value> extreme(Interpreter& in, const Value& v, const Args& args, int wan
   if (items.empty()) return Value();
   const auto* best = &items[0];
   for (const auto& item : items) {
-    BATON_TRY_ASSIGN(const int order, compare(item.first, best->first));
+    BATON_TRY_ASSIGN(const int order, in.order(item.first, best->first));
     if (order == wanted) best = &item;
   }
   return best->second;
@@ -205,7 +204,7 @@ Result<Value> reverse(Interpreter& in, const Value& v, const Args&) {
 Result<Value> sort(Interpreter& in, const Value& v, const Args& args) {
   const Key key{args.get(2, "attribute"), args.flag(1, "case_sensitive")};
   BATON_TRY_ASSIGN(auto items, keyed(in, v, key));
-  BATON_TRY(sort_by(items, args.flag(0, "reverse")));
+  BATON_TRY(sort_by(in, items, args.flag(0, "reverse")));
   std::vector<Value> out;
   for (auto& item : items) out.push_back(std::move(item.second));
   return in.list(std::move(out));
@@ -219,7 +218,7 @@ Result<Value> dictsort(Interpreter& in, const Value& v, const Args& args) {
   BATON_TRY_ASSIGN(const Value pairs, call_method(in, v, "items", {}));
   const Key key{&position, args.flag(0, "case_sensitive")};
   BATON_TRY_ASSIGN(auto items, keyed(in, pairs, key));
-  BATON_TRY(sort_by(items, args.flag(2, "reverse")));
+  BATON_TRY(sort_by(in, items, args.flag(2, "reverse")));
   std::vector<Value> out;
   for (auto& item : items) out.push_back(std::move(item.second));
   return in.list(std::move(out));
@@ -231,9 +230,11 @@ Result<Value> unique(Interpreter& in, const Value& v, const Args& args) {
   std::vector<Value> seen;
   std::vector<Value> out;
   for (auto& [k, item] : items) {
-    BATON_TRY(in.charge(seen.size()));
-    if (std::any_of(seen.begin(), seen.end(), [&](const Value& other) { return equal(other, k); }))
-      continue;
+    bool again = false;
+    for (std::size_t i = 0; !again && i < seen.size(); ++i) {
+      BATON_TRY_ASSIGN(again, in.equals(seen[i], k));
+    }
+    if (again) continue;
     seen.push_back(k);
     out.push_back(std::move(item));
   }
@@ -245,13 +246,16 @@ Result<Value> groupby(Interpreter& in, const Value& v, const Args& args) {
   if (attribute == nullptr) return invalid("'groupby' takes an attribute");
   const Key key{attribute, args.flag(2, "case_sensitive")};
   BATON_TRY_ASSIGN(auto items, keyed(in, v, key));
-  BATON_TRY(sort_by(items, false));
+  BATON_TRY(sort_by(in, items, false));
   std::vector<Value> out;
   for (std::size_t from = 0; from < items.size();) {
     std::vector<Value> group;
     std::size_t to = from;
-    for (; to < items.size() && equal(items[to].first, items[from].first); ++to)
+    for (; to < items.size(); ++to) {
+      BATON_TRY_ASSIGN(const bool same, in.equals(items[to].first, items[from].first));
+      if (!same) break;
       group.push_back(items[to].second);
+    }
     BATON_TRY_ASSIGN(Value name, in.path(group[0], *attribute));
     BATON_TRY_ASSIGN(Value members, in.list(std::move(group)));
     BATON_TRY_ASSIGN(Value pair,

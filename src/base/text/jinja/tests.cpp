@@ -19,8 +19,8 @@ constexpr auto kTests = std::to_array<std::string_view>(
      "ne",       "none",     "number",      "odd",      "sameas",      "sequence", "string",
      "test",     "true",     "undefined",   "upper"});
 
-Result<bool> ordered(std::string_view name, const Value& a, const Value& b) {
-  BATON_TRY_ASSIGN(const int order, compare(a, b));
+Result<bool> ordered(Interpreter& in, std::string_view name, const Value& a, const Value& b) {
+  BATON_TRY_ASSIGN(const int order, in.order(a, b));
   if (name == "<" || name == "lt" || name == "lessthan") return order < 0;
   if (name == "<=" || name == "le") return order <= 0;
   if (name == ">" || name == "gt" || name == "greaterthan") return order > 0;
@@ -41,16 +41,19 @@ bool iterable(const Value& v) {
 
 Result<bool> with_operand(Interpreter& in, std::string_view name, const Value& v,
                           const Value& other) {
-  if (name == "eq" || name == "equalto" || name == "==") return equal(v, other);
-  if (name == "ne" || name == "!=") return !equal(v, other);
+  if (name == "eq" || name == "equalto" || name == "==") return in.equals(v, other);
+  if (name == "ne" || name == "!=") {
+    BATON_TRY_ASSIGN(const bool same, in.equals(v, other));
+    return !same;
+  }
   if (name == "in") return contains(in, other, v);
-  if (name == "sameas") return v.same(other) && equal(v, other);
+  if (name == "sameas") return v.same(other) ? in.equals(v, other) : Result<bool>(false);
   if (name == "divisibleby") {
     Int by = 0;
     if (!other.integral(by)) return invalid("'divisibleby' takes an integer");
     return divides(name, v, by);
   }
-  return ordered(name, v, other);
+  return ordered(in, name, v, other);
 }
 
 }  // namespace

@@ -114,31 +114,6 @@ bool truth(const Value& v) {
   return true;
 }
 
-bool equal(const Value& a, const Value& b) {
-  Int i = 0;
-  Int j = 0;
-  if (a.integral(i) && b.integral(j)) return i == j;
-  double x = 0;
-  double y = 0;
-  if (a.number(x) && b.number(y)) return x == y;
-  if (!a.same(b)) return false;
-  if (a.undefined() || a.none()) return true;
-  if (const std::string* s = a.text()) return *s == *b.text();
-  if (const List* l = a.list()) {
-    return (l->kind == List::Kind::kList) == (b.list()->kind == List::Kind::kList) &&
-           std::equal(l->items.begin(), l->items.end(), b.list()->items.begin(),
-                      b.list()->items.end(), equal);
-  }
-  if (const Dict* d = a.dict()) {
-    return d->items.size() == b.dict()->items.size() &&
-           std::all_of(d->items.begin(), d->items.end(), [&](const auto& item) {
-             const Value* other = find(*b.dict(), item.first);
-             return other != nullptr && equal(item.second, *other);
-           });
-  }
-  return a.object() == b.object();
-}
-
 Result<int> compare(const Value& a, const Value& b) {
   const auto order = [](const auto& x, const auto& y) { return x < y ? -1 : (y < x ? 1 : 0); };
   Int i = 0;
@@ -148,23 +123,8 @@ Result<int> compare(const Value& a, const Value& b) {
   double y = 0;
   if (a.number(x) && b.number(y)) return order(x, y);
   if (a.text() != nullptr && b.text() != nullptr) return order(*a.text(), *b.text());
-  if (const List *l = a.list(), *m = b.list();
-      l != nullptr && m != nullptr && type_name(a) == type_name(b)) {
-    for (std::size_t k = 0; k < std::min(l->items.size(), m->items.size()); ++k) {
-      if (equal(l->items[k], m->items[k])) continue;
-      return compare(l->items[k], m->items[k]);
-    }
-    return order(l->items.size(), m->items.size());
-  }
   return invalid(fmt::format("'<' not supported between instances of '{}' and '{}'", type_name(a),
                              type_name(b)));
-}
-
-const Value* find(const Dict& d, const Value& key) {
-  for (const auto& [k, v] : d.items) {
-    if (equal(k, key)) return &v;
-  }
-  return nullptr;
 }
 
 const Value* find(const Dict& d, std::string_view key) {

@@ -26,8 +26,9 @@ struct List {
   std::vector<Value> items;
   std::size_t depth = 1;
 };
+using Items = std::vector<std::pair<Value, Value>>;
 struct Dict {
-  std::vector<std::pair<Value, Value>> items;
+  Items items;
   std::size_t depth = 1;
 };
 struct Text {
@@ -102,10 +103,8 @@ Value from_json(const json::Value& value);
 
 std::string_view type_name(const Value& v);  // "str", "int", … as Python names them
 bool truth(const Value& v);
-bool equal(const Value& a, const Value& b);
-// -1, 0, 1; kInvalid when Python has no order between them.
+// Of numbers and texts: -1, 0, 1; kInvalid when Python has no order between them.
 Result<int> compare(const Value& a, const Value& b);
-const Value* find(const Dict& d, const Value& key);
 const Value* find(const Dict& d, std::string_view key);
 
 // Stable, and safe with an order that is none (NaN): at worst the result is in no useful order.
