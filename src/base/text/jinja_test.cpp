@@ -164,6 +164,18 @@ TEST(Jinja, ATextOfManyPiecesIsRefusedBeforeItIsMade) {
   }
 }
 
+TEST(Jinja, PuttingATextTogetherCostsWhatTheWholeIs) {
+  std::string messages = R"("")";
+  for (int i = 0; i < 1000; ++i) messages += ",\"" + std::string(200, 'x') + "\"";
+  const std::string context = R"({"messages":[)" + messages + "]}";
+
+  EXPECT_EQ(error("{% set ns = namespace(out='') %}{% for m in messages %}"
+                  "{% set ns.out = ns.out ~ m %}{% endfor %}{{ ns.out | length }}",
+                  context),
+            "rendered: 200000");
+  EXPECT_EQ(error(leaving(35'000) + "{% set u = messages | join %}", context), "rendered: ");
+}
+
 TEST(Jinja, WhatMacrosHavePrintedSoFarIsBoundedTogether) {
   std::string prints;
   for (int i = 0; i < 15; ++i) prints += "{{ s }}";  // 60 MB in each of 40 calls

@@ -79,8 +79,7 @@ Result<Value> Interpreter::eval_node(const Expr& e) {
       Draft out(room());
       for (const ExprPtr& arg : e.args) {
         BATON_TRY_ASSIGN(const Value v, eval(*arg));
-        BATON_TRY_ASSIGN(const std::string piece, shown(v));
-        BATON_TRY(out.put(piece));
+        BATON_TRY(add(out, v));
       }
       return text(out.take());
     }

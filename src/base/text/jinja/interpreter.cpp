@@ -52,6 +52,12 @@ Result<std::string> Interpreter::shown(const Value& v) {
   return s;
 }
 
+Status Interpreter::add(Draft& draft, const Value& v) {
+  if (const std::string* s = v.text()) return draft.put(*s);
+  BATON_TRY_ASSIGN(const std::string piece, shown(v));
+  return draft.put(piece);
+}
+
 Result<Value> Interpreter::list(std::vector<Value> items, List::Kind kind) {
   BATON_TRY(charge(items.size()));
   return make_list(std::move(items), kind);

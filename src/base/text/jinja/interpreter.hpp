@@ -57,6 +57,8 @@ inline constexpr std::size_t kItemWork = 4;
 // Bytes that are compared in a step: nothing is made of them.
 inline constexpr std::size_t kCompared = 64;
 
+class Draft;
+
 class Interpreter {
  public:
   explicit Interpreter(const std::tm& now) : now_(now) {}
@@ -70,6 +72,8 @@ class Interpreter {
   // these: charged when it is whole, it has taken the memory already.
   std::size_t room() const;
   Result<std::string> shown(const Value& v);  // as print shows it, charged
+  // The same into a draft; a text is not made for that, and so charged only with the whole.
+  Status add(Draft& draft, const Value& v);
   Result<Value> list(std::vector<Value> items, List::Kind kind = List::Kind::kList);
   Result<std::vector<Value>> iterate(const Value& v);
   Result<Value> attribute(const Value& v, std::string_view name);

@@ -140,8 +140,7 @@ Result<Value> join(Interpreter& in, const Value& v, const Args& args) {
     if (attribute != nullptr) {
       BATON_TRY_ASSIGN(part, in.path(items[i], *attribute));
     }
-    BATON_TRY_ASSIGN(const std::string piece, in.shown(part));
-    BATON_TRY(out.put(piece));
+    BATON_TRY(in.add(out, part));
   }
   return in.text(out.take());
 }
