@@ -120,9 +120,8 @@ struct Cache::Store {
       } else {
         objects.erase(name);
       }
-      // A relist tells of what is gone without a version.
-      const auto version = event.object.string_at({"metadata", "resourceVersion"});
-      if (listed && !version.empty()) advance(version);
+      // A list is seen when all of it is there.
+      if (!event.of_list) advance(event.object.string_at({"metadata", "resourceVersion"}));
       changed.notify_all();
     }
     if (tell && (before || now)) tell(before, now);

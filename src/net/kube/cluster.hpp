@@ -66,6 +66,8 @@ struct Event {
   enum class Kind : std::uint8_t { kAdded, kModified, kDeleted };
   Kind kind;
   Object object;  // for kDeleted the last state
+  // By a Follower, of a list: what else that has may be older and not told yet.
+  bool of_list = false;
 };
 
 // Thread-safe. Buffered with a bound; a reader that falls behind gets kConflict ("expired") and

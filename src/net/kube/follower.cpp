@@ -112,14 +112,14 @@ Result<Version> Follower::relist() {
     if (!key) continue;
     const auto old = before.find(*key);
     if (old == before.end()) {
-      deliver({Event::Kind::kAdded, item});
+      deliver({Event::Kind::kAdded, item, true});
     } else {
-      if (old->second.version != version_of(item)) deliver({Event::Kind::kModified, item});
+      if (old->second.version != version_of(item)) deliver({Event::Kind::kModified, item, true});
       before.erase(old);
     }
   }
   for (const auto& [key, gone] : before) {
-    deliver({Event::Kind::kDeleted, gone.object.is_null() ? stub(key) : gone.object});
+    deliver({Event::Kind::kDeleted, gone.object.is_null() ? stub(key) : gone.object, true});
   }
   return list.version;
 }

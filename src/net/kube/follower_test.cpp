@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <utility>
@@ -127,6 +128,26 @@ TEST_F(FollowerTest, ACacheHasItsObjectsAgainAfterAMomentInWhichTheirKindWasNotS
   ASSERT_TRUE(changed.wait_for(lock, kPatience, [&] { return told.size() == 3; }));
   EXPECT_THAT(told, ElementsAre("there", "gone", "there"));
   EXPECT_TRUE(cache.get({kWidget, "ns", "one"}));
+}
+
+TEST_F(FollowerTest, ACacheHasSeenAListOnlyWhenAllOfItIsThere) {
+  cluster_.on_list = [](int n) -> Result<List> {
+    if (n == 0) return List{{widget("a", "1"), widget("b", "2")}, "3"};
+    return List{{widget("a", "95"), widget("b", "90")}, "96"};
+  };
+  cluster_.on_watch = [](int n) { return n == 0 ? Status(conflict("expired")) : Status(); };
+  const Expectation wanted = written(widget("b", "90"));
+  std::atomic<bool> early = false;
+  Cache cache(cluster_, clock_, {.watch = Millis(1)});
+  cache.follow({kWidget, {}, nullptr}, [&](const SnapshotPtr&, const SnapshotPtr& now) {
+    if (now && now->version() == "95") early = cache.has_seen(wanted, Deadline::in(clock_, {}));
+  });
+  cache.start();
+
+  ASSERT_TRUE(cache.has_seen(wanted, Deadline::in(clock_, kPatience)));
+
+  EXPECT_EQ(cache.get({kWidget, "ns", "b"})->version(), "90");
+  EXPECT_FALSE(early);
 }
 
 TEST_F(FollowerTest, PausesLongerEachTimeAWatchIsRefusedAndSaysWhyOnce) {
