@@ -65,14 +65,17 @@ void Follower::run() {
       pause(absent ? pauses_.absent : pauses_.list);
     } else {
       const Mono began = clock_.now();
-      const Status watched = follow(*from);
+      const auto [end, told] = follow(*from);
+      const bool stood = clock_.now() - began > pauses_.longest;
+      // As watches do. One that is too old at once would be so again and again.
+      const bool expired = end.code() == Code::kConflict && (told || stood);
       // One that stood for long is no failure in a row.
-      if (watched || clock_.now() - began > pauses_.longest) {
+      if (expired || stood) {
         watch_pause = pauses_.watch;
         watch_trouble.clear();
       }
-      if (!watched) {
-        const std::string why(watched.error().message());
+      if (!expired) {
+        const std::string why(end.message());
         if (why != watch_trouble && !is_stopping()) {
           log::warn("watch failed, listed and tried again until it works",
                     {{"kind", query_.type.kind}, {"error", why}});
@@ -124,26 +127,25 @@ Result<Version> Follower::relist() {
   return list.version;
 }
 
-// Until the watch ends; fine when it expired, or was too old to begin with.
-Status Follower::follow(const Version& from) {
-  const auto unless_expired = [](const Error& error) {
-    return error.code() == Code::kConflict ? Status() : Status(error);
-  };
+Follower::Watched Follower::follow(const Version& from) {
   auto opened = cluster_.watch(query_, from, Deadline::in(clock_, kCallBudget));
-  if (!opened) return unless_expired(opened.error());
+  if (!opened) return {opened.error()};
   Watch* watch = opened->get();
   {
     const std::lock_guard lock(mutex_);
     watch_ = *std::move(opened);
     if (stopping_) watch->close();
   }
+  bool told = false;
   auto event = watch->next(Deadline{});
   for (; event; event = watch->next(Deadline{})) {
-    if (*event) deliver(**event);
+    if (!*event) continue;
+    deliver(**event);
+    told = true;
   }
   const std::lock_guard lock(mutex_);
   watch_.reset();
-  return unless_expired(event.error());
+  return {event.error(), told};
 }
 
 void Follower::deliver(const Event& event) {

@@ -16,8 +16,9 @@ namespace baton::kube {
 
 // How long a follower waits before it asks again.
 struct FollowPauses {
-  Nanos list = std::chrono::seconds(1);   // after a list that failed
-  Nanos watch = std::chrono::seconds(1);  // after a watch that failed; doubled each time in a row
+  Nanos list = std::chrono::seconds(1);  // after a list that failed
+  // After a watch that failed, or expired before it told anything; doubled each time in a row.
+  Nanos watch = std::chrono::seconds(1);
   Nanos longest = std::chrono::seconds(30);  // of those
   Nanos absent = std::chrono::seconds(30);   // while the kind is not served
 };
@@ -48,7 +49,11 @@ class Follower {
   };
   void run();
   Result<Version> relist();
-  Status follow(const Version& from);
+  struct Watched {
+    Error end;
+    bool told = false;  // an event
+  };
+  Watched follow(const Version& from);
   void pause(Nanos at_most);  // or until it stops
   bool is_stopping();
   void deliver(const Event& event);
