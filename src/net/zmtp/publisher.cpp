@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/core/log.hpp"
-#include "net/http/resolve.hpp"
+#include "net/http/lookup.hpp"
 #include "net/zmtp/socket.hpp"
 
 namespace baton::zmtp {
@@ -59,6 +59,7 @@ class ThreadedPublisher final : public Publisher {
   void run();
   void take_queue();
   void connect();
+  std::optional<Result<http::Addresses>> look_up(Mono now);
   void connected();
   void failed(const Error& why);
   void accept();
@@ -85,7 +86,10 @@ class ThreadedPublisher final : public Publisher {
   std::size_t remembered_bytes_ = 0;
   std::list<Subscriber> subscribers_;
   std::list<Replayer> replayers_;
-  std::vector<http::Address> untried_;  // of the subscriber that is connected to, last first
+  std::shared_ptr<http::Lookup> lookup_;         // of the endpoint's name, under way; null: none
+  std::optional<http::Lookup::Watch> answered_;  // ends before lookup_ and wake_
+  Mono asked_ = Mono::min();
+  http::Addresses untried_;  // of the subscriber that is connected to, last first
   Mono try_again_ = Mono::min();
   bool told_ = false;  // that it cannot be reached
   std::thread thread_;
@@ -153,10 +157,11 @@ void ThreadedPublisher::connect() {
   if (address_.binds == Binds::kYes || !subscribers_.empty()) return;
   if (untried_.empty()) {
     if (now < try_again_) return;
+    const auto found = look_up(now);
+    if (!found) return;
     try_again_ = now + kReconnect;
-    auto found = http::blocking_resolve(address_.at, Deadline{now + kReconnect}, clock_);
-    if (!found) return failed(found.error());
-    untried_.assign(found->rbegin(), found->rend());
+    if (!*found) return failed(found->error());
+    untried_.assign((*found)->rbegin(), (*found)->rend());
   }
   while (!untried_.empty()) {
     auto fd = connect_to(untried_.back());
@@ -167,6 +172,26 @@ void ThreadedPublisher::connect() {
     }
     failed(fd.error());
   }
+}
+
+// nullopt: not yet. The loop is woken when there is an answer.
+std::optional<Result<http::Addresses>> ThreadedPublisher::look_up(Mono now) {
+  if (const auto address = http::literal_address(address_.at)) return http::Addresses{*address};
+  if (!lookup_) {
+    auto joined = http::Lookup::join(address_.at.host);
+    if (!joined) return joined.error();
+    lookup_ = *std::move(joined);
+    answered_.emplace(*lookup_, [this] { wake_.wake(); });
+    asked_ = now;
+  }
+  auto found = lookup_->answer(address_.at.port);
+  if (found) {
+    answered_.reset();
+    lookup_.reset();
+  } else if (now - asked_ >= kReconnect) {
+    failed(lookup_->late());
+  }
+  return found;
 }
 
 void ThreadedPublisher::connected() {

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "base/core/log.hpp"
+#include "net/http/testing/held_lookups.hpp"
 #include "net/zmtp/socket.hpp"
 
 namespace baton::zmtp {
@@ -123,6 +124,28 @@ TEST(Publisher, ConnectsToASubscriberThatListensAtAnAddressOrAName) {
     pub->publish("x");
     EXPECT_THAT(client.receive(), ElementsAre("t", sequence_bytes(0), "x"));
   }
+}
+
+TEST(Publisher, RepeatsWhatWasMissedWhileTheNameOfItsEndpointIsLookedUp) {
+  http::testing::HeldLookups held;
+  http::Endpoint at{"127.0.0.1", 0};
+  const auto listener = listen_at(at);
+  ASSERT_TRUE(listener);
+  const auto pub = *Publisher::start(
+      {.endpoint = "tcp://slow.example:" + std::to_string(at.port), .replay_endpoint = "tcp://*:0"},
+      kClock);
+  pub->publish("x");
+  const auto began = kClock.now();
+  for (int i = 0; i < 10; ++i) {
+    Client client(Role::kDealer, pub->replay_at());
+    client.send({"", sequence_bytes(0)});
+    EXPECT_THAT(client.receive(), ElementsAre("", sequence_bytes(0), "x"));
+  }
+  // Each has some five turns of the loop, none of which waits for the name.
+  EXPECT_LT(kClock.now() - began, std::chrono::seconds(20));
+
+  held.release("127.0.0.1");
+  EXPECT_TRUE(accept_at(*listener));
 }
 
 // What is logged, meanwhile.
