@@ -27,6 +27,7 @@ struct Entry {
 
 struct Subscriber {
   Peer peer;
+  Mono since;
   std::vector<std::string> topics = {};  // prefixes it wants
   std::deque<std::size_t> sizes = {};    // of what is on its way, for the bound
   std::size_t offered = 0;               // their sum
@@ -167,7 +168,7 @@ void ThreadedPublisher::connect() {
     auto fd = connect_to(untried_.back());
     untried_.pop_back();
     if (fd) {
-      subscribers_.push_back({Peer(*std::move(fd), Role::kPub, now, {kMaxWish})});
+      subscribers_.push_back({Peer(*std::move(fd), Role::kPub, now, {kMaxWish}), now});
       return;
     }
     failed(fd.error());
@@ -194,6 +195,7 @@ std::optional<Result<http::Addresses>> ThreadedPublisher::look_up(Mono now) {
   return found;
 }
 
+// That the subscriber wants something, and stays: one that hangs up at once is not reached.
 void ThreadedPublisher::connected() {
   if (address_.binds == Binds::kYes) return;
   untried_.clear();
@@ -213,7 +215,7 @@ void ThreadedPublisher::accept() {
   while (listener_ && subscribers_.size() < kMaxPeers) {
     auto fd = listener_.accept();
     if (!fd) break;
-    subscribers_.push_back({Peer(std::move(fd), Role::kPub, now, {kMaxWish})});
+    subscribers_.push_back({Peer(std::move(fd), Role::kPub, now, {kMaxWish}), now});
   }
   while (replay_listener_ && replayers_.size() < kMaxPeers) {
     auto fd = replay_listener_.accept();
@@ -233,13 +235,13 @@ void ThreadedPublisher::serve(const std::vector<pollfd>& polled) {
 }
 
 bool ThreadedPublisher::serve(Subscriber& s, short revents) {
-  if (const auto served = s.peer.serve(revents, clock_.now()); !served) {
+  const auto now = clock_.now();
+  if (const auto served = s.peer.serve(revents, now); !served) {
     failed(served.error());
     return false;
   }
   while (true) {
     auto message = s.peer.next();
-    if (s.peer.ready()) connected();
     if (!message && address_.binds == Binds::kYes) {
       log::warn("a subscriber of KV events is refused", {{"why", message.error().message()}});
     }
@@ -247,7 +249,10 @@ bool ThreadedPublisher::serve(Subscriber& s, short revents) {
       failed(message.error());
       return false;
     }
-    if (!*message) return true;
+    if (!*message) {
+      if (!s.topics.empty() && now - s.since >= kReconnect) connected();
+      return true;
+    }
     const auto& wish = (*message)->front();
     if (wish.empty()) continue;
     auto topic = wish.substr(1);

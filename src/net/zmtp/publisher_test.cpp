@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <condition_variable>
 #include <functional>
@@ -162,33 +164,80 @@ class Log {
   // How many lines say it, once one does.
   std::ptrdiff_t wait_for(std::string_view what) {
     std::unique_lock lock(mutex_);
-    const auto says = [&](const std::string& line) { return line.find(what) != line.npos; };
-    changed_.wait_for(lock, kPatience, [&] { return std::ranges::any_of(lines_, says); });
-    return std::ranges::count_if(lines_, says);
+    changed_.wait_for(lock, kPatience, [&] { return saying(what) > 0; });
+    return saying(what);
+  }
+  std::ptrdiff_t count(std::string_view what) {
+    const std::scoped_lock lock(mutex_);
+    return saying(what);
   }
 
  private:
+  std::ptrdiff_t saying(std::string_view what) const {
+    return std::ranges::count_if(
+        lines_, [&](const std::string& line) { return line.find(what) != line.npos; });
+  }
+
   std::mutex mutex_;  // guards lines_
   std::condition_variable changed_;
   std::vector<std::string> lines_;
 };
 
+// A port that is nobody else's, and refuses connections until somebody listens.
+Fd bound(http::Endpoint& at) {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* to = reinterpret_cast<sockaddr*>(&address);
+  EXPECT_EQ(::bind(fd.get(), to, size), 0);
+  EXPECT_EQ(::getsockname(fd.get(), to, &size), 0);
+  at = {"127.0.0.1", ntohs(address.sin_port)};
+  return fd;
+}
+
+std::unique_ptr<Publisher> publisher_to(const http::Endpoint& at, const Clock& clock) {
+  return *Publisher::start({.endpoint = "tcp://" + http::to_string(at), .topic = "t"}, clock);
+}
+
 TEST(Publisher, SaysOnceThatItsEndpointCannotBeReachedAndOnceThatItCan) {
-  http::Endpoint at{"127.0.0.1", 0};
-  ASSERT_TRUE(listen_at(at));  // a port that is free then
+  http::Endpoint at;
+  const Fd listener = bound(at);
   Log log;
-  const auto pub = *Publisher::start(
-      {.endpoint = "tcp://localhost:" + std::to_string(at.port), .topic = "t"}, kClock);
+  ManualClock clock;
+  const auto pub = publisher_to(at, clock);
   EXPECT_EQ(log.wait_for("KV events do not reach their endpoint"), 1);
   EXPECT_EQ(log.wait_for("Connection refused"), 1);
 
-  const auto listener = listen_at(at);
-  ASSERT_TRUE(listener) << listener.error().message();
-  Client client(accept_at(*listener));
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  clock.advance(std::chrono::seconds(1));
+  Client client(accept_at(listener));
   ASSERT_TRUE(subscribe(client, *pub, ""));
+  clock.advance(std::chrono::seconds(1));
 
   EXPECT_EQ(log.wait_for("KV events reach their endpoint now"), 1);
-  EXPECT_EQ(log.wait_for("KV events do not reach their endpoint"), 1);
+  EXPECT_EQ(log.count("KV events do not reach their endpoint"), 1);
+}
+
+TEST(Publisher, SaysOnceThatItsSubscriberKeepsHangingUp) {
+  http::Endpoint at{"127.0.0.1", 0};
+  const auto listener = listen_at(at);
+  ASSERT_TRUE(listener);
+  Log log;
+  ManualClock clock;
+  const auto pub = publisher_to(at, clock);
+  for (int i = 0; i < 3; ++i) {
+    {
+      Client client(accept_at(*listener));
+      ASSERT_TRUE(subscribe(client, *pub, ""));
+    }
+    ASSERT_TRUE(http::testing::eventually([&] { return pub->stats().subscribers == 0; }));
+    clock.advance(std::chrono::seconds(1));
+  }
+
+  EXPECT_EQ(log.count("KV events do not reach their endpoint"), 1);
+  EXPECT_EQ(log.count("KV events reach their endpoint now"), 0);
 }
 
 TEST(Publisher, AddressesThatCannotBeAreRefused) {
