@@ -166,7 +166,7 @@ Result<kube::ServerVersion> Rehearsal::server_version(Deadline deadline) {
 
 Result<std::unique_ptr<kube::Watch>> Rehearsal::watch(const kube::Query&, const kube::Version&,
                                                       Deadline) {
-  return std::unique_ptr<kube::Watch>(std::make_unique<QuietWatch>());
+  return std::unique_ptr<kube::Watch>(std::make_unique<kube::QuietWatch>());
 }
 
 Result<Rehearsed> rehearse(kube::Cluster& server, const Clock& clock,
