@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "control/plan/presets.hpp"
 #include "base/core/testing/temporary_folder.hpp"
+#include "control/plan/presets.hpp"
 #include "control/plan/render.hpp"
 
 namespace baton::plan {
@@ -21,9 +21,7 @@ using ::testing::ElementsAre;
 
 class EngineScript : public testing::Test {
  protected:
-  void SetUp() override {
-    std::ofstream(folder_ / "engine.sh") << engine_script();
-  }
+  void SetUp() override { std::ofstream(folder_ / "engine.sh") << engine_script(); }
 
   // The arguments that vLLM of this version ends up with.
   std::vector<std::string> run(const std::string& version, const std::string& arguments,
