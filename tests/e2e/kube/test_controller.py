@@ -2,9 +2,10 @@
 import json
 import os
 import subprocess
+import threading
 
 from controller import Controller, apply, children, conditions
-from part import wait_until
+from part import answers, wait_until
 
 
 def service(name: str, **spec) -> dict:
@@ -120,6 +121,27 @@ def test_an_api_server_that_is_away_for_a_while_is_no_trouble(controlled, place)
     wait_until(lambda: children(plane, place).keys() == made.keys(), "back", 60, step=0.5)
 
 
+class Looks:
+    """Asks again and again, without a pause; the answers that there were."""
+
+    def __init__(self, ask):
+        self.seen = set()
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(ask,))
+
+    def _look(self, ask):
+        while not self._ends.is_set():
+            self.seen.add(ask())
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        self._thread.join()
+
+
 def test_another_takes_over_when_the_leader_goes(controlled, place):
     plane, controller = controlled
     controller.stop()
@@ -135,9 +157,11 @@ def test_another_takes_over_when_the_leader_goes(controlled, place):
         second.start()
         controller.start()  # for its webhooks
         plane.kubectl("create", "-n", place, "-f", "-", input=json.dumps(service("s")))
-        first.stop()  # gives the lease back
-        wait_until(lambda: holder() not in ("", was), "another holder", 30, step=0.2)
-        second.settle()
+        with Looks(lambda: answers(f"http://127.0.0.1:{second.health}/readyz")) as ready:
+            first.stop()  # gives the lease back
+            wait_until(lambda: holder() not in ("", was), "another holder", 30, step=0.2)
+            second.settle()
+        assert ready.seen == {True}  # also while it listed: the API server may need its webhooks for that
         assert ("apps/v1", "Deployment", "s-kserve") in children(plane, place)
     finally:
         second.stop()
