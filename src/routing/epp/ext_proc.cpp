@@ -95,13 +95,15 @@ ExtProc::~ExtProc() {
 }
 
 Result<ExtProc::Next> ExtProc::on_message(std::string_view bytes, Replies& replies) {
-  if (phase_ == Phase::kHeaders) {
+  const bool begins = phase_ == Phase::kHeaders;
+  if (begins) {
     head_ = bytes;
     bytes = head_;
   }
   BATON_TRY(read_message(bytes, message_));
-  if (message_.request_mode) request_mode_ = *message_.request_mode;
-  if (message_.response_mode) response_mode_ = *message_.response_mode;
+  // Told in the first message; a body is answered in the mode in which it began.
+  if (begins && message_.request_mode) request_mode_ = *message_.request_mode;
+  if (begins && message_.response_mode) response_mode_ = *message_.response_mode;
   if (message_.observed || phase_ == Phase::kDone) return Next::kGoOn;
   BATON_ASSERT(!waits_for_owner());
   if (!message_.metadata.empty() && message_.side == Side::kRequest) {
