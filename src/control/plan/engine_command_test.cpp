@@ -281,6 +281,48 @@ TEST(Sidecar, FallsBackWhenPrefillFailsAndKnowsItsPool) {
   EXPECT_THAT(strings(sidecar, "command"), Contains("--inference-pool=ns/s-inference-pool"));
 }
 
+TEST(Sidecar, ServesItsOwnMetricsWhereMonitorsLookForThem) {
+  const auto sidecar = [](const ServiceView& v) {
+    return container(pod(planned(v), "s-kserve"), "initContainers", "llm-d-routing-sidecar");
+  };
+  const auto given = [](const std::string& line) {
+    return view(
+        "{prefill: {}, router: {}, template: {initContainers: [{name: llm-d-routing-sidecar, " +
+        line + "}]}}");
+  };
+
+  const Value ours = sidecar(view("{prefill: {}, router: {}}"));
+  EXPECT_THAT(strings(ours, "command"), Contains("--metrics-port=9190"));
+  EXPECT_EQ(dump(*ours.find("ports")),
+            R"([{"containerPort":8000,"protocol":"TCP"},)"
+            R"({"name":"sidecar-metrics","containerPort":9190,"protocol":"TCP"}])");
+
+  // Flags of the user's own beside it.
+  const Value more = sidecar(given("args: [--prefill-max-retries=2]"));
+  EXPECT_THAT(strings(more, "command"), Contains("--metrics-port=9190"));
+
+  ServiceView upstream = view("{prefill: {}, router: {}}");
+  use_upstream_engine_and_sidecar(upstream.settings);
+  for (const ServiceView& v : {upstream, given("args: [--metrics-port=9999]"),
+                               given("args: [--configuration, 'metrics-port: 9999']"),
+                               given("args: [--configuration-file=/etc/sidecar.yaml]")}) {
+    const Value other = sidecar(v);
+    EXPECT_THAT(strings(other, "command"), Not(Contains("--metrics-port=9190")));
+    EXPECT_EQ(named(other.find("ports"), "sidecar-metrics"), nullptr);
+  }
+}
+
+TEST(Sidecar, WithoutACommandGetsThePortInItsArguments) {
+  ServiceView v = view("{prefill: {}, router: {}}");
+  v.configs.push_back(config("kserve-config-llm-decode-template",
+                             "{template: {containers: [{name: main}], initContainers: [{name: "
+                             "llm-d-routing-sidecar, args: [--port=8000]}]}}"));
+  const Value sidecar =
+      container(pod(planned(v), "s-kserve"), "initContainers", "llm-d-routing-sidecar");
+  EXPECT_EQ(sidecar.find("command"), nullptr);
+  EXPECT_THAT(strings(sidecar, "args"), ElementsAre("--port=8000", "--metrics-port=9190"));
+}
+
 // llmisvc:B24
 TEST(Tls, TurnsOnFlagsProbesVolumesAndTheWishForACertificate) {
   ServiceView v = view("{prefill: {}, router: {route: {}, scheduler: {}}}");

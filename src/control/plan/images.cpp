@@ -18,6 +18,8 @@ namespace {
 using text::json::Object;
 
 constexpr std::string_view kSidecarImage = "llm-d-routing-sidecar";
+// No engine, connector or data-parallel rank of such a pod listens there.
+constexpr std::int64_t kMetricsPort = 9190;
 
 // Extended resources ("nvidia.com/gpu") and claims are devices.
 bool asks_for_device(const Value& container) {
@@ -87,6 +89,24 @@ void gate_on_engine(Value& sidecar) {
   if (path == Value("/health")) path = "/readyz";
 }
 
+// Its own metrics, since /metrics of its port 8000 is the engine's. A port that the container asks
+// for itself, maybe in a configuration, stays.
+void serve_metrics(Value& sidecar) {
+  for (const std::string_view list : {"command", "args"}) {
+    for (const std::string_view flag :
+         {"--metrics-port", "--configuration", "--configuration-file"}) {
+      if (has_flag(sidecar, list, flag)) return;
+    }
+  }
+  const std::string_view list = words(sidecar, "command").empty() ? "args" : "command";
+  std::vector<std::string> line = words(sidecar, list);
+  line.push_back(fmt::format("--metrics-port={}", kMetricsPort));
+  set_words(sidecar, list, line);
+  add_named(
+      sidecar["ports"],
+      Object{{"name", "sidecar-metrics"}, {"containerPort", kMetricsPort}, {"protocol", "TCP"}});
+}
+
 }  // namespace
 
 bool is_own_sidecar(const Build& build, const Value& sidecar) {
@@ -115,7 +135,10 @@ void fit_sidecar(const Build& build, Value& pod) {
       set_words(*sidecar, "command", flags_before_0_7(words(*sidecar, "command")));
     }
   }
-  if (is_own_sidecar(build, *sidecar)) gate_on_engine(*sidecar);
+  if (is_own_sidecar(build, *sidecar)) {
+    gate_on_engine(*sidecar);
+    serve_metrics(*sidecar);
+  }
   if (get(build.spec(), {"router"}) == nullptr) return;
   add_named((*sidecar)["env"],
             Object{{"name", "INFERENCE_POOL_NAME"}, {"value", pool_name(build.service)}});

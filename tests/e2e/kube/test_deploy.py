@@ -104,7 +104,7 @@ def test_engines_are_scraped_as_they_serve():
     def endpoint(*arguments):
         documents = render("--set=serviceMonitor.enabled=true", *arguments)
         monitor = next(d for d in documents if d["kind"] == "PodMonitor" and d["metadata"]["name"] == "llminferenceservices")
-        (only,) = monitor["spec"]["podMetricsEndpoints"]
+        (only,) = (e for e in monitor["spec"]["podMetricsEndpoints"] if "port" not in e)
         return only.get("scheme"), only.get("tlsConfig")
 
     plain, encrypted = (None, None), ("https", {"insecureSkipVerify": True})
@@ -115,6 +115,23 @@ def test_engines_are_scraped_as_they_serve():
     # KServe's ConfigMap decides, which a chart does not see.
     assert endpoint(tls, "--set=settings.create=false") == plain
     assert endpoint("--set=settings.create=false", "--set=serviceMonitor.engineScheme=https") == encrypted
+
+
+def test_sidecars_are_scraped_where_the_planner_has_them_serve():
+    tls = "--set-json=settings.data.ingress=" + json.dumps(json.dumps({"enableLLMInferenceServiceTLS": True}))
+    documents = render("--set=serviceMonitor.enabled=true", tls)
+    monitor = next(d for d in documents if d["kind"] == "PodMonitor" and d["metadata"]["name"] == "llminferenceservices")
+    (endpoint,) = (e for e in monitor["spec"]["podMetricsEndpoints"] if "port" in e)
+    assert "scheme" not in endpoint
+    command = [BATON, "plan", "--tls", "-f", ROOT / "examples/quickstart.yaml", "-o", "json"]
+    planned = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["items"]
+    templates = [item["spec"]["template"] for item in planned if item["kind"] == "Deployment"]
+    ports = [(template["metadata"]["labels"], container["command"], port["containerPort"])
+             for template in templates for container in template["spec"].get("initContainers", [])
+             for port in container.get("ports", []) if port.get("name") == endpoint["port"]]  # fmt: skip
+    ((labels, command, number),) = ports
+    assert f"--metrics-port={number}" in command
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
 def test_the_training_server_in_a_picker_s_pod_is_scraped_as_it_serves():
