@@ -80,7 +80,7 @@ struct Settings {
   std::string picker_image = "baton/baton:v0.1.0";
   std::string picker_version;  // "0.10.0"; "" for Baton's own
   // Pickers and sidecars are Baton's whatever images say: `serve` runs nothing else under their
-  // names, and its gateway picks for services without a picker too.
+  // names, fetches models itself, and its gateway picks for services without a picker too.
   bool runs_baton = false;
   // Where KEDA asks for the wanted replicas (autoscaling-wva-controller-config.prometheus).
   struct Prometheus {

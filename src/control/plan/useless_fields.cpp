@@ -1,4 +1,4 @@
-// Warnings for fields that are set and change nothing.
+// Warnings for fields that are set and change nothing, and for models that a cluster does not have.
 
 #include <fmt/format.h>
 
@@ -53,6 +53,26 @@ void warn_of_model(Build& build) {
   }
 }
 
+void warn_of_uri(Build& build, const Value& model, std::string_view base) {
+  if (!model.string_at({"uri"}).starts_with("baton://")) return;
+  build.warn(fmt::format("{}/uri", base),
+             "models of baton:// are only where `baton serve` or `baton node` runs the pods; "
+             "elsewhere the storage initializer fails: name hf://, s3:// or pvc://");
+}
+
+void warn_of_own_models(Build& build) {
+  if (build.settings().runs_baton) return;
+  const Value* enabled = get(build.spec(), {"storageInitializer", "enabled"});
+  if (enabled != nullptr && *enabled == Value(false)) return;
+  const Value* model = get(build.spec(), {"model"});
+  if (model == nullptr) return;
+  warn_of_uri(build, *model, "/spec/model");
+  const std::span<const Value> adapters = items(get(*model, {"lora", "adapters"}));
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    warn_of_uri(build, adapters[i], fmt::format("/spec/model/lora/adapters/{}", i));
+  }
+}
+
 void warn_of_tracing(Build& build) {
   if (get(build.spec(), {"tracing"}) == nullptr) return;
   if (!build.spec().string_at({"tracing", "exporterEndpoint"}).empty()) return;
@@ -81,6 +101,7 @@ void warn_of_useless_fields(Build& build) {
 
   warn_of_useless_router_fields(build);
   warn_of_model(build);
+  warn_of_own_models(build);
   warn_of_tracing(build);
   warn_of_probe(build, prefill.has_value());
   const std::string_view criticality = build.service.string_at(

@@ -7,10 +7,12 @@
 namespace baton::plan {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 // llmisvc:A01
 TEST(Workload, IsADeploymentWithTheModelAndAServiceBothOwnedByTheService) {
@@ -260,6 +262,25 @@ TEST(UselessFields, AreWarnedOf) {
   ServiceView bare = view("{template: {containers: [{name: other}]}}");
   bare.configs.push_back(config("kserve-config-llm-template", "{labels: {a: b}}"));
   EXPECT_THAT(warnings(planned(bare)), ElementsAre(HasSubstr("has no container 'main'")));
+}
+
+// `serve` has these models, a cluster's storage initializer does not.
+TEST(ModelsOfBaton, AreWarnedOfOnACluster) {
+  ServiceView v = view(
+      "{model: {uri: 'baton://storyteller', name: m, lora: {adapters: [{name: x, uri: 'hf://c/d'}, "
+      "{name: y, uri: 'baton://tone'}]}}, prefill: {}}");
+  EXPECT_THAT(warnings(planned(v)),
+              ElementsAre(AllOf(HasSubstr("/spec/model/uri: models of baton:// are only where"),
+                                HasSubstr("name hf://, s3:// or pvc://")),
+                          HasSubstr("/spec/model/lora/adapters/1/uri: models of baton://")));
+  v.settings.runs_baton = true;
+  EXPECT_THAT(warnings(planned(v)), IsEmpty());
+}
+
+TEST(ModelsOfBaton, AreNobodysConcernWhereNothingIsFetched) {
+  EXPECT_THAT(warnings(planned("{model: {uri: 'baton://storyteller', name: m}, storageInitializer: "
+                               "{enabled: false}}")),
+              Not(Contains(HasSubstr("baton node"))));
 }
 
 TEST(Stopped, LeavesNothing) {
