@@ -88,6 +88,8 @@ struct OffOnly {
 constexpr std::string_view kNoStack = "there are no Go profiles or stack traces to configure";
 constexpr std::string_view kMoved =
     "metric names are set in the configuration's data layer; the names of vLLM are built in";
+constexpr std::string_view kSource =
+    "scheme, path, port and insecureSkipVerify of the plugin metrics-data-source say this now";
 constexpr std::array kOffOnly = {
     OffOnly{"grpc-max-send-msg-size", Kind::kText, "",
             "answers are cut into pieces of 62,000 bytes"},
@@ -100,7 +102,17 @@ constexpr std::array kOffOnly = {
     OffOnly{"kv-cache-usage-percentage-metric", Kind::kText, "", kMoved},
     OffOnly{"lora-info-metric", Kind::kText, "", kMoved},
     OffOnly{"cache-info-metric", Kind::kText, "", kMoved},
+    OffOnly{"model-server-metrics-scheme", Kind::kText, "http", kSource},
+    OffOnly{"model-server-metrics-path", Kind::kText, "/metrics", kSource},
+    OffOnly{"model-server-metrics-port", Kind::kText, "0", kSource},
+    OffOnly{"model-server-metrics-https-insecure-skip-verify", Kind::kBool, "true", kSource},
 };
+
+template <class T>
+bool read_number(std::string_view text, T& into) {
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), into);
+  return failed == std::errc() && end == text.data() + text.size();
+}
 
 // "--poolName=x" -> "pool-name", as the flags are listed.
 std::string kebab(std::string_view name) {
@@ -117,13 +129,10 @@ std::string kebab(std::string_view name) {
 }
 
 std::optional<Kind> kind_of(std::string_view name) {
-  for (const auto& flag : kFlags) {
-    if (flag.name == name) return flag.kind;
-  }
-  for (const auto& flag : kOffOnly) {
-    if (flag.name == name) return flag.kind;
-  }
-  return std::nullopt;
+  const auto* flag = std::ranges::find(kFlags, name, &Flag::name);
+  if (flag != kFlags.end()) return flag->kind;
+  const auto* off = std::ranges::find(kOffOnly, name, &OffOnly::name);
+  return off == kOffOnly.end() ? std::nullopt : std::optional(off->kind);
 }
 
 using Values = std::map<std::string, std::string, std::less<>>;
@@ -211,8 +220,8 @@ Status Reader::check_off() {
     if (it == given_.end()) continue;
     const auto& value = it->second;
     const auto on = to_bool(value);
-    const bool off =
-        each.kind == Kind::kBool ? on == std::optional(false) : value.empty() || value == each.off;
+    const bool off = each.kind == Kind::kBool ? on && on == to_bool(each.off)
+                                              : value.empty() || value == each.off;
     if (off) continue;
     auto text = fmt::format("--{}={}: {}", each.name, value, each.why);
     if (each.permits && !on) return invalid(fmt::format("--{}: true or false", each.name));
@@ -231,8 +240,7 @@ Status Reader::flag(std::string_view name, bool& into) const {
 
 Status Reader::port(std::string_view name, std::uint16_t& into) const {
   const auto text = get(name);
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), into);
-  if (failed != std::errc() || end != text.data() + text.size()) {
+  if (!read_number(text, into)) {
     return invalid(fmt::format("--{}={}: a port (0 to 65535)", name, text));
   }
   return {};
@@ -285,9 +293,7 @@ Status Reader::read_numbers() {
   }
   out_.message_bytes = static_cast<std::size_t>(*bytes);
   const auto threads = get("threads");
-  const auto [end, failed] =
-      std::from_chars(threads.data(), threads.data() + threads.size(), out_.threads);
-  if (failed != std::errc() || end != threads.data() + threads.size() || out_.threads > 64) {
+  if (!read_number(threads, out_.threads) || out_.threads > 64) {
     return invalid(fmt::format("--threads={}: 0 to 64", threads));
   }
   return {};
@@ -355,8 +361,7 @@ Status Reader::read_selector() {
   }
   for (const auto& piece : pieces(get("endpoint-target-ports"))) {
     std::uint16_t number = 0;
-    const auto [end, failed] = std::from_chars(piece.data(), piece.data() + piece.size(), number);
-    if (failed != std::errc() || end != piece.data() + piece.size()) {
+    if (!read_number(piece, number)) {
       return invalid(fmt::format("--endpoint-target-ports: '{}' is no port (0 to 65535)", piece));
     }
     if (std::ranges::find(target.ports, number) == target.ports.end()) {
@@ -403,8 +408,7 @@ Status Reader::read_tls() {
 Status Reader::read_logging() {
   int verbosity = 0;
   const auto v = get("v");
-  const auto [end, failed] = std::from_chars(v.data(), v.data() + v.size(), verbosity);
-  if (failed != std::errc() || end != v.data() + v.size() || verbosity < 0) {
+  if (!read_number(v, verbosity) || verbosity < 0) {
     return invalid(fmt::format("--v={}: a number", v));
   }
   if (verbosity >= 4) out_.log_level = log::Level::kDebug;
@@ -432,10 +436,7 @@ Status Reader::read_logging() {
 Status Reader::read_records() {
   constexpr std::size_t kMostRecords = 100'000;
   const auto records = get("decision-records");
-  const auto [end, failed] =
-      std::from_chars(records.data(), records.data() + records.size(), out_.records);
-  if (failed != std::errc() || end != records.data() + records.size() ||
-      out_.records > kMostRecords) {
+  if (!read_number(records, out_.records) || out_.records > kMostRecords) {
     return invalid(fmt::format("--decision-records={}: 0 to {}", records, kMostRecords));
   }
   out_.record_file = get("record");

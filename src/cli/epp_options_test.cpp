@@ -133,6 +133,24 @@ TEST(EppOptions, WhatIsNotOfferedIsRefusedWithAReason) {
   EXPECT_THAT(bare_problem({"--pool-name"}), HasSubstr("needs a value"));
 }
 
+// KServe's presets of 2025 have them in camel case.
+TEST(EppOptions, FlagsThatBecameConfigurationSayWhere) {
+  for (const auto* flag :
+       {"--modelServerMetricsScheme=https", "--modelServerMetricsPath=/other",
+        "--modelServerMetricsPort=9000", "--modelServerMetricsHttpsInsecureSkipVerify=false",
+        "--model-server-metrics-scheme=https"}) {
+    EXPECT_THAT(problem({flag}), HasSubstr("metrics-data-source say this now")) << flag;
+  }
+  const auto refused = parse({"--pool-name=p", "--modelServerMetricsScheme=https"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+  EXPECT_THAT(refused.error().message(), HasSubstr("--model-server-metrics-scheme=https: "));
+
+  EXPECT_EQ(problem({"--modelServerMetricsScheme", "http", "--modelServerMetricsPath=/metrics",
+                     "--modelServerMetricsPort=0", "--modelServerMetricsHttpsInsecureSkipVerify"}),
+            "");
+}
+
 TEST(EppOptions, DecisionsAreKeptWrittenAndReplayed) {
   const auto kept = parsed({"--pool-name=p", "--decision-records=7", "--record=/tmp/x"});
   EXPECT_EQ(kept.records, 7);
