@@ -23,6 +23,11 @@ struct Command {
 // All commands, in the order of `baton --help`.
 std::span<const Command> commands();
 
+// In the help of those that take the flags of an upstream program.
+inline constexpr std::string_view kUpstreamExitCodes =
+    "Exit codes: 0 stopped, 2 a flag or setting is wrong, 4 a file or cluster is missing, 5 a port "
+    "is taken, 9 a flag asks for what is not offered.";
+
 // Parses; on --help or a wrong flag prints what is due and sets `exit` (0 or 2).
 bool parse(CLI::App& app, int argc, char** argv, int& exit);
 

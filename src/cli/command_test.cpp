@@ -25,6 +25,18 @@ TEST(Parse, NamesTheNearestFlag) {
   EXPECT_EQ(exit, 2);
 }
 
+TEST(Help, OfProgramsThatReplaceUpstreamsTellsTheExitCodes) {
+  for (std::string name : {"epp", "sidecar"}) {
+    std::string help = "--help";
+    char* argv[] = {name.data(), help.data()};
+
+    ::testing::internal::CaptureStdout();
+    EXPECT_EQ(std::ranges::find(commands(), name, &Command::name)->run(2, argv), 0);
+
+    EXPECT_TRUE(::testing::internal::GetCapturedStdout().contains("\nExit codes: 0 ")) << name;
+  }
+}
+
 TEST(OpenFiles, AreAllThatThereMayBeForWhateverServes) {
   for (std::string name : {"serve", "engine"}) {
     rlimit limit{};

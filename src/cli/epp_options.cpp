@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/core/nearest.hpp"
+#include "cli/command.hpp"
 #include "cli/flag_values.hpp"
 #include "cli/predictor_options.hpp"
 #include "cli/print.hpp"
@@ -180,7 +181,6 @@ class Reader {
   Result<EppOptions> read();
 
  private:
-  bool given(std::string_view name) const { return given_.contains(name); }
   struct Found {
     std::string value, from;
   };
@@ -314,7 +314,7 @@ Status Reader::read_pool() {
     return invalid(selects ? "--pool-name and --endpoint-selector exclude each other"
                            : "--pool-name or --endpoint-selector is needed");
   }
-  if (!selects && given("endpoint-target-ports")) {
+  if (!selects && given_.contains("endpoint-target-ports")) {
     return invalid("--endpoint-target-ports goes with --endpoint-selector");
   }
   constexpr std::array<std::string_view, 2> kGroups = {"inference.networking.k8s.io",
@@ -477,7 +477,8 @@ void print_help() {
                each.fallback.empty() ? "" : fmt::format(" [{}]", each.fallback),
                each.variable == nullptr ? "" : fmt::format(" (env {})", each.variable));
   }
-  cli::print("\nExample: baton epp --pool-name pool --config-file picker.yaml\n");
+  cli::print("\nExample: baton epp --pool-name pool --config-file picker.yaml\n{}\n",
+             kUpstreamExitCodes);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "base/core/nearest.hpp"
 #include "base/text/yaml.hpp"
+#include "cli/command.hpp"
 #include "cli/flag_values.hpp"
 #include "cli/print.hpp"
 #include "cli/text_file.hpp"
@@ -238,7 +239,8 @@ Result<std::optional<Given>> read_line(std::vector<std::string> arguments) {
   app.footer(
       "Answers always carry the proof headers (x-baton-..., Server-Timing): the gateway needs "
       "them.\n"
-      "Example: baton sidecar --port 8000 --model-server-port 8001 --secure-proxy=false");
+      "Example: baton sidecar --port 8000 --model-server-port 8001 --secure-proxy=false\n" +
+      std::string(kUpstreamExitCodes));
   std::map<std::string, std::vector<std::string>, std::less<>> given;
   auto add = [&](std::string_view name, const std::string& help, const char* group) {
     std::string key(name);
