@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "control/reconcile/fields.hpp"
 #include "control/reconcile/kinds.hpp"
@@ -17,6 +18,7 @@ namespace {
 using kube::Object;
 
 constexpr std::string_view kGroupLabel = "serving.kserve.io/routing-group";
+constexpr std::string_view kOwnRules = "baton.dev/rules";  // how many of a route's rules are ours
 
 // Labels and annotations that only this controller sets: one that is no longer wanted goes.
 constexpr std::array<std::string_view, 5> kOurs = {"serving.kserve.io/", "app.kubernetes.io/",
@@ -68,12 +70,23 @@ void keep_of_deployment(Object& spec, const Object& live) {
   if (restarted != nullptr) spec["template"]["metadata"]["annotations"][kRestarted] = *restarted;
 }
 
-void keep_appended_rules(Object& next, const Object& live) {
-  if (!kube::label(next, kGroupLabel).empty()) return;
-  auto* rules = next["spec"].find("rules");
+// A route without a group tells how many of its rules are ours: what comes after those is what a
+// gateway's controller appended.
+void note_rules(Object& route) {
+  const auto* rules = route.find_path({"spec", "rules"});
   if (rules == nullptr || rules->if_array() == nullptr) return;
+  if (!kube::label(route, kGroupLabel).empty()) return;
+  route["metadata"]["annotations"][kOwnRules] = std::to_string(rules->if_array()->size());
+}
+
+void keep_appended_rules(Object& next, const Object& live) {
+  if (next.find_path({"metadata", "annotations", kOwnRules}) == nullptr) return;
+  const auto noted = live.string_at({"metadata", "annotations", kOwnRules});
   const auto& have = items(live, {"spec", "rules"});
-  for (std::size_t i = rules->if_array()->size(); i < have.size(); ++i) rules->push_back(have[i]);
+  // Where nothing is noted all may be ours: who appends does so again.
+  std::size_t ours = have.size();
+  std::from_chars(noted.data(), noted.data() + noted.size(), ours);
+  for (std::size_t i = ours; i < have.size(); ++i) next["spec"]["rules"].push_back(have[i]);
 }
 
 Object content(Object object) {
@@ -124,7 +137,10 @@ Object updated(const Object& live, const Object& wanted) {
   if (kind == "Deployment" && next.find("spec") != nullptr) {
     keep_of_deployment(next["spec"], *spec);
   }
-  if (kind == "HTTPRoute" && next.find("spec") != nullptr) keep_appended_rules(next, live);
+  if (kind == "HTTPRoute") {
+    note_rules(next);
+    keep_appended_rules(next, live);
+  }
   if (kind == "LeaderWorkerSet" && next.find_path({"spec", "replicas"}) == nullptr &&
       spec->find("replicas") != nullptr) {
     next["spec"]["replicas"] = *spec->find("replicas");
@@ -200,7 +216,9 @@ Result<kube::SnapshotPtr> Applier::make(const Object& wanted) {
 }
 
 Result<kube::SnapshotPtr> Applier::make(const kube::ObjectKey& key, const Object& wanted) {
-  auto made = deps_.cluster.create(wanted, kube::DryRun::kNo, deadline_);
+  Object next = wanted;
+  if (key.type.kind == "HTTPRoute") note_rules(next);
+  auto made = deps_.cluster.create(next, kube::DryRun::kNo, deadline_);
   if (!made) return std::move(made).error();
   tell_("Created", *made);
   expectations_.push_back(kube::written(*made));

@@ -79,7 +79,8 @@ class Applier {
 // What the update of `live` to `wanted` writes: all of `wanted`, with what others may decide: their
 // labels and annotations, replicas that `wanted` leaves open, further members of a Deployment's
 // spec, a selector (it is immutable) that the wanted pods match, rules that a gateway's controller
-// appended to a route without a group, Secrets of a ServiceAccount. Pure.
+// appended to a route without a group (annotation baton.dev/rules tells how many are ours), Secrets
+// of a ServiceAccount. Pure.
 kube::Object updated(const kube::Object& live, const kube::Object& wanted);
 
 // Equal but for status and what the server keeps. Pure.

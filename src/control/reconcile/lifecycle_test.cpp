@@ -91,6 +91,23 @@ TEST_F(LifecycleTest, MakesTheRouterPartsAsLongAsTheyAreAskedFor) {
             "http://storyteller-kserve-workload-svc.default.svc.cluster.local:8000");
 }
 
+TEST_F(LifecycleTest, ReplacesThePresetsRulesByTheServicesOwn) {  // llmisvc:D04
+  create_quickstart();
+  settle();
+  const auto rules = [&] {
+    const auto route = *cluster_.get({kRoute, "default", "storyteller-kserve-route"}, soon());
+    return *route.find_path({"spec", "rules"});
+  };
+  ASSERT_GT(rules().if_array()->size(), 2U);
+  for (const auto* own : {"[{name: a, backendRefs: [{name: x}]}, {name: b}]", "[{name: b}]"}) {
+    edit([&](kube::Object& o) {
+      o["spec"]["router"]["route"]["http"]["spec"]["rules"] = parse(own);
+    });
+    settle();
+    EXPECT_EQ(rules(), parse(own));
+  }
+}
+
 TEST_F(LifecycleTest, HandsTheRouteOverToThoseReferredTo) {  // llmisvc:D05
   create_quickstart();
   settle();

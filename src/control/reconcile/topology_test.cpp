@@ -263,7 +263,8 @@ TEST_F(TopologyTest, TellsOfTheTokenizerAsLongAsSomethingAsksForIt) {
 
 TEST(Apply, ComparesAGroupsRouteExactlyAndAllowsAddedRulesOtherwise) {  // llmisvc:D15
   const auto live = parse(R"({kind: HTTPRoute,
-    metadata: {labels: {serving.kserve.io/routing-group: g, theirs: "1"}},
+    metadata: {labels: {serving.kserve.io/routing-group: g, theirs: "1"},
+      annotations: {baton.dev/rules: "1"}},
     spec: {rules: [{name: ours}, {name: appended}]}})");
   const auto alone = updated(live, parse("{metadata: {}, spec: {rules: [{name: ours}]}}"));
   EXPECT_EQ(text::json::dump(*alone.find_path({"metadata", "labels"})), R"({"theirs":"1"})");
@@ -275,6 +276,19 @@ TEST(Apply, ComparesAGroupsRouteExactlyAndAllowsAddedRulesOtherwise) {  // llmis
   EXPECT_EQ(grouped.find_path({"spec", "rules"})->if_array()->size(), 1U);
   // And where nothing else changed, the stale label alone makes a difference.
   EXPECT_FALSE(same_content(alone, live));
+}
+
+TEST(Apply, KeepsNoRuleOfARouteThatWasOursAndIsWantedNoMore) {
+  auto live = parse("{kind: HTTPRoute, metadata: {}, spec: {rules: [{name: a}, {name: b}]}}");
+  const auto wanted = parse("{metadata: {}, spec: {rules: [{name: a}]}}");
+  const auto rules = [&](const char* noted) {
+    live["metadata"]["annotations"]["baton.dev/rules"] = noted;
+    return updated(live, wanted).find_path({"spec", "rules"})->if_array()->size();
+  };
+  EXPECT_EQ(rules("1"), 2U);
+  EXPECT_EQ(rules("2"), 1U);
+  EXPECT_EQ(rules("some"), 1U) << "all may have been ours";
+  EXPECT_EQ(updated(live, wanted).string_at({"metadata", "annotations", "baton.dev/rules"}), "1");
 }
 
 // llmisvc:H17
