@@ -8,6 +8,7 @@
 namespace baton::reconcile {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
@@ -203,6 +204,28 @@ TEST_F(LifecycleTest, StopsAlsoWithoutItsConfigurationOrGateway) {  // llmisvc:J
   create_config("base", "{replicas: 3}");
   settle();
   EXPECT_TRUE(exists(kDeployment, "storyteller-kserve"));
+}
+
+TEST_F(LifecycleTest, TellsThatTheInstallationIsWrongAndStopsAllTheSame) {
+  create_quickstart();
+  settle();
+  create(parse(R"({apiVersion: v1, kind: ConfigMap, data: {ingress: '{'},
+    metadata: {name: inferenceservice-config, namespace: kserve}})"));
+  EXPECT_EQ(pass().error().code(), Code::kInvalid);
+  EXPECT_THAT(events("Error"), ElementsAre(HasSubstr("failed: inferenceservice-config: ingress")));
+  annotate("serving.kserve.io/stop", "true");
+  settle();
+  EXPECT_THAT(left(), IsEmpty());
+  EXPECT_EQ(reason(service(), "Ready"), "Stopped");
+}
+
+TEST_F(LifecycleTest, TellsThatItMayNotHoldTheService) {
+  create_quickstart();
+  troubled_.trouble = [](std::string_view verb, const kube::Object&) {
+    return verb == "patch" ? Status(denied("patch is forbidden")) : Status();
+  };
+  EXPECT_FALSE(pass());
+  EXPECT_THAT(events("Error"), ElementsAre(HasSubstr("patch is forbidden")));
 }
 
 TEST_F(LifecycleTest, WaitsQuietlyForAConfigurationAndGoesOnWhenItComes) {  // llmisvc:B01

@@ -253,7 +253,10 @@ Result<Observation> observe(const kube::Cache& cache, ConfigMapReader& config_ma
   const auto& system = base.plan.system_namespace;
   out.installation = base;
   if (const auto config = cache.get({kConfigMap, system, std::string(kInstallationConfigMap)})) {
-    BATON_TRY_ASSIGN(out.installation, read_installation(config->object, base));
+    auto read = read_installation(config->object, base);
+    // Stopping needs no configuration.
+    if (!read && !plan::is_stopped(object)) return std::move(read).error();
+    if (read) out.installation = *std::move(read);
     out.config_maps.push_back(config);
   }
   out.installation.plan.serves_x_pools = cache.serves(kOldPool);

@@ -55,7 +55,8 @@ class ConfigMapReader {
 std::set<std::string> config_map_refs(const kube::Object& service,
                                       const std::vector<kube::SnapshotPtr>& configs);
 
-// `base` is what environment and flags say. kInvalid: the installation's ConfigMap is wrong.
+// `base` is what environment and flags say. kInvalid: the installation's ConfigMap is wrong
+// and the service is not stopped.
 Result<Observation> observe(const kube::Cache& cache, ConfigMapReader& config_maps,
                             const Installation& base, kube::SnapshotPtr service, Deadline deadline);
 

@@ -170,7 +170,14 @@ Status Reconciler::reconcile(const std::string& key) {
   metrics_->seconds.observe(seconds(deps_.clock.now() - started));
   metrics_->cpu.add(cpu_seconds() - cpu);
   (done ? metrics_->passes : metrics_->errors).add();
-  if (!done) return done.error();
+  if (!done) {
+    const auto& error = done.error();
+    if (error.code() != Code::kConflict && error.code() != Code::kCancelled) {
+      recorder_.record(service->object, EventType::kWarning, "Error",
+                       "Reconciliation failed: " + error.message());
+    }
+    return error;
+  }
   if (*done) queue_.add_after(key, **done);
   return {};
 }

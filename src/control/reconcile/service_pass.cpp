@@ -133,14 +133,7 @@ Result<std::optional<Nanos>> ServicePass::run(const kube::SnapshotPtr& service) 
                         .transfer = transfer(seen, router, addresses)};
   const bool wrote = !memory_.expectations.empty();
   BATON_TRY(write_status(fresh->object, outcome));
-  if (outcome.failure) {
-    const auto& error = outcome.failure->error;
-    if (error.code() != Code::kConflict && error.code() != Code::kCancelled) {
-      deps_.recorder.record(fresh->object, EventType::kWarning, "Error",
-                            "Reconciliation failed: " + error.message());
-    }
-    return error;
-  }
+  if (outcome.failure) return outcome.failure->error;
   if (judgement.retry) return *judgement.retry;
   if (!wrote && memory_.expectations.empty() && !again_) memory_.settled = fingerprint;
   return again_;
