@@ -63,6 +63,45 @@ TEST_F(BoundaryTest, NothingOfAnotherNamespaceIsTouchedByAServicesWholeLife) {
   EXPECT_EQ(texts_in("theirs"), before);
 }
 
+// The binding of team/a-llm and that of team-a/llm have one name.
+TEST_F(BoundaryTest, ABindingOfTheSameNameIsInNobodysWay) {
+  create_gateway();
+  for (const auto& [ns, name, router] :
+       {std::tuple("team", "a-llm", "{scheduler: {}}"), std::tuple("team-a", "llm", "null")}) {
+    auto object = parse(
+        "{apiVersion: serving.kserve.io/v1alpha2, kind: LLMInferenceService, metadata: {}, spec: "
+        "{model: {uri: 'baton://storyteller', name: s}}}");
+    object["metadata"]["namespace"] = ns;
+    object["metadata"]["name"] = name;
+    if (const auto wanted = parse(router); !wanted.is_null()) object["spec"]["router"] = wanted;
+    create(object);
+  }
+  const auto settle_all = [&] {
+    for (int i = 0; i < 8; ++i) {
+      catch_up();
+      const auto done = reconciler_.reconcile(i < 4 ? "team/a-llm" : "team-a/llm");
+      EXPECT_TRUE(done) << done.error().message();
+    }
+  };
+  const auto bindings = [&] {
+    std::vector<std::string> out;
+    for (const auto& one : cluster_.list({kClusterRoleBinding, "", {}}, soon())->items) {
+      out.push_back(text::json::dump(one));
+    }
+    return out;
+  };
+  settle_all();
+  const auto before = bindings();
+  ASSERT_EQ(before.size(), 1U);
+  EXPECT_TRUE(cluster_.get({kDeployment, "team-a", "llm-kserve"}, soon()));
+  change_part({kService, "team-a", "llm"}, kube::Part::kObject, [](kube::Object& o) {
+    o["metadata"]["annotations"]["serving.kserve.io/stop"] = "true";
+  });
+  settle_all();
+  EXPECT_FALSE(cluster_.get({kDeployment, "team-a", "llm-kserve"}, soon()));
+  EXPECT_EQ(bindings(), before);
+}
+
 TEST_F(BoundaryTest, NoNameLeadsThere) {
   create_quickstart();
   const auto spec = *service().find("spec");

@@ -213,7 +213,8 @@ std::optional<StepFailure> ServicePass::remove_unplanned(Applier& applier, const
   }
   for (const auto& child : seen.children) {
     const auto step = reconcile::step_of(child->object);
-    if (step >= limit) continue;
+    // A binding is found by its name, and may be another service's.
+    if (step >= limit || !applier.controls(child->object)) continue;
     if (wanted.contains(
             {kube::type_of(child->object), std::string(kube::name_of(child->object))})) {
       continue;
