@@ -2,6 +2,7 @@
 
 #include "control/reconcile/apply.hpp"
 #include "control/reconcile/config_pass.hpp"
+#include "control/reconcile/metered_cluster.hpp"
 #include "control/reconcile/references.hpp"
 #include "control/reconcile/testing.hpp"
 
@@ -325,6 +326,20 @@ TEST_F(LifecycleTest, WorkersLookAtServicesAndConfigurationsThatChange) {
     ASSERT_TRUE(event && *event) << "nothing happens";
   }
   while (!exists(kDeployment, "storyteller-kserve")) ASSERT_FALSE(deadline.passed(clock_.now()));
+}
+
+TEST_F(LifecycleTest, WritesLaterWhatItMayNotWriteNow) {
+  create_quickstart();
+  const auto from = cluster_.list({kDeployment, "", {}}, soon())->version;
+  const auto watch = *cluster_.watch({kDeployment, "", {}}, from, soon());
+  observe::Registry registry;
+  MeteredCluster metered(cluster_, registry);
+  std::atomic<int> asked = 0;
+  metered.fence([&] { return ++asked < 4 ? Mono::min() : Mono::max(); }, clock_);
+  const Reconciler working({metered, clock_, registry}, {Installation(), 1});
+  const auto event = watch->next(soon());
+  ASSERT_TRUE(event && *event) << "nothing happens";
+  EXPECT_EQ((*event)->kind, kube::Event::Kind::kAdded);
 }
 
 TEST_F(LifecycleTest, TellsWhenItBecomesReadyAndWhenNot) {  // llmisvc:J10

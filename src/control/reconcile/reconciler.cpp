@@ -121,7 +121,8 @@ void Reconciler::attempt(const std::string& key) {
   const auto done = reconcile(key);
   if (done) {
     queue_.forget(key);
-  } else if (done.error().code() != Code::kCancelled) {
+  } else {
+    // Also where nothing may be written just now: a lease that somebody deleted is soon ours again.
     log::debug("pass repeats", {{"service", key}, {"error", done.error().message()}});
     queue_.retry(key);
   }
