@@ -403,6 +403,24 @@ TEST_F(LifecycleTest, LooksAtEveryServiceWhenTheInstallationChanges) {  // llmis
   EXPECT_THAT(concerned(cache, plan::Settings(), map("a"), map("a")), IsEmpty());
 }
 
+TEST_F(LifecycleTest, LooksAgainWhenASecretChangesThatAnAccountOrItselfNames) {
+  create_quickstart();
+  create(parse(R"({apiVersion: v1, kind: ServiceAccount, secrets: [{name: s3}],
+    metadata: {name: default, namespace: default}})"));
+  annotate("serving.kserve.io/storageSecretName", "token");
+  catch_up();
+  const auto keys = [&](const std::string& name, bool is_new) {
+    const auto secret = std::make_shared<const kube::Snapshot>(kube::Snapshot{parse(
+        "{apiVersion: v1, kind: Secret, metadata: {namespace: default, name: " + name + "}}")});
+    return concerned(reconciler_.cache(), plan::Settings(), is_new ? nullptr : secret, secret);
+  };
+  for (const auto* name : {"s3", "token"}) {
+    EXPECT_THAT(keys(name, true), ElementsAre("default/storyteller")) << name;
+    EXPECT_THAT(keys(name, false), IsEmpty()) << name;
+  }
+  EXPECT_THAT(keys("other", true), IsEmpty());
+}
+
 TEST_F(LifecycleTest, DeletingWhatIsGoneOrNotServedIsNoError) {  // llmisvc:J12
   create_quickstart();
   settle();

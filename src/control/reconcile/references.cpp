@@ -195,6 +195,30 @@ class Concern {
     add_if(kube::namespace_of(account), [](const Object&) { return true; });
   }
 
+  // One that an account or a service's annotation names goes into plans.
+  void secret(const SnapshotPtr& before, const SnapshotPtr& now) {
+    const auto& object = (now ? now : before)->object;
+    const auto owner = owner_key(object);
+    keys_.insert(owner);
+    if (!owner.empty() || (before && now && before->content == now->content)) return;
+    const auto name = kube::name_of(object);
+    const auto ns = kube::namespace_of(object);
+    const auto accounts = cache_.indexed(kServiceAccount, ns, kFree);
+    const bool is_accounts = std::ranges::any_of(accounts, [&](const SnapshotPtr& account) {
+      return std::ranges::any_of(items(account->object, {"secrets"}), [&](const Object& ref) {
+        return ref.string_at({"name"}) == name;
+      });
+    });
+    add_if(ns, [&](const Object& service) {
+      const auto* annotations = service.find_path({"metadata", "annotations"});
+      // Which annotation it is that names Secrets, the installation says.
+      return is_accounts || (annotations != nullptr && annotations->if_object() != nullptr &&
+                             std::ranges::any_of(*annotations->if_object(), [&](const auto& one) {
+                               return one.value.is_string() && *one.value.if_string() == name;
+                             }));
+    });
+  }
+
   void core_service(const Object& service) {
     keys_.insert(owner_key(service));
     const auto ns = kube::namespace_of(service);
@@ -297,6 +321,8 @@ std::set<std::string> concerned(const kube::Cache& cache, const plan::Settings& 
     concern.pod(before, now);
   } else if (kind == kServiceAccount.kind) {
     concern.account(object);
+  } else if (kind == kSecret.kind) {
+    concern.secret(before, now);
   } else if (kind == kCoreService.kind) {
     concern.core_service(object);
   } else {
