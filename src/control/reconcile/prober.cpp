@@ -35,6 +35,7 @@ std::optional<kube::Condition> Prober::verdict(const std::string& key, const Pro
   if (fresh || entry.identity != identity || entry.target != target) {
     entry.target = target;
     entry.identity = identity;
+    entry.serial = ++serials_;
     queue_.add_after(key, kGather);
   }
   return entry.verdict;
@@ -54,13 +55,17 @@ std::uint64_t Prober::revision(const std::string& key) const {
 void Prober::work() {
   while (const auto key = queue_.next()) {
     std::optional<ProbeTarget> target;
+    std::uint64_t serial = 0;
     {
       const std::lock_guard lock(mutex_);
       const auto found = entries_.find(*key);
-      if (found != entries_.end()) target = found->second.target;
+      if (found != entries_.end()) {
+        target = found->second.target;
+        serial = found->second.serial;
+      }
     }
     if (target) {
-      probe(*key, *target);
+      probe(*key, *target, serial);
     } else {
       queue_.forget(*key);
     }
@@ -68,7 +73,7 @@ void Prober::work() {
   }
 }
 
-void Prober::probe(const std::string& key, const ProbeTarget& target) {
+void Prober::probe(const std::string& key, const ProbeTarget& target, std::uint64_t serial) {
   const auto answer = config_.send(target, Deadline::in(clock_, config_.timeout));
   auto verdict = judge(answer, target.text());
   registry_
@@ -79,9 +84,13 @@ void Prober::probe(const std::string& key, const ProbeTarget& target) {
   {
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(key);
-    // One that goes meanwhile is not told of.
-    if (found != entries_.end() &&
-        (!found->second.verdict || !same(*found->second.verdict, verdict))) {
+    // One that goes meanwhile is not told of; where what is to be probed has changed, it waits in
+    // the queue already.
+    if (found == entries_.end() || found->second.serial != serial) {
+      queue_.forget(key);
+      return;
+    }
+    if (!found->second.verdict || !same(*found->second.verdict, verdict)) {
       log::info("probe", {{"service", key},
                           {"verified", verdict.status},
                           {"reason", verdict.reason},

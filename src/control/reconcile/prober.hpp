@@ -48,11 +48,12 @@ class Prober {
   struct Entry {
     ProbeTarget target;
     std::uint64_t identity = 0;
+    std::uint64_t serial = 0;  // another one whenever what is to be probed is another
     std::optional<kube::Condition> verdict;
     std::uint64_t revision = 0;
   };
   void work();
-  void probe(const std::string& key, const ProbeTarget& target);
+  void probe(const std::string& key, const ProbeTarget& target, std::uint64_t serial);
 
   const Config config_;
   const Clock& clock_;
@@ -61,7 +62,7 @@ class Prober {
   kube::WorkQueue queue_;
   mutable std::mutex mutex_;  // guards the rest but the threads
   std::map<std::string, Entry> entries_;
-  std::uint64_t revisions_ = 0;
+  std::uint64_t revisions_ = 0, serials_ = 0;
   std::vector<std::thread> threads_;
 };
 

@@ -3,6 +3,7 @@
 #include "control/reconcile/prober.hpp"
 
 #include <condition_variable>
+#include <future>
 
 #include "control/reconcile/testing.hpp"
 #include "net/kube/testing/scripted_api.hpp"
@@ -245,6 +246,31 @@ TEST_F(AloneTest, TellsOfANewVerdictOnceAndForgets) {
   EXPECT_EQ(told, 2);
   prober.forget("s");
   EXPECT_EQ(prober.revision("s"), 0U);
+}
+
+TEST_F(AloneTest, WhatFormerPodsAnsweredIsNoVerdictOnNewOnes) {
+  std::promise<void> begun, gate;
+  auto config = this->config();
+  config.send = [&, opened = gate.get_future().share()](const ProbeTarget& target,
+                                                        Deadline) -> Result<http::ResponseHead> {
+    if (target.url != "http://former") return proof("0");
+    begun.set_value();
+    opened.wait_for(std::chrono::seconds(10));
+    return proof("12");
+  };
+  std::promise<std::string> first;
+  std::atomic<bool> is_told = false;
+  Prober prober(config, clock_, registry_, [&](const std::string& key) {
+    if (!is_told.exchange(true)) {
+      first.set_value(prober.verdict(key, {"http://new", "m"}, 2)->reason);
+    }
+  });
+  EXPECT_FALSE(prober.verdict("s", {"http://former", "m"}, 1));
+  begun.get_future().wait();
+  prober.forget("s");
+  EXPECT_FALSE(prober.verdict("s", {"http://new", "m"}, 2));
+  gate.set_value();
+  EXPECT_EQ(first.get_future().get(), "TransferFailed");
 }
 
 // ---- over the wire
