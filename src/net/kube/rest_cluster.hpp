@@ -21,7 +21,8 @@ namespace baton::kube {
 //            for again in one piece
 //   watch    goes on by itself from the last version seen, bookmarks included, when the server ends
 //            it, the connection breaks or nothing comes; kConflict when that version is too old.
-//            kUnavailable when that has not worked for `resume_for`
+//            kUnavailable when that has not worked for `resume_for`, or brings
+//            an error or nothing readable three times in a row
 //   update   without resourceVersion reads the current one first, repeated on conflict
 class RestCluster final : public Cluster {
  public:

@@ -335,6 +335,18 @@ TEST_F(RestClusterTest, AWatchGivesUpWhenTheServerStaysAway) {
   EXPECT_EQ(next(**watch), "unavailable");
 }
 
+TEST_F(RestClusterTest, AWatchGivesUpOnAnEventThatItNeverGetsPast) {
+  for (const std::string& text :
+       {std::string("garbage\n"),
+        R"({"type":"ERROR","object":)" + status_body(500, "InternalError", "etcd") + "}\n"}) {
+    serve({streams(text)});
+    const auto watch = cluster_->watch({kPod, "ns", {}}, "10", soon());
+    ASSERT_TRUE(watch);
+    EXPECT_EQ(next(**watch), "unavailable") << text;
+    EXPECT_EQ(api_->lines().size(), 3U);
+  }
+}
+
 TEST_F(RestClusterTest, AWatchWaitsUntilItsDeadlineAndIsClosedFromAnotherThread) {
   serve({streams("\n")});
   const auto watch = cluster_->watch({kPod, "ns", {}}, "10", soon());

@@ -14,6 +14,7 @@ constexpr Nanos kFirstPause = Millis(100);
 constexpr Nanos kLongestPause = std::chrono::seconds(5);
 // close() waits at most this long for a request that is being made.
 constexpr Nanos kOpenTimeout = std::chrono::seconds(10);
+constexpr int kMaxRefusals = 3;  // errors and unreadable events at one version
 }  // namespace
 
 RestWatch::RestWatch(ApiClient& api, const Clock& clock, Query query, Resource resource,
@@ -138,13 +139,16 @@ Result<std::optional<Event>> RestWatch::next(Deadline deadline) {
         version_ = (*message)->version;
         good_ = clock_.now();
         pause_ = Nanos(0);
+        refusals_ = 0;
         warned_ = false;
         if ((*message)->event) return std::move((*message)->event);
         continue;
       }
       if (!message) {
         const Code code = message.error().code();
-        if (code != Code::kUnavailable && code != Code::kTimeout) {
+        const bool passes = code == Code::kUnavailable || code == Code::kTimeout;
+        // The same would come again at this version; a list tells what it is.
+        if (!passes || ++refusals_ == kMaxRefusals) {
           return fail(std::move(message).error());
         }
         broke(message.error().message());

@@ -56,7 +56,8 @@ class RestWatch final : public Watch {
   Mono heard_{};  // when bytes came last
   Mono good_{};   // when the watch worked last
   Mono retry_at_{};
-  Nanos pause_{};  // before the next attempt
+  Nanos pause_{};     // before the next attempt
+  int refusals_ = 0;  // since the last event
   std::optional<Error> failure_;
   bool warned_ = false;  // of this outage
 
