@@ -9,7 +9,6 @@ namespace baton::reconcile {
 
 namespace {
 constexpr Nanos kKeep = std::chrono::minutes(10);
-constexpr Nanos kAfterFailure = std::chrono::minutes(1);
 }  // namespace
 
 std::optional<kube::Condition> image_volume_problem(kube::ServerVersion server) {
@@ -40,8 +39,8 @@ std::optional<kube::ServerVersion> VersionReader::read(Deadline deadline) {
     log::warn("the API server does not tell its version", {{"error", told.error().message()}});
   }
   const std::lock_guard lock(mutex_);
-  known_ = told ? std::optional(*told) : std::nullopt;
-  ask_again_ = clock_.now() + (told ? kKeep : kAfterFailure);
+  if (told) known_ = *told;
+  ask_again_ = clock_.now() + (told ? kKeep : kAskVersionAgain);
   return known_;
 }
 

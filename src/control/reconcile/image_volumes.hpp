@@ -16,11 +16,13 @@ inline constexpr std::string_view kImageVolumeCondition = "OciImageVolumeCompati
 // off), both are on from 1.35 (Kubernetes documentation, Use an Image Volume With a Pod). Pure.
 std::optional<kube::Condition> image_volume_problem(kube::ServerVersion server);
 
+inline constexpr Nanos kAskVersionAgain = std::chrono::minutes(1);  // after it was not told
+
 // The server's version, asked for at most every ten minutes. Thread-safe.
 class VersionReader {
  public:
   VersionReader(kube::Cluster& cluster, const Clock& clock) : cluster_(cluster), clock_(clock) {}
-  // nullopt: it does not tell (asked again in a minute).
+  // The last one told, while the server tells none; nullopt: it never did.
   std::optional<kube::ServerVersion> read(Deadline deadline);
 
  private:

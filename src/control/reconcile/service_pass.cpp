@@ -302,10 +302,11 @@ Status ServicePass::fulfil(Applier& applier, const Observation& seen, const plan
   return {};
 }
 
-std::optional<kube::Condition> ServicePass::image_volumes(const plan::Plan& plan) const {
+std::optional<kube::Condition> ServicePass::image_volumes(const plan::Plan& plan) {
   if (!plan.mounts_images) return std::nullopt;
-  const auto server = deps_.versions.read(deadline_);
-  return server ? image_volume_problem(*server) : std::nullopt;
+  if (const auto server = deps_.versions.read(deadline_)) return image_volume_problem(*server);
+  again_ = std::min(again_.value_or(Nanos::max()), kAskVersionAgain);
+  return std::nullopt;
 }
 
 // What the prober knows. It is asked only for what is Ready: everything else has a reason already.

@@ -57,7 +57,7 @@ class ServicePass {
   std::optional<StepFailure> remove_unplanned(Applier& applier, const Observation& seen,
                                               const plan::Plan& plan, Step limit);
   Status fulfil(Applier& applier, const Observation& seen, const plan::Wish& wish);
-  std::optional<kube::Condition> image_volumes(const plan::Plan& plan) const;
+  std::optional<kube::Condition> image_volumes(const plan::Plan& plan);
   std::optional<kube::Condition> transfer(const Observation& seen, const RouterView& router,
                                           const std::vector<Address>& addresses);
   RouterView router_view(const Observation& seen, const kube::Object& merged) const;

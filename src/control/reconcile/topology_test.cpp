@@ -323,6 +323,32 @@ TEST_F(TopologyTest, TellsWhatTheClusterLacksForModelsInImages) {
   EXPECT_EQ(told({{1, 30}}, "hf://a/b", kNative), "absent");
 }
 
+TEST_F(TopologyTest, StillTellsWhatTheClusterLacksWhileItDoesNotTellItsVersion) {
+  observe::Registry registry;
+  Installation installation;
+  installation.plan.storage.oci = plan::Settings::Storage::Oci::kNative;
+  ClockAhead clock;
+  Reconciler native({troubled_, clock, registry}, {installation, 0});
+  create_quickstart();
+  edit([](kube::Object& o) { o["spec"]["model"]["uri"] = "oci://registry.example/model:1"; });
+  troubled_.leave_out({"version"});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(pass(native));
+  EXPECT_EQ(reason(service(), "OciImageVolumeCompatible"), "absent");
+
+  // Nobody changes the service: it looks again by itself.
+  troubled_.leave_out({});
+  troubled_.version = {1, 30};
+  clock.advance(std::chrono::minutes(2));
+  EXPECT_TRUE(pass(native));
+  EXPECT_EQ(reason(service(), "OciImageVolumeCompatible"), "ImageVolumeUnsupported");
+
+  troubled_.leave_out({"version"});
+  clock.advance(std::chrono::minutes(11));
+  edit([](kube::Object& o) { o["spec"]["replicas"] = 3; });
+  EXPECT_TRUE(pass(native));
+  EXPECT_EQ(reason(service(), "OciImageVolumeCompatible"), "ImageVolumeUnsupported");
+}
+
 // ---- the certificate authorities that initializers trust
 
 class CaBundleTest : public TopologyTest {
