@@ -421,6 +421,27 @@ TEST_F(LifecycleTest, LooksAgainWhenASecretChangesThatAnAccountOrItselfNames) {
   EXPECT_THAT(keys("other", true), IsEmpty());
 }
 
+TEST_F(LifecycleTest, RemembersNothingOfSecretsAndConfigMapsThatAreGone) {
+  observe::Registry registry;
+  Installation installation;
+  installation.plan.enable_tls = true;
+  Reconciler secured({troubled_, clock_, registry}, {installation, 0});
+  create_quickstart();
+  create(parse("{apiVersion: v1, kind: ConfigMap, metadata: {name: picker, namespace: default}}"));
+  for (int i = 0; i < 3; ++i) (void)pass(secured);
+  edit([](kube::Object& o) {
+    o["spec"]["router"]["scheduler"]["config"] = parse("{ref: {name: picker}}");
+  });
+  (void)pass(secured);
+  EXPECT_EQ(secured.remembered(), 2U);
+  ASSERT_TRUE(cluster_.remove({kConfigMap, "default", "picker"}, {}, soon()));
+  ASSERT_TRUE(cluster_.remove({kService, "default", "storyteller"}, {}, soon()));
+  EXPECT_TRUE(pass(secured));
+  EXPECT_THAT(cluster_.list({kSecret, "", {}}, soon())->items, IsEmpty());
+  const auto deadline = soon();
+  while (secured.remembered() > 0) ASSERT_FALSE(deadline.passed(clock_.now()));
+}
+
 TEST_F(LifecycleTest, DeletingWhatIsGoneOrNotServedIsNoError) {  // llmisvc:J12
   create_quickstart();
   settle();

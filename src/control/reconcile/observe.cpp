@@ -213,22 +213,23 @@ RouterView Observation::router(const Object& merged) const {
 
 Result<kube::SnapshotPtr> ConfigMapReader::read(const std::string& ns, const std::string& name,
                                                 Deadline deadline) {
-  auto cached = cache_.get({kConfigMap, ns, name});
+  const kube::ObjectKey key{kConfigMap, ns, name};
+  auto cached = cache_.get(key);
   if (!cached || keeps_data(cached->object)) return cached;
   {
     const std::lock_guard lock(mutex_);
-    const auto found = known_.find({ns, name});
+    const auto found = known_.find(key);
     if (found != known_.end() && found->second->version() == cached->version()) {
       return found->second;
     }
   }
-  auto read = cluster_.get({kConfigMap, ns, name}, deadline);
+  auto read = cluster_.get(key, deadline);
   if (!read && read.error().code() == Code::kNotFound) return kube::SnapshotPtr();
   if (!read) return std::move(read).error();
   kube::SnapshotPtr snapshot = std::make_shared<const kube::Snapshot>(
       kube::Snapshot{kube::without_bookkeeping(*read), cached->content});
   const std::lock_guard lock(mutex_);
-  known_[{ns, name}] = snapshot;
+  known_[key] = snapshot;
   return snapshot;
 }
 

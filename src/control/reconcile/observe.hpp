@@ -43,12 +43,21 @@ class ConfigMapReader {
       : cluster_(cluster), cache_(cache) {}
   // Null when there is none.
   Result<kube::SnapshotPtr> read(const std::string& ns, const std::string& name, Deadline deadline);
+  // It is gone.
+  void forget(const kube::ObjectKey& key) {
+    const std::lock_guard lock(mutex_);
+    known_.erase(key);
+  }
+  std::size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return known_.size();
+  }
 
  private:
   kube::Cluster& cluster_;
   const kube::Cache& cache_;
-  std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, kube::SnapshotPtr> known_;
+  mutable std::mutex mutex_;  // guards known_
+  std::map<kube::ObjectKey, kube::SnapshotPtr> known_;
 };
 
 // The names of ConfigMaps that picker configurations of these specs refer to.

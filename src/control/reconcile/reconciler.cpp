@@ -92,6 +92,10 @@ void Reconciler::tell(const kube::SnapshotPtr& before, const kube::SnapshotPtr& 
   const auto& settings = config_.installation.plan;
   for (const auto& key : concerned(cache_, settings, before, now)) queue_.add(key);
   const auto& object = (now ? now : before)->object;
+  if (const auto key = kube::key_of(object); key && !now) {
+    config_maps_.forget(*key);
+    secrets_.forget(*key);
+  }
   const auto kind = object.string_at({"kind"});
   if (kind == kServiceConfig.kind) queue_.add(kConfigPrefix + service_key(object));
   if (kind != kService.kind) return;

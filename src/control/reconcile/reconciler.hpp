@@ -51,6 +51,8 @@ class Reconciler {
   bool work_once();
 
   kube::Cache& cache() { return cache_; }
+  // Secrets and ConfigMaps of which something is remembered; those that are gone are not.
+  std::size_t remembered() const { return config_maps_.size() + secrets_.size(); }
   // Everything was listed once.
   bool synced() const { return cache_.synced(); }
 

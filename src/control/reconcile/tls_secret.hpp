@@ -40,6 +40,15 @@ class SecretKeeper {
   Result<Wall> keep(Applier& applier, const kube::Object& frame, const CertificateNames& names,
                     const kube::SnapshotPtr& cached,
                     const std::vector<std::string>& expiration_annotations, Deadline deadline);
+  // It is gone.
+  void forget(const kube::ObjectKey& key) {
+    const std::lock_guard lock(mutex_);
+    good_.erase(key);
+  }
+  std::size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return good_.size();
+  }
 
  private:
   struct Good {
@@ -57,7 +66,7 @@ class SecretKeeper {
 
   kube::Cluster& cluster_;
   const Clock& clock_;
-  std::mutex mutex_;  // guards good_
+  mutable std::mutex mutex_;  // guards good_
   std::map<kube::ObjectKey, Good> good_;
 };
 
