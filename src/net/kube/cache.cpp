@@ -166,6 +166,10 @@ Cache::Cache(Cluster& cluster, const Clock& clock, FollowPauses pauses)
 Cache::~Cache() { stop(); }
 
 void Cache::stop() {
+  // All of them before any is waited for: each may be in a list that takes its time.
+  for (auto& [key, store] : stores_) {
+    if (store->follower) store->follower->stop();
+  }
   for (auto& [key, store] : stores_) store->follower.reset();
 }
 

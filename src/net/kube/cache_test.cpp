@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
 
 #include "base/core/log.hpp"
 #include "base/text/yaml.hpp"
@@ -26,7 +28,7 @@ Object pod(const std::string& name, const std::string& more = "") {
 }
 
 // A MemoryCluster that does not know Widgets, or cannot list them.
-class WithoutWidgets final : public Cluster {
+class WithoutWidgets : public Cluster {
  public:
   explicit WithoutWidgets(MemoryCluster& inner) : inner_(inner) {}
   std::atomic<bool> broken = false;
@@ -62,6 +64,53 @@ class WithoutWidgets final : public Cluster {
 
  private:
   MemoryCluster& inner_;
+};
+
+// Its list of Pods ends when its watch of Widgets is closed.
+class SlowPods final : public WithoutWidgets {
+ public:
+  using WithoutWidgets::WithoutWidgets;
+  bool patient = true;  // the list had not to be given up
+
+  void wait_until_busy() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return listing_ && watching_; });
+  }
+  Result<List> list(const Query& query, Deadline) override {
+    if (query.type.kind != "Pod") return List{.items = {}, .version = "1"};
+    std::unique_lock lock(mutex_);
+    listing_ = true;
+    changed_.notify_all();
+    patient = changed_.wait_for(lock, std::chrono::seconds(20), [&] { return closed_; });
+    return unavailable("no answer");
+  }
+  Result<std::unique_ptr<Watch>> watch(const Query&, const Version&, Deadline) override {
+    return std::unique_ptr<Watch>(std::make_unique<WidgetWatch>(*this));
+  }
+
+ private:
+  class WidgetWatch final : public Watch {
+   public:
+    explicit WidgetWatch(SlowPods& of) : of_(of) {}
+    Result<std::optional<Event>> next(Deadline) override {
+      std::unique_lock lock(of_.mutex_);
+      of_.watching_ = true;
+      of_.changed_.notify_all();
+      of_.changed_.wait(lock, [&] { return of_.closed_; });
+      return cancelled("closed");
+    }
+    void close() override {
+      const std::lock_guard lock(of_.mutex_);
+      of_.closed_ = true;
+      of_.changed_.notify_all();
+    }
+
+   private:
+    SlowPods& of_;
+  };
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool listing_ = false, watching_ = false, closed_ = false;
 };
 
 class CacheTest : public ::testing::Test {
@@ -100,6 +149,16 @@ TEST_F(CacheTest, HoldsWhatWasThereAndWhatComesChangesAndGoes) {
   ASSERT_TRUE(memory_.remove({kPod, "llm", "second"}, Grace::kDefault, soon()));
   see(removed(second));
   EXPECT_FALSE(cache_.get({kPod, "llm", "second"}));
+}
+
+TEST_F(CacheTest, EndsAllFollowersBeforeItWaitsForOne) {
+  SlowPods slow(memory_);
+  Cache cache(slow, clock_);
+  for (const auto& type : {kPod, kWidget}) cache.follow({type, {}, nullptr}, nullptr);
+  cache.start();
+  slow.wait_until_busy();
+  cache.stop();
+  EXPECT_TRUE(slow.patient);
 }
 
 TEST_F(CacheTest, StartsNoFollowerBeforeEveryKindIsThereToBeRead) {

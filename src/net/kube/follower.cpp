@@ -38,13 +38,15 @@ Follower::Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on
       thread_([this] { run(); }) {}
 
 Follower::~Follower() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    if (watch_) watch_->close();
-  }
-  wake_.notify_all();
+  stop();
   thread_.join();
+}
+
+void Follower::stop() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  if (watch_) watch_->close();
+  wake_.notify_all();
 }
 
 void Follower::run() {
@@ -61,6 +63,7 @@ void Follower::run() {
     if (from && !list_trouble.empty()) log::info("listed again", {{"kind", query_.type.kind}});
     list_trouble = trouble;
     if (on_list_) on_list_(from);
+    if (is_stopping()) return;
     if (!from) {
       pause(absent ? pauses_.absent : pauses_.list);
     } else {

@@ -41,6 +41,8 @@ class Follower {
   Follower(Cluster& cluster, const Clock& clock, Query query, OnEvent on_event, OnList on_list,
            Keep keep, FollowPauses pauses = {});
   ~Follower();
+  // It ends soon; the destructor waits for that.
+  void stop();
 
  private:
   struct Known {
