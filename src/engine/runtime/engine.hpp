@@ -185,7 +185,9 @@ struct Stats {
   KvEventSink::Counts kv_events;
   std::uint64_t transfers_ok = 0;  // pulls
   std::uint64_t transfers_failed = 0;
-  std::uint64_t transfers_resumed = 0;      // times that a pull went on after a connection broke
+  std::uint64_t transfers_resumed = 0;  // times that a pull went on after a connection broke
+  // Renewals and releases of leases elsewhere that their engine was not told of.
+  std::uint64_t settlements_dropped = 0;
   std::uint64_t transfer_bytes = 0;         // pulled
   std::uint64_t transfer_bytes_copied = 0;  // of these, out of another engine's memory
   std::uint64_t served_bytes = 0;           // pulled from us

@@ -295,6 +295,76 @@ TEST_F(Fault, AWaitingRequestRenewsItsLease) {
   EXPECT_EQ(std::get<kv::Renew>(*request).key.token, params.lease_token);
 }
 
+// Takes connections and answers nothing; the clock stands still, so nobody gives it up.
+TEST_F(Fault, PullsFromAnEngineThatDoesNotAnswerLeaveThreadsForOthers) {
+  const Listener deaf = *listen_tcp("127.0.0.1", 0);
+  EngineConfig c = tcp_config();
+  c.max_num_seqs = 32;
+  Rig wide(c);
+  auto params = prefilled();
+  params.remote_port = deaf.port;
+  for (int i = 0; i < 17; ++i) wide.submit(prompt, greedy(kAnswer), params);
+  const auto all_pull = [](const Stats& s) { return s.waiting_remote == 17; };
+  ASSERT_EQ(wide.stats_when(all_pull).waiting_remote, 17U);
+
+  const Answer answer = wide.generate(prompt, greedy(kAnswer), prefilled());
+
+  EXPECT_EQ(answer.tokens, expected);
+  EXPECT_EQ(answer.prompt.value_or(PromptReport{}).remote, kPrompt - 1);
+}
+
+TEST_F(Fault, APullThatIsGivenUpInTheQueueFreesItsBlocksAtOnce) {
+  const Listener deaf = *listen_tcp("127.0.0.1", 0);
+  EngineConfig c = tcp_config();
+  c.max_num_seqs = 32;
+  Rig wide(c);
+  auto params = prefilled();
+  params.remote_port = deaf.port;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 17; ++i) ids.push_back(wide.submit(prompt, greedy(kAnswer), params));
+  const auto all_pull = [](const Stats& s) { return s.waiting_remote == 17; };
+  ASSERT_EQ(wide.stats_when(all_pull).waiting_remote, 17U);
+
+  wide.engine->abort(ids.back());
+
+  const auto one_is_gone = [](const Stats& s) { return s.waiting_remote == 16; };
+  EXPECT_EQ(wide.stats_when(one_is_gone).blocks_used, 16U * 7U);
+}
+
+TEST_F(Fault, RenewalsAtAnEngineThatDoesNotAnswerDelayNoPullAndAreDropped) {
+  FullEngine full;
+  const Listener deaf = *listen_tcp("127.0.0.1", 0);
+  auto params = prefilled();
+  params.remote_port = deaf.port;
+  for (int i = 0; i < 40; ++i) full.rig.submit(prompt, greedy(kAnswer), params);
+
+  full.rig.clock.advance(std::chrono::seconds(5));
+  full.permits->release();
+  const Signal never_stop;
+  const std::atomic<bool> never = false;
+  const SystemClock real;
+  const auto connection = accept_any(std::span(&deaf.socket, 1), never_stop);
+  ASSERT_TRUE(connection);
+  SocketReader from(*connection);
+  ASSERT_TRUE(receive_control(from, {real, Deadline::in(real, kPatience), never}));
+  ASSERT_TRUE(full.rig.engine->submit({.id = "urgent",
+                                       .prompt = prompt,
+                                       .sampling = greedy(kAnswer),
+                                       .transfer = prefilled(),
+                                       .deadline = {},
+                                       .priority = -1}));
+  full.rig.engine->abort(full.running);
+  full.permits->release(kAllThatIsLeft);
+
+  const Answer answer = full.rig.sink.wait("urgent");
+  EXPECT_EQ(answer.tokens, expected);
+  EXPECT_EQ(answer.prompt.value_or(PromptReport{}).remote, kPrompt - 1);
+
+  full.rig.clock.advance(std::chrono::seconds(2));
+  const auto dropped = [](const Stats& s) { return s.settlements_dropped >= 39; };
+  EXPECT_EQ(full.rig.stats_when(dropped).settlements_dropped, 39U);
+}
+
 TEST_F(Fault, TheServeLayerCanReleaseALease) {
   const auto params = prefilled();
 

@@ -17,11 +17,21 @@ namespace baton::runtime {
 namespace {
 
 constexpr std::size_t kThreads = 16;      // pulls at once; most wait for prompts being computed
-constexpr std::size_t kMaxQueued = 1024;  // beyond: no renewals and releases
+constexpr std::size_t kOfOneEngine = 12;  // of these; the rest is for others
+constexpr std::size_t kSettlers = 2;
+constexpr std::size_t kMaxSettlements = 1024;  // queued
 constexpr std::size_t kMaxResumptions = 3;
 constexpr std::size_t kCopyBytes = std::size_t{64} << 20;  // between two looks at the lease
 constexpr std::size_t kBeyondCaches = std::size_t{16} << 20;
 constexpr Nanos kSettleTimeout = std::chrono::seconds(2);
+// So long nothing is settled with an engine that did not answer.
+constexpr Nanos kDeaf = std::chrono::seconds(5);
+// How often pulls that have to wait are looked at: they may be late, or unwanted.
+constexpr Nanos kLookAgain = std::chrono::milliseconds(50);
+
+std::string address_of(const kv::TransferParams& source) {
+  return fmt::format("{} port {}", source.remote_host, source.remote_port);
+}
 
 kv::LeaseKey key_of(const kv::TransferParams& source) {
   return {source.remote_engine_id, source.remote_request_id, source.lease_token, source.generation};
@@ -40,8 +50,7 @@ Result<Socket> connect_anywhere(const kv::TransferParams& source, const Transfer
 
 Result<Socket> connect(const kv::TransferParams& source, const TransferConfig& config,
                        const Patience& patience) {
-  return connect_anywhere(source, config, patience)
-      .with(fmt::format("connecting to {} port {}", source.remote_host, source.remote_port));
+  return connect_anywhere(source, config, patience).with("connecting to " + address_of(source));
 }
 
 // The answer when it is a `Wanted`; what the server said when it refuses.
@@ -65,24 +74,27 @@ struct KvPuller::Line {
 
 KvPuller::KvPuller(const TransferConfig& config, kv::Digest model, Deps deps)
     : config_(config), model_(model), deps_(std::move(deps)) {
-  for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { run(); });
+  for (std::size_t i = 0; i < kThreads; ++i) pullers_.emplace_back([this] { run_pulls(); });
+  for (std::size_t i = 0; i < kSettlers; ++i) settlers_.emplace_back([this] { run_settlements(); });
 }
 
 KvPuller::~KvPuller() { stop(); }
 
-void KvPuller::pull(PullJob job) { enqueue(std::move(job)); }
-
-void KvPuller::settle(Settle what, const kv::TransferParams& source) {
-  enqueue(Settlement{what, source});
-}
-
-void KvPuller::enqueue(Job job) {
+void KvPuller::pull(PullJob job) {
   {
     const std::scoped_lock lock(mutex_);
-    if (std::holds_alternative<Settlement>(job) && queue_.size() >= kMaxQueued) return;
-    queue_.push_back(std::move(job));
+    pulls_.push_back(std::move(job));
   }
   ready_.notify_one();
+}
+
+void KvPuller::settle(Settle what, const kv::TransferParams& source) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (settlements_.size() >= kMaxSettlements) return drop(source);
+    settlements_.push_back({what, source});
+  }
+  due_.notify_one();
 }
 
 void KvPuller::stop() {
@@ -91,35 +103,96 @@ void KvPuller::stop() {
     stopping_ = true;
   }
   ready_.notify_all();
-  threads_.clear();
+  pullers_.clear();  // the last of them may have leases to give back
+  due_.notify_all();
+  settlers_.clear();
 }
 
-void KvPuller::run() {
+// What will end at once anyway waits for nobody.
+bool KvPuller::may_go(const PullJob& job) const {
+  if (stopping_ || *job.cancelled || job.deadline.passed(deps_.clock.now())) return true;
+  const auto it = pulling_.find(address_of(job.source));
+  return it == pulling_.end() || it->second < kOfOneEngine;
+}
+
+void KvPuller::run_pulls() {
+  std::unique_lock lock(mutex_);
   while (true) {
-    std::unique_lock lock(mutex_);
-    const auto called = [&] { return stopping_ || !queue_.empty(); };
-    while (!called()) {
-      if (windows_.size() == 0) {
-        ready_.wait(lock);
-      } else {
-        ready_.wait_for(lock, KvWindows::kIdle);
-        windows_.forget_idle(deps_.clock.now());
-      }
+    const auto next =
+        std::ranges::find_if(pulls_, [this](const PullJob& job) { return may_go(job); });
+    if (next != pulls_.end()) {
+      const PullJob job = std::move(*next);
+      pulls_.erase(next);
+      if (!pulls_.empty()) ready_.notify_one();  // somebody looks after those that wait
+      const std::string engine = address_of(job.source);
+      ++pulling_[engine];
+      lock.unlock();
+      perform(job);
+      lock.lock();
+      if (--pulling_[engine] == 0) pulling_.erase(engine);
+    } else if (stopping_) {
+      return;
+    } else if (!pulls_.empty()) {
+      ready_.wait_for(lock, kLookAgain);
+    } else if (windows_.size() == 0) {
+      ready_.wait(lock);
+    } else {
+      ready_.wait_for(lock, KvWindows::kIdle);
+      windows_.forget_idle(deps_.clock.now());
     }
-    if (queue_.empty()) return;
-    const Job job = std::move(queue_.front());
-    queue_.pop_front();
-    lock.unlock();
-    std::visit([this](const auto& j) { perform(j); }, job);
   }
 }
 
-void KvPuller::perform(const Settlement& job) {
+// One at a time with each engine.
+void KvPuller::run_settlements() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto next = std::ranges::find_if(settlements_, [this](const Settlement& job) {
+      return !settling_.contains(address_of(job.source));
+    });
+    if (next == settlements_.end()) {
+      if (stopping_ && pulls_.empty() && pulling_.empty()) return;
+      due_.wait(lock);
+      continue;
+    }
+    const Settlement job = std::move(*next);
+    settlements_.erase(next);
+    const std::string engine = address_of(job.source);
+    if (is_deaf(engine)) {
+      drop(job.source);
+      continue;
+    }
+    settling_.insert(engine);
+    lock.unlock();
+    const Status done = perform(job);
+    if (!done)
+      log::debug("KV lease not settled; it will expire", {{"why", done.error().message()}});
+    lock.lock();
+    settling_.erase(engine);
+    if (done || done.error().code() != Code::kTimeout) continue;
+    const Mono now = deps_.clock.now();
+    std::erase_if(deaf_, [&](const auto& one) { return now - one.second >= kDeaf; });
+    deaf_[engine] = now;
+  }
+}
+
+bool KvPuller::is_deaf(const std::string& engine) const {
+  const auto it = deaf_.find(engine);
+  return it != deaf_.end() && deps_.clock.now() - it->second < kDeaf;
+}
+
+void KvPuller::drop(const kv::TransferParams& source) {
+  if (dropped_++ > 0) return;
+  log::warn(
+      "KV leases are not renewed or given back: too many are due, or their engine does not "
+      "answer; said once, counted always",
+      {{"engine", address_of(source)}});
+}
+
+Status KvPuller::perform(const Settlement& job) const {
   const kv::LeaseKey key = key_of(job.source);
-  const kv::Message request =
-      job.what == Settle::kRenew ? kv::Message(kv::Renew{key}) : kv::Message(kv::Release{key});
-  if (const Status done = tell(job.source, request); !done)
-    log::debug("KV lease not settled; it will expire", {{"why", done.error().message()}});
+  return tell(job.source, job.what == Settle::kRenew ? kv::Message(kv::Renew{key})
+                                                     : kv::Message(kv::Release{key}));
 }
 
 void KvPuller::perform(const PullJob& job) {
@@ -137,7 +210,7 @@ void KvPuller::perform(const PullJob& job) {
   const bool release = !outcome.status && outcome.status.error().code() != Code::kNotFound &&
                        outcome.status.error().code() != Code::kUnavailable;
   deps_.on_outcome(std::move(outcome));
-  if (release) perform(Settlement{Settle::kRelease, job.source});
+  if (release) settle(Settle::kRelease, job.source);
 }
 
 Status KvPuller::tell(Line& line, const kv::Message& request, const Patience& patience) {
@@ -155,6 +228,8 @@ Status KvPuller::tell(const kv::TransferParams& source, const kv::Message& reque
 
 Status KvPuller::fetch(const PullJob& job, PullOutcome& outcome) {
   if (stopping_) return cancelled("stopping");
+  if (job.deadline.passed(deps_.clock.now()))
+    return timed_out("its time was over before it could begin");
   const Patience patience{deps_.clock, job.deadline, *job.cancelled};
   BATON_TRY_ASSIGN(Socket connected, connect(job.source, config_, stall(patience)));
   Line line(std::move(connected));

@@ -1,7 +1,8 @@
 #pragma once
-// Fetches leased KV from other engines into our own blocks, on a few threads, and gives leases
-// back. Everything about one pull is decided here: connect (local socket first), present the lease,
-// copy from the other's memory or check each frame, go on where a connection broke, release.
+// Fetches leased KV from other engines into our own blocks, on a few threads, and renews leases and
+// gives them back, on two of their own: an engine that does not answer keeps nobody from the
+// others. Everything about one pull is decided here: connect (local socket first), present the
+// lease, copy from the other's memory or check each frame, go on where a connection broke, release.
 
 #include <atomic>
 #include <condition_variable>
@@ -10,8 +11,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
-#include <variant>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -69,8 +72,11 @@ class KvPuller {
   ~KvPuller();
 
   void pull(PullJob job);
-  // Tells the engine that granted the lease. Beyond a bound dropped: the lease then ends by itself.
+  // Tells the engine that granted the lease. Dropped beyond a bound, and while that engine does not
+  // answer: the lease then ends by itself.
   void settle(Settle what, const kv::TransferParams& source);
+  // Settlements.
+  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
   // Queued pulls are cancelled, with their outcome; joins the threads. Contract: the owner has
   // cancelled the pulls in progress.
   void stop();
@@ -80,12 +86,14 @@ class KvPuller {
     Settle what;
     kv::TransferParams source;
   };
-  using Job = std::variant<PullJob, Settlement>;
 
-  void enqueue(Job job);
-  void run();
+  void run_pulls();
+  void run_settlements();
+  bool may_go(const PullJob& job) const;
+  bool is_deaf(const std::string& engine) const;
+  void drop(const kv::TransferParams& source);
   void perform(const PullJob& job);
-  void perform(const Settlement& job);
+  Status perform(const Settlement& job) const;
   // A connection to where the KV is, and what has come on it.
   struct Line;
   // One connection's part of a pull; adds what it brought to the outcome.
@@ -116,10 +124,15 @@ class KvPuller {
   const Deps deps_;
   KvWindows windows_;
   std::atomic<bool> stopping_ = false;
-  std::mutex mutex_;  // guards queue_
-  std::condition_variable ready_;
-  std::deque<Job> queue_;
-  std::vector<std::jthread> threads_;
+  std::atomic<std::uint64_t> dropped_ = 0;
+  std::mutex mutex_;  // guards pulls_ to deaf_; engines go by their addresses
+  std::condition_variable ready_, due_;
+  std::deque<PullJob> pulls_;
+  std::unordered_map<std::string, std::size_t> pulling_;  // in progress
+  std::deque<Settlement> settlements_;
+  std::unordered_set<std::string> settling_;
+  std::unordered_map<std::string, Mono> deaf_;  // when they did not answer
+  std::vector<std::jthread> pullers_, settlers_;
 };
 
 }  // namespace baton::runtime

@@ -139,6 +139,9 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
                            "being computed.")),
       pulls_resumed_(counter("baton_kv_pulls_resumed_total",
                              "Times a pull went on after its connection broke.")),
+      unsettled_(counter("baton_kv_settlements_dropped_total",
+                         "Renewals and releases of leases that their engine was not told of: it "
+                         "does not answer, or too many were due.")),
       granted_(counter("baton_kv_leases_granted_total", "Leases granted.")),
       released_(counter("baton_kv_leases_released_total", "Leases given back.")),
       expired_(counter("baton_kv_leases_expired_total", "Leases that expired.")),
@@ -233,6 +236,7 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(bytes_pulled_, s.transfer_bytes);
   follow(bytes_copied_, s.transfer_bytes_copied);
   follow(pulls_resumed_, s.transfers_resumed);
+  follow(unsettled_, s.settlements_dropped);
   follow(bytes_served_, s.served_bytes);
   follow(bytes_early_, s.served_bytes_early);
   follow(granted_, s.leases_granted);
