@@ -50,7 +50,6 @@ class Batch {
   }
   // What happened since the last call.
   std::vector<Event> take_events() { return std::exchange(events_, {}); }
-  bool has_events() const { return !events_.empty(); }
 
   bool idle() const { return scheduler_.idle(); }  // nothing in flight; leases may be
   // Something will happen by the passing of time alone.

@@ -109,12 +109,13 @@ class LocalEngine final : public Engine {
   std::unique_ptr<KvServer> server_;
   std::unique_ptr<KvPuller> puller_;
   std::unique_ptr<Batch> batch_;  // the engine thread's once it runs
+  std::size_t taken_ = 0;         // the engine thread's: submissions that stats_ does not show yet
 
   mutable std::mutex mutex_;  // guards mailbox_ to stats_
   std::condition_variable changed_;
   std::vector<Message> mailbox_;
   std::unordered_set<std::string> in_flight_;  // ids
-  std::size_t submitted_ = 0;                  // in the mailbox
+  std::size_t submitted_ = 0;                  // and not yet in stats_
   bool awake_ = false, draining_ = false, stopping_ = false, idle_ = true;
   std::uint64_t rejected_ = 0;
   Stats stats_;
@@ -224,7 +225,7 @@ void LocalEngine::run(Sink& sink) {
   while (await_mail(mail, busy)) {
     for (Message& message : std::exchange(mail, {})) take(std::move(message));
     batch_->plan();
-    if (batch_->has_events()) deliver(sink);  // announcements are worth nothing after the step
+    deliver(sink);  // announcements are worth nothing after the step, and who looks sees it begun
     busy = batch_->compute();
     deliver(sink);
   }
@@ -247,13 +248,13 @@ bool LocalEngine::await_mail(std::vector<Message>& mail, bool busy) {
   }
   awake_ = false;
   mail = std::exchange(mailbox_, {});
-  for (const Message& message : mail) submitted_ -= std::holds_alternative<Submission>(message);
   return !stopping_;
 }
 
 void LocalEngine::take(Message message) {
   if (auto* submission = std::get_if<Submission>(&message)) {
     batch_->add(std::move(submission->request), submission->arrived);
+    ++taken_;
   } else if (auto* abortion = std::get_if<Abortion>(&message)) {
     batch_->abort(abortion->id);
   } else {
@@ -269,6 +270,7 @@ void LocalEngine::deliver(Sink& sink) {
     for (const Event& event : events)
       if (event.finish) in_flight_.erase(event.id);
     stats_ = batch_->stats();
+    submitted_ -= std::exchange(taken_, 0);
     idle = idle_ = mailbox_.empty() && !batch_->timed();
   }
   if (idle) changed_.notify_all();

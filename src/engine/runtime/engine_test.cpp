@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "engine/runtime/testing/rig.hpp"
@@ -246,6 +247,61 @@ TEST_F(BusyEngine, ABoundedQueueSheds) {
   EXPECT_EQ(full.error().message(), "2 requests are waiting already");
   EXPECT_EQ(rig.engine->stats().rejected, 1U);
   EXPECT_EQ(rig.engine->stats().waiting, 2U);
+}
+
+// Says when a forward pass begins.
+class ToldModel final : public model::Model {
+ public:
+  ToldModel(std::shared_ptr<Permits> permits, std::shared_ptr<std::atomic<int>> begun)
+      : fake_(std::move(permits)), begun_(std::move(begun)) {}
+  const model::Config& config() const override { return fake_.config(); }
+  model::KvShape kv_shape() const override { return fake_.kv_shape(); }
+  std::size_t weight_bytes() const override { return 0; }
+  void forward(std::span<const model::Slice> slices, model::KvMemory& kv,
+               std::vector<float>& logits) override {
+    ++*begun_;
+    fake_.forward(slices, kv, logits);
+  }
+
+ private:
+  FakeModel fake_;
+  std::shared_ptr<std::atomic<int>> begun_;  // shared with the test
+};
+
+TEST_F(BusyEngine, WhatWaitsDuringAStepCountsAndFillsTheQueue) {
+  const auto begun = std::make_shared<std::atomic<int>>(0);
+  const auto steps = std::make_shared<Permits>(1);
+  Rig busy(one_place(), std::make_unique<ToldModel>(steps, begun));
+  const auto first = busy.submit(prompt_of(4, 1), greedy(1000));
+  EXPECT_TRUE(busy.sink.wait_for_tokens(first, 1));
+  busy.submit(prompt_of(4, 2), greedy(1));
+  busy.submit(prompt_of(4, 3), greedy(1));
+
+  steps->release();
+  busy.stats_when([&](const Stats&) { return *begun == 3; });
+  const Stats s = busy.engine->stats();
+
+  const Status full = busy.engine->submit({"x", {1}, greedy(1), {}, {}});
+  steps->release(kAllThatIsLeft);
+  EXPECT_EQ(s.running, 1U);
+  EXPECT_EQ(s.waiting, 2U);
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code(), Code::kExhausted);
+}
+
+TEST(Engine, ShowsARequestWhileItsFirstStepIsComputed) {
+  const auto begun = std::make_shared<std::atomic<int>>(0);
+  const auto steps = std::make_shared<Permits>(0);
+  Rig rig(small_config(), std::make_unique<ToldModel>(steps, begun));
+  rig.submit(prompt_of(20, 1), greedy(1));
+
+  rig.stats_when([&](const Stats&) { return *begun == 1; });
+  const Stats s = rig.engine->stats();
+
+  steps->release(kAllThatIsLeft);
+  EXPECT_EQ(s.running, 1U);
+  EXPECT_EQ(s.waiting, 0U);
+  EXPECT_EQ(s.blocks_used, 2U);
 }
 
 TEST_F(BusyEngine, AnIdIsUsedOnceAtATime) {
