@@ -5,6 +5,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstddef>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -34,7 +35,7 @@ class CpuPool {
 
   // Calls `function` on the pool and returns its result on the caller's executor; what it throws
   // is thrown there. kExhausted when the queue is full. A cancelled caller still waits for its
-  // call.
+  // call, but one that has not begun is not made: kCancelled.
   template <class F, class R = std::invoke_result_t<F&>>
   Task<Result<R>> run(F function) {
     if (pending_.fetch_add(1) >= limit_) {
@@ -42,14 +43,14 @@ class CpuPool {
       co_return exhausted("the CPU pool's queue is full");
     }
     Slot slot(pending_);
-    if constexpr (std::is_void_v<R>) {
-      co_await asio::co_spawn(pool_, call(std::move(function)), detail::uncancelled());
-      co_return Result<void>();
-    } else {
-      auto value = co_await asio::co_spawn(pool_, detail::boxed(call(std::move(function))),
-                                           detail::uncancelled());
-      co_return *std::move(value);
-    }
+    auto unwanted = std::make_shared<std::atomic<bool>>(false);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (auto told = state.slot(); told.is_connected())
+      told.assign([unwanted](asio::cancellation_type) { *unwanted = true; });
+    auto value = co_await asio::co_spawn(
+        pool_, detail::boxed(call(std::move(function), std::move(unwanted))),
+        detail::uncancelled());
+    co_return *std::move(value);
   }
 
   std::size_t pending() const { return pending_; }
@@ -66,9 +67,16 @@ class CpuPool {
     std::atomic<std::size_t>& count_;
   };
 
-  template <class F>
-  static Task<std::invoke_result_t<F&>> call(F function) {
-    co_return function();
+  // `unwanted` is shared with the cancellation of the caller.
+  template <class F, class R = std::invoke_result_t<F&>>
+  static Task<Result<R>> call(F function, std::shared_ptr<std::atomic<bool>> unwanted) {
+    if (*unwanted) co_return cancelled("nobody waits for it any more");
+    if constexpr (std::is_void_v<R>) {
+      function();
+      co_return Result<void>();
+    } else {
+      co_return function();
+    }
   }
 
   std::size_t limit_;
