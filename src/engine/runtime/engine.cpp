@@ -213,6 +213,7 @@ Stats LocalEngine::stats() const {
   out.rejected = rejected_;
   if (server_) out.served_bytes = server_->bytes();
   if (server_) out.served_bytes_early = server_->early_bytes();
+  if (server_) out.readers_refused = server_->refused();
   if (puller_) out.settlements_dropped = puller_->dropped();
   if (config_.kv_events) out.kv_events = config_.kv_events->sink->counts();
   return out;

@@ -192,6 +192,7 @@ struct Stats {
   std::uint64_t transfer_bytes_copied = 0;  // of these, out of another engine's memory
   std::uint64_t served_bytes = 0;           // pulled from us
   std::uint64_t served_bytes_early = 0;     // of these, while the prompt was being computed
+  std::uint64_t readers_refused = 0;        // of us
   std::uint64_t leases_granted = 0, leases_released = 0, leases_expired = 0;
   std::uint64_t leases_withdrawn = 0;  // of prompts that were not computed to their end
   std::uint64_t evictions = 0;         // cached blocks reused for something else

@@ -404,6 +404,27 @@ TEST_F(Fault, GarbageOnTheKvPortDisturbsNobody) {
   expect_next_pull_works();
 }
 
+// As many as there are threads; the clock stands still, so none of them stalls.
+TEST_F(Fault, ReadersThatWereRefusedAndStayHoldNoThread) {
+  const std::atomic<bool> never = false;
+  const SystemClock real;
+  const Patience patience{real, Deadline::in(real, kPatience), never};
+  std::vector<Socket> strangers;
+  for (int i = 0; i < 16; ++i) {
+    auto peer = connect_tcp("127.0.0.1", prefill.engine->config().transfer->port, patience);
+    ASSERT_TRUE(peer);
+    ASSERT_TRUE(peer->send(kv::encode(kv::Renew{{"guess", "guess", "guess", 1}}), patience));
+    SocketReader from(*peer);
+    const auto answer = receive_control(from, patience);
+    ASSERT_TRUE(answer);
+    EXPECT_TRUE(std::holds_alternative<kv::Failed>(*answer));
+    strangers.push_back(*std::move(peer));
+  }
+
+  expect_next_pull_works();
+  EXPECT_EQ(prefill.engine->stats().readers_refused, 16U);
+}
+
 TEST_F(Fault, AReaderThatNeverReadsIsCutAndItsLeaseEnds) {
   EngineConfig c = small_config();
   c.max_model_len = 4000;

@@ -116,9 +116,7 @@ void KvServer::serve(Socket peer) {
   while (true) {
     const auto request = receive_control(from, patience());
     if (!request) {
-      if (request.error().code() == Code::kInvalid)
-        (void)peer.send(kv::encode(kv::Failed{Code::kInvalid, request.error().message()}),
-                        patience());
+      if (request.error().code() == Code::kInvalid) (void)refuse(peer, request.error());
       return;
     }
     if (!answer(peer, from, *request)) return;
@@ -144,7 +142,15 @@ Status KvServer::answer(const Socket& peer, SocketReader& from, const kv::Messag
     done = invalid("KV frame: not a request");
   }
   if (done) return peer.send(kv::encode(kv::Done{}), patience());
-  return peer.send(kv::encode(kv::Failed{done.error().code(), done.error().message()}), patience());
+  return refuse(peer, done.error());
+}
+
+// No reader of ours goes on after that, and a stranger is not to hold the thread.
+Error KvServer::refuse(const Socket& peer, const Error& why) {
+  if (refused_++ == 0)
+    log::warn("a KV reader is turned away; said once, counted always", {{"why", why.message()}});
+  (void)peer.send(kv::encode(kv::Failed{why.code(), why.message()}), patience());
+  return why;
 }
 
 Status KvServer::check(const kv::Pull& pull) const {

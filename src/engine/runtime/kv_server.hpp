@@ -37,6 +37,7 @@ class KvServer {
   std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // of rows sent
   // Of these, while their prompt was still being computed.
   std::uint64_t early_bytes() const { return early_.load(std::memory_order_relaxed); }
+  std::uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }  // requests
 
   void start();
   // Cuts every connection and joins the threads.
@@ -48,6 +49,8 @@ class KvServer {
   void run();
   void serve(Socket peer);
   Status answer(const Socket& peer, SocketReader& from, const kv::Message& request);
+  // Says so; what follows is the end of the connection.
+  Error refuse(const Socket& peer, const Error& why);
   Status answer_pull(const Socket& peer, const kv::Pull& pull);
   // The reader copies from our memory, which stays the lease's until it is done.
   Status answer_shared(const Socket& peer, SocketReader& from, const kv::Pull& pull);
@@ -67,7 +70,7 @@ class KvServer {
   const Deps deps_;
   std::vector<Socket> listeners_;
   std::uint16_t port_ = 0;
-  std::atomic<std::uint64_t> bytes_ = 0, early_ = 0;
+  std::atomic<std::uint64_t> bytes_ = 0, early_ = 0, refused_ = 0;
   std::atomic<bool> stopping_ = false;
   Signal stop_;
   std::mutex turn_;  // of the thread that waits at the listeners: others are not woken for nothing

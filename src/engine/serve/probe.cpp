@@ -139,6 +139,9 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
                            "being computed.")),
       pulls_resumed_(counter("baton_kv_pulls_resumed_total",
                              "Times a pull went on after its connection broke.")),
+      refused_(counter("baton_kv_readers_refused_total",
+                       "Requests for KV that were refused: no such lease, another model, or no "
+                       "request at all.")),
       unsettled_(counter("baton_kv_settlements_dropped_total",
                          "Renewals and releases of leases that their engine was not told of: it "
                          "does not answer, or too many were due.")),
@@ -236,6 +239,7 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(bytes_pulled_, s.transfer_bytes);
   follow(bytes_copied_, s.transfer_bytes_copied);
   follow(pulls_resumed_, s.transfers_resumed);
+  follow(refused_, s.readers_refused);
   follow(unsettled_, s.settlements_dropped);
   follow(bytes_served_, s.served_bytes);
   follow(bytes_early_, s.served_bytes_early);

@@ -60,8 +60,8 @@ class Probe {
       &longest_, &step_tokens_;
   observe::Gauge &blocks_pinned_, &blocks_leased_, &leases_, &waiting_remote_;
   observe::Counter &rejected_, &pulls_ok_, &pulls_failed_, &bytes_pulled_, &bytes_copied_,
-      &bytes_served_, &bytes_early_, &pulls_resumed_, &unsettled_, &granted_, &released_, &expired_,
-      &withdrawn_, &evictions_, &event_batches_, &events_lost_, &event_replays_, &steps_;
+      &bytes_served_, &bytes_early_, &pulls_resumed_, &refused_, &unsettled_, &granted_, &released_,
+      &expired_, &withdrawn_, &evictions_, &event_batches_, &events_lost_, &event_replays_, &steps_;
   observe::Gauge& event_followers_;
 };
 
