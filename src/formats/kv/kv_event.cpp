@@ -54,6 +54,20 @@ constexpr std::array kRemovedMembers = {
     Named{"group_idx", Member::kGroup},
 };
 
+// What a batch may still hold. A byte of it can become a hundred here.
+struct Room {
+  std::size_t events = kMaxBatchEvents, blocks = kMaxBatchBlocks, keys = kMaxBatchKeys;
+};
+
+// How many items follow; takes them out of what there is room for.
+std::uint32_t counted(Reader& in, std::size_t& room) {
+  const auto items = in.array();
+  if (items > room) in.fail();
+  if (!in.ok()) return 0;
+  room -= items;
+  return items;
+}
+
 std::string short_text(Reader& in) {
   const auto text = in.text();
   if (text.size() > kMaxEventName) in.fail();
@@ -70,8 +84,8 @@ EngineHash hash(Reader& in) {
   return value;
 }
 
-std::vector<EngineHash> hashes(Reader& in) {
-  std::vector<EngineHash> out(in.array());
+std::vector<EngineHash> hashes(Reader& in, Room& room) {
+  std::vector<EngineHash> out(counted(in, room.blocks));
   for (auto& one : out) one = hash(in);
   return out;
 }
@@ -115,12 +129,16 @@ void extra_key(Reader& in, std::vector<std::string>& out) {
   }
 }
 
-std::vector<std::vector<std::string>> extra_keys(Reader& in) {
-  std::vector<std::vector<std::string>> out(in.array());
+std::vector<std::vector<std::string>> extra_keys(Reader& in, Room& room) {
+  std::size_t blocks = kMaxBatchBlocks;
+  std::vector<std::vector<std::string>> out(counted(in, blocks));
   bool any = false;
   for (auto& block : out) {
     if (in.nil()) continue;
-    const auto keys = in.array();
+    const std::size_t most = std::min(kMaxBlockKeys, room.keys);
+    std::size_t left = most;
+    const auto keys = counted(in, left);
+    room.keys -= most - left;
     for (std::uint32_t i = 0; i < keys && in.ok(); ++i) extra_key(in, block);
     any = any || !block.empty();
   }
@@ -129,10 +147,10 @@ std::vector<std::vector<std::string>> extra_keys(Reader& in) {
 }
 
 // A member that is there and not nil.
-void read(Reader& in, Member member, BlockStored& out) {
+void read(Reader& in, Member member, Room& room, BlockStored& out) {
   switch (member) {
     case Member::kHashes:
-      out.hashes = hashes(in);
+      out.hashes = hashes(in, room);
       break;
     case Member::kParent:
       out.parent = hash(in);
@@ -153,7 +171,7 @@ void read(Reader& in, Member member, BlockStored& out) {
       out.lora_name = short_text(in);
       break;
     case Member::kExtraKeys:
-      out.extra_keys = extra_keys(in);
+      out.extra_keys = extra_keys(in, room);
       break;
     case Member::kGroup:
       out.group = in.small();
@@ -167,8 +185,8 @@ void read(Reader& in, Member member, BlockStored& out) {
   }
 }
 
-void read(Reader& in, Member member, BlockRemoved& out) {
-  if (member == Member::kHashes) out.hashes = hashes(in);
+void read(Reader& in, Member member, Room& room, BlockRemoved& out) {
+  if (member == Member::kHashes) out.hashes = hashes(in, room);
   if (member == Member::kMedium) out.medium = medium(in);
   if (member == Member::kGroup) out.group = in.small();
 }
@@ -184,7 +202,7 @@ bool sound(const BlockRemoved&) { return true; }
 
 template <class Event, std::size_t N>
 void read_members(Reader& in, std::uint32_t count, bool named, const std::array<Named, N>& members,
-                  EventBatch& batch) {
+                  Room& room, EventBatch& batch) {
   Event event;
   event.medium = kGpu;
   bool hashes_seen = false;
@@ -200,7 +218,7 @@ void read_members(Reader& in, std::uint32_t count, bool named, const std::array<
       continue;
     }
     hashes_seen = hashes_seen || member->member == Member::kHashes;
-    read(in, member->member, event);
+    read(in, member->member, room, event);
   }
   if (!in.ok() || !hashes_seen || !sound(event)) return in.fail();
   batch.events.emplace_back(std::move(event));
@@ -215,15 +233,17 @@ std::string_view type_of(Reader in, std::uint32_t pairs) {
   return {};
 }
 
-void event(Reader& in, EventBatch& batch) {
+void event(Reader& in, Room& room, EventBatch& batch) {
   const Reader start = in;
   const bool named = in.peek() == Kind::kMap;
   auto count = named ? in.map() : in.array();
   const auto type = named ? type_of(in, count) : count > 0 ? in.text() : std::string_view();
   if (!named && count > 0) --count;
   if (!in.ok() || type.empty()) return in.fail();
-  if (type == kStored) return read_members<BlockStored>(in, count, named, kStoredMembers, batch);
-  if (type == kRemoved) return read_members<BlockRemoved>(in, count, named, kRemovedMembers, batch);
+  if (type == kStored)
+    return read_members<BlockStored>(in, count, named, kStoredMembers, room, batch);
+  if (type == kRemoved)
+    return read_members<BlockRemoved>(in, count, named, kRemovedMembers, room, batch);
   in = start;
   in.skip();
   if (type == kCleared) {
@@ -233,9 +253,9 @@ void event(Reader& in, EventBatch& batch) {
   }
 }
 
-void events(Reader& in, EventBatch& batch) {
-  const auto count = in.array();
-  for (std::uint32_t i = 0; i < count && in.ok(); ++i) event(in, batch);
+void events(Reader& in, Room& room, EventBatch& batch) {
+  const auto count = counted(in, room.events);
+  for (std::uint32_t i = 0; i < count && in.ok(); ++i) event(in, room, batch);
 }
 
 // Whether a stored block says more than the member at `at` in its array form.
@@ -343,6 +363,7 @@ Result<EventBatch> decode_events(std::string_view payload) {
   }
   Reader in(payload);
   EventBatch batch;
+  Room room;
   bool any = false;
   const bool named = in.peek() == Kind::kMap;
   const auto count = named ? in.map() : in.array();
@@ -352,7 +373,7 @@ Result<EventBatch> decode_events(std::string_view payload) {
     if (name == kParts[0]) {
       batch.ts = in.number();
     } else if (name == kParts[1]) {
-      events(in, batch);
+      events(in, room, batch);
       any = true;
     } else if (name == kParts[2]) {
       if (!in.nil()) batch.rank = in.small();

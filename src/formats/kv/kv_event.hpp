@@ -23,6 +23,10 @@ namespace baton::kv {
 
 inline constexpr std::size_t kMaxEventBatch = std::size_t{32} << 20;  // bytes
 inline constexpr std::uint32_t kMaxEventBlock = 1 << 16;              // tokens of one block
+inline constexpr std::size_t kMaxBatchEvents = 1 << 16;
+inline constexpr std::size_t kMaxBatchBlocks = 1 << 20;  // stored and removed
+inline constexpr std::size_t kMaxBatchKeys = 1 << 20;    // extra keys, of all blocks
+inline constexpr std::size_t kMaxBlockKeys = 256;        // of one
 inline constexpr std::size_t kMaxEventName = 512;  // bytes of a medium, a LoRA name, an extra key
 
 // As the engine names a block: of byte strings the last 8 bytes, big-endian. Means something within

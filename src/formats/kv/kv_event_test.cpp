@@ -180,5 +180,56 @@ TEST(KvEvents, AMoveHasNoTokens) {
   EXPECT_EQ(stored(decoded), move);
 }
 
+bool is_read(const EventBatch& all) {
+  const auto decoded = decode_events(encode_events(all, EventShape::kArrays));
+  return decoded || decoded.error().code() != Code::kInvalid;
+}
+
+TEST(KvEvents, ABatchOfMoreEventsThanFitIsRefused) {
+  EventBatch all;
+  all.events.assign(kMaxBatchEvents, AllBlocksCleared{});
+  EXPECT_TRUE(is_read(all));
+
+  all.events.emplace_back(AllBlocksCleared{});
+
+  EXPECT_FALSE(is_read(all));
+}
+
+TEST(KvEvents, ABatchOfMoreBlocksThanFitIsRefusedHoweverTheyAreSpread) {
+  const std::vector<EngineHash> half(kMaxBatchBlocks / 2, 1);
+  EventBatch all;
+  for (int i = 0; i < 2; ++i)
+    all.events.emplace_back(BlockRemoved{.hashes = half, .medium = "gpu"});
+  EXPECT_TRUE(is_read(all));
+
+  all.events.emplace_back(BlockRemoved{.hashes = {1}, .medium = "gpu"});
+
+  EXPECT_FALSE(is_read(all));
+}
+
+TEST(KvEvents, ABlockOfMoreExtraKeysThanFitIsRefused) {
+  BlockStored crowded = full();
+  crowded.extra_keys[0].assign(kMaxBlockKeys, "");
+  EXPECT_TRUE(is_read(batch(crowded)));
+
+  crowded.extra_keys[0].emplace_back("");
+
+  EXPECT_FALSE(is_read(batch(crowded)));
+}
+
+TEST(KvEvents, ABatchOfMoreExtraKeysThanFitIsRefused) {
+  constexpr std::size_t kBlocks = kMaxBatchKeys / kMaxBlockKeys;
+  BlockStored crowded = full();
+  crowded.hashes.assign(kBlocks, 1);
+  crowded.tokens.clear();  // a move
+  crowded.extra_keys.assign(kBlocks, std::vector<std::string>(kMaxBlockKeys));
+  EXPECT_TRUE(is_read(batch(crowded)));
+
+  crowded.hashes.push_back(1);
+  crowded.extra_keys.push_back({""});
+
+  EXPECT_FALSE(is_read(batch(crowded)));
+}
+
 }  // namespace
 }  // namespace baton::kv
