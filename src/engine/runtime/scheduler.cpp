@@ -28,6 +28,7 @@ struct Scheduler::Outlook {
   std::size_t budget;                                   // tokens
   std::vector<Sequence*> left;                          // running and not preempted, by rank
   std::unordered_map<BlockIndex, std::size_t> dropped;  // references given up by preemption
+  std::size_t coming = 0;  // blocks that only a lease holds, which ends with its preempted prompt
 };
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
@@ -58,7 +59,7 @@ std::vector<Sequence*> Scheduler::all() {
 
 Plan Scheduler::plan(std::size_t most_beside) const {
   Plan plan;
-  Outlook outlook{pool_.free(), limits_.max_tokens, running_, {}};
+  Outlook outlook{pool_.free(), limits_.max_tokens, running_, {}, 0};
   plan_decode(plan, outlook);
   if (!plan.work.empty()) outlook.budget = std::min(outlook.budget, most_beside);
   plan_prefill(plan, outlook);
@@ -72,14 +73,22 @@ void Scheduler::plan_decode(Plan& plan, Outlook& outlook) const {
     if (!sequence->decoding()) continue;
     const std::size_t more = blocks_for(sequence->tokens.size()) - sequence->blocks.size();
     // The last in rank make room, the sequence itself when it is the last.
-    while (outlook.free_blocks < more && outlook.left.size() > i) {
+    while (outlook.free_blocks + outlook.coming < more && outlook.left.size() > i) {
       Sequence* const victim = outlook.left.back();
       outlook.left.pop_back();
       plan.preempt.push_back(victim);
-      for (const BlockIndex block : victim->blocks)
-        if (++outlook.dropped[block] == pool_.refs(block)) ++outlook.free_blocks;
+      for (const BlockIndex block : victim->blocks) {
+        const std::size_t kept = pool_.refs(block) - ++outlook.dropped[block];
+        if (kept == 0) ++outlook.free_blocks;
+        if (kept == 1 && victim->announced) ++outlook.coming;
+      }
     }
     if (outlook.left.size() <= i) break;
+    if (outlook.free_blocks < more) {  // the next step has them
+      outlook.coming -= more - outlook.free_blocks;
+      outlook.free_blocks = 0;
+      continue;
+    }
     outlook.free_blocks -= more;
     outlook.budget -= 1;
     plan.work.push_back({sequence, 1});

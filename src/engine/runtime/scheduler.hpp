@@ -6,7 +6,7 @@
 // decode; then prompts in chunks, up to the token budget; then admits waiting requests: each in
 // order of rank. An admitted request gets blocks for all its tokens at once, so only decoding can
 // run out of blocks: then the last in rank gives all of its blocks back and waits to be computed
-// again.
+// again. Those of an announced prompt come back a step later, with its lease; who needs them waits.
 
 #include <cstdint>
 #include <deque>

@@ -111,6 +111,25 @@ TEST(Scheduler, PreemptsTheLatestArrivalWhenDecodingRunsOutOfBlocks) {
   EXPECT_EQ(pool.free(), 4U);
 }
 
+TEST(Scheduler, WaitsForTheBlocksOfAnAnnouncedPromptInsteadOfPreemptingMore) {
+  BlockPool pool(6, 4, 1);
+  Scheduler scheduler({.max_seqs = 4, .max_tokens = 64, .prefix_caching = false}, pool);
+  for (const std::uint64_t serial : {1, 2, 3}) scheduler.add(sequence(serial, numbers(8), 8));
+  step(scheduler);  // the prompts fill the pool
+  Sequence& last = *scheduler.find("r3");
+  last.announced.emplace();
+  const std::vector<BlockIndex> leased = last.blocks;
+  pool.acquire(leased);
+
+  const Plan plan = step(scheduler);
+
+  ASSERT_EQ(plan.preempt.size(), 1U);
+  EXPECT_EQ(plan.preempt[0]->serial, 3U);
+  EXPECT_TRUE(plan.work.empty());
+  pool.release(leased);
+  EXPECT_EQ(step(scheduler).work.size(), 2U);
+}
+
 TEST(Scheduler, NobodyOvertakesTheFirstInLine) {
   BlockPool pool(4, 4, 1);
   Scheduler scheduler({.max_seqs = 4, .max_tokens = 64, .prefix_caching = true}, pool);
