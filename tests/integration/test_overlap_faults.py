@@ -78,9 +78,9 @@ WAYS = {"tcp": in_a_chunk, "shared-memory": in_a_chunk_of_shared_memory}
 
 @contextlib.contextmanager
 def one_pull_fails(field):
-    """And leaves no block behind in the decode engine."""
+    """Or is given up, when its request ends first. And leaves no block behind in the decode engine."""
     def failed():
-        return field.decode.metric("baton_kv_pulls_total", result="failed")
+        return sum(field.decode.metric("baton_kv_pulls_total", result=result) for result in ("failed", "given_up"))
     before = failed()
     yield
     wait_until(lambda: failed() == before + 1, "the end of the pull")

@@ -116,12 +116,13 @@ void Batch::pulled(const PullOutcome& outcome) {
   sequence->admitted = now;
   counters_.transfer_bytes += outcome.bytes;
   counters_.transfer_bytes_copied += outcome.copied;
-  ++(outcome.status ? counters_.transfers_ok : counters_.transfers_failed);
+  counters_.transfers_resumed += outcome.resumed;
   if (sequence->abandoned) {
+    ++counters_.transfers_given_up;
     scheduler_.finish(*sequence);
     return;
   }
-  counters_.transfers_resumed += outcome.resumed;
+  ++(outcome.status ? counters_.transfers_ok : counters_.transfers_failed);
   sequence->report.remote = outcome.tokens;
   sequence->report.kv_bytes = outcome.bytes;
   if (outcome.status) {
@@ -226,6 +227,7 @@ void Batch::start_pull(Sequence& sequence) {
     take_pulled(sequence, 0);
     return;
   }
+  counters_.prompt_tokens_asked += end - sequence.computed;
   sequence.cancel_pull = std::make_shared<std::atomic<bool>>(false);
   Nanos limit = config_.transfer->pull_timeout;
   // What waits for a prompt to be computed leaves time to compute it here.

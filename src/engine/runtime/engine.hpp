@@ -172,6 +172,7 @@ struct Stats {
   std::uint64_t preemptions = 0;
   std::uint64_t prompt_tokens_computed = 0;
   std::uint64_t prompt_tokens_cached = 0;
+  std::uint64_t prompt_tokens_asked = 0;  // of other engines
   std::uint64_t prompt_tokens_remote = 0;
   std::uint64_t generation_tokens = 0;
   std::uint64_t prompt_tokens_recomputed = 0;  // last ones of prompts that were there otherwise
@@ -185,7 +186,8 @@ struct Stats {
   KvEventSink::Counts kv_events;
   std::uint64_t transfers_ok = 0;  // pulls
   std::uint64_t transfers_failed = 0;
-  std::uint64_t transfers_resumed = 0;  // times that a pull went on after a connection broke
+  std::uint64_t transfers_given_up = 0;  // their request had ended
+  std::uint64_t transfers_resumed = 0;   // times that a pull went on after a connection broke
   // Renewals and releases of leases elsewhere that their engine was not told of.
   std::uint64_t settlements_dropped = 0;
   std::uint64_t transfer_bytes = 0;         // pulled

@@ -228,7 +228,10 @@ TEST_F(Fault, AbortingWhilePullingKeepsTheBlocksUntilThePullHasEnded) {
   decode.engine->abort(id);
 
   EXPECT_EQ(decode.sink.wait(id).finish, Finish::kAbort);
-  EXPECT_EQ(decode.at_rest().blocks_used, 0U);
+  const Stats s = decode.at_rest();
+  EXPECT_EQ(s.blocks_used, 0U);
+  EXPECT_EQ(s.transfers_failed, 0U);
+  EXPECT_EQ(s.transfers_given_up, 1U);
   meddler.reset();
   prefill.clock.advance(std::chrono::seconds(31));
   expect_nothing_pinned();

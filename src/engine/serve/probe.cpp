@@ -129,6 +129,8 @@ Probe::Probe(const runtime::EngineConfig& config, const Info& info)
           counter("baton_kv_pulls_total", "Pulls of KV from other engines.", {{"result", "ok"}})),
       pulls_failed_(counter("baton_kv_pulls_total", "Pulls of KV from other engines.",
                             {{"result", "failed"}})),
+      pulls_given_up_(counter("baton_kv_pulls_total", "Pulls of KV from other engines.",
+                              {{"result", "given_up"}})),
       bytes_pulled_(counter("baton_kv_pulled_bytes_total", "KV bytes pulled from other engines.")),
       bytes_copied_(counter("baton_kv_copied_bytes_total",
                             "Of the KV bytes pulled those copied out of another engine's memory.")),
@@ -222,7 +224,7 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(preemptions_, s.preemptions);
   follow(prefix_queries_, s.prefix_query_tokens);
   follow(prefix_hits_, s.prefix_hit_tokens);
-  follow(external_queries_, s.prompt_tokens_remote);
+  follow(external_queries_, s.prompt_tokens_asked);
   follow(external_hits_, s.prompt_tokens_remote);
   follow(by_compute_, s.prompt_tokens_computed);
   follow(by_cache_, s.prompt_tokens_cached);
@@ -236,6 +238,7 @@ std::string Probe::expose(const runtime::Stats& s) {
   follow(rejected_, s.rejected);
   follow(pulls_ok_, s.transfers_ok);
   follow(pulls_failed_, s.transfers_failed);
+  follow(pulls_given_up_, s.transfers_given_up);
   follow(bytes_pulled_, s.transfer_bytes);
   follow(bytes_copied_, s.transfer_bytes_copied);
   follow(pulls_resumed_, s.transfers_resumed);

@@ -59,9 +59,10 @@ class Probe {
   observe::Histogram &prompt_size_, &generation_size_, &asked_size_, &computed_size_, &asked_n_,
       &longest_, &step_tokens_;
   observe::Gauge &blocks_pinned_, &blocks_leased_, &leases_, &waiting_remote_;
-  observe::Counter &rejected_, &pulls_ok_, &pulls_failed_, &bytes_pulled_, &bytes_copied_,
-      &bytes_served_, &bytes_early_, &pulls_resumed_, &refused_, &unsettled_, &granted_, &released_,
-      &expired_, &withdrawn_, &evictions_, &event_batches_, &events_lost_, &event_replays_, &steps_;
+  observe::Counter &rejected_, &pulls_ok_, &pulls_failed_, &pulls_given_up_, &bytes_pulled_,
+      &bytes_copied_, &bytes_served_, &bytes_early_, &pulls_resumed_, &refused_, &unsettled_,
+      &granted_, &released_, &expired_, &withdrawn_, &evictions_, &event_batches_, &events_lost_,
+      &event_replays_, &steps_;
   observe::Gauge& event_followers_;
 };
 

@@ -311,6 +311,27 @@ TEST(Service, MovesThePromptFromAPrefillToADecodeService) {
   EXPECT_TRUE(eventually([&] { return prefill.stats().leases == 0; }));
 }
 
+TEST(Service, CountsWhatItAskedOfAnEngineThatIsGone) {
+  Served decode;
+  std::string params;
+  {
+    Served prefill;
+    const Reply first =
+        prefill.complete(R"(,"max_tokens":1,"kv_transfer_params":{"do_remote_decode":true})");
+    params = text::json::dump(*first.json().find("kv_transfer_params"));
+  }
+
+  const Reply second = decode.complete(R"(,"max_tokens":1,"kv_transfer_params":)" + params);
+
+  EXPECT_EQ(second.number("x-baton-remote-tokens"), 0u);
+  const std::string text = decode.call("GET", "/metrics").body;
+  for (const std::string_view line :
+       {R"(vllm:external_prefix_cache_queries_total{engine="0",model_name="tiny"} 29)",
+        R"(vllm:external_prefix_cache_hits_total{engine="0",model_name="tiny"} 0)"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
 TEST(Service, AnnouncesALongPromptAndMovesItWhileItIsComputed) {
   const auto permits = std::make_shared<runtime::testing::Permits>(0);
   Served prefill({}, permits), decode;
