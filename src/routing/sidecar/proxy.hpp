@@ -153,6 +153,7 @@ class Proxy {
   Task<void> end_proof(http::Endpoint decoder);
   void add_proof(const Call& call, http::Headers& into) const;
   void give_back(Call& call);
+  void release_lease(const Call& call);
   void end_span(Call& call) const;
   Task<void> release(http::Endpoint to, std::string body);
 

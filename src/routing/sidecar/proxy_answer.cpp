@@ -114,6 +114,10 @@ Task<void> Proxy::fail(Call& call) {
 void Proxy::give_back(Call& call) {
   if (!call.transaction.owes_release()) return;
   call.transaction.on_released();
+  release_lease(call);
+}
+
+void Proxy::release_lease(const Call& call) {
   if (call.handover.lease_token.empty() || call.handover.request_id.empty()) {
     deps_.probe.lease_abandoned("unleased");  // not an engine of ours: its own timeout ends it
     return;

@@ -47,6 +47,24 @@ TEST_F(SidecarOverlap, DecodeIsAskedWhenTheKvIsAnnouncedAndAnswersWhenItIsComput
   EXPECT_EQ(prefill_.calls(), 1U);  // nothing to give back
 }
 
+// The prompt was preempted, and computed again under a lease that decode was not told of.
+TEST_F(SidecarOverlap, ALeaseThatWasNotTheAnnouncedOneIsGivenBack) {
+  script_prefill(
+      prefilled(R"({"do_remote_prefill":true,"do_remote_decode":false,"remote_engine_id":"E",)"
+                R"("remote_block_ids":[[1]],"remote_host":"h","remote_port":4032,)"
+                R"("remote_request_id":"R","baton_lease_token":"another"})"));
+  decode_.script(decoded());
+  start();
+  prefill_.go_on = true;
+
+  EXPECT_EQ(chat().status, 200);
+
+  ASSERT_TRUE(eventually([&] { return prefill_.calls() == 2; }));
+  EXPECT_EQ(prefill_.request(1).head.path(), "/baton/v1/kv/release");
+  EXPECT_THAT(prefill_.request(1).body, HasSubstr(R"("lease_token":"another")"));
+  EXPECT_EQ(decode_.calls(), 1U);
+}
+
 TEST_F(SidecarOverlap, APrefillThatFailsInTheMiddleEndsBothLegsAndIsReplaced) {
   script_prefill({.body = "{{"});
   decode_.script({.manner = Manner::kHang});
