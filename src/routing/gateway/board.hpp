@@ -52,6 +52,8 @@ struct Card {
   std::uint64_t tokens = 0;
   Nanos first_byte{}, total{};  // since arrival; 0: not yet
   int status = 0;
+  // Shared: the record's views are of names that the pool has, which may leave before the card.
+  std::shared_ptr<const pick::ServicePool> decided_by;
   std::unique_ptr<schedule::Record> record;  // null: nobody was picked
 
   void picked(const pick::Route& route);

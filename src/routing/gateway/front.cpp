@@ -361,6 +361,7 @@ Task<bool> Front::pick(Work& work, std::optional<schedule::Endpoint> refused) {
     record->id = work.request_id;
     record->at = deps_.clock.wall();
     work.card->picked(work.picked.route);
+    work.card->decided_by = work.pool;
     work.card->record = std::move(record);
   }
   if (span) {

@@ -208,6 +208,33 @@ TEST(Gateway, FollowsAClusterAndServesWhatItHolds) {
   gateway.stop({kClock.now()});
 }
 
+TEST(Gateway, TellsWhyARequestWentWhereAlsoWhenItsServiceIsGone) {
+  async::Loop loop("cluster");
+  loop.start();
+  SystemRandom random;
+  Stack stack;
+  stack.config.page = Page::kOn;
+  auto& engine = stack.engine("d0", "decode", story());
+  kube::MemoryCluster cluster(kClock, random);
+  create_pool(cluster, create_story(cluster), engine.address().port);
+  create(cluster, watch::testing::pod("story", "d0", "decode", "127.0.0.1"));
+  Gateway gateway({loop, kClock, random, stack.registry}, stack.config, cluster);
+  stack.at = *gateway.start();
+  ASSERT_TRUE(eventually([&] { return gateway.ready(); }));
+  ASSERT_EQ(stack.chat("x").head.status, 200);
+
+  const auto service = kube::key_of(watch::testing::service("story", "m"));
+  ASSERT_TRUE(cluster.remove(*service, kube::Grace::kNone, soon()));
+  ASSERT_TRUE(eventually([&] { return gateway.stats().pods.empty(); }));
+
+  const auto why = text::json::parse(stack.send("GET", "/ui/requests/1", "").body);
+  ASSERT_TRUE(why);
+  const auto* profiles = why->find_path({"record", "decision", "profiles"});
+  ASSERT_NE(profiles, nullptr);
+  EXPECT_EQ(profiles->if_array()->front().string_at({"profile"}), "decode");
+  gateway.stop({kClock.now()});
+}
+
 TEST(Gateway, APodThatLeavesAndComesBackIsPolledByOnePoller) {
   async::Loop loop("cluster");
   loop.start();
