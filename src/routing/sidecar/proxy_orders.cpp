@@ -82,6 +82,7 @@ const http::RequestHead& head_of_decode(const http::RequestHead& head, const obs
 // announce its KV.
 http::RequestHead Proxy::head_of_prefill(const Call& call, const observe::Span& leg) {
   http::RequestHead out = call.head;
+  out.headers.remove(kRankHeader);  // names an engine of this pod
   add_own(out.headers, leg, connector_->prefill_rank(call.pairing));
   add_ticket(out.headers);
   if (connector_->leases()) out.headers.set(kv::kAnnounceHeader, "1");

@@ -68,6 +68,25 @@ TEST_F(SidecarPeers, APrefillLegPassesTheSidecarOfItsPodWithAKeyAndWithout) {
   }
 }
 
+// What names an engine of one pod is a stranger to the sidecar of the other.
+TEST_F(SidecarPeers, APrefillLegPassesTheSidecarOfItsPodWhenAnEngineOfOursIsNamed) {
+  prefill_.replace({prefilled()});
+  decode_.replace({decoded()});
+  Config config;
+  config.pod_ip = "127.0.0.1";
+  Config of_peer;
+  of_peer.pod_ip = "127.0.0.2";
+  start_both(config, of_peer);
+  http::RequestHead head = routed();
+  head.headers.set(kRankHeader, http::to_string(at_));
+
+  const Got got = get(std::move(head), R"({"prompt":"p"})");
+
+  EXPECT_EQ(got.status, 200) << got.body;
+  EXPECT_EQ(prefill_.calls(), 1U);
+  EXPECT_EQ(decode_.calls(), 1U);
+}
+
 // SGLang's say where to meet: at the pod that they come to.
 TEST_F(SidecarPeers, AnSglangPrefillLegPassesTheSidecarOfItsPodWithAKeyAndWithout) {
   for (const bool key : {true, false}) {
