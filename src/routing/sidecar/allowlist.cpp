@@ -5,6 +5,7 @@
 #include <array>
 #include <fstream>
 #include <utility>
+#include <vector>
 
 #include "base/core/log.hpp"
 
@@ -65,14 +66,21 @@ bool FileAllowlist::changed() {
 }
 
 void FileAllowlist::load() {
-  loaded_ = true;
   allowed_.clear();
   std::ifstream file(path_);
-  if (!file || static_cast<std::size_t>(seen_.st_size) > kMaxAllowlistBytes) {
-    log::warn("allowlist cannot be read; every prefill endpoint is refused", {{"file", path_}});
+  const bool fits = static_cast<std::size_t>(seen_.st_size) <= kMaxAllowlistBytes;
+  std::vector<std::string> lines;
+  for (std::string line; fits && std::getline(file, line);) lines.push_back(line);
+  // What was the moment's fault, as too few descriptors, is tried again at the next question.
+  loaded_ = file.is_open() && !file.bad();
+  if (!loaded_ || !fits) {
+    if (!std::exchange(told_, true)) {
+      log::warn("allowlist cannot be read; every prefill endpoint is refused", {{"file", path_}});
+    }
     return;
   }
-  for (std::string line; std::getline(file, line);) {
+  told_ = false;
+  for (std::string& line : lines) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (line.empty() || line.front() == '#') continue;
     const auto endpoint = http::parse_endpoint(line);

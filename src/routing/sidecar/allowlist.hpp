@@ -29,7 +29,8 @@ class Allowlist {
 };
 
 // A file with one "ip:port" a line, kept up to date by whoever knows the pods. Read again when it
-// has changed (one stat per question). One that is missing, too large or unreadable allows nothing.
+// has changed (one stat per question), or could not be read. One that is missing, too large or
+// unreadable allows nothing.
 class FileAllowlist final : public Allowlist {
  public:
   explicit FileAllowlist(std::string path) : path_(std::move(path)) {}
@@ -42,7 +43,8 @@ class FileAllowlist final : public Allowlist {
   std::string path_;
   std::set<http::Endpoint> allowed_;
   struct stat seen_{};
-  bool loaded_ = false;
+  bool loaded_ = false;  // as seen_
+  bool told_ = false;    // that it cannot be read
 };
 
 // What somebody on another thread publishes; nothing until then.

@@ -1,6 +1,7 @@
 // The pure parts: what a request asks, the connector's edits, the usage fix, the allowlist.
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -282,6 +283,21 @@ TEST_F(AllowlistTest, FollowsItsFileAndChecksThePort) {
 
   std::filesystem::remove(path_);
   EXPECT_FALSE(list.allows({"10.0.0.3", 8000}));
+}
+
+TEST_F(AllowlistTest, ReadsAFileAgainThatCouldNotBeOpenedOnce) {
+  write("10.0.0.1:8000\n");
+  FileAllowlist list(path_.string());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool without = list.allows({"10.0.0.1", 8000});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+
+  EXPECT_FALSE(without);
+  EXPECT_TRUE(list.allows({"10.0.0.1", 8000}));
 }
 
 }  // namespace
