@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace baton::sidecar {
@@ -30,6 +31,9 @@ std::int64_t count(const Value& usage, std::string_view key) {
   const Value* value = usage.find(key);
   return value == nullptr ? 0 : value->if_int().value_or(0);
 }
+
+// Members of a message that hold what was thought before its content.
+constexpr std::array<std::string_view, 2> kThoughts = {"reasoning_content", "reasoning"};
 
 std::string event_of(Value body) { return fmt::format("data: {}\n\n", dump(body)); }
 
@@ -85,6 +89,12 @@ Result<bool> ChunkedDecode::take(std::string_view answer) {
   }
   const Value& choice = choices->if_array()->front();
   const std::string reason(choice.string_at({"finish_reason"}));
+  const auto thought = [&](std::string_view key) {
+    return !choice.string_at({"message", key}).empty();
+  };
+  if (!begun() && reason == "length" && std::ranges::any_of(kThoughts, thought)) {
+    return unsupported("an answer that begins with reasoning");
+  }
   content_ = choice.string_at({"message", "content"});
   const Value* usage = body.find("usage");
   const std::int64_t made = usage == nullptr ? due() : count(*usage, "completion_tokens");
@@ -112,6 +122,10 @@ std::string ChunkedDecode::event() const {
   const Value& choice = last_.find("choices")->if_array()->front();
   const Value* reason = choice.find("finish_reason");
   Value delta = Object{{"role", "assistant"}, {"content", content_}};
+  for (std::string_view key : kThoughts) {
+    const std::string_view thought = choice.string_at({"message", key});
+    if (!thought.empty()) delta[key] = std::string(thought);
+  }
   Value told = more_ || reason == nullptr ? Value() : *reason;
   Value one = Object{{"index", 0}, {"delta", std::move(delta)}, {"finish_reason", std::move(told)}};
   Value body = Object{{"id", id_}, {"object", "chat.completion.chunk"}};

@@ -27,6 +27,7 @@ class ChunkedDecode {
   // Of the client's body, for the chunk that is due.
   std::vector<openai::Edit> edits() const;
   // An engine's answer. Whether another chunk is due. kInvalid: it is no chat completion.
+  // kUnsupported: it is the first and begins with reasoning, which is not continued as text.
   Result<bool> take(std::string_view answer);
 
   std::string event() const;    // the chunk taken last, as an event

@@ -52,6 +52,7 @@ Task<void> Proxy::stream_chunks(Call& call, http::ResponseHead head) {
     } else if (text) {
       more = unavailable("the decode engine refused a further chunk");
     }
+    if (!more && more.error().code() == Code::kUnsupported) co_return co_await stream_whole(call);
     if (!more) {
       co_await end_chunks(call, text ? std::move(*text) : "", more.error().message());
       co_return;
@@ -75,6 +76,21 @@ Task<void> Proxy::stream_chunks(Call& call, http::ResponseHead head) {
     sent = co_await call.exchange.respond(std::move(head), chunks.whole());
   }
   if (sent) call.transaction.on_sent();
+}
+
+// Nothing was sent, and chunks would not make the answer: the request goes out as the client made
+// it, with a prompt that the decode engine has by now.
+Task<void> Proxy::stream_whole(Call& call) {
+  call.chunks.reset();
+  auto sent = co_await send_decode(call, With::kNothing);
+  const std::string error = sent ? "" : sent.error().error.message();
+  end_leg(call.decode_span, sent ? Leg{.status = sent->head().status} : leg_of(sent.error()),
+          error);
+  if (!sent) co_return co_await end_chunks(call, "", error);
+  const int status = sent->head().status;
+  call.answer = *std::move(sent);
+  co_await stream(call);
+  if (status >= 300) call.transaction.on_broken();
 }
 
 // A chunk failed: its answer goes to a client that has nothing yet, else an event says so.

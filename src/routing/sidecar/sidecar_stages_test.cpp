@@ -311,6 +311,37 @@ TEST_F(SidecarStages, AnAnswerIsDecodedInChunks) {
   EXPECT_EQ(decode_.calls(), before + 1);
 }
 
+Answer thinking(std::string_view reason) {
+  return {.body = R"({"id":"c","choices":[{"message":{"role":"assistant","content":null,)"
+                  R"("reasoning_content":"hm"},"finish_reason":")" +
+                  std::string(reason) + R"("}]})"};
+}
+
+TEST_F(SidecarStages, AnAnswerThatBeginsWithReasoningIsDecodedInOnePiece) {
+  prefill_.script(prefilled());
+  start({.decode_chunk_size = 4});
+  const std::string body = R"({"messages":[{"role":"user","content":"q"}]})";
+
+  decode_.replace({thinking("length"), chunk("whole", "stop")});
+  const Got got = chat(body);
+  EXPECT_EQ(got.status, 200);
+  EXPECT_THAT(got.body, HasSubstr(R"("content":"whole"},"finish_reason":"stop")"));
+  EXPECT_EQ(decode_.calls(), 2U);
+  EXPECT_THAT(decode_.request(0).body, HasSubstr(R"("max_tokens":4)"));
+  EXPECT_EQ(decode_.request(1).body, body);
+
+  const http::RequestHead alone{"POST", "/v1/chat/completions", {}};
+  decode_.replace({thinking("length"), {.status = 418, .body = "tea"}});
+  EXPECT_EQ(get(alone, body).body, "tea");
+  EXPECT_TRUE(eventually(
+      [&] { return metrics().contains(R"(requests_total{outcome="decode_failed"} 1)"); }));
+
+  // Streamed, one chunk that is the whole answer.
+  decode_.replace({thinking("stop")});
+  const Got stream = get(alone, R"({"messages":[{"role":"user","content":"q"}],"stream":true})");
+  EXPECT_THAT(stream.body, HasSubstr(R"("reasoning_content":"hm")"));
+}
+
 // sidecar:7 the table of candidates on the other handlers; every path belongs to one API.
 TEST_F(SidecarStages, EveryHandlerReadsTheCandidatesAlike) {
   prefill_.script(prefilled());
