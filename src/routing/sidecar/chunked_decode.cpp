@@ -61,7 +61,7 @@ std::optional<ChunkedDecode> ChunkedDecode::plan(const openai::BodyIndex& body, 
 std::int64_t ChunkedDecode::due() const { return std::min(size_, left_.value_or(size_)); }
 
 std::vector<openai::Edit> ChunkedDecode::edits() const {
-  const std::string limit = std::to_string(due());
+  const auto limit = rest_ ? std::nullopt : std::optional(std::to_string(due()));
   std::vector<openai::Edit> out = {{"max_tokens", limit},
                                    {"max_completion_tokens", limit},
                                    {"stream", "false"},
@@ -106,7 +106,7 @@ Result<bool> ChunkedDecode::take(std::string_view answer) {
   generated_ += made;
   if (left_) *left_ -= made;
   ++chunks_;
-  more_ = reason == "length" && !content_.empty() && (!left_ || *left_ > 0);
+  more_ = reason == "length" && !rest_ && !content_.empty() && (!left_ || *left_ > 0);
   last_ = std::move(body);
   return more_;
 }

@@ -24,6 +24,18 @@ class ChunkedDecode {
 
   bool streamed() const { return streamed_; }
   bool begun() const { return chunks_ > 0; }
+  // The chunk that is due asks for tokens by a number, which the client did not: the engine refuses
+  // it where the context has no room for all of them.
+  bool may_lack_room() const { return !left_ && !rest_; }
+  // The chunk that is due has no limit, and is the last.
+  void ask_for_rest() { rest_ = true; }
+  // Refused now too, an engine that has continued text before has no room for any more.
+  bool is_full() const { return rest_ && chunks_ > 1; }
+  // Nothing follows: event() is the end of the text so far.
+  void end() {
+    content_.clear();
+    more_ = false;
+  }
   // Of the client's body, for the chunk that is due.
   std::vector<openai::Edit> edits() const;
   // An engine's answer. Whether another chunk is due. kInvalid: it is no chat completion.
@@ -42,6 +54,7 @@ class ChunkedDecode {
   const openai::BodyIndex* body_;
   std::int64_t size_;
   std::optional<std::int64_t> left_{};  // unset: no limit
+  bool rest_ = false;
   bool streamed_ = false;
   std::size_t chunks_ = 0;
   std::string text_;     // of all chunks

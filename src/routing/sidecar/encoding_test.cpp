@@ -155,6 +155,23 @@ TEST(ChunkedDecode, IsForPlainChatsLongerThanAChunk) {
   EXPECT_FALSE(planned(*openai::BodyIndex::scan(R"({"prompt":"x"})")));
 }
 
+TEST(ChunkedDecode, AsksForTheRestWithoutALimitAndForNothingAfterIt) {
+  const std::string body = R"({"messages":[{}]})";
+  auto index = *openai::BodyIndex::scan(body);
+  auto chunks = planned(index);
+  EXPECT_TRUE(chunks->may_lack_room());
+  ASSERT_TRUE(*chunks->take(answer("one", "length", 4)));
+  chunks->ask_for_rest();
+  EXPECT_FALSE(chunks->may_lack_room());
+  EXPECT_THAT(index.splice(chunks->edits()).join(), Not(HasSubstr("max_")));
+  EXPECT_FALSE(*chunks->take(answer(" two", "length", 2)));
+  EXPECT_THAT(chunks->whole(), HasSubstr(R"("content":"one two"},"finish_reason":"length")"));
+
+  const std::string with_limit = R"({"messages":[{}],"max_tokens":9})";
+  auto limited = *openai::BodyIndex::scan(with_limit);
+  EXPECT_FALSE(planned(limited)->may_lack_room());
+}
+
 // sidecar:40
 TEST(ChunkedDecode, IsAStreamOfOneEventAChunk) {
   const std::string body = R"({"messages":[{}],"stream":true,"stream_options":{}})";

@@ -46,14 +46,14 @@ class Probe {
                  {{"result", std::string(result)}})
         .add();
   }
-  // Prefilled again, since decode could not have pulled within the lease, or may have begun to.
-  // `reason`: lease, lost.
+  // Prefilled again, since decode could not have pulled within the lease, may have begun to, or has
+  // no room for a chunk of its answer. `reason`: lease, lost, chunk.
   void prefilled_again(std::string_view reason) {
     registry_
         .counter(
             "baton_sidecar_prefills_repeated_total",
-            "Prefills whose KV was not used: too little of its lease was left, or its handover "
-            "may have been used.",
+            "Prefills whose KV was not used: too little of its lease was left, its handover may "
+            "have been used, or decode had no room for a chunk.",
             {{"reason", std::string(reason)}})
         .add();
   }

@@ -448,8 +448,16 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
     auto answer = co_await send_decode(call, pull ? With::kHandover : With::kNothing);
     got = std::move(answer);
   }
+  // A client without a limit asks for what there is room for, a chunk for more than that.
+  const bool whole =
+      *got && (*got)->head().status == 400 && call.chunks && call.chunks->may_lack_room();
+  if (whole) call.chunks.reset();
+  if (whole && !pull) {
+    auto answer = co_await send_decode(call, With::kNothing);
+    got = std::move(answer);
+  }
   http::Sent<http::Response>& sent = *got;
-  Leg leg;
+  Leg leg{.again = whole && pull};
   if (sent) {
     leg.status = sent->head().status;
     leg.pulled = sent->head().headers.get("x-baton-remote-tokens") != "0";  // cached, or recomputed
@@ -466,7 +474,7 @@ Task<Action> Proxy::decode_leg(Call& call, Action action) {
   }
   if (pull && leg.status >= 400) forget_engine(call);
   Action next = call.transaction.on_decode(leg, deps_.clock.now());
-  if (next == Action::kPrefill) deps_.probe.prefilled_again("lost");
+  if (next == Action::kPrefill) deps_.probe.prefilled_again(whole ? "chunk" : "lost");
   if (next == Action::kDecodeLocally) {
     call.answer.reset();
     deps_.probe.fell_back("decode");

@@ -136,6 +136,7 @@ class Proxy {
   Task<void> stream(Call& call);
   Task<void> stream_chunks(Call& call, http::ResponseHead head);
   Task<void> stream_whole(Call& call);
+  Task<http::Sent<std::string>> ask_chunk(Call& call);
   Task<http::Sent<std::string>> next_chunk(Call& call);
   Task<void> end_chunks(Call& call, std::string body, std::string reason);
   Task<void> fail(Call& call);

@@ -14,7 +14,7 @@
 namespace baton::sidecar {
 
 // The answer to the request for a further chunk; kMalformed when it is none.
-Task<http::Sent<std::string>> Proxy::next_chunk(Call& call) {
+Task<http::Sent<std::string>> Proxy::ask_chunk(Call& call) {
   Pairing alone = call.pairing;
   alone.source.reset();
   std::vector<openai::Edit> edits = connector_->local_edits(alone);
@@ -28,6 +28,17 @@ Task<http::Sent<std::string>> Proxy::next_chunk(Call& call) {
   call.answer = *std::move(sent);
   auto whole = co_await call.answer->read_all(kMaxAnswer, call.deadline);
   co_return whole;
+}
+
+// Or to that for the rest of the answer.
+Task<http::Sent<std::string>> Proxy::next_chunk(Call& call) {
+  auto text = co_await ask_chunk(call);
+  if (text && call.answer->head().status == 400 && call.chunks->may_lack_room()) {
+    call.chunks->ask_for_rest();
+    auto rest = co_await ask_chunk(call);
+    text = std::move(rest);
+  }
+  co_return text;
 }
 
 // The first chunk's head has arrived with a 2xx. A client that leaves ends the loop as it ends
@@ -49,6 +60,9 @@ Task<void> Proxy::stream_chunks(Call& call, http::ResponseHead head) {
         text ? Result<bool>(false) : Result<bool>(unavailable(text.error().error.message()));
     if (text && status >= 200 && status < 300) {
       more = chunks.take(*text);
+      if (more) deps_.probe.chunk_decoded();
+    } else if (text && status == 400 && chunks.is_full()) {
+      chunks.end();
     } else if (text) {
       more = unavailable("the decode engine refused a further chunk");
     }
@@ -57,7 +71,6 @@ Task<void> Proxy::stream_chunks(Call& call, http::ResponseHead head) {
       co_await end_chunks(call, text ? std::move(*text) : "", more.error().message());
       co_return;
     }
-    deps_.probe.chunk_decoded();
     if (chunks.streamed()) {
       Status sent;
       if (!call.exchange.started()) sent = co_await call.exchange.start(head);

@@ -342,6 +342,53 @@ TEST_F(SidecarStages, AnAnswerThatBeginsWithReasoningIsDecodedInOnePiece) {
   EXPECT_THAT(stream.body, HasSubstr(R"("reasoning_content":"hm")"));
 }
 
+// A chunk asks for a number of tokens, where a client without a limit takes what there is room for.
+TEST_F(SidecarStages, AChunkThatTheContextHasNoRoomForIsAskedForWithoutALimit) {
+  start({.decode_chunk_size = 4});
+  const http::RequestHead alone{"POST", "/v1/chat/completions", {}};
+  const std::string body = R"({"messages":[{"role":"user","content":"q"}]})";
+  const std::string streamed = R"({"messages":[{"role":"user","content":"q"}],"stream":true})";
+  const Answer no_room{.status = 400, .body = "too large"};
+
+  decode_.replace({chunk("one", "length"), no_room, chunk(" two", "length")});
+  EXPECT_THAT(get(alone, body).body, HasSubstr(R"("content":"one two"},"finish_reason":"length")"));
+  EXPECT_THAT(decode_.request(1).body, HasSubstr(R"("max_tokens":4)"));
+  EXPECT_THAT(decode_.request(2).body, Not(HasSubstr("max_tokens")));
+
+  decode_.replace({chunk("one", "length"), chunk(" two", "length"), no_room});
+  EXPECT_THAT(get(alone, body).body, HasSubstr(R"("content":"one two"},"finish_reason":"length")"));
+  decode_.replace({chunk("one", "length"), chunk(" two", "length"), no_room});
+  const Got stream = get(alone, streamed);
+  EXPECT_THAT(stream.body, HasSubstr(R"("content":""},"finish_reason":"length")"));
+  EXPECT_THAT(stream.body, Not(HasSubstr(R"("error")")));
+
+  // An engine that has never continued a text says why.
+  decode_.replace({chunk("one", "length"), no_room});
+  EXPECT_EQ(get(alone, body).status, 400);
+}
+
+TEST_F(SidecarStages, AFirstChunkThatTheContextHasNoRoomForIsAskedForWithoutALimit) {
+  prefill_.script(prefilled());
+  start({.decode_chunk_size = 4});
+  const std::string body = R"({"messages":[{"role":"user","content":"q"}]})";
+  const Answer no_room{.status = 400, .body = "too large"};
+
+  decode_.replace({no_room, chunk("whole", "length")});
+  EXPECT_EQ(get({"POST", "/v1/chat/completions", {}}, body).body, chunk("whole", "length").body);
+  EXPECT_EQ(decode_.request(1).body, body);
+
+  decode_.replace({no_room, chunk("whole", "length")});
+  const Got got = chat(body);
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(header(got, "x-baton-prefill"), text_of(prefill_));
+  EXPECT_THAT(decode_.request(3).body, HasSubstr("remote_engine_id"));
+  EXPECT_THAT(decode_.request(3).body, Not(HasSubstr("max_tokens")));
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefills_repeated_total{reason="chunk"} 1)"));
+
+  decode_.replace({no_room});
+  EXPECT_EQ(chat(body).status, 400);
+}
+
 // sidecar:7 the table of candidates on the other handlers; every path belongs to one API.
 TEST_F(SidecarStages, EveryHandlerReadsTheCandidatesAlike) {
   prefill_.script(prefilled());

@@ -228,7 +228,8 @@ Action Transaction::on_decode(const Leg& leg, Mono now) {
   }
   if (prefilled_) {
     // Perhaps it was only the connection; perhaps the engine has begun to pull.
-    if (leg.kind == Leg::Kind::kLost && leg.kept && !again_used_ && !deadline_.passed(now)) {
+    const bool lost = leg.kind == Leg::Kind::kLost && leg.kept;
+    if ((lost || leg.again) && !again_used_ && !deadline_.passed(now)) {
       return prefill_again(now);
     }
     bool fallback = tactics_.policy == Policy::kFallback && !deadline_.passed(now);

@@ -5,7 +5,7 @@
 //   reading --> prefilling <--> waiting (same host again)
 //      |          |  |  ^  \
 //      |          |  |  |   +-> relaying the prefill failure ----> done
-//      |          |  |  | lease too short, or the handover may have been spent: once
+//      |          |  |  | lease too short, the handover perhaps spent, a chunk too large: once
 //      |          |  v  |
 //      |          | decoding --> streaming ---------------------> done
 //      |          |   |  ^
@@ -79,6 +79,7 @@ struct Leg {
   Mono granted{};      // prefill: when its answer began to arrive, no earlier than the lease
   bool leased = true;  // prefill: the engine keeps the KV for a limited time
   bool kept = false;   // kLost: on a kept connection, which the engine may have closed before
+  bool again = false;  // decode: a 400 that asking for less, with a new handover, may turn to good
 };
 
 enum class Action : std::uint8_t {

@@ -236,6 +236,22 @@ TEST(Transaction, NeverSendsAHandoverTwice) {
   EXPECT_EQ(t.status(), 502);
 }
 
+TEST(Transaction, PrefillsAgainForADecodeThatIsAskedForLess) {
+  Leg refused = answered(400);
+  refused.again = true;
+  for (Policy policy : {Policy::kRelay, Policy::kStrict, Policy::kFallback}) {
+    Transaction t = among(1, {.policy = policy});
+    (void)t.on_prefill(answered(200), kNow);
+    (void)t.on_dispatch(kNow);
+    EXPECT_EQ(t.on_decode(refused, kNow), Action::kPrefill);
+    EXPECT_TRUE(t.owes_release());
+    t.on_released();
+    (void)t.on_prefill(answered(200), kNow);
+    EXPECT_EQ(t.on_dispatch(kNow), Action::kDecode);
+    EXPECT_NE(t.on_decode(refused, kNow), Action::kPrefill);  // only once
+  }
+}
+
 TEST(Transaction, SaysWhenThereIsNoBudgetToFallBack) {
   Transaction t = among(1, {.policy = Policy::kFallback});
   EXPECT_EQ(t.on_prefill(failed(Kind::kRefused), kNow), Action::kDecodeLocally);
