@@ -9,6 +9,7 @@
 #include "base/async/task_group.hpp"
 #include "base/core/log.hpp"
 #include "base/text/json.hpp"
+#include "formats/openai/decoded_path.hpp"
 #include "formats/openai/error_body.hpp"
 #include "net/http/time_limit.hpp"
 #include "net/http/trace_headers.hpp"
@@ -160,7 +161,7 @@ Task<void> Front::dispatch(http::Exchange& exchange, int& status) {
     co_await refuse(exchange, {401, "the API key is missing or wrong"}, status);
   } else if (place.path == "/v1/models" || place.path.starts_with("/v1/models/")) {
     if (get) {
-      co_await list_models(exchange, place.path, status);
+      co_await list_models(exchange, place, status);
     } else {
       co_await only("GET");
     }
@@ -193,7 +194,13 @@ Task<void> Front::refuse(http::Exchange& exchange, Problem problem, int& status)
   co_await reply(exchange, std::move(head), body);
 }
 
-Task<void> Front::list_models(http::Exchange& exchange, std::string_view path, int& status) {
+std::vector<std::string> Front::models_at(const Place& place) const {
+  if (place.service) return place.service->service().models;
+  const auto all = std::views::keys(models_);
+  return {all.begin(), all.end()};
+}
+
+Task<void> Front::list_models(http::Exchange& exchange, const Place& place, int& status) {
   using text::json::Value;
   const auto describe = [&](const std::string& id) {
     Value model;
@@ -205,27 +212,25 @@ Task<void> Front::list_models(http::Exchange& exchange, std::string_view path, i
   };
   Value answer;
   constexpr std::string_view kOne = "/v1/models/";
-  if (path.starts_with(kOne)) {
-    const std::string id(path.substr(kOne.size()));
-    if (!models_.contains(id))
-      co_return co_await refuse(exchange, {404, unknown_model(id)}, status);
+  const auto served = models_at(place);
+  if (place.path.starts_with(kOne)) {
+    std::string room;
+    const std::string id(openai::decoded_path(place.path.substr(kOne.size()), room));
+    if (std::ranges::find(served, id) == served.end())
+      co_return co_await refuse(exchange, {404, unknown_model(id, place)}, status);
     answer = describe(id);
   } else {
     answer["object"] = "list";
     answer["data"] = text::json::Array{};
-    for (const auto& model : std::views::keys(models_)) answer["data"].push_back(describe(model));
+    for (const auto& model : served) answer["data"].push_back(describe(model));
   }
   status = 200;
   const auto body = text::json::dump(answer);
   co_await reply(exchange, {200, {{"content-type", std::string(kJson)}}}, body);
 }
 
-std::string Front::unknown_model(std::string_view model) const {
-  std::string served;
-  for (const auto& name : std::views::keys(models_)) {
-    if (!served.empty()) served += ", ";
-    served += name;
-  }
+std::string Front::unknown_model(std::string_view model, const Place& place) const {
+  auto served = fmt::to_string(fmt::join(models_at(place), ", "));
   if (served.empty()) served = "none yet";
   return model.empty() ? fmt::format("the request names no model; served: {}", served)
                        : fmt::format("the model '{}' is not served; served: {}", model, served);
@@ -305,7 +310,7 @@ Task<bool> Front::read(Work& work) {
     }
     if (it == models_.end()) {
       const int code = prompt->model.empty() ? 400 : 404;
-      co_await refuse(work.exchange, {code, unknown_model(prompt->model)}, work.status);
+      co_await refuse(work.exchange, {code, unknown_model(prompt->model, work.place)}, work.status);
       co_return false;
     }
     work.pool = it->second;

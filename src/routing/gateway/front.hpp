@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/async/asio.hpp"
 #include "base/async/task_group.hpp"
@@ -79,7 +80,8 @@ class Front {
   std::string page_state() const;
   void talk_to_engines();
   CardKeeper open_card(const http::Exchange& exchange, const std::string& request_id);
-  Task<void> list_models(http::Exchange& exchange, std::string_view path, int& status);
+  std::vector<std::string> models_at(const Place& place) const;
+  Task<void> list_models(http::Exchange& exchange, const Place& place, int& status);
 
   // Answers an error of the gateway's own making.
   struct Problem {
@@ -88,7 +90,7 @@ class Front {
     std::string_view hop = "gateway";
   };
   Task<void> refuse(http::Exchange& exchange, Problem problem, int& status);
-  std::string unknown_model(std::string_view model) const;
+  std::string unknown_model(std::string_view model, const Place& place) const;
   bool may(const http::Exchange& exchange) const;
 
   Deps deps_;

@@ -312,6 +312,36 @@ TEST(Gateway, ServesAServiceUnderItsOwnPath) {
             404);
 }
 
+TEST(Gateway, ListsAServicesOwnModelsUnderItsPathAndReadsEscapedIds) {
+  async::Loop loop("own");
+  loop.start();
+  SystemRandom random;
+  Stack stack;
+  stack.service.models = {"org/name"};
+  auto other = stack.service;
+  other.name = "other";
+  other.models = {"another"};
+  Gateway gateway({loop, kClock, random, stack.registry}, stack.config,
+                  watch::Topology{.services = {stack.service, other}});
+  stack.at = *gateway.start();
+  ASSERT_TRUE(eventually([&] { return gateway.picker_synced("llm", "other"); }));
+  const auto status = [&](std::string path) {
+    return stack.send("GET", std::move(path), "").head.status;
+  };
+
+  const auto models = text::json::parse(stack.send("GET", "/llm/story/v1/models", "").body);
+  ASSERT_TRUE(models);
+  const auto* data = models->find("data")->if_array();
+  ASSERT_EQ(data->size(), 1U);
+  EXPECT_EQ(data->front().string_at({"id"}), "org/name");
+  EXPECT_EQ(status("/llm/story/v1/models/org%2Fname"), 200);
+  EXPECT_EQ(status("/llm/story/v1/models/another"), 404);
+  for (const char* path : {"/v1/models/org/name", "/v1/models/org%2Fname", "/v1/models/another"}) {
+    EXPECT_EQ(status(path), 200) << path;
+  }
+  gateway.stop({kClock.now()});
+}
+
 TEST(Gateway, KeepsTalliesPerPod) {
   Stack stack;
   stack.engine("d0", "decode", story());
