@@ -148,7 +148,8 @@ class Proxy {
   Task<void> watch_decoder(http::Endpoint decoder);
   void keep_warm(Call& call);
   Task<void> warm_up(http::Endpoint prefiller, http::Endpoint decoder, std::string model);
-  Task<std::string> warm_pair(http::Endpoint prefiller, http::Endpoint decoder, std::string model);
+  Task<Result<std::string>> warm_pair(http::Endpoint prefiller, http::Endpoint decoder,
+                                      std::string model);
   Task<std::optional<CachedTokens>> read_counters(http::Endpoint decoder);
   Task<void> begin_proof(Call& call);
   Task<void> take_proof(Call& call);
@@ -178,6 +179,7 @@ class Proxy {
   async::TaskGroup beside_;
   std::map<http::Endpoint, DecoderHealth> health_;  // of this pod's engines
   WarmUps warm_ups_;
+  std::string warm_model_;  // JSON text: that of the last good answer; "": none yet
   LeaseClock lease_clock_;
   std::map<http::Endpoint, TransferLedger> ledgers_;  // by this pod's engines
   std::map<http::Endpoint, Mono> withdrawn_;          // until when

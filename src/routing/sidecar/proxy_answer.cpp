@@ -17,6 +17,7 @@ namespace baton::sidecar {
 namespace {
 
 constexpr Nanos kReleaseTimeout = std::chrono::seconds(2);
+constexpr std::size_t kMaxWarmModel = 256;  // bytes of its name, in memory between requests
 
 // How many prompt tokens the prefill engine says it dealt with; nullopt when it does not tell.
 std::optional<std::uint64_t> told_tokens(const http::Headers& headers) {
@@ -70,6 +71,8 @@ Task<void> Proxy::stream(Call& call) {
   call.answered = head.status;
   bool good = head.status >= 200 && head.status < 300;
   if (!good) head.headers.set("x-baton-error-hop", "decode");
+  const auto model = good && call.index ? call.index->find("model") : std::nullopt;
+  if (model && model->size() <= kMaxWarmModel) warm_model_ = *model;
   if (good && call.choice) {
     self_->learn(*call.choice, !call.prefillers.empty() && !call.transaction.fell_back());
   }

@@ -74,7 +74,9 @@ void Proxy::keep_warm(Call& call) {
   bool pairs = config_.warm_up && connector_->order() == Order::kSerial && connector_->leases();
   if (!pairs) return;
   std::vector<http::Endpoint> warm;
-  const std::string model(call.index->find("model").value_or(R"("")"));
+  // One that engines do not have, as a client may ask for, would never make a pair warm.
+  const std::string model(warm_model_.empty() ? call.index->find("model").value_or(R"("")")
+                                              : std::string_view(warm_model_));
   for (const http::Endpoint& each : call.prefillers) {
     if (warm_ups_.is_warm(each)) {
       warm.push_back(each);
@@ -119,18 +121,23 @@ Task<bool> Proxy::reachable(http::Endpoint prefiller, http::Endpoint channel, st
 // A throw-away prompt through both engines. `model` is JSON text.
 Task<void> Proxy::warm_up(http::Endpoint prefiller, http::Endpoint decoder, std::string model) {
   const Mono begin = deps_.clock.now();
-  std::string engine = co_await warm_pair(prefiller, decoder, model);
-  warm_ups_.end(prefiller, engine, deps_.clock.now());
-  deps_.probe.warmed_up(engine.empty() ? "failed" : "done");
-  log::info(engine.empty() ? "a warm-up failed" : "a pair is warm",
-            {{"prefiller", http::to_string(prefiller)},
-             {"decoder", http::to_string(decoder)},
-             {"seconds", seconds(deps_.clock.now() - begin)}});
+  const Result<std::string> engine = co_await warm_pair(prefiller, decoder, model);
+  warm_ups_.end(prefiller, engine ? *engine : "", deps_.clock.now());
+  deps_.probe.warmed_up(engine ? "done" : "failed");
+  if (!engine) {
+    log::warn("a warm-up failed", {{"prefiller", http::to_string(prefiller)},
+                                   {"decoder", http::to_string(decoder)},
+                                   {"reason", engine.error().message()}});
+    co_return;
+  }
+  log::info("a pair is warm", {{"prefiller", http::to_string(prefiller)},
+                               {"decoder", http::to_string(decoder)},
+                               {"seconds", seconds(deps_.clock.now() - begin)}});
 }
 
-// The prefill engine's id; "" when it did not work.
-Task<std::string> Proxy::warm_pair(http::Endpoint prefiller, http::Endpoint decoder,
-                                   std::string model) {
+// The prefill engine's id.
+Task<Result<std::string>> Proxy::warm_pair(http::Endpoint prefiller, http::Endpoint decoder,
+                                           std::string model) {
   Deadline deadline = Deadline::in(deps_.clock, kWarmUpTimeout);
   Pairing pairing = make_pairing(deps_.random);
   pairing.prefiller = prefiller;
@@ -138,7 +145,7 @@ Task<std::string> Proxy::warm_pair(http::Endpoint prefiller, http::Endpoint deco
   const std::string body =
       fmt::format(R"({{"model":{},"prompt":"warm-up {}","max_tokens":1}})", model, pairing.id);
   auto index = openai::BodyIndex::scan(body);
-  if (!index) co_return "";
+  if (!index) co_return index.error();
   http::RequestHead head{"POST",
                          "/v1/completions",
                          {{"Content-Type", "application/json"}, {"x-request-id", pairing.id}}};
@@ -146,23 +153,30 @@ Task<std::string> Proxy::warm_pair(http::Endpoint prefiller, http::Endpoint deco
   http::RequestHead asking = head;
   add_ticket(asking.headers);
   auto sent = co_await prefill_client_.send(prefiller, asking, asked.pieces, deadline);
-  if (!sent || sent->head().status != 200) co_return "";
+  if (!sent) co_return sent.error().error;
   auto text = co_await sent->read_all(kMaxAnswer, deadline);
-  auto handover =
-      text ? connector_->read_prefill_answer(*text) : Result<Handover>(unavailable("no answer"));
-  if (!handover) co_return "";
+  if (!text) co_return text.error().error;
+  if (const int status = sent->head().status; status != 200) {
+    co_return unavailable(fmt::format("the prefill engine answered {}", status));
+  }
+  auto handover = connector_->read_prefill_answer(*text);
+  if (!handover) co_return handover.error();
+  if (handover->engine_id.empty()) co_return unavailable("the prefill engine does not tell its id");
   if (handover->side_channel) {
     std::string error;
     bool there = co_await reachable(prefiller, *handover->side_channel, error);
-    if (!there) co_return "";
+    if (!there) co_return unavailable(error);
   }
   openai::Spliced pulling = index->splice(connector_->decode_edits(*handover, pairing));
   auto answer =
       co_await decode_client_.send(decoder, head, pulling.pieces, deadline, http::Resend::kNever);
-  if (!answer) co_return "";
+  if (!answer) co_return answer.error().error;
   auto rest = co_await answer->read_all(kMaxAnswer, deadline);
-  if (!rest || answer->head().status != 200) co_return "";
-  co_return handover->engine_id;
+  if (!rest) co_return rest.error().error;
+  if (const int status = answer->head().status; status != 200) {
+    co_return unavailable(fmt::format("the decode engine answered {}", status));
+  }
+  co_return std::move(handover->engine_id);
 }
 
 // The decode engine's counters of cached tokens; nullopt when it has none.

@@ -89,6 +89,26 @@ TEST_F(SidecarPairs, AFreshPairIsWarmedByAThrowAwayPrompt) {
   ASSERT_TRUE(eventually([&] { return metrics().contains(R"(warm_ups_total{result="done"} 2)"); }));
 }
 
+// One that a client asks for may not be there: its warm-ups would keep the pair cold.
+TEST_F(SidecarPairs, APairIsWarmedWithAModelThatAnEngineHasAnsweredFor) {
+  prefill_.replace({prefilled()});
+  other_.replace({prefilled()});
+  decode_.replace({decoded(), decoded(), {.status = 404, .body = "{}"}});
+  Config config;
+  config.warm_up = true;
+  config.tactics.policy = Policy::kFallback;
+  start(config);
+  EXPECT_EQ(chat(R"({"model":"m"})").status, 200);
+  ASSERT_TRUE(eventually([&] { return metrics().contains(R"(warm_ups_total{result="done"} 1)"); }));
+
+  http::RequestHead head = chat_head();
+  head.headers.set("x-prefiller-host-port", http::to_string(other_.endpoint()));
+  EXPECT_EQ(get(head, R"({"model":"nope"})").status, 404);
+
+  ASSERT_TRUE(eventually([&] { return other_.calls() == 1; }));
+  EXPECT_THAT(other_.request(0).body, HasSubstr(R"({"model":"m","prompt":"warm-up )"));
+}
+
 TEST_F(SidecarPairs, AColdPairIsUsedWhenThePolicyAllowsNothingElse) {
   prefill_.replace({prefilled()});
   decode_.replace({decoded()});
