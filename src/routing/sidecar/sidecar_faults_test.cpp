@@ -352,6 +352,26 @@ TEST_F(SidecarFaults, SaysThatEveryPrefillEngineIsLeftAlone) {
   EXPECT_THAT(got.body, HasSubstr("keeps failing and is left alone for now"));
 }
 
+TEST_F(SidecarFaults, ARelayedFailureNamesTheEngineThatWasAsked) {
+  start(
+      {.breaker = {
+           .failures = 1, .pause = std::chrono::hours(1), .longest_pause = std::chrono::hours(1)}});
+  const std::string open = http::to_string(other_.endpoint());
+  const std::string asked = http::to_string(prefill_.endpoint());
+  http::RequestHead head = chat_head();
+  other_.stop();
+  head.headers.set("x-prefiller-host-port", open);
+  EXPECT_EQ(get(head, "{}").status, 502);
+  prefill_.script({.status = 500, .body = "no"});
+  head.headers.set("x-prefiller-host-port", asked + "," + open);
+
+  const Got got = get(head, "{}");
+
+  EXPECT_EQ(got.body, "no");
+  EXPECT_EQ(header(got, "x-baton-prefill"), asked);
+  EXPECT_THAT(metrics(), HasSubstr(R"(prefill_attempts_total{result="open"} 1)"));
+}
+
 TEST_F(SidecarFaults, DoesNotBlameAnEngineForAnImpatientClient) {
   start(
       {.breaker = {

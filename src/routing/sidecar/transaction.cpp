@@ -156,6 +156,7 @@ Action Transaction::on_prefill(const Leg& leg, Mono now) {
     std::erase(again_, candidate_);
   } else {
     failure_ = leg;
+    failed_ = candidate_;
     if (leg.kind == Leg::Kind::kUnusable || blames_client(leg)) return settle_prefill();
     std::erase(again_, candidate_);
     if (may_pass(leg)) again_.push_back(candidate_);
@@ -195,6 +196,7 @@ Action Transaction::settle_prefill() {
   if (failure_->kind != Leg::Kind::kAnswered) {
     return fail(failure_->kind == Leg::Kind::kTimeout ? 504 : 502, true);
   }
+  candidate_ = failed_;  // others may have been passed over since
   state_ = State::kRelaying;
   prefill_failed_ = true;
   return Action::kRelayPrefill;

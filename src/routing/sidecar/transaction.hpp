@@ -87,7 +87,7 @@ enum class Action : std::uint8_t {
   kWait,           // until wait_until(), then on_waited()
   kDecode,         // with the handover, if on_dispatch() agrees
   kDecodeLocally,  // without; when wants_budget(), only if there is some
-  kRelayPrefill,   // the prefill engine's last answer, verbatim
+  kRelayPrefill,   // the last answer of a prefill engine, candidate(), verbatim
   kStream,         // the decode engine's answer, verbatim
   kFail,           // an answer of ours with status()
 };
@@ -160,6 +160,7 @@ class Transaction {
   int retries_ = 0;
   Mono wait_until_{};
   std::optional<Leg> failure_;  // the last of an attempt that was made
+  std::size_t failed_ = 0;      // whose
   Mono lease_ends_{};
   bool spent_ = false;  // the handover was dispatched
   bool again_used_ = false;

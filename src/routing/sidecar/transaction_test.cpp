@@ -185,6 +185,14 @@ TEST(Transaction, SkipsHostsWhoseBreakerIsOpen) {
   EXPECT_EQ(local.on_prefill(failed(Kind::kOpen), kNow), Action::kDecodeLocally);
 }
 
+TEST(Transaction, RelaysTheFailureOfWhoeverWasAskedLast) {
+  Transaction t = among(2, {});
+  EXPECT_EQ(t.on_prefill(answered(500), kNow), Action::kPrefill);
+  EXPECT_EQ(t.candidate(), 1U);
+  EXPECT_EQ(t.on_prefill(failed(Kind::kOpen), kNow), Action::kRelayPrefill);
+  EXPECT_EQ(t.candidate(), 0U);
+}
+
 TEST(Transaction, BoundsAnAttemptByItsTimeoutAndTheRequestByItsDeadline) {
   Transaction t = among(2, {.prefill_timeout = std::chrono::seconds(10)});
   EXPECT_EQ(t.leg_deadline(kNow).at, kNow + std::chrono::seconds(10));
