@@ -236,7 +236,7 @@ void Gateway::Impl::tick(double elapsed) {
     }
   }
   std::ranges::sort(next.pods, [](const PodStats& a, const PodStats& b) {
-    return std::tie(a.ns, a.name) < std::tie(b.ns, b.name);
+    return std::tie(a.ns, a.name, a.address.port) < std::tie(b.ns, b.name, b.address.port);
   });
   ready = all;
   const std::lock_guard lock(mutex);

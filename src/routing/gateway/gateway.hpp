@@ -55,7 +55,7 @@ struct Stats {
   std::uint64_t requests = 0;
   std::uint64_t failures = 0;  // answered 4xx or 5xx
   double tokens_per_second = 0;
-  std::vector<PodStats> pods;  // sorted by namespace and name
+  std::vector<PodStats> pods;  // one for each port; sorted by namespace, name and port
 };
 
 // Lives on one loop. start, stop, ready and stats: from any thread but the loop's.

@@ -360,5 +360,20 @@ TEST(Gateway, KeepsTalliesPerPod) {
   EXPECT_TRUE(stack.gateway().ready());
 }
 
+TEST(Gateway, KeepsATallyForEachPortOfAPod) {
+  Stack stack;
+  stack.engine("d0", "decode", story());
+  stack.engine("d0", "decode", story());
+  stack.start();
+  stack.chat("x");
+
+  EXPECT_TRUE(eventually([&] { return stack.gateway().stats().requests == 1; }));
+  const auto stats = stack.gateway().stats();
+  ASSERT_EQ(stats.pods.size(), 2U);
+  EXPECT_NE(stats.pods[0].address.port, stats.pods[1].address.port);
+  EXPECT_EQ(stats.pods[0].requests + stats.pods[1].requests, 1U);
+  EXPECT_EQ(stats.pods[0].tokens + stats.pods[1].tokens, 2U);
+}
+
 }  // namespace
 }  // namespace baton::gateway

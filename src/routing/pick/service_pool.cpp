@@ -173,8 +173,10 @@ watch::Pool::Change ServicePool::update(const watch::Service& service) {
   for (const auto& gone : change.removed) {
     for (auto& known : known_) known.index.forget(gone.slot);
     if (media_) media_->forget(gone.slot);
-    const auto lives = [&](const schedule::Endpoint& e) { return e.name == gone.name; };
-    if (std::ranges::none_of(endpoints(), lives)) tallies_.erase(gone.name);
+    const auto lives = [&](const schedule::Endpoint& e) {
+      return e.name == gone.name && e.port == gone.port;
+    };
+    if (std::ranges::none_of(endpoints(), lives)) tallies_.erase({gone.name, gone.port});
   }
   if (precise_ != nullptr) precise_->update(endpoints());
   if (change.over_limit > 0) {
@@ -468,7 +470,7 @@ std::vector<std::size_t> ServicePool::remembered() const {
 }
 
 std::shared_ptr<PodTally> ServicePool::tally(const schedule::Endpoint& endpoint) {
-  auto& tally = tallies_[endpoint.name];
+  auto& tally = tallies_[{endpoint.name, endpoint.port}];
   if (tally == nullptr) tally = std::make_shared<PodTally>();
   return tally;
 }

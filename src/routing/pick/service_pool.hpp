@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/core/clock.hpp"
@@ -34,7 +35,8 @@ struct Route {
   Nanos pick = {};
 };
 
-// What one pod did; confined like its pool. Shared: an answer may outlive its pod.
+// What one pod, or each port of it that has its own engine, did; confined like its pool. Shared: an
+// answer may outlive its pod.
 struct PodTally {
   std::uint64_t requests = 0, tokens = 0, kv_bytes = 0;
   std::uint64_t tokens_before = 0;  // at the last tick
@@ -167,8 +169,8 @@ class ServicePool {
   std::deque<Known> known_;                  // by Setup::indexes
   std::optional<index::PrefixIndex> media_;  // items in place of blocks, each a chain of its own
   watch::Pool pool_;
-  std::map<std::string, std::shared_ptr<PodTally>, std::less<>> tallies_;  // by pod name
-  PrecisePrefix* precise_ = nullptr;                                       // null: not followed
+  std::map<std::pair<std::string, std::uint16_t>, std::shared_ptr<PodTally>> tallies_;  // pod, port
+  PrecisePrefix* precise_ = nullptr;  // null: not followed
   // Scratch.
   std::vector<std::uint32_t> held_, weighted_, media_held_;  // by slot; as engines tell
   std::vector<schedule::PrefixView> looked_up_, views_;      // by index, by view
