@@ -183,6 +183,8 @@ TEST_F(ExtProcTest, PicturesLeadToTheEndpointThatHasSeenThem) {  // epp:K011
   std::vector<std::string> texts;
   for (int i = 0; i < 32; ++i) texts.push_back(to(chat(R"({"type":"text","text":"no picture"})")));
   EXPECT_THAT(texts, ::testing::Contains(::testing::Ne(cat)));
+  EXPECT_EQ(metric("llm_d_epp_encoder_cache_queries_total{" + kind + "}"), 13);
+  EXPECT_EQ(metric("llm_d_epp_encoder_cache_hit_ratio_count{" + plugin + "}"), 13);
 }
 
 }  // namespace

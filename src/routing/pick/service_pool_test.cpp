@@ -5,7 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 
 #include "routing/pick/testing/seed.hpp"
 #include "routing/schedule/testing/configured.hpp"
@@ -63,44 +65,67 @@ TEST(ServicePool, TokensToComeCountUntilTheAnswerEnds) {  // epp:K010
   EXPECT_EQ(snapshot.tokens(0), 1000 + 500);
 }
 
-// Whether, of picks for these items, all go to one endpoint.
-bool sticks(Rig& rig, std::span<const std::uint64_t> items) {
-  const auto first = rig.pick({.media = items}).route.decode.name;
-  for (int i = 0; i < 24; ++i) {
-    if (rig.pick({.media = items}).route.decode.name != first) return false;
+// Room for two items of an endpoint.
+constexpr std::string_view kMedia =
+    "plugins: [{type: mm-embeddings-cache-scorer}, {type: mm-embeddings-cache-producer, "
+    "parameters: {cacheSizeInMBPerServer: 4}}]";
+constexpr std::array<std::uint64_t, 1> kCat = {7};
+using Shares = std::map<std::string, float>;
+
+// Sends the items; what share of them each endpoint had been sent before.
+Shares sent(Rig& rig, std::span<const std::uint64_t> items) {
+  schedule::Decision decision;
+  (void)rig.pick({.media = items, .decision = &decision});
+  const auto& run = decision.runs.at(0);
+  Shares out;
+  for (std::size_t c = 0; c < run.candidates.size(); ++c) {
+    out[rig.pool.endpoints()[run.candidates[c]].name] = run.totals.at(c);
   }
-  return true;
+  return out;
 }
 
-TEST(ServicePool, RemembersItemsWhereTheyWereSentAsManyAsFit) {  // epp:K011
-  Rig rig(
-      "plugins: [{type: mm-embeddings-cache-scorer}, {type: mm-embeddings-cache-producer, "
-      "parameters: {cacheSizeInMBPerServer: 4}}]");
-  const std::array<std::uint64_t, 1> cat = {7};
-  const auto home = rig.pick({.media = cat}).route.decode.name;
-  EXPECT_EQ(rig.pick({.media = cat}).route.decode.name, home);
-  EXPECT_TRUE(sticks(rig, cat));
-  rig.serve({home == "a" ? "b" : "a", home == "c" ? "b" : "c"});  // its pod has gone
-  EXPECT_NE(rig.pick({.media = cat}).route.decode.name, home);
+TEST(ServicePool, SendsItemsWhereTheyWereSentBefore) {  // epp:K011
+  Rig rig(kMedia);
+  const auto home = rig.pick({.media = kCat}).route.decode.name;
+  for (int i = 0; i < 24; ++i) EXPECT_EQ(rig.pick({.media = kCat}).route.decode.name, home);
+}
 
-  Rig one(
-      "plugins: [{type: mm-embeddings-cache-scorer}, {type: mm-embeddings-cache-producer, "
-      "parameters: {cacheSizeInMBPerServer: 4}}]",
-      {"a"});
-  for (const std::uint64_t item : {1, 2, 3}) {
-    const std::array<std::uint64_t, 1> items = {item};
-    (void)one.pick({.media = items});
-  }
-  // Two fit: the first is forgotten.
-  const auto score = [&](std::uint64_t item) {
-    const std::array<std::uint64_t, 1> items = {item};
-    schedule::Decision decision;
-    (void)one.pick({.media = items, .decision = &decision});
-    return decision.runs.at(0).totals.at(0);
-  };
-  EXPECT_EQ(score(3), 1);
-  EXPECT_EQ(score(2), 1);
-  EXPECT_EQ(score(1), 0);
+TEST(ServicePool, AnItemIsKnownOfEveryEndpointThatItWasSentTo) {  // epp:K011
+  Rig rig(kMedia);
+  const auto one = rig.pick({.media = kCat}).route.decode;
+  const auto other = rig.pick({.refused = one, .media = kCat}).route.decode;
+  Shares shares = {{"a", 0}, {"b", 0}, {"c", 0}};
+  shares[one.name] = shares[other.name] = 1;
+  EXPECT_EQ(sent(rig, kCat), shares);
+
+  constexpr std::array<std::uint64_t, 2> kCatAndDog = {7, 8};
+  shares[one.name] = shares[other.name] = 0.5F;
+  EXPECT_EQ(sent(rig, kCatAndDog), shares);
+}
+
+TEST(ServicePool, AnEndpointThatComesBackWasSentNoItems) {  // epp:K011
+  Rig rig(kMedia);
+  const auto gone = rig.pick({.media = kCat}).route.decode;
+  const auto other = rig.pick({.refused = gone, .media = kCat}).route.decode;
+  std::vector<std::string> rest = {"a", "b", "c"};
+  std::erase(rest, gone.name);
+  rig.serve(rest);
+  rig.serve({"a", "b", "c"});
+  const auto back = std::ranges::find(rig.pool.endpoints(), gone.name, &schedule::Endpoint::name);
+  ASSERT_EQ(back->slot, gone.slot);
+
+  Shares shares = {{"a", 0}, {"b", 0}, {"c", 0}};
+  shares[other.name] = 1;
+  EXPECT_EQ(sent(rig, kCat), shares);
+}
+
+TEST(ServicePool, TheItemThatWasNotUsedForLongestIsForgotten) {  // epp:K011
+  Rig rig(kMedia, {"a"});
+  const auto share = [&](std::uint64_t item) { return sent(rig, std::span(&item, 1)).at("a"); };
+  for (const std::uint64_t item : {1, 2, 1, 3}) (void)share(item);
+  EXPECT_EQ(share(3), 1);
+  EXPECT_EQ(share(1), 1);
+  EXPECT_EQ(share(2), 0);
 }
 
 // A small cache and a large one behind it, as two producers.
