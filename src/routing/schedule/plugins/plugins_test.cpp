@@ -381,7 +381,7 @@ TEST(Detectors, AreFiltersToo) {
 }
 
 TEST(Pickers, RankAsManyAsAsked) {
-  // epp:S032 with the ties below, epp:S034
+  // epp:S032 with the ties below
   Fixture f({{"a"}, {"b"}, {"c"}, {"d"}});
   const std::array totals = {0.1F, 0.9F, 0.2F, 0.3F};
   EXPECT_THAT(ranked(f, "max-score-picker", R"({"maxNumOfEndpoints": 3})", totals),
@@ -392,8 +392,6 @@ TEST(Pickers, RankAsManyAsAsked) {
               ElementsAre(1, 3, 2, 0));
   EXPECT_THAT(ranked(f, "max-score-picker", R"({"maxNumOfEndpoints": -1})", totals),
               ElementsAre(1));
-  EXPECT_THAT(ranked(f, "random-picker", R"({"maxNumOfEndpoints": 4})", totals),
-              ::testing::UnorderedElementsAre(0, 1, 2, 3));
 }
 
 TEST(LoadScorers, CountReservationsThatTheScrapeHasNotSeen) {
@@ -479,10 +477,22 @@ TEST(WeightedRandomPicker, PicksInProportionToTheScore) {
   for (const int count : equal) EXPECT_NEAR(count, 3'000, 300);
 }
 
-TEST(RandomPicker, IsUniformS034) {
-  Fixture f({{"a"}, {"b"}});
-  const auto counts = picks(f, "random-picker", std::array{1.0F, 0.0F}, 10'000);
-  EXPECT_NEAR(counts[0], 5'000, 300);
+TEST(RandomPicker, RanksDifferentEndpointsUniformly) {
+  // epp:S034
+  Fixture f({{"a"}, {"b"}, {"c"}, {"d"}});
+  const std::array totals = {0.1F, 0.9F, 0.2F, 0.3F};
+  for (const int one : picks(f, "random-picker", totals, 20'000)) EXPECT_NEAR(one, 5'000, 400);
+  std::array<int, 4> counts = {};
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    f.random = SeededRandom(seed);
+    const auto two = ranked(f, "random-picker", R"({"maxNumOfEndpoints": 2})", totals);
+    ASSERT_EQ(two.size(), 2U);
+    EXPECT_NE(two[0], two[1]) << seed;
+    for (const Index i : two) ++counts[i];
+    EXPECT_THAT(ranked(f, "random-picker", R"({"maxNumOfEndpoints": 9})", totals),
+                ::testing::UnorderedElementsAre(0, 1, 2, 3));
+  }
+  for (const int count : counts) EXPECT_NEAR(count, 150, 45);
 }
 
 }  // namespace
