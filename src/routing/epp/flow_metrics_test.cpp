@@ -1,5 +1,6 @@
 #include "routing/epp/flow_metrics.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -76,6 +77,35 @@ TEST(FlowMetrics, OtherFlowsAndWhatManyShareStay) {  // epp:F011
   EXPECT_THAT(flows.told(), HasSubstr(kMineLabel + ",priority=\"-1\""));
   EXPECT_THAT(flows.told(), HasSubstr(kYoursLabel));
   EXPECT_THAT(flows.told(), HasSubstr("fairness_id=\"other\""));
+}
+
+TEST(FlowMetrics, EveryBandHasItsSharesAndThePoolThoseOfItsLimits) {  // epp:F016
+  Flows flows;
+  const auto share = [&](std::string_view name, std::string_view labels, std::string_view value) {
+    return HasSubstr(fmt::format("\nllm_d_epp_flow_control_{}{{{}inference_pool=\"pool\"}} {}\n",
+                                 name, labels, value));
+  };
+  using Band = schedule::FlowControl::BandState;
+  constexpr Band kFull{
+      .priority = 1, .requests = 3, .bytes = 10, .max_requests = 4, .max_bytes = 80, .flows = 1};
+  constexpr Band kIdle{
+      .priority = -1, .requests = 0, .bytes = 0, .max_requests = 4, .max_bytes = 80, .flows = 0};
+  schedule::FlowConfig config;
+  const auto told = [&] {
+    flows.metrics.bands({kFull, kIdle}, config);
+    return flows.told();
+  };
+  EXPECT_THAT(told(), share("capacity_utilization_requests", "priority=\"1\",", "0.75"));
+  EXPECT_THAT(told(), share("capacity_utilization_bytes", "priority=\"1\",", "0.125"));
+  EXPECT_THAT(told(), share("capacity_utilization_requests", "priority=\"-1\",", "0"));
+  EXPECT_THAT(told(), share("capacity_utilization_bytes", "priority=\"-1\",", "0"));
+  EXPECT_THAT(told(), Not(HasSubstr("global_capacity")));
+
+  config.max_requests = 12;
+  EXPECT_THAT(told(), share("global_capacity_utilization_requests", "", "0.25"));
+  EXPECT_THAT(told(), Not(HasSubstr("global_capacity_utilization_bytes")));
+  config.max_bytes = 20;
+  EXPECT_THAT(told(), share("global_capacity_utilization_bytes", "", "0.5"));
 }
 
 TEST(FlowMetrics, AFlowThatComesBackBeginsAtZero) {

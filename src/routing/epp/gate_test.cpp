@@ -86,21 +86,35 @@ class GateTest : public ::testing::Test {
     const auto at = text.find("\n" + line + " ");
     return at == std::string::npos ? -1 : std::stod(text.substr(at + line.size() + 2));
   }
-  bool waits(double count) const {
-    while (metric(kQueueSize) != count) {
+  // Whether it comes to that.
+  bool reads(const std::string& line, double value) const {
+    while (metric(line) != value) {
       if (kClock.now() > soon_) return false;
       std::this_thread::yield();
     }
     return true;
+  }
+  bool waits(double count) const { return reads(kQueueSize, count); }
+  // Requests that came to the queue, whatever became of them.
+  double counted() const {
+    const auto text = registry_.expose();
+    constexpr std::string_view kName = "\nllm_d_epp_flow_control_requests_total{";
+    double sum = 0;
+    for (auto at = text.find(kName); at != std::string::npos; at = text.find(kName, at + 1)) {
+      sum += std::stod(text.substr(text.find("} ", at) + 2));
+    }
+    return sum;
   }
   schedule::Reservation place() {
     const auto snapshot = picker_->pool.snapshot();
     return {snapshot.reservations, snapshot.endpoints->front().slot};
   }
 
-  const std::string kQueueSize =
-      "llm_d_epp_flow_control_queue_size{fairness_id=\"f\",priority=\"0\",inference_pool=\"pool\","
-      "model_name=\"m\",target_model_name=\"m\"}";
+  const std::string kFlow =
+      "{fairness_id=\"f\",priority=\"0\",inference_pool=\"pool\",model_name=\"m\","
+      "target_model_name=\"m\"}";
+  const std::string kQueueSize = "llm_d_epp_flow_control_queue_size" + kFlow;
+  const std::string kQueueBytes = "llm_d_epp_flow_control_queue_bytes" + kFlow;
   const Mono soon_ = soon();
   observe::Registry registry_;
   async::Loop loop_{"gate"};
@@ -110,13 +124,14 @@ class GateTest : public ::testing::Test {
   std::vector<Outcome> outcomes_;
 };
 
-TEST_F(GateTest, LetsARequestGoWhenAPlaceIsFree) {
+TEST_F(GateTest, LetsARequestGoWhenAPlaceIsFree) {  // epp:F016
   serve();
   EXPECT_EQ(enter(), Outcome::kDispatched);
   EXPECT_EQ(metric(kQueueSize), 0);
   EXPECT_EQ(metric("llm_d_epp_flow_control_requests_total{outcome=\"Dispatched\",priority=\"0\","
                    "inference_pool=\"pool\"}"),
             1);
+  EXPECT_EQ(counted(), 1);
 }
 
 TEST_F(GateTest, HoldsRequestsUntilAPlaceIsFreeAgain) {  // epp:F016
@@ -125,12 +140,28 @@ TEST_F(GateTest, HoldsRequestsUntilAPlaceIsFreeAgain) {  // epp:F016
   enter_later();
   enter_later();
   EXPECT_TRUE(waits(2));
+  EXPECT_TRUE(reads(kQueueBytes, 20));
   EXPECT_TRUE(outcomes_.empty());
 
   taken.release();
   // Nobody picks an endpoint here, so that both find the place free.
   EXPECT_EQ(outcomes(2), (std::vector{Outcome::kDispatched, Outcome::kDispatched}));
-  EXPECT_TRUE(waits(0));
+  EXPECT_EQ(metric(kQueueSize), 0);
+  EXPECT_EQ(metric(kQueueBytes), 0);
+  EXPECT_EQ(counted(), 2);
+}
+
+TEST_F(GateTest, TellsHowFullEveryBandIsAndThePoolWhereItHasALimit) {  // epp:F016
+  serve(", maxRequests: 4, priorityBands: [{priority: 5}, {priority: 0, maxRequests: 8}]");
+  const auto taken = place();
+  enter_later();
+  enter_later();
+  const std::string share = "llm_d_epp_flow_control_capacity_utilization_requests";
+  const std::string all = "llm_d_epp_flow_control_global_capacity_utilization_";
+  EXPECT_TRUE(reads(all + "requests{inference_pool=\"pool\"}", 0.5));
+  EXPECT_EQ(metric(share + "{priority=\"0\",inference_pool=\"pool\"}"), 0.25);
+  EXPECT_EQ(metric(share + "{priority=\"5\",inference_pool=\"pool\"}"), 0);
+  EXPECT_EQ(metric(all + "bytes{inference_pool=\"pool\"}"), -1);  // without a limit, no share
 }
 
 TEST_F(GateTest, OneRequestGoesAtATimeUntilItIsPlaced) {
@@ -157,6 +188,7 @@ TEST_F(GateTest, AClientThatLeavesGivesItsRoomBack) {  // epp:F009
   EXPECT_EQ(metric("llm_d_epp_flow_control_requests_total{outcome=\"EvictedContextCancelled\","
                    "priority=\"0\",inference_pool=\"pool\"}"),
             1);
+  EXPECT_EQ(counted(), 2);
   loop_.post([this] {
     tasks_.emplace(loop_.executor());
     tasks_->spawn(picker_->gate.run());
