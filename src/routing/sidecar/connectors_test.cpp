@@ -244,8 +244,8 @@ const Value* limit_of(const Value& body, Api api) {
   return nullptr;
 }
 
-// sidecar:14 sidecar:16 what is asked of the prefill leg for every API; what the client
-// wrote is back, byte by byte, on the decode leg.
+// sidecar:12 sidecar:13 sidecar:14 sidecar:15 sidecar:16 sidecar:18 what is asked of the prefill
+// leg for every API; what the client wrote is back, byte by byte, on the decode leg.
 TEST(Connectors, EditAnyBodyOfAnyApi) {
   const std::set<std::string_view> touched = {"max_tokens",
                                               "max_completion_tokens",

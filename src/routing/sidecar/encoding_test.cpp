@@ -95,7 +95,7 @@ std::string answer(std::string_view text, std::string_view reason, int made) {
          R"(,"total_tokens":99}})";
 }
 
-// sidecar:39 what is decoded in one pass; two chunks joined; the message that is appended.
+// sidecar:39 sidecar:40 two chunks joined; the message that is appended; the budget used up.
 TEST(ChunkedDecode, JoinsChunksIntoOneAnswer) {
   const std::string body = R"({"messages":[{"role":"user","content":"q"}],"max_tokens":6})";
   auto index = *openai::BodyIndex::scan(body);
@@ -119,6 +119,7 @@ TEST(ChunkedDecode, JoinsChunksIntoOneAnswer) {
             R"("usage":{"prompt_tokens":10,"completion_tokens":6,"total_tokens":16}})");
 }
 
+// sidecar:39 sidecar:40 what ends it; without a budget nothing else does.
 TEST(ChunkedDecode, EndsEarlyAndWithoutText) {
   const std::string body = R"({"messages":[{}]})";  // no limit
   auto index = *openai::BodyIndex::scan(body);
@@ -132,7 +133,7 @@ TEST(ChunkedDecode, EndsEarlyAndWithoutText) {
   EXPECT_FALSE(planned(index)->take(R"({"choices":[]})"));
 }
 
-// Of scenario 39: which budget counts, and what cannot be continued as text.
+// sidecar:39 sidecar:40 which budget counts, and what cannot be continued as text.
 TEST(ChunkedDecode, IsForPlainChatsLongerThanAChunk) {
   auto chunked = [](std::string_view members) {
     const std::string body =
@@ -172,7 +173,7 @@ TEST(ChunkedDecode, AsksForTheRestWithoutALimitAndForNothingAfterIt) {
   EXPECT_FALSE(planned(limited)->may_lack_room());
 }
 
-// sidecar:40
+// sidecar:40 two events, the usage and the end.
 TEST(ChunkedDecode, IsAStreamOfOneEventAChunk) {
   const std::string body = R"({"messages":[{}],"stream":true,"stream_options":{}})";
   auto index = *openai::BodyIndex::scan(body);

@@ -151,7 +151,8 @@ std::string prefill_body(Api api, std::string_view body) {
   return index->splice(kNixl->prefill_edits(api, *index, {})).join();
 }
 
-// Sidecar reference 10.1, scenarios 12 to 16, 49.
+// sidecar:12 sidecar:13 sidecar:15 sidecar:16 sidecar:49 what the prefill leg is asked (reference
+// 10.1); what the decode leg is: EditAnyBodyOfAnyApi.
 TEST(Nixlv2, CapsThePrefillLegAndKeepsTheRest) {
   EXPECT_EQ(
       prefill_body(
@@ -160,6 +161,9 @@ TEST(Nixlv2, CapsThePrefillLegAndKeepsTheRest) {
           R"("max_tokens":50,"min_tokens":7,"seed":9007199254740993,"kv_transfer_params":{"x":1}})"),
       R"({"model":"m","stream":false,"max_tokens":1,"min_tokens":1,"seed":9007199254740993,)" +
           std::string(kAsked) + R"(,"max_completion_tokens":1})");
+  EXPECT_EQ(prefill_body(Api::kChat, "{}"),
+            "{" + std::string(kAsked) +
+                R"(,"stream":false,"max_tokens":1,"max_completion_tokens":1,"min_tokens":1})");
   EXPECT_EQ(prefill_body(Api::kResponses, R"({"max_output_tokens":9,"stream":false})"),
             R"({"max_output_tokens":1,"stream":false,)" + std::string(kAsked) + "}");
   EXPECT_EQ(prefill_body(Api::kGenerate, R"({"sampling_params":{"max_tokens":9,"seed":1}})"),

@@ -244,7 +244,7 @@ TEST_F(SidecarStages, APrefillBesideAHeldDecodeIsJudgedWhenItIsDone) {
   EXPECT_EQ(decode_.cancelled, 0);
 }
 
-// Of scenario 26.
+// sidecar:26 both hang.
 TEST_F(SidecarStages, AHeldDecodeIsNotHeldForever) {
   decode_.script({.manner = Manner::kHang});
   prefill_.script({.manner = Manner::kHang});
@@ -262,7 +262,7 @@ Answer chunk(std::string_view text, std::string_view reason) {
                   R"("}],"usage":{"prompt_tokens":10,"completion_tokens":4}})"};
 }
 
-// Of scenarios 39 and 40, with a prefill before the first chunk only.
+// sidecar:39 sidecar:40 with a prefill before the first chunk only; an engine's error is passed on.
 TEST_F(SidecarStages, AnAnswerIsDecodedInChunks) {
   prefill_.script(prefilled());
   decode_.replace({chunk("one", "length"), chunk(" two", "stop")});
@@ -285,6 +285,9 @@ TEST_F(SidecarStages, AnAnswerIsDecodedInChunks) {
   Got stream = get(alone, R"({"messages":[{"role":"user","content":"q"}],"stream":true})");
   EXPECT_EQ(header(stream, "Content-Type"), "text/event-stream");
   EXPECT_THAT(stream.body, StartsWith("data: {"));
+  EXPECT_THAT(stream.body, HasSubstr(R"("content":"one"},"finish_reason":null)"));
+  EXPECT_THAT(stream.body, HasSubstr(R"("content":" two"},"finish_reason":"stop")"));
+  EXPECT_THAT(stream.body, HasSubstr(R"("completion_tokens":8)"));
   EXPECT_THAT(stream.body, ::testing::EndsWith("data: [DONE]\n\n"));
 
   decode_.replace({chunk("one", "length"), chunk(" two", "stop")});
