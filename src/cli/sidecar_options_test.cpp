@@ -157,7 +157,8 @@ TEST(SidecarOptions, TakeYamlUnderTheFlags) {
   std::filesystem::remove(file);
 }
 
-// Reference 3.2: flag of the new name, of the old one, YAML of the new one, of the old one, 8200.
+// sidecar:42 (reference 3.2) flag of the new name, of the old one, YAML of the new one, of the old
+// one, 8200.
 TEST(SidecarOptions, FindTheEnginesPortInItsOrder) {
   const Strings order = {"--model-server-port=1", "--vllm-port=2"};
   auto port = [](Strings arguments) { return good(std::move(arguments)).config.decoder.port; };
@@ -239,6 +240,7 @@ TEST(SidecarOptions, RefuseAPickersConfigurationThatCannotBeFollowed) {
   std::filesystem::remove(path);
 }
 
+// sidecar:42
 TEST(SidecarOptions, NeedAPoolOrAFileForTheProtection) {
   EXPECT_THAT(refusal({"--enable-ssrf-protection=true"}),
               HasSubstr("--inference-pool=namespace/name"));
@@ -259,6 +261,7 @@ TEST(SidecarOptions, NeedAPoolOrAFileForTheProtection) {
   EXPECT_NE(refusal({"--enable-ssrf-protection", "--inference-pool=a", "--pool-group=x"}), "");
 }
 
+// sidecar:42
 TEST(SidecarOptions, ReadConnectorsAndTheirPorts) {
   EXPECT_EQ(good({}).config.connector, "nixlv2");
   EXPECT_EQ(good({"-connector=lmcache"}).config.connector, "shared-storage");
@@ -275,7 +278,7 @@ TEST(SidecarOptions, ReadConnectorsAndTheirPorts) {
   EXPECT_FALSE(parsed({}, {{"SGLANG_BOOTSTRAP_PORT", "x"}}));
 }
 
-// sidecar:42 environment, ports and their ranges, names of connectors and stages, pools (below).
+// sidecar:42 environment, ports and their ranges, names of connectors and stages.
 TEST(SidecarOptions, ReadWhatTheEnvironmentAndTheListsSay) {
   EXPECT_TRUE(good({}, {{"ENABLE_PREFILLER_SAMPLING", "T"}}).config.sample_prefillers);
   EXPECT_FALSE(good({}, {{"ENABLE_PREFILLER_SAMPLING", "0"}}).config.sample_prefillers);
@@ -305,7 +308,7 @@ TEST(SidecarOptions, ReadWhatTheEnvironmentAndTheListsSay) {
   EXPECT_TRUE(all.prefiller.verify && all.decoder.verify && !all.encoder.verify);
 }
 
-// Of scenario 25: the checks of MoRI-IO's flags.
+// sidecar:24 sizes alone turn nothing on. sidecar:25 the checks of MoRI-IO's flags.
 TEST(SidecarOptions, ReadMoriio) {
   const Variables pod = {{"POD_IP", "10.0.0.2"}};
   EXPECT_FALSE(good({"--moriio-dp-size=8"}, pod).config.moriio);
@@ -333,6 +336,7 @@ TEST(SidecarOptions, ReadMoriio) {
   EXPECT_THAT(refusal({"--configuration=moriio-write-mode: true"}), HasSubstr("no such setting"));
 }
 
+// sidecar:42
 TEST(SidecarOptions, RefuseWhatTheyCannotDoInOneSentence) {
   EXPECT_EQ(refusal({"--prefill-failure-policy=falback"}),
             "--prefill-failure-policy=falback: relay, fallback or strict (did you mean "

@@ -39,7 +39,7 @@ Bodies edited(const Connector& connector, Api api, std::string_view body, const 
           index->splice(connector.local_edits(with)).join()};
 }
 
-// Reference 13: both legs get the three bootstrap members.
+// Reference 13; sidecar:30 both legs get the three bootstrap members.
 TEST(Sglang, TellsBothLegsWhereToMeet) {
   auto connector = make_sglang(kPorts);
   Bodies got = edited(*connector, Api::kChat, R"({"max_tokens":9})", pairing());
@@ -74,7 +74,7 @@ TEST(Sglang, ALegForItsEngineMeetsThereAndNowhereElse) {
   }
 }
 
-// Reference 15.1; sidecar:32 with the ports below, and the spellings of an endpoint.
+// Reference 15.1; sidecar:32
 TEST(Offloading, NamesTheRequestOnBothLegs) {
   auto connector = make_offloading(kPorts);
   Bodies got = edited(*connector, Api::kChat, R"({"max_tokens":9,"stream":true})", pairing());
@@ -86,6 +86,7 @@ TEST(Offloading, NamesTheRequestOnBothLegs) {
   EXPECT_EQ(got.local, R"({"max_tokens":9,"stream":true})");
 }
 
+// sidecar:32
 TEST(Offloading, FindsTheP2pPortOfARank) {
   auto port = [](EnginePorts ports, std::uint16_t serving) { return ports.p2p_of({"h", serving}); };
   EXPECT_EQ(port({.ranks = 1}, 8000), 7777);
@@ -98,6 +99,7 @@ TEST(Offloading, FindsTheP2pPortOfARank) {
   EXPECT_EQ(port({.serving = 0, .ranks = 4}, 8002), 7777);
 }
 
+// sidecar:32
 TEST(Offloading, KnowsAnEndpointBySchemeIpv6AndPort) {
   auto told = [](std::string_view text) {
     Pairing with = pairing();
@@ -116,7 +118,7 @@ TEST(Offloading, KnowsAnEndpointBySchemeIpv6AndPort) {
   }
 }
 
-// Reference 15.2, 15.3.
+// Reference 15.2, 15.3; sidecar:33
 TEST(KvSource, IsPulledFromByWhoeverComputesThePrompt) {
   Pairing with = pairing();
   with.source = KvSource{{"10.0.0.9", 8002}, "V"};

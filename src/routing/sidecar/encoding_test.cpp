@@ -40,6 +40,7 @@ TEST(Encoding, FindsEveryMediaPart) {
               ElementsAre(kImage, kAudio, kVideo, kAudioUrl));
 }
 
+// sidecar:35
 TEST(Encoding, AsksForOneItemAndOneToken) {
   const std::string body = chat_of("," + kImage);
   auto index = openai::BodyIndex::scan(body);
@@ -56,6 +57,8 @@ TEST(Encoding, TakesAnImageOrVideoOnceAndEveryAudio) {
   EXPECT_THAT(items_of(chat_of("," + kImage + "," + kPlain + "," + kImage)), ElementsAre(kImage));
   EXPECT_THAT(items_of(chat_of("," + kVideo + "," + kVideo + "," + kImage)),
               ElementsAre(kVideo, kImage));
+  const std::string other = R"({"type":"image_url","image_url":{"url":"http://a/2"}})";
+  EXPECT_THAT(items_of(chat_of("," + kImage + "," + other)), ElementsAre(kImage, other));
   EXPECT_THAT(items_of(chat_of("," + kAudio + "," + kAudio)), ElementsAre(kAudio, kAudio));
   EXPECT_THAT(items_of(chat_of("," + kAudioUrl + "," + kAudioUrl)),
               ElementsAre(kAudioUrl, kAudioUrl));
@@ -67,7 +70,7 @@ TEST(Encoding, RefusesMoreItemsThanItsBound) {
   EXPECT_THAT(items_of(chat_of(many)), ElementsAre("more than 64 images, videos and audios"));
 }
 
-// Of scenario 37: what the answers hand over is merged, the later wins, a missing one is passed by.
+// sidecar:37 what the answers hand over is merged, the later wins, a missing one is passed by.
 TEST(Encoding, MergesWhatTheAnswersHandOver) {
   Encoded encoded(EcConnector::kNixl);
   EXPECT_TRUE(encoded.add(R"({"ec_transfer_params":{"a":{"x":1},"b":2}})"));

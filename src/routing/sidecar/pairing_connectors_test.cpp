@@ -81,8 +81,7 @@ TEST(Mooncake, ReadsTheEnginesOfAHost) {
   }
 }
 
-// sidecar:44 the hash by which llm-d spreads requests over ranks (its listeners:
-// sidecar_tls_test.cpp).
+// sidecar:44 the hash by which llm-d spreads requests over ranks.
 TEST(Moriio, SpreadsRequestsOverRanks) {
   const Moriio eight = ranks(8);
   EXPECT_EQ(eight.rank_of("req-1"), 5);
@@ -97,7 +96,7 @@ TEST(Moriio, SpreadsRequestsOverRanks) {
   for (int count : counts) EXPECT_NEAR(count, 1000, 150);
 }
 
-// Of scenario 44: a rank that prefill returns is kept when it is one, else the hash decides.
+// sidecar:44 a rank that prefill returns is kept when it is one, else the hash decides.
 TEST(Moriio, ChecksTheRankThatPrefillReturns) {
   auto rank_after = [](std::string_view told) {
     auto connector = moriio(ranks(8));
@@ -117,6 +116,7 @@ TEST(Moriio, LeavesTheWireAloneWhenItIsOff) {
   auto connector = make_connector("nixlv2", {});
   const std::string prefill = prefill_of(*connector, "{}");
   EXPECT_EQ(connector->prefill_rank(pairing()), std::nullopt);
+  EXPECT_EQ(connector->decode_rank(pairing()), std::nullopt);
   EXPECT_THAT(prefill, HasSubstr(R"("kv_transfer_params":{"do_remote_decode":true,)"
                                  R"("do_remote_prefill":false,"remote_engine_id":null,)"
                                  R"("remote_block_ids":null,"remote_host":null,)"
@@ -151,7 +151,7 @@ TEST(Moriio, TellsEachSideOfTheOther) {
             R"("remote_dp_size":8})");
 }
 
-// Of scenario 25: two pods each side, each told the other's addresses.
+// sidecar:25 two pods each side, each told the other's addresses.
 TEST(Moriio, TellsTheAddressesOfTheOtherSidesPods) {
   Moriio two = ranks(16);
   two.dp_size_local = 8;
@@ -167,7 +167,7 @@ TEST(Moriio, TellsTheAddressesOfTheOtherSidesPods) {
   EXPECT_EQ(prefill.find("remote_dp_size_local")->if_int(), 8);
 }
 
-// Of scenario 25: both legs at once, min_tokens capped for prefill only.
+// sidecar:25 both legs at once, min_tokens capped for prefill only.
 TEST(Moriio, InventsTheParamsOfAParallelDecode) {
   Moriio it;
   it.dispatch = Dispatch::kParallel;
@@ -182,6 +182,8 @@ TEST(Moriio, InventsTheParamsOfAParallelDecode) {
             R"("remote_notify_port":61005,"remote_handshake_port":6301,"remote_dp_rank":0,)"
             R"("transfer_id":"txreq-1","tp_size":1,"remote_dp_size":1})");
   EXPECT_THAT(prefill_of(*connector, R"({"min_tokens":4})"), HasSubstr(R"("min_tokens":1)"));
+  EXPECT_THAT(index_of(R"({"min_tokens":4})").splice(connector->decode_edits({}, pairing())).join(),
+              HasSubstr(R"({"min_tokens":4,)"));
   EXPECT_THAT(prefill_of(*connector, R"({"sampling_params":{"min_tokens":4}})", Api::kGenerate),
               HasSubstr(R"({"min_tokens":1,"max_tokens":1})"));
 }

@@ -224,7 +224,7 @@ TEST(Nixlv2, DropsParamsThatCannotBePulled) {
   EXPECT_EQ(kNixl->read_prefill_answer("<html>").error().code(), Code::kInvalid);
 }
 
-// Sidecar reference 10.4, scenarios 19, 20, 27.
+// sidecar:19 sidecar:20 sidecar:27 (reference 10.4)
 TEST(UsageFix, SetsTheCachedTokensOfABody) {
   EXPECT_EQ(with_cached_tokens(R"({"usage":{"prompt_tokens_details":{"cached_tokens":49}}})", 7),
             R"({"usage":{"prompt_tokens_details":{"cached_tokens":7}}})");

@@ -65,6 +65,8 @@ TEST(PoolMembers, AreTheSelectedPodsAtTheTargetPorts) {
     EXPECT_THAT(members.error().message(), HasSubstr(why)) << spec;
   }
   EXPECT_FALSE(members_of(kube::Object(text::json::Object{}), pods, 1));
+  EXPECT_FALSE(members_of(ga_pool("null"), pods, 1));
+  EXPECT_FALSE(members_of(alpha_pool(R"({"targetPortNumber":8000})"), pods, 1));
 }
 
 TEST(PoolMembers, AreOfTheGroupsAndNamesThatThereAre) {
@@ -204,6 +206,13 @@ TEST_F(SidecarSsrf, AnswersWith403AndDialsNobody) {
   }
   EXPECT_EQ(other_.calls(), 0U);
   EXPECT_EQ(prefill_.calls(), 2U);
+
+  sidecar_.reset();
+  start({});
+  other_.script(prefilled());
+  head.headers.set("x-prefiller-host-port", http::to_string(other_.endpoint()));
+  EXPECT_EQ(get(head, "{}").status, 200);
+  EXPECT_EQ(other_.calls(), 1U);
 }
 
 // Every header that names an endpoint, and what is asked before the legs: only members are dialled.

@@ -105,7 +105,7 @@ TEST_F(SidecarConnectors, SharedStorageAsksDecodeFirst) {
   EXPECT_EQ(prefill_.calls(), 4U);
 }
 
-// Of scenario 33 everything but MoRI-IO's parallel legs.
+// sidecar:33 everything but MoRI-IO's parallel legs.
 TEST_F(SidecarConnectors, AKvSourceIsNamedToWhoeverComputesThePrompt) {
   decode_.script(decoded());
   prefill_.script(prefilled());
@@ -196,6 +196,9 @@ TEST_F(SidecarConnectors, AnEmptyHeaderIsNoneAndASchemeIsDropped) {
     }
     http::RequestHead none = chat_head();
     none.headers.remove("x-prefiller-host-port");
+    EXPECT_EQ(get(none, "{}").status, 200);
+    none.headers.add("x-prefiller-host-port", "");
+    none.headers.add("x-prefiller-host-port", " ");
     EXPECT_EQ(get(none, "{}").status, 200);
     EXPECT_EQ(prefill_.calls(), before);
     http::RequestHead scheme = chat_head();

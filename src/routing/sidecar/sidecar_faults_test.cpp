@@ -204,7 +204,7 @@ TEST_F(SidecarFaults, CancelsThePrefillOfAClientThatLeaves) {
   }));
 }
 
-// Scenario 47: before decode has begun to answer.
+// sidecar:47 before decode has begun to answer.
 TEST_F(SidecarFaults, GivesTheLeaseBackWhenTheClientLeavesBeforeDecode) {
   prefill_.script(prefilled());
   prefill_.script({.status = 404, .body = "an engine without this call"});

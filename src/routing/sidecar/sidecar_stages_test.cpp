@@ -70,7 +70,7 @@ TEST_F(SidecarStages, EveryItemGoesToAnEncoderInTurn) {
   EXPECT_TRUE(decode_.request(1).head.headers.has("x-request-id"));
 }
 
-// sidecar:10 Of scenario 38: prefill gets what the encoders handed over; none of it when they hand
+// sidecar:10 sidecar:38 prefill gets what the encoders handed over; none of it when they hand
 // nothing over; part of it when some do.
 TEST_F(SidecarStages, EncodeComesBeforePrefillAndDecode) {
   encoder_.replace({{.body = "{}"}, {.body = "{}"}, {.body = R"({"ec_transfer_params":{"b":2}})"}});
@@ -163,7 +163,7 @@ TEST_F(SidecarStages, AFailedEncoderFailsTheRequest) {
   EXPECT_TRUE(eventually([&] { return second_.cancelled == 2; }));
 }
 
-// Of scenario 31: the engine is looked up once, decode is told its id and prefill its rank; a slow
+// sidecar:31 the engine is looked up once, decode is told its id and prefill its rank; a slow
 // prefill disturbs nobody; a failed leg makes the sidecar ask again.
 TEST_F(SidecarStages, MooncakeMeetsTheEngineThatItsHostTells) {
   encoder_.script({.body = R"({"3":{"engine_id":"E3"}})"});  // plays the bootstrap service
@@ -215,17 +215,43 @@ TEST_F(SidecarStages, ADecodeBesideItsPrefillIsHeldBack) {
   Got failed = chat();
   EXPECT_EQ(failed.status, 422);
   EXPECT_EQ(failed.body, "prefill says no");
+
+  prefill_.replace({{.body = "{}"}});
+  http::RequestHead source = chat_head();
+  source.headers.add("x-kv-cache-source-host-port", "10.0.0.9:8000");
+  EXPECT_EQ(get(source, "{}").status, 200);
+  EXPECT_THAT(prefill_.request(2).body, Not(HasSubstr("remote_kv_source")));
   sidecar_.reset();
 
   Config pulling = held();
   pulling.pull = Pull::kYes;
   start(pulling);
-  prefill_.replace({{.body = "{}"}});
-  http::RequestHead source = chat_head();
-  source.headers.add("x-kv-cache-source-host-port", "10.0.0.9:8000");
   EXPECT_EQ(get(source, "{}").status, 200);
-  EXPECT_THAT(prefill_.request(2).body, HasSubstr(R"("remote_kv_source":{"kv_request_id":)"));
+  EXPECT_THAT(prefill_.request(3).body, HasSubstr(R"("remote_kv_source":{"kv_request_id":)"));
   EXPECT_THAT(decode_.request(decode_.calls() - 1).body, Not(HasSubstr("remote_kv_source")));
+}
+
+// sidecar:25 whether decode waits for its prefill or runs beside it.
+TEST_F(SidecarStages, BothLegsAreTiedToOneRank) {
+  prefill_.script(prefilled());
+  decode_.script(decoded());
+  for (const Dispatch dispatch : {Dispatch::kSerial, Dispatch::kParallel}) {
+    sidecar_.reset();
+    Config config = held();
+    config.moriio->dispatch = dispatch;
+    config.moriio->dp_size = 8;
+    start(config);
+    const std::size_t call = decode_.calls();
+
+    EXPECT_EQ(chat().status, 200);
+
+    const auto prefill = prefill_.request(call);
+    const auto decode = decode_.request(call);
+    const std::string rank(prefill.head.headers.get("x-data-parallel-rank").value_or("none"));
+    EXPECT_EQ(decode.head.headers.get("x-data-parallel-rank"), rank);
+    EXPECT_THAT(prefill.body, HasSubstr("\"remote_dp_rank\":" + rank + ","));
+    EXPECT_THAT(decode.body, HasSubstr("\"remote_dp_rank\":" + rank + ","));
+  }
 }
 
 TEST_F(SidecarStages, APrefillBesideAHeldDecodeIsJudgedWhenItIsDone) {

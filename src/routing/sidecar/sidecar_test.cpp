@@ -30,13 +30,18 @@ TEST_F(SidecarTest, PassesEverythingElseThrough) {
     EXPECT_EQ(got.body, "tea");
     EXPECT_EQ(header(got, "X-Engine"), "1");
     ScriptedEngine::Request seen = decode_.request(call);
+    EXPECT_EQ(seen.head.method, "POST");
     EXPECT_EQ(seen.head.target, std::string(path) + "?q=1");
     EXPECT_EQ(seen.head.headers.get("X-Mine"), "a");
     EXPECT_EQ(seen.head.headers.get("Host"), "front");
     EXPECT_EQ(seen.head.headers.get("X-Forwarded-For"), "127.0.0.1");
     EXPECT_EQ(seen.body, "any bytes, not JSON");
+    const std::string json = R"({"max_tokens": 5, "stream":true,"sampling_params":{}})";
+    EXPECT_EQ(get({"POST", std::string(path), {}}, json).status, 418);
+    EXPECT_EQ(decode_.request(call + 1).body, json);
   }
   EXPECT_EQ(get({"GET", "/v1/models", {}}).status, 418);
+  EXPECT_EQ(decode_.request(decode_.calls() - 1).head.method, "GET");
   EXPECT_EQ(get({"HEAD", "/v1/models", {}}).body, "");
   EXPECT_EQ(prefill_.calls(), 0U);
 }
@@ -77,7 +82,7 @@ TEST_F(SidecarTest, RunsPrefillThenDecode) {
   EXPECT_THAT(metrics(), HasSubstr("baton_sidecar_prefill_seconds_count 1"));
 }
 
-// Scenarios 18, 21, 28.
+// sidecar:21 sidecar:28
 TEST_F(SidecarTest, StreamsWithTheUsagePutRight) {
   prefill_.script(prefilled());
   decode_.go_on = true;
@@ -94,6 +99,20 @@ TEST_F(SidecarTest, StreamsWithTheUsagePutRight) {
             "[DONE]\n\n");
   EXPECT_THAT(decode_.request(0).body,
               StartsWith(R"({"stream":true,"stream_options":{"include_usage":true},)"));
+}
+
+// sidecar:19 sidecar:20 sidecar:21 nought too is put in the place of what decode reports.
+TEST_F(SidecarTest, SaysThatNothingWasCachedWhenThePrefillEngineReportsNothing) {
+  prefill_.script({.body = R"({"kv_transfer_params":)" + std::string(kParams) + "}"});
+  decode_.replace({decoded(),
+                   {.body = "data: {\"usage\":{}}\n\ndata: [DONE]\n\n",
+                    .headers = {{"Content-Type", "text/event-stream"}}}});
+  start();
+
+  EXPECT_EQ(chat().body, R"({"id":"d","usage":{"prompt_tokens_details":{"cached_tokens":0}}})");
+  EXPECT_EQ(chat(R"({"stream":true})").body,
+            "data: {\"usage\":{\"prompt_tokens_details\":{\"cached_tokens\":0}}}\n\n"
+            "data: [DONE]\n\n");
 }
 
 // sidecar:48 and a body of 1 MB.

@@ -114,7 +114,7 @@ TEST_F(SidecarTls, VerifiesEachStageUnlessTold) {
   EXPECT_EQ(unverified.status, 200);
 }
 
-// Of scenario 44 its listeners: a listener for each rank, in front of its own engine; ranks by name
+// sidecar:44 a listener for each rank, in front of its own engine; ranks by name
 // on the first one.
 TEST_F(SidecarTest, ListensForEveryDataParallelRank) {
   ScriptedEngine second(loop_, nullptr);
