@@ -55,7 +55,7 @@ const BlockStored& stored(const Result<EventBatch>& decoded) {
 }
 
 // The bytes of vllm-wire appendix C.
-TEST(KvEvents, TheReferencesBytesAreWrittenAndRead) {
+TEST(KvEvents, TheReferencesBytesAreWrittenAndRead) {  // epp:K014
   const std::string arrays =
       "\x93\xcb\x41\xd9\x54\xfc\x40\x20\x00\x00\x91"
       "\x97\xab"

@@ -222,10 +222,14 @@ TEST_F(ExtProcTest, WhatIsInFlightEndsInStepsAndNeverBelowZero) {  // epp:K009
 
   begin();
   ask(asks);
+  const auto slot = snapshot.endpoints->front().slot;
+  EXPECT_EQ(snapshot.reservations->count(slot), 1);
   picker_->pool.update({});
   picker_->serve({{"d", "10.0.0.1"}});
   stream_.reset();  // of a pod that has come again
-  EXPECT_GE(picker_->pool.snapshot().reserved(0), 0);
+  EXPECT_EQ(picker_->pool.snapshot().reserved(0), 0);
+  EXPECT_EQ(snapshot.reservations->count(slot), 0);
+  EXPECT_EQ(snapshot.reservations->tokens(slot), 0);
 
   serve(testing::kSplit, pick::testing::kSeedPd);
   ask(asks);

@@ -64,7 +64,7 @@ struct Rig {
   }
 };
 
-TEST(EventIndex, LongestPrefixOfEveryPod) {  // epp:K019
+TEST(EventIndex, LongestPrefixOfEveryPod) {  // epp:K019 epp:K013
   Rig rig;
   rig.apply(0, stored(0, 3));
   rig.apply(1, stored(0, 1));
@@ -85,11 +85,14 @@ TEST(EventIndex, ModelsSaltsAndHashesAreKeptApart) {  // epp:K013
     auto salted = stored(0, 2);
     salted.extra_keys = {{"pepper"}, {}};
     rig.apply(2, salted);
+    auto pictured = stored(0, 2);
+    pictured.extra_keys = {{}, {"picture"}};  // of the second block alone
+    rig.apply(3, pictured);
 
-    EXPECT_THAT(rig.held(8), ElementsAre(2, 0, 0, 0));
+    EXPECT_THAT(rig.held(8), ElementsAre(2, 0, 0, 1));
     EXPECT_THAT(rig.held(8, "lora"), ElementsAre(0, 2, 0, 0));
     EXPECT_THAT(rig.held(8, "m", "pepper"), ElementsAre(0, 0, 2, 0));
-    EXPECT_THAT(rig.held(8, "another name of the base model"), ElementsAre(2, 0, 0, 0));
+    EXPECT_THAT(rig.held(8, "another name of the base model"), ElementsAre(2, 0, 0, 1));
   }
 }
 
@@ -173,6 +176,17 @@ TEST(EventIndex, TiersGroupsAndPodsCountApart) {  // epp:K017
   rig.index.clear(0);
   rig.apply(0, stored(0, 1));
   rig.apply(0, removed({100}));  // the count began anew
+  EXPECT_THAT(rig.held(4), ElementsAre(0, 1, 0, 0));
+
+  rig.apply(2, stored(0, 1));
+  rig.apply(2, moved({100}, "cpu"));
+  rig.apply(2, moved({100}, "cpu"));
+  rig.apply(2, removed({100}));  // once there, twice on the other tier
+  EXPECT_EQ(rig.index.counts().suppressed, 0U);
+  rig.apply(2, removed({100}, "cpu"));
+  EXPECT_THAT(rig.held(4), ElementsAre(0, 1, 1, 0));
+  EXPECT_EQ(rig.index.counts().suppressed, 1U);
+  rig.apply(2, removed({100}, "cpu"));
   EXPECT_THAT(rig.held(4), ElementsAre(0, 1, 0, 0));
 }
 

@@ -54,7 +54,7 @@ TEST(PrefixChain, DiffersByModelAndByWhatStandsBefore) {
   EXPECT_NE(chain(a + a).blocks()[0], chain(a + a).blocks()[1]);
 }
 
-TEST(PrefixIndex, CountsLeadingBlocksPerSlot) {
+TEST(PrefixIndex, CountsLeadingBlocksPerSlot) {  // epp:K002
   PrefixIndex index({});
   const auto text = std::string(64, 'a') + std::string(64, 'b') + std::string(64, 'c');
   const auto all = chain(text);
@@ -97,7 +97,7 @@ TEST(PrefixIndex, ForgetsTheEndOfTheOldestChainFirst) {  // epp:K003
   EXPECT_EQ(index.held(0), 5);
 }
 
-TEST(PrefixIndex, ASlotWithMoreRoomKeepsMore) {
+TEST(PrefixIndex, ASlotWithMoreRoomKeepsMore) {  // epp:K003
   PrefixIndex index({.slots = 8, .lru_capacity = 5});
   index.set_capacity(1, 9);
   index.set_capacity(2, 3);
@@ -282,7 +282,7 @@ TEST(PrefixIndex, KeepsTheOrderOfBlocksRemovedAndRecordedAgain) {
   EXPECT_EQ(index.held(0), 100);
 }
 
-TEST(PrefixIndex, BlocksThatAreUsedAgainOutliveThoseThatAreNot) {
+TEST(PrefixIndex, BlocksThatAreUsedAgainOutliveThoseThatAreNot) {  // epp:K003
   PrefixIndex index({.slots = 1, .lru_capacity = 100});
   const auto popular = chain(std::string(640, 'p'));
   index.record(0, popular.blocks());

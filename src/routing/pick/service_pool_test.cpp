@@ -128,6 +128,33 @@ TEST(ServicePool, TheItemThatWasNotUsedForLongestIsForgotten) {  // epp:K011
   EXPECT_EQ(share(2), 0);
 }
 
+TEST(ServicePool, APromptMatchesItsLeadingBlocksWhereItsPodHoldsThem) {  // epp:K001 epp:K002
+  Rig rig("plugins: [{type: prefix-cache-scorer}]");
+  const auto chain = [&](std::string_view text, std::string_view model = "m",
+                         std::string_view salt = "") {
+    auto made = *rig.pool.chain(model, salt);
+    made.append(text);
+    return made;
+  };
+  const auto scores = [&](const index::PrefixChain& prompt) {
+    schedule::Decision decision;
+    (void)rig.pick({.chain = &prompt, .prompt_bytes = prompt.bytes(), .decision = &decision});
+    return decision.runs.at(0).scores;
+  };
+  const std::string block(256, 'x');
+  const std::string four = block + block + block + block;
+  const auto prompt = chain(four);
+  EXPECT_THAT(scores(prompt), ElementsAre(0, 0, 0));
+  rig.pool.remember(rig.pool.endpoints()[1], prompt.blocks());
+
+  EXPECT_THAT(scores(prompt), ElementsAre(0, 1, 0));
+  EXPECT_EQ(rig.pick({.chain = &prompt, .prompt_bytes = prompt.bytes()}).matched, 4U);
+  EXPECT_THAT(scores(chain(four + four)), ElementsAre(0, 0.5F, 0));
+  EXPECT_THAT(scores(chain(block + std::string(768, 'y'))), ElementsAre(0, 0.25F, 0));
+  EXPECT_THAT(scores(chain(four, "other")), ElementsAre(0, 0, 0));
+  EXPECT_THAT(scores(chain(four, "m", "salt")), ElementsAre(0, 0, 0));
+}
+
 // A small cache and a large one behind it, as two producers.
 constexpr std::string_view kTwoCaches =
     "plugins: [{name: gpu, type: approx-prefix-cache-producer, parameters: {autoTune: true, "
