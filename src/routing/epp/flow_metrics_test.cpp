@@ -108,6 +108,19 @@ TEST(FlowMetrics, EveryBandHasItsSharesAndThePoolThoseOfItsLimits) {  // epp:F01
   EXPECT_THAT(told(), share("global_capacity_utilization_bytes", "", "0.5"));
 }
 
+TEST(FlowMetrics, EndpointsWithoutFreshMetricsAreCounted) {  // epp:F013
+  Flows flows;
+  schedule::Saturation saturation;
+  for (const std::size_t stale : {2, 0}) {
+    saturation.stale = stale;
+    flows.metrics.saturation(saturation);
+    EXPECT_THAT(flows.told(),
+                HasSubstr(fmt::format("llm_d_epp_flow_control_stale_endpoints{{detector="
+                                      "\"utilization-detector\"}} {}\n",
+                                      stale)));
+  }
+}
+
 TEST(FlowMetrics, AFlowThatComesBackBeginsAtZero) {
   Flows flows;
   flows.finish(kMine);

@@ -197,13 +197,13 @@ TEST_F(GateTest, AClientThatLeavesGivesItsRoomBack) {  // epp:F009
   EXPECT_TRUE(waits(1));
 }
 
-TEST_F(GateTest, WaitingEndsWithItsTime) {
+TEST_F(GateTest, WaitingEndsWithItsTime) {  // epp:F008
   serve(", defaultRequestTTL: 30ms");
   const auto taken = place();
   EXPECT_EQ(enter(), Outcome::kExpired);
 }
 
-TEST_F(GateTest, WithoutEndpointsTheOtherBudgetCounts) {
+TEST_F(GateTest, WithoutEndpointsTheOtherBudgetCounts) {  // epp:F008
   serve(", defaultRequestTTL: 1h, noEndpointRequestTTL: 30ms", {});
   EXPECT_EQ(enter(), Outcome::kExpiredNoEndpoints);
 }

@@ -53,7 +53,7 @@ TEST(PickerConfig, NamesThePlaceAndTheNearestName) {
   EXPECT_THAT(problem("pluggins: []"), HasSubstr("did you mean 'plugins'?"));
 }
 
-TEST(PickerConfig, RefusesWrongHeadersDuplicatesAndTypes) {
+TEST(PickerConfig, RefusesWrongHeadersDuplicatesAndTypes) {  // epp:S003
   EXPECT_THAT(load_picker_config("kind: EndpointPickerConfig", "x").error().message(),
               HasSubstr("/apiVersion: expected llm-d.ai/v1alpha1"));
   EXPECT_THAT(load_picker_config("apiVersion: llm-d.ai/v1alpha1\nkind: Pod", "x").error().message(),
@@ -304,7 +304,7 @@ TEST(PickerConfig, WiresTheDataLayer) {
 }
 
 TEST(PickerConfig, ReadsFlowControl) {
-  // epp:F017
+  // epp:F017 epp:F003
   const auto on = setup(R"(
 featureGates: [flowControl]
 plugins: [{type: round-robin-fairness-policy}, {type: edf-ordering-policy}, {type: static-usage-limit-policy, parameters: {threshold: 0.8}}]
@@ -330,6 +330,9 @@ flowControl:
   EXPECT_EQ(on.flow->bands[0].ordering, Ordering::kEdf);
   EXPECT_EQ(on.flow->bands[1].priority, 0);
   EXPECT_EQ(on.flow->otherwise_negative.max_requests, 5);
+  const auto same =
+      setup("featureGates: [flowControl]\nflowControl: {defaultPriorityBand: {maxRequests: 7}}");
+  EXPECT_EQ(same.flow->otherwise_negative.max_requests, 7);  // epp:F012
 
   EXPECT_THAT(problem("flowControl: {maxBytes: -1}"),
               HasSubstr("/flowControl/maxBytes: -1 is negative"));

@@ -12,6 +12,7 @@ using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::load;
+using ::testing::SizeIs;
 
 constexpr Saturation kFree = {.prefill = 0, .decode = 0.5, .effective = 0.5, .endpoints = 2};
 constexpr Saturation kFull = {.prefill = 0, .decode = 1, .effective = 1, .endpoints = 2};
@@ -69,7 +70,7 @@ struct Fixture {
 };
 
 TEST(FlowControl, HoldsWhileFullThenGoesByPriority) {
-  // epp:F005 with the policies below
+  // epp:F005
   Fixture f(config({band(10), band(0), band(-1)}));
   const auto low = f.enqueue("a", -1), middle = f.enqueue("a"), high = f.enqueue("b", 10);
   EXPECT_THAT(f.drain(kFull), IsEmpty());
@@ -78,7 +79,7 @@ TEST(FlowControl, HoldsWhileFullThenGoesByPriority) {
   EXPECT_EQ(f.queued_bytes(), 0);
 }
 
-TEST(FlowControl, RoundRobinGoesOverFlowsAndStrictIgnoresThem) {
+TEST(FlowControl, RoundRobinGoesOverFlowsAndStrictIgnoresThem) {  // epp:F005
   Fixture robin(config({band(0, Fairness::Kind::kRoundRobin)}));
   const auto a1 = robin.enqueue("a"), a2 = robin.enqueue("a"), b1 = robin.enqueue("b"),
              c1 = robin.enqueue("c"), a3 = robin.enqueue("a");
@@ -88,7 +89,7 @@ TEST(FlowControl, RoundRobinGoesOverFlowsAndStrictIgnoresThem) {
   EXPECT_THAT(strict.drain(), ElementsAre(x1, x2, y1));
 }
 
-TEST(FlowControl, OrdersByDeadlineOfTheClient) {
+TEST(FlowControl, OrdersByDeadlineOfTheClient) {  // epp:F005
   Fixture f(config({band(0, Fairness::Kind::kGlobalStrict, Ordering::kSloDeadline)}));
   const auto none = f.enqueue("a"), late = f.enqueue("a", 0, seconds(9)),
              soon = f.enqueue("b", 0, seconds(1)), overflow = f.enqueue("b", 0, Nanos::max());
@@ -139,7 +140,7 @@ TEST(FlowControl, ABlockedBandHoldsTheBandsBelow) {
   EXPECT_THAT(f.drain(), ElementsAre(low));
 }
 
-TEST(FlowControl, TheUsageLimitGatesBelowFull) {
+TEST(FlowControl, TheUsageLimitGatesBelowFull) {  // epp:F007
   auto limited = config({band(0)});
   limited.usage_limit.threshold = 0.8;
   Fixture f(limited);
@@ -201,7 +202,7 @@ TEST(FlowControl, WhoIsHeldBackForGoodAsksForNoRoom) {  // epp:F015
 }
 
 TEST(FlowControl, CountsRequestsAndBytesOfBandsAndAll) {
-  // epp:F003 with the defaults in config_test
+  // epp:F003
   const auto rejects = [](FlowConfig with, std::int64_t bytes) {
     Fixture f(std::move(with));
     for (int i = 0; i < 2; ++i) {
@@ -286,9 +287,20 @@ TEST(FlowControl, WaitingHasABudgetForEachState) {
   forever.enqueue("a");
   forever.now += std::chrono::hours(1000);
   EXPECT_THAT(forever.sweep(kFull), IsEmpty());
+  EXPECT_THAT(forever.sweep(kEmpty), IsEmpty());
+  forever.now += seconds(30);
+  EXPECT_THAT(forever.sweep(kEmpty), SizeIs(1)) << "the other budget is its own";
+
+  auto unbounded = config({band(0)});
+  unbounded.no_endpoint_ttl = Nanos(0);
+  Fixture hopeful(unbounded);
+  hopeful.enqueue("a");
+  hopeful.sweep(kEmpty);
+  hopeful.now += std::chrono::hours(1000);
+  EXPECT_THAT(hopeful.sweep(kEmpty), IsEmpty());
 }
 
-TEST(FlowControl, DispatchPassesOverWhatHasExpired) {
+TEST(FlowControl, DispatchPassesOverWhatHasExpired) {  // epp:F010
   Fixture f(config({band(0)}));
   const auto old = f.enqueue("a");
   f.now += seconds(60);
@@ -297,6 +309,7 @@ TEST(FlowControl, DispatchPassesOverWhatHasExpired) {
   EXPECT_TRUE(f.flow.dispatch(kFree, f.now, out));
   EXPECT_THAT(out,
               ElementsAre(Finished{old, Outcome::kExpired}, Finished{fresh, Outcome::kDispatched}));
+  EXPECT_THAT(f.sweep(kFree), IsEmpty()) << "each once";
 }
 
 TEST(FlowControl, ACancelledRequestGivesItsRoomBack) {
@@ -313,7 +326,7 @@ TEST(FlowControl, ACancelledRequestGivesItsRoomBack) {
   EXPECT_EQ(answer(Outcome::kCancelled).reason, "rejected-context-cancelled");
 }
 
-TEST(FlowControl, ShuttingDownFinishesEverythingOnce) {
+TEST(FlowControl, ShuttingDownFinishesEverythingOnce) {  // epp:F010 epp:F002
   Fixture f(config({band(1), band(0)}));
   const auto a = f.enqueue("a"), b = f.enqueue("b", 1);
   f.now += seconds(60);  // they have expired too: shutting down takes precedence
@@ -324,10 +337,11 @@ TEST(FlowControl, ShuttingDownFinishesEverythingOnce) {
   EXPECT_THAT(f.sweep(kFull), IsEmpty());
   EXPECT_THAT(f.drain(), IsEmpty());
   EXPECT_EQ(f.flow.enqueue({.fairness_id = "a"}, kFree, f.now).rejected, Outcome::kShuttingDown);
+  EXPECT_EQ(answer(Outcome::kShuttingDown).status, 503);
   EXPECT_EQ(answer(Outcome::kShuttingDown).reason, "rejected-shutting-down");
 }
 
-TEST(FlowControl, ForgetsIdleFlows) {
+TEST(FlowControl, ForgetsIdleFlows) {  // epp:F011
   Fixture f(config({band(0)}));
   f.enqueue("a");
   f.now += seconds(30);
@@ -343,6 +357,14 @@ TEST(FlowControl, ForgetsIdleFlows) {
   f.now += std::chrono::minutes(1);
   f.sweep(kFree);
   EXPECT_EQ(f.flow.bands()[0].flows, 0);
+
+  auto patient = config({band(0)});
+  patient.ttl = Nanos(0);
+  Fixture waiting(patient);
+  const auto ticket = waiting.enqueue("a");
+  waiting.now += std::chrono::hours(1);
+  waiting.sweep(kFull);
+  EXPECT_THAT(waiting.drain(), ElementsAre(ticket)) << "somebody waits in it";
 }
 
 TEST(FlowControl, BandsFollowTheObjectives) {
@@ -425,7 +447,7 @@ TEST(Admission, ShedsOnlyBelowZero) {
 }
 
 TEST(Admission, TheProbabilisticAdmitterShedsAsThePoolFills) {
-  // epp:F019 with its parameters in config_test
+  // epp:F019
   const ProbabilisticAdmitter admitter;
   SeededRandom random(1);
   const auto share = [&](float waiting, std::int32_t priority, Mono updated = kNow) {
