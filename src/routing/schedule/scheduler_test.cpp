@@ -140,7 +140,7 @@ TEST(Scheduler, TheOnlyProfileIsTheWholeDecision) {
 }
 
 TEST(Scheduler, APluginOfTwoKindsIsNamedOnceAndUsedAsBoth) {
-  // epp:S003 with two pickers in config_test
+  // epp:S003
   const auto pod = [](std::string_view name, std::string range) {
     return Pod{std::string(name),
                "",
@@ -160,7 +160,7 @@ TEST(Scheduler, APluginOfTwoKindsIsNamedOnceAndUsedAsBoth) {
   EXPECT_EQ(decided->primary, 2) << "as a scorer";
 }
 
-TEST(Scheduler, SumsWeightedScoresS001) {
+TEST(Scheduler, SumsWeightedScoresS001) {  // epp:S001 epp:S035
   const auto picker = make(
       "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}]\n"
       "schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer, weight: 2}, "
@@ -183,7 +183,7 @@ TEST(Scheduler, SumsWeightedScoresS001) {
             R"("scores":{"queue-scorer":1.0,"kv-cache-utilization-scorer":0.5}}],"picked":"b"}])");
 }
 
-TEST(Scheduler, ScoresCountFromZeroToOne) {  // epp:S001 with the sum above
+TEST(Scheduler, ScoresCountFromZeroToOne) {  // epp:S001
   const auto picker = make(
       "plugins: [{type: kv-cache-utilization-scorer}]\nschedulingProfiles: [{name: default, "
       "plugins: [{pluginRef: kv-cache-utilization-scorer, weight: 3}]}]\n");

@@ -103,7 +103,7 @@ TEST(LatencyScorer, ScoresTheBestClassByHeadroomAndTheOthersZero) {  // epp:S028
       ElementsAre(FloatEq(1.01F), FloatEq(0.01F)));
 }
 
-TEST(LatencyScorer, WeighsBothHeadroomsUnlessOneSaysNothing) {
+TEST(LatencyScorer, WeighsBothHeadroomsUnlessOneSaysNothing) {  // epp:S028
   const std::vector<Prediction> both = {predicted(100, 10), predicted(300, 0), predicted(200, 5)};
   EXPECT_THAT(Fixture(both).score(), ElementsAre(FloatEq(0.81F), FloatEq(0.2F), FloatEq(0.51F)));
   EXPECT_THAT(Fixture(both).score(R"({"ttftWeight": 0, "tpotWeight": 0})"),
@@ -112,7 +112,7 @@ TEST(LatencyScorer, WeighsBothHeadroomsUnlessOneSaysNothing) {
               ElementsAre(FloatEq(0.01F), FloatEq(1.01F)));
 }
 
-TEST(LatencyScorer, WithoutPredictionsGoesByCacheQueueAndPrefix) {
+TEST(LatencyScorer, WithoutPredictionsGoesByCacheQueueAndPrefix) {  // epp:S028
   Fixture f({kUnknown, kUnknown});
   f.snapshot.loads[0] = load(0, 1, 0.5F, kNow);
   f.snapshot.loads[1] = load(4, 1, 0.2F, kNow);

@@ -71,18 +71,18 @@ TEST(KvCacheScorer, IsTheFreeShareS005) {
               ElementsAre(FloatEq(0.2F), FloatEq(0.5F), 1, 0));
 }
 
+text::json::Value parameters(std::string_view json) { return *text::json::parse(json); }
+
 TEST(LoadAwareScorer, FallsFromAHalfToZeroAtTheThresholdS007) {
   // epp:S007
-  text::json::Value ten;
-  ten["threshold"] = 10;
-  EXPECT_THAT(Fixture(with_queues({0, 2, 5, 15})).score("load-aware-scorer", ten),
+  const auto scores = [](std::initializer_list<float> queues, std::string_view json) {
+    return Fixture(with_queues(queues)).score("load-aware-scorer", parameters(json));
+  };
+  EXPECT_THAT(scores({0, 2, 5, 15}, R"({"threshold": 10})"),
               ElementsAre(0.5F, FloatEq(0.4F), 0.25F, 0));
-  text::json::Value negative;
-  negative["threshold"] = -1;
-  EXPECT_THAT(Fixture(with_queues({64})).score("load-aware-scorer", negative), ElementsAre(0.25F));
+  EXPECT_THAT(scores({64}, R"({"threshold": -1})"), ElementsAre(0.25F));
+  EXPECT_THAT(scores({64}, R"({"threshold": 0})"), ElementsAre(0.25F));
 }
-
-text::json::Value parameters(std::string_view json) { return *text::json::parse(json); }
 
 std::string problem(std::string_view type, std::string_view json) {
   const auto value = parameters(json);
@@ -290,7 +290,8 @@ TEST(LabelSelectorFilter, IsAKubernetesSelector) {
   // epp:S029
   Fixture f({{"a", "", {}, {{"tier", "gold"}, {"zone", "1"}}},
              {"b", "", {}, {{"tier", "silver"}}},
-             {"c", "", {}, {}}});
+             {"c", "", {}, {}},
+             {"d", "", {}, {{"zone", "1"}}}});
   const auto keep = [&](std::string_view json) {
     return f.keep("label-selector-filter", parameters(json));
   };
@@ -298,11 +299,11 @@ TEST(LabelSelectorFilter, IsAKubernetesSelector) {
     return keep(R"({"matchExpressions": [{"key": "tier", "operator": ")" + std::string(op) +
                 R"(", "values": )" + std::string(values) + "}]}");
   };
-  EXPECT_THAT(keep("{}"), ElementsAre(0, 1, 2));
+  EXPECT_THAT(keep("{}"), ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(expression("In", R"(["gold"])"), ElementsAre(0));
-  EXPECT_THAT(expression("NotIn", R"(["gold"])"), ElementsAre(1, 2));
+  EXPECT_THAT(expression("NotIn", R"(["gold"])"), ElementsAre(1, 2, 3));
   EXPECT_THAT(expression("Exists", "[]"), ElementsAre(0, 1));
-  EXPECT_THAT(expression("DoesNotExist", "[]"), ElementsAre(2));
+  EXPECT_THAT(expression("DoesNotExist", "[]"), ElementsAre(2, 3));
   EXPECT_THAT(keep(R"({"matchLabels": {"zone": "1"}, "matchExpressions":
                        [{"key": "tier", "operator": "Exists"}]})"),
               ElementsAre(0));
@@ -316,7 +317,7 @@ TEST(LabelSelectorFilter, IsAKubernetesSelector) {
 }
 
 TEST(ByLabel, TakesTheListedValues) {
-  // epp:S030 with the role filters below
+  // epp:S030
   Fixture f({{"a", "", {}, {{"tier", "gold"}}}, {"b", "", {}, {{"tier", "x"}}}, {"c"}});
   EXPECT_THAT(f.keep("by-label", parameters(R"({"label": "tier", "validValues": ["gold"]})")),
               ElementsAre(0));
@@ -330,14 +331,11 @@ TEST(TestingFilter, TakesTheNamedEndpointsInTheirOrder) {
   // epp:S031
   Fixture f({{"a"}, {"b"}, {"c"}, {"d"}});
   auto endpoints = *f.snapshot.endpoints;
+  for (auto& endpoint : endpoints) endpoint.port = 80;
   endpoints[0].host = "10.0.0.1";
-  endpoints[0].port = 80;
-  endpoints[1].host = "10.0.0.2";
-  endpoints[1].port = 80;
-  endpoints[2].host = "10.0.0.2";
+  endpoints[1].host = endpoints[2].host = "10.0.0.2";
   endpoints[2].port = 81;
   endpoints[3].host = "fd00::1";
-  endpoints[3].port = 80;
   f.snapshot.set_endpoints(std::make_shared<std::vector<Endpoint>>(endpoints));
   const auto keep = [&](std::string_view value) {
     const std::array headers = {Header{"test-epp-endpoint-selection", value}};
@@ -381,7 +379,7 @@ TEST(Detectors, AreFiltersToo) {
 }
 
 TEST(Pickers, RankAsManyAsAsked) {
-  // epp:S032 with the ties below
+  // epp:S032
   Fixture f({{"a"}, {"b"}, {"c"}, {"d"}});
   const std::array totals = {0.1F, 0.9F, 0.2F, 0.3F};
   EXPECT_THAT(ranked(f, "max-score-picker", R"({"maxNumOfEndpoints": 3})", totals),
@@ -425,7 +423,7 @@ TEST(PrefixCacheScorer, IsTheMatchedShare) {  // epp:S011
   EXPECT_THAT(f.score("prefix-cache-scorer"), ElementsAre(0, 0, 0));
 }
 
-TEST(RoleFilters, TakeTheDocumentedRolesS030) {
+TEST(RoleFilters, TakeTheDocumentedRolesS030) {  // epp:S030
   Fixture f({{"0", ""},
              {"1", "decode"},
              {"2", "prefill"},
@@ -450,7 +448,7 @@ std::vector<int> picks(Fixture& f, std::string_view type, std::span<const float>
   return counts;
 }
 
-TEST(MaxScorePicker, TakesTheHighestAndIsUniformOverTiesS032) {
+TEST(MaxScorePicker, TakesTheHighestAndIsUniformOverTiesS032) {  // epp:S032
   Fixture f({{"a"}, {"b"}, {"c"}, {"d"}});
   EXPECT_THAT(picks(f, "max-score-picker", std::array{0.1F, 0.9F, 0.2F, 0.3F}, 100),
               ElementsAre(0, 100, 0, 0));

@@ -51,6 +51,15 @@ struct Fixture {
     std::ranges::sort(out);
     return out;
   }
+  // Where one session's requests go, that far apart.
+  std::vector<std::string> every(Nanos pause) {
+    std::vector<std::string> out;
+    for (int i = 0; i < 32; ++i) {
+      clock.advance(pause);
+      out.push_back(to({{"x-session-id", "s"}}));
+    }
+    return out;
+  }
   void without(std::size_t index) { request.excluded = static_cast<Index>(index); }
 
   ManualClock clock;
@@ -75,6 +84,11 @@ TEST(SessionAffinity, ATokenNamesTheEndpoint) {
     f.without(1);
     EXPECT_THAT(f.often({{"x-session-token", token}}), ElementsAre("a", "c")) << what;
   }
+  EXPECT_THAT(Fixture(affinity("scorer"))
+                  .route({{"x-session-token", text::base64("llm/b")}})
+                  .runs.at(0)
+                  .scores,
+              ElementsAre(0, 1, 0));
 }
 
 TEST(SessionAffinity, ATokensHeaderCanBeNamed) {
@@ -196,13 +210,7 @@ TEST(SessionAffinity, ASessionIsForgottenWhenItIsNotUsedForItsTime) {
   EXPECT_EQ(f.to({{"x-session-id", "s"}}), first);
   f.clock.advance(std::chrono::seconds(59));  // each use extends it
   EXPECT_EQ(f.to({{"x-session-id", "s"}}), first);
-  f.clock.advance(std::chrono::seconds(61));
-  std::vector<std::string> fresh;
-  for (int i = 0; i < 32; ++i) {
-    fresh.push_back(f.to({{"x-session-id", "s"}}));
-    f.clock.advance(std::chrono::seconds(61));
-  }
-  EXPECT_THAT(fresh, ::testing::Contains(::testing::Ne(first)));
+  EXPECT_THAT(f.every(std::chrono::seconds(61)), ::testing::Contains(::testing::Ne(first)));
 }
 
 TEST(SessionAffinity, SourcesAreAskedInTheirOrder) {
@@ -274,6 +282,7 @@ TEST(SessionAffinity, ZeroForgetsAfterTheDefaultTime) {
   const auto first = f.to({{"x-session-id", "s"}});
   f.clock.advance(std::chrono::seconds(299));
   EXPECT_THAT(f.often({{"x-session-id", "s"}}), ElementsAre(first));
+  EXPECT_THAT(f.every(std::chrono::seconds(301)), ::testing::Contains(::testing::Ne(first)));
 }
 
 }  // namespace
