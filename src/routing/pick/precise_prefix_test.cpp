@@ -30,7 +30,13 @@ bool eventually(const std::function<bool()>& holds) {
   return true;
 }
 
-std::string picker(std::uint16_t port, std::uint16_t replay, std::string_view more = "") {
+// Of a configuration: further plugins, parameters of the producer, and what is scored where.
+struct More {
+  std::string_view plugins = "", producer = "";
+  std::string_view profiles = "{name: default, plugins: [{pluginRef: prefix-cache-scorer}]}";
+};
+
+std::string picker(std::uint16_t port, std::uint16_t replay, const More& more = {}) {
   return "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins:\n"
          "- {type: token-producer, parameters: {modelName: " +
          kModel +
@@ -38,10 +44,10 @@ std::string picker(std::uint16_t port, std::uint16_t replay, std::string_view mo
          "- type: precise-prefix-cache-producer\n  parameters:\n    kvEventsConfig: "
          "{podDiscoveryConfig: {socketPort: " +
          std::to_string(port) + ", replaySocketPort: " + std::to_string(replay) + "}}\n" +
-         std::string(more) +
+         std::string(more.producer) + std::string(more.plugins) +
          "- {type: prefix-cache-scorer, parameters: {prefixMatchInfoProducerName: "
-         "precise-prefix-cache-producer}}\nschedulingProfiles: [{name: default, plugins: "
-         "[{pluginRef: prefix-cache-scorer}]}]\n";
+         "precise-prefix-cache-producer}}\nschedulingProfiles: [" +
+         std::string(more.profiles) + "]\n";
 }
 
 std::string body_of(std::string_view prompt) {
@@ -84,7 +90,7 @@ watch::Service service(std::string picker) {
 }
 
 struct Rig {
-  std::string_view more;  // plugins
+  More more;
   std::unique_ptr<Publisher> first = publisher("127.0.0.1");
   std::unique_ptr<Publisher> second =
       publisher("127.0.0.2", first->at().port, first->replay_at().port);
@@ -94,7 +100,7 @@ struct Rig {
   ServicePool pool{about, ServicePool::Owner::kPicker};
   SeededRandom random{1};
 
-  explicit Rig(std::string_view plugins = "") : more(plugins) {
+  explicit Rig(const More& with = {}) : more(with) {
     EXPECT_FALSE(pool.broken()) << pool.broken()->message();
     precise = *PrecisePrefix::open(*pool.setup().precise, {kClock, registry});
     pool.follow(*precise);
@@ -146,7 +152,7 @@ TEST(PrecisePrefix, ARequestGoesToTheEngineThatToldThatItHoldsThePrompt) {
 }
 
 TEST(PrecisePrefix, WhatPromptsTellStandsBesideWhatEnginesTell) {
-  Rig rig("- {type: approx-prefix-cache-producer}\n");
+  Rig rig(More{.plugins = "- {type: approx-prefix-cache-producer}\n"});
   const auto prompt = long_prompt("once");
   rig.first->publish(stored(rig.tokens(prompt)));
   ASSERT_TRUE(rig.knows(0, prompt));
@@ -156,6 +162,28 @@ TEST(PrecisePrefix, WhatPromptsTellStandsBesideWhatEnginesTell) {
   EXPECT_EQ(told.matched, 0U);
   ASSERT_EQ(told.matched_elsewhere.size(), 1U);
   EXPECT_EQ(told.matched_elsewhere[0], rig.tokens(prompt).size() / 16);
+}
+
+TEST(PrecisePrefix, BothEndpointsOfARoutedPromptAreExpectedToHoldIt) {  // epp:K020
+  Rig rig(More{.plugins = "- {type: disagg-profile-handler, parameters: {deciders: {prefill: "
+                          "always-disagg-pd-decider}}}\n- {type: always-disagg-pd-decider}\n"
+                          "- {type: prefill-filter}\n- {type: decode-filter}\n",
+               .producer = "    speculativeIndexing: true\n    speculativeTTL: 1h\n",
+               .profiles =
+                   "{name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: "
+                   "prefix-cache-scorer}]}, {name: decode, plugins: [{pluginRef: decode-filter}, "
+                   "{pluginRef: prefix-cache-scorer}]}"});
+  rig.about.endpoints[0].labels.emplace(schedule::kRoleLabel, "prefill");
+  rig.about.endpoints[1].labels.emplace(schedule::kRoleLabel, "decode");
+  rig.pool.update(rig.about);
+  ASSERT_TRUE(rig.synced());
+  const auto prompt = long_prompt("once");
+  const auto whole = rig.tokens(prompt).size() / 16;
+
+  ASSERT_TRUE(rig.pick(prompt).route.prefill);
+
+  EXPECT_TRUE(
+      eventually([&] { return rig.held(0, prompt) == whole && rig.held(1, prompt) == whole; }));
 }
 
 TEST(PrecisePrefix, AnEngineThatIsNotInSyncIsEstimated) {

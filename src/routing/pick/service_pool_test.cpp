@@ -203,7 +203,7 @@ TEST(ServicePool, AnEnginesCacheSizesTheProducerThatTunesItself) {
   EXPECT_THAT(rig.pool.remembered(), ElementsAre(3U, 5U));
 }
 
-TEST(ServicePool, AProducersCapOfAPromptIsItsOwn) {
+TEST(ServicePool, AProducersCapOfAPromptIsItsOwn) {  // epp:K005
   Rig rig(
       "plugins: [{name: short, type: approx-prefix-cache-producer, parameters: "
       "{maxPrefixTokensToMatch: 128}}, {name: long, type: approx-prefix-cache-producer}]",

@@ -232,7 +232,7 @@ TEST(PickerConfig, CreatesMissingProducersOnce) {
 }
 
 TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
-  // epp:K005 with the cap of blocks
+  // epp:K005
   const auto blocks = [](std::string_view parameters) {
     return testing::make(
                "plugins: [{type: prefix-cache-scorer}, {type: "
@@ -248,6 +248,7 @@ TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
   EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 640}").max_blocks, 10);
   EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 0}").max_blocks, 2048);
   EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 10}").max_blocks, 0);
+  EXPECT_EQ(blocks("{maxPrefixTokensToMatch: 0, maxPrefixBlocksToMatch: 7}").max_blocks, 7);
   EXPECT_GT(blocks("{maxPrefixTokensToMatch: 0, maxPrefixBlocksToMatch: 0}").max_blocks, 1 << 29);
   EXPECT_TRUE(blocks("{}").engine_capacity);
   EXPECT_FALSE(blocks("{autoTune: false}").engine_capacity);
@@ -259,6 +260,8 @@ TEST(PickerConfig, BlocksOfTheProducerAreInTokens) {
   EXPECT_THAT(problem("plugins: [{type: approx-prefix-cache-producer, parameters: "
                       "{autoTune: false, blockSizeTokens: 0}}]"),
               HasSubstr("must be above 0"));
+  EXPECT_THAT(problem("plugins: [{type: approx-prefix-cache-producer, parameters: {blocks: 1}}]"),
+              HasSubstr("/parameters/blocks: unknown field"));
 }
 
 TEST(PickerConfig, WithoutAConfigurationThreeScorersDecide) {
