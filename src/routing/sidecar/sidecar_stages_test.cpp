@@ -442,6 +442,18 @@ TEST_F(SidecarStages, EveryHandlerReadsTheCandidatesAlike) {
   EXPECT_EQ(name(Api::kResponses), "responses");
   EXPECT_EQ(name(Api::kGenerate), "generate");
   EXPECT_THAT(metrics(), HasSubstr(R"(baton_sidecar_generations_total{api="responses"} 5)"));
+
+  sidecar_.reset();
+  random_ = SeededRandom(7);
+  start({.sample_prefillers = true});
+  SeededRandom same(7);
+  for (int i = 0; i < 12; ++i) {
+    http::RequestHead head = chat_head();
+    head.target = i % 2 == 0 ? "/v1/responses" : "/inference/v1/generate";
+    head.headers.set("x-prefiller-host-port", a + " , " + b);
+    EXPECT_EQ(header(get(head, "{}"), "x-baton-prefill"), same.below(2) == 1 ? b : a);
+    (void)make_pairing(same);  // what a request draws after it
+  }
 }
 
 // sidecar:46 (its certificates that change: net/tls) the client's trace goes to every engine.
