@@ -16,6 +16,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BATON = os.environ["BATON"]
+# Built with sanitizers, which reserve terabytes of address space and keep freed memory for a while.
+SANITIZED = "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ
 MODELS = ROOT / "models"
 
 

@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 
-from stack import Stack, metric, wait_until
+from stack import SANITIZED, Stack, metric, wait_until
 
 CLIENTS = 64
 REQUESTS = 400
@@ -79,5 +79,5 @@ def test_a_crowd_is_served_and_leaves_nothing_behind(stack):
     wait_until(at_rest, "every engine at rest", 45)
     engines = {stack.pid(pod) for pod in stack.pods()}  # touch more of their KV memory as they fill it
     for pid in processes(stack):
-        assert memory(pid) - before[pid] < (64 if pid in engines else 16) * 1024
+        assert SANITIZED or memory(pid) - before[pid] < (64 if pid in engines else 16) * 1024
     assert all(pod["restarts"] == 0 for pod in stack.pods())
