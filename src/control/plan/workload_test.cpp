@@ -268,7 +268,7 @@ TEST(UselessFields, AreWarnedOf) {
 TEST(ModelsOfBaton, AreWarnedOfOnACluster) {
   ServiceView v = view(
       "{model: {uri: 'baton://storyteller', name: m, lora: {adapters: [{name: x, uri: 'hf://c/d'}, "
-      "{name: y, uri: 'baton://tone'}]}}, prefill: {}}");
+      "{name: z, uri: 'baton://tone'}]}}, prefill: {}}");
   EXPECT_THAT(warnings(planned(v)),
               ElementsAre(AllOf(HasSubstr("/spec/model/uri: models of baton:// are only where"),
                                 HasSubstr("name hf://, s3:// or pvc://")),

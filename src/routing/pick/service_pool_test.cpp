@@ -148,7 +148,8 @@ TEST(ServicePool, APromptMatchesItsLeadingBlocksWhereItsPodHoldsThem) {  // epp:
   rig.pool.remember(rig.pool.endpoints()[1], prompt.blocks());
 
   EXPECT_THAT(scores(prompt), ElementsAre(0, 1, 0));
-  EXPECT_EQ(rig.pick({.chain = &prompt, .prompt_bytes = prompt.bytes()}).matched, 4U);
+  EXPECT_EQ(rig.pick({.chain = &prompt, .prompt_bytes = prompt.bytes()}).matched,
+            16U);  // of 64 bytes
   EXPECT_THAT(scores(chain(four + four)), ElementsAre(0, 0.5F, 0));
   EXPECT_THAT(scores(chain(block + std::string(768, 'y'))), ElementsAre(0, 0.25F, 0));
   EXPECT_THAT(scores(chain(four, "other")), ElementsAre(0, 0, 0));
