@@ -9,7 +9,7 @@ import urllib.parse
 
 import pytest
 
-from stack import Stack, metric, wait_until
+from stack import SANITIZED, Stack, metric, wait_until
 
 
 def story(seed, length=120):
@@ -69,7 +69,7 @@ def test_a_killed_prefill_engine_is_replaced_and_meanwhile_decode_answers_alone(
 def test_requests_in_flight_survive_a_kill_of_the_prefill_engine(stack):
     prefill = stack.pods("prefill")[0]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        pending = [pool.submit(stack.chat, story(100 + i, 300), timeout=20) for i in range(8)]
+        pending = [pool.submit(stack.chat, story(100 + i, 300), timeout=90 if SANITIZED else 20) for i in range(8)]
         os.kill(stack.pid(prefill), signal.SIGKILL)
 
         answers = [p.result() for p in pending]
