@@ -81,6 +81,8 @@ Status add_picker(Build& build);
 Status add_route(Build& build);
 void warn_of_useless_fields(Build& build);
 void warn_of_useless_router_fields(Build& build);
+// Labels in `in` that pods have otherwise, since selectors ask for them.
+void warn_of_selected_labels(Build& build, const Value& in, std::string_view pointer);
 
 // spec.router.scheduler.pool.spec.targets, the October 2025 form, as one flat pool. kInvalid:
 // targets that select nothing in common, or have several ports.

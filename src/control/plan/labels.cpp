@@ -4,6 +4,10 @@ namespace baton::plan {
 
 using text::json::Object;
 
+bool is_selected(std::string_view key) {
+  return key == kComponent || key == kName || key == kPartOf || key == kWorkload;
+}
+
 Value component_labels(std::string_view service, std::string_view component) {
   Object out;
   out.set(kComponent, component);

@@ -20,6 +20,10 @@ inline constexpr std::string_view kRole = "llm-d.ai/role";
 // differ.
 inline constexpr std::string_view kRevision = "baton.dev/revision";
 
+// Whether Baton's selectors ask for the label, so that pods keep the planned value. Not the role,
+// which a user may give.
+bool is_selected(std::string_view key);
+
 // component, name, part-of.
 Value component_labels(std::string_view service, std::string_view component);
 

@@ -49,7 +49,8 @@ Value pod_metadata(const Build& build, const Workload& workload, Value labels) {
     const Value* from = get(workload.spec, {map});
     if (from == nullptr) continue;
     for (const auto& [key, value] : *from->if_object()) {
-      if (key != kModelRoutingKey) metadata[map][key] = value;
+      if (key == kModelRoutingKey || (map == "labels" && is_selected(key))) continue;
+      metadata[map][key] = value;
     }
   }
   metadata["labels"][kRevision] = build.revision;

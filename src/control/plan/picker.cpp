@@ -34,7 +34,9 @@ Value pod_metadata_of(const Build& build) {
   for (const std::string_view map : {"labels", "annotations"}) {
     const Value* from = get(scheduler(build), {map});
     if (from == nullptr) continue;
-    for (const auto& [key, value] : *from->if_object()) metadata[map][key] = value;
+    for (const auto& [key, value] : *from->if_object()) {
+      if (map != "labels" || !is_selected(key)) metadata[map][key] = value;
+    }
   }
   // What the program's configuration is written for; a user's own word counts.
   if (metadata.string_at({"annotations", kVersion}).empty() &&

@@ -309,6 +309,20 @@ TEST(Picker, CarriesItsLabelsAndAnnotationsOnPodsOnly) {
   EXPECT_EQ(plain.find_path({"spec", "template", "metadata", "labels"})->if_object()->size(), 3U);
 }
 
+TEST(Picker, KeepsTheLabelsThatSelectorsAskForWhateverTheUserCallsThem) {
+  const Plan p = planned(
+      "{router: {scheduler: {labels: {app.kubernetes.io/name: x, kserve.io/component: workload}}, "
+      "route: {}}}");
+  const Value d = child(p, "Deployment", kPicker);
+  EXPECT_EQ(at(d, {"spec", "template", "metadata", "labels"}),
+            at(d, {"spec", "selector", "matchLabels"}));
+  for (const std::string key : {"app.kubernetes.io~1name", "kserve.io~1component"}) {
+    EXPECT_THAT(warnings(p), Contains("/spec/router/scheduler/labels/" + key +
+                                      ": has no effect: selectors ask for the value that is "
+                                      "planned"));
+  }
+}
+
 // llmisvc:G26
 TEST(Picker, TracesWhereTheServiceDoes) {
   const std::string scheduler = ", router: {scheduler: {}}}";

@@ -92,12 +92,29 @@ void warn_of_probe(Build& build, bool split) {
   }
 }
 
+void warn_of_workload(Build& build, const Workload& workload) {
+  warn_of_parallelism(build, workload);
+  warn_of_selected_labels(build, workload.spec, workload.pointer);
+}
+
 }  // namespace
+
+void warn_of_selected_labels(Build& build, const Value& in, std::string_view pointer) {
+  const Value* labels = get(in, {"labels"});
+  if (labels == nullptr) return;
+  const Value planned = component_labels(build.name, "");
+  for (const auto& [key, value] : *labels->if_object()) {
+    const Value* same = planned.find(key);
+    if (!is_selected(key) || (same != nullptr && *same == value)) continue;
+    build.warn(text::json::pointer(fmt::format("{}/labels", pointer), key),
+               "has no effect: selectors ask for the value that is planned");
+  }
+}
 
 void warn_of_useless_fields(Build& build) {
   const auto prefill = prefill_workload(build);
-  warn_of_parallelism(build, main_workload(build));
-  if (prefill) warn_of_parallelism(build, *prefill);
+  warn_of_workload(build, main_workload(build));
+  if (prefill) warn_of_workload(build, *prefill);
 
   warn_of_useless_router_fields(build);
   warn_of_model(build);

@@ -28,6 +28,7 @@ void warn_of_picker(Build& build, const Value& scheduler, bool routed) {
                "without /spec/router/route no gateway asks the picker; add `route: {}`");
   }
   if (get(scheduler, {"pool", "ref"}) != nullptr) return warn_of_foreign_pool(build, scheduler);
+  warn_of_selected_labels(build, scheduler, "/spec/router/scheduler");
 
   const Value* main = named(get(scheduler, {"template", "containers"}), "main");
   if (get(scheduler, {"config"}) != nullptr && main != nullptr &&

@@ -1,7 +1,9 @@
 // Engine pods: topologies, labels, rollouts.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include "control/plan/labels.hpp"
 #include "control/plan/testing.hpp"
 
 namespace baton::plan {
@@ -106,6 +108,47 @@ TEST(Workload, PutsSpecLabelsOnPodsAndTheServiceButNeverIntoSelectors) {
   EXPECT_EQ(
       *s.find_path({"spec", "selector"}),
       *child(planned("{}"), "Service", "s-kserve-workload-svc").find_path({"spec", "selector"}));
+}
+
+TEST(Workload, KeepsTheLabelsThatSelectorsAskForWhateverTheUserCallsThem) {
+  const Plan p = planned(
+      "{labels: {app.kubernetes.io/name: x, app.kubernetes.io/part-of: llminferenceservice, "
+      "team: a}, annotations: {app.kubernetes.io/name: note}, prefill: {labels: "
+      "{app.kubernetes.io/component: y, kserve.io/component: z, llm-d.ai/role: mine}}}");
+
+  for (const std::string_view name : {"s-kserve", "s-kserve-prefill"}) {
+    const Value d = child(p, "Deployment", name);
+    const Value* labels = d.find_path({"spec", "template", "metadata", "labels"});
+    for (const auto& [key, value] :
+         *d.find_path({"spec", "selector", "matchLabels"})->if_object()) {
+      EXPECT_EQ(labels->string_at({key}), *value.if_string()) << name << " " << key;
+    }
+  }
+  const Value main = child(p, "Deployment", "s-kserve");
+  EXPECT_EQ(main.string_at({"spec", "template", "metadata", "labels", "team"}), "a");
+  EXPECT_EQ(main.string_at({"spec", "template", "metadata", "annotations", kName}), "note");
+  EXPECT_EQ(child(p, "Deployment", "s-kserve-prefill")
+                .string_at({"spec", "template", "metadata", "labels", kRole}),
+            "mine");
+  EXPECT_EQ(child(p, "Service", "s-kserve-workload-svc").string_at({"metadata", "labels", kName}),
+            "s");
+  constexpr std::string_view kWhy = ": has no effect: selectors ask for the value that is planned";
+  EXPECT_THAT(
+      warnings(p),
+      AllOf(Contains(fmt::format("/spec/labels/app.kubernetes.io~1name{}", kWhy)).Times(1),
+            Contains(HasSubstr("/spec/prefill/labels/")).Times(2),
+            Not(Contains(HasSubstr("part-of"))), Not(Contains(HasSubstr("llm-d.ai~1role")))));
+}
+
+// Workers serve nothing: one that said it does would get requests.
+TEST(Workload, OfSeveralPodsKeepsWorkersOutOfThePoolWhateverTheUserCallsThem) {
+  const Plan p = planned(
+      "{labels: {kserve.io/component: workload}, worker: {}, parallelism: {data: 4, dataLocal: "
+      "2}}");
+  EXPECT_EQ(child(p, "LeaderWorkerSet", "s-kserve-mn")
+                .find_path({"spec", "leaderWorkerTemplate", "workerTemplate", "metadata", "labels",
+                            kWorkload}),
+            nullptr);
 }
 
 // The catch-all Service upstream can hit prefill pods.
