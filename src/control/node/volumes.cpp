@@ -45,11 +45,15 @@ Status write_file(const fs::path& file, std::string_view text) {
   std::ofstream out(file, std::ios::binary | std::ios::trunc);
   out.write(text.data(), static_cast<std::streamsize>(text.size()));
   if (!out.flush()) return unavailable("writing " + file.string() + " failed");
-  fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write);
+  std::error_code error;
+  fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write, error);
+  if (error) return file_error("permissions of " + file.string(), error);
   return {};
 }
 
 bool holds(const fs::path& file, std::string_view text) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(file, ignored)) return false;  // to read a folder would throw
   std::ifstream in(file, std::ios::binary);
   const std::string found{std::istreambuf_iterator<char>(in), {}};
   return in && found == text;
@@ -181,7 +185,11 @@ Status make_volume(const kube::Object& pod, const kube::Object& volume, const st
                    const Config& config, const Sources& from) {
   if (volume.find("hostPath") != nullptr) return {};
   if (const auto* claim = volume.find("persistentVolumeClaim")) {
-    if (config.emulates_accelerators() || fs::is_directory(folder)) return {};
+    if (config.emulates_accelerators()) return {};
+    std::error_code error;
+    const auto found = fs::status(folder, error);
+    if (fs::is_directory(found)) return {};
+    if (!fs::status_known(found)) return file_error("looking at " + folder, error);
     return not_found(fmt::format("claim {}: its volume on this machine would be the folder {}",
                                  claim->string_at({"claimName"}), folder));
   }
@@ -319,7 +327,8 @@ Result<std::vector<Mount>> mounts_of(const kube::Object& container, const kube::
 Status make_sub_paths(const std::vector<Mount>& mounts, const PodFolders& folders) {
   for (const auto& mount : mounts) {
     const bool is_own = mount.folder.starts_with(folders.pod + "/");
-    if (!is_own || fs::exists(mount.folder)) continue;
+    std::error_code error;  // making it says what is wrong
+    if (!is_own || fs::exists(mount.folder, error)) continue;
     BATON_TRY(make_folder(mount.folder));
   }
   return {};

@@ -122,6 +122,29 @@ TEST_F(Volumes, OfSeveralSourcesHaveTheFilesOfAll) {
   EXPECT_EQ(text_of(in("c")), "3") << "the later source's";
 }
 
+TEST_F(Volumes, AreAnErrorWhereAPathCannotBeLookedAt) {
+  const auto folders = folders_of(config_, pod_);
+  const std::string too_long(300, 'a');
+  EXPECT_FALSE(make_sub_paths({{"/x", folders.pod + "/volumes/c/" + too_long}}, folders));
+
+  const auto pod = json(
+      R"({"metadata":{"namespace":"ns","name":"p"},"spec":{"volumes":[{"name":"c",
+          "persistentVolumeClaim":{"claimName":"loop"}}]}})");
+  const auto claim = *volume_folders(pod, folders, config_);
+  EXPECT_EQ(make_volumes(pod, claim, config_, {read(), nullptr}).error().code(), Code::kNotFound);
+  fs::create_directories(fs::path(claim.at("c")).parent_path());
+  fs::create_symlink("loop", claim.at("c"));
+  EXPECT_EQ(make_volumes(pod, claim, config_, {read(), nullptr}).error().code(),
+            Code::kUnavailable);
+}
+
+TEST_F(Volumes, AreAnErrorWhereAFolderLiesInTheWayOfAFile) {
+  hold("certificate", "key");
+  ASSERT_TRUE(make_sub_paths({{"/x", in("tls.crt").string()}}, folders_of(config_, pod_)));
+  EXPECT_FALSE(make_volumes(pod_, folders_, config_, {read(), nullptr}));
+  EXPECT_FALSE(renew_volumes(pod_, folders_, read()));
+}
+
 TEST_F(Volumes, AreRenewedOnlyForConfigMapsAndSecrets) {
   EXPECT_TRUE(has_renewed_volumes(pod_));
   EXPECT_FALSE(has_renewed_volumes(json(R"({"spec":{"volumes":[{"name":"e","emptyDir":{}}]}})")));
