@@ -74,11 +74,6 @@ Result<std::string> secret_value(std::string_view base64) {
   return text::parse_base64(base64);
 }
 
-bool is_optional(const kube::Object& ref) {
-  const auto* optional = ref.find("optional");
-  return optional != nullptr && optional->if_bool() != nullptr && *optional->if_bool();
-}
-
 Result<std::string> resource_field(const kube::Object& pod, const kube::Object& container,
                                    const kube::Object& ref) {
   const kube::Object* subject = &container;
@@ -105,14 +100,11 @@ Result<std::optional<std::string>> from_key(std::string_view kind, const kube::O
                                             const ReadObject& read) {
   const std::string name(ref.string_at({"name"}));
   const auto object = read(kind, name);
-  if (object) {
-    auto value = data_of(*object, ref.string_at({"key"}));
-    if (value) return std::optional<std::string>(*std::move(value));
-    if (!is_optional(ref)) return std::move(value).error().with(kind);
-  } else if (!is_optional(ref)) {
-    return object.error();
-  }
-  return std::optional<std::string>();
+  auto value = object ? data_of(*object, ref.string_at({"key"})).with(kind)
+                      : Result<std::string>(object.error());
+  if (value) return std::optional<std::string>(*std::move(value));
+  if (may_miss(ref, value.error())) return std::optional<std::string>();
+  return std::move(value).error();
 }
 
 Result<std::optional<std::string>> value_from(const kube::Object& pod,
@@ -139,7 +131,7 @@ Status add_env_from(Environment& env, const kube::Object& source, const ReadObje
     if (ref == nullptr) continue;
     const auto object = read(kind, std::string(ref->string_at({"name"})));
     if (!object) {
-      if (is_optional(*ref)) continue;
+      if (may_miss(*ref, object.error())) continue;
       return object.error();
     }
     BATON_TRY_ASSIGN(const auto data, all_data(*object));
@@ -166,6 +158,12 @@ Result<std::string> leader_address(const kube::Object& pod, const std::string& n
 }
 
 }  // namespace
+
+bool may_miss(const kube::Object& ref, const Error& error) {
+  const auto* optional = ref.find("optional");
+  return error.code() == Code::kNotFound && optional != nullptr && optional->if_bool() != nullptr &&
+         *optional->if_bool();
+}
 
 Result<std::string> data_of(const kube::Object& object, std::string_view key) {
   if (const auto* value = object.find_path({"data", key}); value != nullptr && value->is_string()) {

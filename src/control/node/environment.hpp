@@ -38,6 +38,9 @@ using ReadObject = std::function<Result<kube::Object>(std::string_view kind, con
 Result<Environment> container_environment(const kube::Object& pod, const kube::Object& container,
                                           const ReadObject& read);
 
+// Whether the error says no more than that an optional reference's object or key is not there.
+bool may_miss(const kube::Object& ref, const Error& error);
+
 // The text of one key of a ConfigMap's or Secret's data (Secrets are base64); kNotFound.
 Result<std::string> data_of(const kube::Object& object, std::string_view key);
 // Every key with its text.

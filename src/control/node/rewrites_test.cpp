@@ -270,5 +270,24 @@ TEST(ContainerEnvironment, ExpandsReferencesAndReadsFieldsAndKeys) {
   EXPECT_EQ(container_environment(pod, missing, read).error().message(), "env A: no absent");
 }
 
+// A pod that started without its token would never get it.
+TEST(ContainerEnvironment, IsAnErrorWhenAnOptionalReferenceCannotBeRead) {
+  const auto whole = parse(R"({"envFrom":[{"secretRef":{"name":"s","optional":true}}]})");
+  const auto key = parse(R"({"env":[{"name":"A","valueFrom":{"secretKeyRef":
+    {"name":"s","key":"k","optional":true}}}]})");
+  const auto env_of = [](const kube::Object& container, const Result<kube::Object>& answer) {
+    return container_environment(
+        kube::Object(), container,
+        [&](std::string_view, const std::string&) -> Result<kube::Object> { return answer; });
+  };
+  for (const auto& container : {whole, key}) {
+    EXPECT_EQ(env_of(container, unavailable("down")).error().code(), Code::kUnavailable);
+    EXPECT_TRUE(env_of(container, not_found("gone"))->lines().empty());
+  }
+  EXPECT_TRUE(env_of(key, parse(R"({"kind":"Secret","data":{"other":"aGk="}})"))->lines().empty());
+  const auto garbled = parse(R"({"kind":"Secret","data":{"k":"?"}})");
+  EXPECT_EQ(env_of(key, garbled).error().code(), Code::kInvalid);
+}
+
 }  // namespace
 }  // namespace baton::node

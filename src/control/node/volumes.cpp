@@ -24,11 +24,6 @@ const text::json::Array& items(const kube::Object& object,
   return list == nullptr || list->if_array() == nullptr ? kNone : *list->if_array();
 }
 
-bool may_miss(const kube::Object& source) {
-  const auto* optional = source.find("optional");
-  return optional != nullptr && optional->if_bool() != nullptr && *optional->if_bool();
-}
-
 Error file_error(const std::string& what, const std::error_code& error) {
   return unavailable(fmt::format("{}: {}", what, error.message()));
 }
@@ -105,7 +100,7 @@ Result<Files> data_files(std::string_view kind, const kube::Object& source,
                          std::string_view name_member, const ReadObject& read) {
   const auto object = read(kind, std::string(source.string_at({name_member})));
   if (!object) {
-    if (may_miss(source)) return Files();
+    if (may_miss(source, object.error())) return Files();
     return object.error();
   }
   const auto& chosen = items(source, {"items"});

@@ -122,6 +122,20 @@ TEST_F(Volumes, OfSeveralSourcesHaveTheFilesOfAll) {
   EXPECT_EQ(text_of(in("c")), "3") << "the later source's";
 }
 
+TEST_F(Volumes, OfAnOptionalObjectAreAnErrorWhenItCannotBeRead) {
+  const auto pod = json(
+      R"({"metadata":{"namespace":"ns","name":"p"},"spec":{"volumes":[{"name":"c","projected":
+          {"sources":[{"configMap":{"name":"m","optional":true}}]}}]}})");
+  const auto made = [&](const Error& error) {
+    const ReadObject fails = [&](std::string_view, const std::string&) -> Result<kube::Object> {
+      return error;
+    };
+    return make_volumes(pod, folders_, config_, {fails, nullptr});
+  };
+  EXPECT_EQ(made(unavailable("down")).error().code(), Code::kUnavailable);
+  EXPECT_TRUE(made(not_found("gone")));
+}
+
 TEST_F(Volumes, AreAnErrorWhereAPathCannotBeLookedAt) {
   const auto folders = folders_of(config_, pod_);
   const std::string too_long(300, 'a');
