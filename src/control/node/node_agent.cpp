@@ -179,16 +179,19 @@ void NodeAgent::sync(const std::string& key) {
     mine = pods_.end();
   }
   if (!pod) return void(pending_.erase(key));
-  if (kube::is_deleting(*pod)) return let_go(key, *pod);
+  const auto node = pod->string_at({"spec", "nodeName"});
+  const bool is_foreign = !node.empty() && node != config_.node_name;
+  if (kube::is_deleting(*pod)) {
+    // Its own node lets it go. Where there is no API server there is no other node.
+    if (mine == pods_.end() && is_foreign && !config_.api_host.empty()) return;
+    return let_go(key, *pod);
+  }
   if (mine != pods_.end()) {
     if (!mine->second.runner) host(key, *pod);
     return;
   }
   const auto phase = pod->string_at({"status", "phase"});
-  const auto node = pod->string_at({"spec", "nodeName"});
-  if (phase == "Succeeded" || phase == "Failed" || (!node.empty() && node != config_.node_name)) {
-    return;
-  }
+  if (phase == "Succeeded" || phase == "Failed" || is_foreign) return;
   if (node.empty() && !is_ours_to_bind(*pod)) return;
   admit(key, *pod);
 }

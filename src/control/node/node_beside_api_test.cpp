@@ -95,6 +95,13 @@ kube::Object engine_pod() {
         "volumeMounts":[{"name":"api","mountPath":"/var/run/secrets/test","readOnly":true}]}]}})");
 }
 
+kube::Object pod_of_another_node() {
+  auto pod = engine_pod();
+  pod["metadata"]["name"] = "other";
+  pod["spec"]["nodeName"] = "another";
+  return pod;
+}
+
 std::string text_of(const fs::path& file) {
   std::ifstream in(file);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -227,6 +234,26 @@ TEST_F(NodeBesideApiTest, SaysThatAHostedPickerRunsAndStartsNothing) {
 
   ASSERT_TRUE(server_.remove(key("engine"), kube::Grace::kDefault, soon()));
   await("engine", [](const auto& p) { return !p; });
+}
+
+TEST_F(NodeBesideApiTest, LeavesADeletedPodToTheNodeThatRunsIt) {
+  start();
+  create(pod_of_another_node());
+  ASSERT_TRUE(server_.remove(key("other"), kube::Grace::kDefault, soon()));
+  create(engine_pod());
+  await("engine", is_ready);  // after the other was looked at
+
+  const auto left = server_.get(key("other"), soon());
+  ASSERT_TRUE(left) << left.error().message();
+  EXPECT_TRUE(kube::is_deleting(*left));
+}
+
+TEST_F(NodeBesideApiTest, LetsEveryDeletedPodGoWhereThereIsNoOtherNode) {
+  config_.api_host.clear();
+  start();
+  create(pod_of_another_node());
+  ASSERT_TRUE(server_.remove(key("other"), kube::Grace::kDefault, soon()));
+  await("other", [](const auto& pod) { return !pod; });
 }
 
 // The names that LeaderWorkerSets give their leaders resolve nowhere here.
