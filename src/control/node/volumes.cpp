@@ -263,13 +263,21 @@ bool has_renewed_volumes(const kube::Object& pod) {
 
 Status renew_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
                      const ReadObject& read) {
+  Status first;
   for (const auto& volume : items(pod, {"spec", "volumes"})) {
     auto data = renewed_files(volume, read);
     if (!data) continue;
-    BATON_TRY_ASSIGN(const auto files, *std::move(data));
-    BATON_TRY(write_files(folders.at(std::string(volume.string_at({"name"}))), files));
+    const std::string name(volume.string_at({"name"}));
+    const bool is_silent = !*data && (data->error().code() == Code::kUnavailable ||
+                                      data->error().code() == Code::kTimeout);
+    auto renewed =
+        (*std::move(data))
+            .and_then([&](const Files& files) { return write_files(folders.at(name), files); })
+            .with("volume " + name);
+    if (first && !renewed) first = std::move(renewed);
+    if (is_silent) break;  // to wait for the server once is enough
   }
-  return {};
+  return first;
 }
 
 namespace {

@@ -45,7 +45,8 @@ Status make_volumes(const kube::Object& pod, const std::map<std::string, std::st
                     const Config& config, const Sources& sources);
 
 // Whether the pod has volumes of ConfigMaps or Secrets, which renew_volumes brings up to date: a
-// certificate gets the addresses of pods after these have started. Keys that are gone stay.
+// certificate gets the addresses of pods after these have started. Keys that are gone stay. One
+// that cannot be renewed holds up no other; the error is the first one's.
 bool has_renewed_volumes(const kube::Object& pod);
 Status renew_volumes(const kube::Object& pod, const std::map<std::string, std::string>& folders,
                      const ReadObject& read);

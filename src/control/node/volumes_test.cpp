@@ -66,6 +66,33 @@ TEST_F(Volumes, OfASecretAreRenewedAllAtOnceAndOnlyWhenItHasChanged) {
   }
 }
 
+TEST_F(Volumes, AreRenewedThoughOneBeforeThemCannotBe) {
+  const auto pod = json(
+      R"({"metadata":{"namespace":"ns","name":"p"},"spec":{"volumes":[
+          {"name":"settings","configMap":{"name":"m"}},
+          {"name":"c","secret":{"secretName":"s"}}]}})");
+  const auto folders = *volume_folders(pod, folders_of(config_, pod), config_);
+  Result<kube::Object> settings = json(R"({"kind":"ConfigMap","data":{"a":"1"}})");
+  const ReadObject read = [&](std::string_view kind, const std::string&) -> Result<kube::Object> {
+    if (kind == "ConfigMap") return settings;
+    return secret_;
+  };
+  hold("certificate 1", "key 1");
+  ASSERT_TRUE(make_volumes(pod, folders, config_, {read, nullptr}));
+
+  settings = not_found("gone");
+  hold("certificate 2", "key 2");
+  const auto renewed = renew_volumes(pod, folders, read);
+  ASSERT_FALSE(renewed);
+  EXPECT_EQ(renewed.error().message(), "volume settings: gone");
+  EXPECT_EQ(text_of(in("tls.crt")), "certificate 2");
+
+  settings = unavailable("down");
+  hold("certificate 3", "key 3");
+  EXPECT_FALSE(renew_volumes(pod, folders, read));
+  EXPECT_EQ(text_of(in("tls.crt")), "certificate 2") << "a silent server is asked once";
+}
+
 TEST_F(Volumes, WriteNoFileOutsideTheirFolder) {
   const std::string outside = base_ / "outside";
   for (const std::string& key : {outside, std::string("../../../../outside"), std::string("..")}) {
