@@ -26,7 +26,9 @@ Result<std::unique_ptr<FileWatch>> FileWatch::open(const std::vector<std::string
     if (id < 0) {
       return not_found(fmt::format("watching {}: {}: {}", file, folder, std::strerror(errno)));
     }
-    watch->names_[id].insert(path.filename().string());
+    auto& names = watch->names_[id];
+    names.insert(path.filename().string());
+    names.insert("..data");  // swaps all of a mounted ConfigMap or Secret, whose files are links
   }
   return watch;
 }

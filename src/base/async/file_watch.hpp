@@ -12,8 +12,8 @@
 
 namespace baton::async {
 
-// Watches the folders (editors replace files by renaming). close() from any thread; the rest is
-// confined to one thread.
+// Watches the folders (editors replace files by renaming, the kubelet a volume's link to them).
+// close() from any thread; the rest is confined to one thread.
 class FileWatch {
  public:
   static Result<std::unique_ptr<FileWatch>> open(const std::vector<std::string>& files);

@@ -128,5 +128,13 @@ TEST_F(ProcessTest, WatchesAFileThroughReplacement) {
   EXPECT_EQ(FileWatch::open({"/no/such/folder/file"}).error().code(), Code::kNotFound);
 }
 
+TEST_F(ProcessTest, WatchesAFileOfAMountedVolumeWhoseContentsAreSwapped) {
+  auto watch = FileWatch::open({(folder_ / "watched").string()});
+  ASSERT_TRUE(watch) << watch.error().message();
+  std::filesystem::create_directory_symlink("..2", folder_ / "..new");
+  std::filesystem::rename(folder_ / "..new", folder_ / "..data");
+  EXPECT_EQ(*(*watch)->wait(soon(), clock_), FileWatch::Change::kChanged);
+}
+
 }  // namespace
 }  // namespace baton::async

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
 #include <utility>
 
 #include "base/core/log.hpp"
@@ -13,12 +12,7 @@ namespace baton::tls {
 Result<std::unique_ptr<Reloader>> Reloader::start(const std::vector<std::string>& files,
                                                   std::function<Status()> reload,
                                                   const Clock& clock, Nanos settle) {
-  std::vector<std::string> watched = files;
-  for (const auto& file : files) {
-    // The kubelet swaps the contents of a Secret volume by renaming this link.
-    watched.push_back((std::filesystem::path(file).parent_path() / "..data").string());
-  }
-  BATON_TRY_ASSIGN(auto watch, async::FileWatch::open(watched));
+  BATON_TRY_ASSIGN(auto watch, async::FileWatch::open(files));
   return std::unique_ptr<Reloader>(new Reloader(std::move(watch), std::move(reload),
                                                 fmt::format("{}", fmt::join(files, ", ")), clock,
                                                 settle));

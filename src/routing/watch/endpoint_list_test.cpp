@@ -6,8 +6,11 @@
 
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <functional>
+
+#include "base/core/testing/temporary_folder.hpp"
 
 namespace baton::watch {
 namespace {
@@ -144,6 +147,28 @@ TEST(EndpointListWatch,
   EXPECT_GE(told, 2);
   file.write(kOne);
   EXPECT_TRUE(eventually([&] { return count == 1; }));
+}
+
+TEST(EndpointListWatch, FollowsAMountedConfigMapWhoseFolderIsSwapped) {  // epp:L013
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  const auto fill = [&](const std::string& version, std::string_view text) {
+    fs::create_directory(folder.file(version));
+    std::ofstream(folder.file(version) + "/endpoints.yaml") << text;
+  };
+  fill("..1", kOne);
+  fs::create_symlink("..1", folder.file("..data"));
+  fs::create_symlink("..data/endpoints.yaml", folder.file("endpoints.yaml"));
+  std::atomic<std::size_t> count = 0;
+  const auto watch = EndpointListWatch::start(
+      folder.file("endpoints.yaml"), EndpointListWatch::Again::kYes, kClock,
+      [&](const EndpointList& given) { count = given.endpoints.size(); });
+  ASSERT_TRUE(watch) << watch.error().message();
+  EXPECT_EQ(count, 1);
+  fill("..2", kTwo);
+  fs::create_symlink("..2", folder.file("..new"));
+  fs::rename(folder.file("..new"), folder.file("..data"));
+  EXPECT_TRUE(eventually([&] { return count == 2; }));
 }
 
 TEST(EndpointListWatch, RefusesToStartOnAFileThatIsWrongOrMissing) {
