@@ -120,6 +120,9 @@ Result<Scheduling> find_prefill_pods(const SidecarOptions& o, const Clock& clock
                                .pool = o.schedule_pool->name,
                                .group = o.schedule_pool->group},
       [into](std::optional<watch::PoolWatch::Pool> pool) {
+        if (!pool) {
+          log::warn("the InferencePool is not there (yet): nothing is prefilled elsewhere");
+        }
         into->publish(pool ? std::move(pool->endpoints) : std::vector<schedule::Endpoint>());
       });
   return out;

@@ -12,19 +12,26 @@ constexpr std::string_view kAlphaGroup = "inference.networking.x-k8s.io";
 }  // namespace
 
 PoolWatch::PoolWatch(kube::Cluster& cluster, const Clock& clock, Wanted wanted, OnChange on_change)
-    : wanted_(std::move(wanted)), on_change_(std::move(on_change)), target_(wanted_.selected) {
+    : wanted_(std::move(wanted)),
+      on_change_(std::move(on_change)),
+      target_(wanted_.selected),
+      pool_listed_(wanted_.selected.has_value()) {
   if (!wanted_.selected) {
     const kube::Type type{wanted_.group, wanted_.group == kAlphaGroup ? "v1alpha2" : "v1",
                           "InferencePool"};
     followers_.push_back(std::make_unique<kube::Follower>(
         cluster, clock, kube::Query{.type = type, .ns = wanted_.ns, .labels = {}},
-        [this](const kube::Event& event) { take_pool(event); }));
+        [this](const kube::Event& event) { take_pool(event); },
+        [this](const Result<kube::Version>& version) {
+          if (version) listed(pool_listed_);
+        },
+        kube::Follower::Keep::kObjects));
   }
   const kube::Query pods{.type = kube::Type{"", "v1", "Pod"}, .ns = wanted_.ns, .labels = {}};
   followers_.push_back(std::make_unique<kube::Follower>(
       cluster, clock, pods, [this](const kube::Event& event) { take_pod(event); },
       [this](const Result<kube::Version>& version) {
-        if (version) listed();
+        if (version) listed(pods_listed_);
       },
       kube::Follower::Keep::kObjects));
   builder_ = std::thread([this] { build(); });
@@ -65,10 +72,10 @@ void PoolWatch::take_pod(const kube::Event& event) {
   changed_.notify_all();
 }
 
-void PoolWatch::listed() {
+void PoolWatch::listed(bool& what) {
   {
     const std::lock_guard lock(mutex_);
-    pods_listed_ = true;
+    what = true;
     dirty_ = true;
   }
   changed_.notify_all();
@@ -76,9 +83,10 @@ void PoolWatch::listed() {
 
 void PoolWatch::build() {
   std::optional<Pool> last;
+  bool told = false;
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return (dirty_ && pods_listed_) || stopping_; });
+    changed_.wait(lock, [&] { return (dirty_ && pods_listed_ && pool_listed_) || stopping_; });
     changed_.wait_for(lock, kBurst, [&] { return stopping_; });
     if (stopping_) return;
     dirty_ = false;
@@ -88,7 +96,8 @@ void PoolWatch::build() {
     lock.unlock();
     std::optional<Pool> next;
     if (target) next = {endpoints_of(*target, wanted_.ns, pods), target->app_protocol};
-    if (next != last) {
+    if (!told || next != last) {
+      told = true;
       last = next;
       on_change_(std::move(next));
     }

@@ -31,7 +31,8 @@ class PoolWatch {
     std::string app_protocol;  // "": none is said
     bool operator==(const Pool&) const = default;
   };
-  // On the builder's thread, only when something differs. nullopt: there is no such pool (yet).
+  // On the builder's thread: first what there is, then only when something differs. nullopt: there
+  // is no such pool (yet).
   using OnChange = std::function<void(std::optional<Pool>)>;
   PoolWatch(kube::Cluster& cluster, const Clock& clock, Wanted wanted, OnChange on_change);
   ~PoolWatch();
@@ -39,16 +40,17 @@ class PoolWatch {
  private:
   void take_pool(const kube::Event& event);
   void take_pod(const kube::Event& event);
-  void listed();
+  void listed(bool& what);
   void build();
 
   const Wanted wanted_;
   const OnChange on_change_;
-  std::mutex mutex_;  // guards the next five
+  std::mutex mutex_;  // guards the next six
   std::condition_variable changed_;
   std::optional<Target> target_;
   std::map<std::string, kube::Object> pods_;  // by name
   bool pods_listed_ = false;
+  bool pool_listed_;  // from the start with a selector
   bool dirty_ = false;
   bool stopping_ = false;
   std::vector<std::unique_ptr<kube::Follower>> followers_;

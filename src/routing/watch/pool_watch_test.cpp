@@ -73,6 +73,15 @@ TEST(PoolWatch, TellsThePodsOfOnePoolAndForgetsThemWithIt) {
   EXPECT_TRUE(told.becomes([](const Pool& pool) { return !pool; }));
 }
 
+TEST(PoolWatch, TellsThatThereIsNoSuchPool) {
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(kClock, random);
+  Told told;
+  const PoolWatch watch(cluster, kClock, {.ns = "llm", .pool = "a"},
+                        [&](Pool pool) { told(std::move(pool)); });
+  EXPECT_TRUE(told.becomes([](const Pool& pool) { return !pool; }));
+}
+
 TEST(PoolWatch, TellsThePoolsProtocol) {  // epp:C014
   SeededRandom random(1);
   kube::MemoryCluster cluster(kClock, random);
