@@ -261,6 +261,7 @@ void Metrics::encoded(const std::vector<std::string_view>& kinds, const std::vec
                       std::string_view pod) {
   const Labels plugin = {{"plugin_type", plugins_.media_type},
                          {"plugin_name", plugins_.media_name}};
+  const std::lock_guard lock(mutex_);  // left() ends such series
   double hits = 0;
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     auto labels = plugin;
@@ -313,19 +314,32 @@ void Metrics::models_unread() {
 
 void Metrics::decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen) {
   observe_in(scheduling_, seconds(took));
-  const std::string_view name = chosen == nullptr ? std::string_view() : chosen->name;
-  const std::uint16_t port = chosen == nullptr ? 0 : chosen->port;
+  using Key = std::tuple<std::string_view, std::string_view, std::uint16_t>;
+  const bool placed = chosen != nullptr;
   const std::lock_guard lock(mutex_);
-  const std::tuple<std::string_view, std::string_view, std::uint16_t> key(models_.take(target),
-                                                                          name, port);
+  Key key(models_.take(target), placed ? std::string_view(chosen->name) : "",
+          placed ? chosen->port : std::uint16_t{0});
   auto found = attempts_.find(key);
+  const auto narrow = [&](const Key& to) {
+    key = to;
+    found = attempts_.find(key);
+  };
+  if (found == attempts_.end() && attempts_.size() >= kMaxSeries &&
+      !models_.pinned(std::get<0>(key))) {
+    narrow(Key(kOtherLabel, std::get<1>(key), std::get<2>(key)));
+  }
+  if (found == attempts_.end() && attempts_.size() >= 2 * kMaxSeries) {
+    narrow(Key(kOtherLabel, placed ? kOtherLabel : "", 0));
+  }
   if (found == attempts_.end()) {
+    const auto& [model, name, port] = key;
+    const bool named = port != 0;
     const auto labels = [&](const char* endpoint) -> Labels {
-      return {{"status", chosen == nullptr ? "failure" : "success"},
-              {"target_model_name", std::string(std::get<0>(key))},
+      return {{"status", placed ? "success" : "failure"},
+              {"target_model_name", std::string(model)},
               {endpoint, std::string(name)},
-              {"namespace", chosen == nullptr ? "" : chosen->ns},
-              {"port", chosen == nullptr ? "" : fmt::to_string(port)}};
+              {"namespace", named ? chosen->ns : ""},
+              {"port", named ? fmt::to_string(port) : ""}};
     };
     found = attempts_
                 .emplace(key, counter("scheduler_attempts_total",
@@ -335,6 +349,19 @@ void Metrics::decided(Nanos took, std::string_view target, const schedule::Endpo
                 .first;
   }
   found->second.each([](observe::Counter& c) { c.add(); });
+}
+
+void Metrics::left(const schedule::Endpoint& endpoint) {
+  const auto port = fmt::to_string(endpoint.port);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(attempts_, [&](const auto& one) {
+    return std::get<1>(one.first) == endpoint.name && std::get<2>(one.first) == endpoint.port;
+  });
+  registry_.end_series(current("scheduler_attempts_total"),
+                       {{"endpoint_name", endpoint.name}, {"port", port}});
+  registry_.end_series("inference_extension_scheduler_attempts_total",
+                       {{"pod_name", endpoint.name}, {"port", port}});
+  registry_.end_series(current("encoder_cache_hits_total"), {{"pod", endpoint.id()}});
 }
 
 }  // namespace baton::epp

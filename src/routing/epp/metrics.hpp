@@ -92,6 +92,8 @@ class Metrics {
 
   // Of a decision: how long it took and whom it chose; null: nobody.
   void decided(Nanos took, std::string_view target, const schedule::Endpoint* chosen);
+  // The series of an endpoint end with it.
+  void left(const schedule::Endpoint& endpoint);
   PluginTimes& plugin_times() { return plugin_times_; }
   // `stages` as Decision::stages() has them; an empty model is "unknown".
   void staged(std::string_view model, std::string_view stages);
@@ -148,6 +150,7 @@ class Metrics {
   Found<Series, std::string, std::string, std::string, std::int32_t> series_;
   // By model and stages; of the deprecated handler under its own name, too.
   Found<std::vector<Counts>, std::string, std::string> stages_;
+  // By target, endpoint and port; bounded as series_ are.
   Found<Counts, std::string, std::string, std::uint16_t> attempts_;
 };
 

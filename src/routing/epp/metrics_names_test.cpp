@@ -286,6 +286,50 @@ TEST(RequestSeries, KeepTheNamesOfRewriteRulesWhateverElseCame) {  // epp:C018 e
   EXPECT_EQ(metrics.series("mine", "new", "f0").target, kOtherLabel);
 }
 
+TEST(DecisionSeries, HaveABoundOverModelsAndEndpointsAndEndWithTheirEndpoint) {
+  observe::Registry registry;
+  Metrics metrics(registry);
+  schedule::Endpoint endpoint;
+  endpoint.ns = "llm";
+  endpoint.port = 8000;
+  for (std::size_t i = 0; i < kMaxSeries + 10; ++i) {
+    endpoint.name = fmt::format("e{}", i / kMaxLabelValues);
+    metrics.decided(Nanos(0), fmt::format("m{}", i % kMaxLabelValues), &endpoint);
+  }
+  const auto line = [](std::string_view model, std::string_view name, int count) {
+    return fmt::format(
+        "\nllm_d_epp_scheduler_attempts_total{{status=\"success\",target_model_name=\"{}\","
+        "endpoint_name=\"{}\",namespace=\"llm\",port=\"8000\"}} {}\n",
+        model, name, count);
+  };
+  auto text = registry.expose();
+  EXPECT_TRUE(text.contains(line("m0", "e0", 1)));
+  EXPECT_TRUE(text.contains(line("other", "e5", 10)));
+  EXPECT_FALSE(text.contains("target_model_name=\"m0\",endpoint_name=\"e5\""));
+
+  endpoint.name = "e0";
+  metrics.left(endpoint);
+  text = registry.expose();
+  EXPECT_FALSE(text.contains("=\"e0\""));
+  EXPECT_TRUE(text.contains(line("m0", "e1", 1)));
+  metrics.decided(Nanos(0), "m0", &endpoint);
+  EXPECT_TRUE(registry.expose().contains(line("m0", "e0", 1)));
+}
+
+TEST(DecisionSeries, OfTooManyEndpointsAreOne) {
+  observe::Registry registry;
+  Metrics metrics(registry);
+  schedule::Endpoint endpoint;
+  endpoint.port = 8000;
+  for (std::size_t i = 0; i < 2 * kMaxSeries + 10; ++i) {
+    endpoint.name = fmt::format("e{}", i);
+    metrics.decided(Nanos(0), "", &endpoint);
+  }
+  EXPECT_TRUE(registry.expose().contains(
+      "\nllm_d_epp_scheduler_attempts_total{status=\"success\",target_model_name=\"other\","
+      "endpoint_name=\"other\",namespace=\"\",port=\"\"} 10\n"));
+}
+
 TEST_F(ExtProcTest, ProgramsShowHowFairlyTheyWereServed) {
   FlowMetrics metrics(registry_, "pool");
   metrics.programs({{"a", {.service = 300, .waited = Millis(60), .requests = 3}},

@@ -29,9 +29,10 @@ void SharedPool::follow(pick::PrecisePrefix& precise) {
   pool_.follow(precise);
 }
 
-void SharedPool::clear() {
-  update({});
+watch::Pool::Change SharedPool::clear() {
+  auto change = update({});
   synced_ = false;
+  return change;
 }
 
 Result<pick::ServicePool::Picked> SharedPool::pick(pick::ServicePool::Ask ask, const Subset* subset,

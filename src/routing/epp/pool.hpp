@@ -28,7 +28,7 @@ class SharedPool {
 
   watch::Pool::Change update(const std::vector<schedule::Endpoint>& endpoints);
   // The pool object is gone: nothing is known until the next update.
-  void clear();
+  watch::Pool::Change clear();
 
   std::optional<index::PrefixChain> chain(std::string_view model, std::string_view salt) const {
     return pool_.chain(model, salt);

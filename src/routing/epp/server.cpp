@@ -334,6 +334,7 @@ void Server::update(const std::vector<schedule::Endpoint>& endpoints) {
   log::info("endpoints changed", {{"endpoints", endpoints.size()},
                                   {"added", change.added.size()},
                                   {"removed", change.removed.size()}});
+  for (const auto& endpoint : change.removed) self.metrics.left(endpoint);
   self.deps.loops.front()->post([&self, change] {
     for (const auto& endpoint : change.removed) self.followed.end(endpoint);
     for (const auto& endpoint : change.added) self.scrape(endpoint);
@@ -352,7 +353,8 @@ void Server::speak(std::string_view app_protocol) {
 
 void Server::clear() {
   auto& self = *impl_;
-  self.pool.clear();
+  const auto change = self.pool.clear();
+  for (const auto& endpoint : change.removed) self.metrics.left(endpoint);
   self.deps.loops.front()->post([&self] { self.followed.end_all(); });
 }
 

@@ -222,6 +222,25 @@ TEST_F(EppServerTest, TellsADecisionByItsRequest) {
   EXPECT_THAT(told("/debug/decisions/r2"), HasSubstr("'r2'"));
 }
 
+TEST_F(EppServerTest, TheSeriesOfAnEndpointEndWhenItLeaves) {
+  start();
+  const auto counted = [&] {
+    return registry_.expose().contains("llm_d_epp_scheduler_attempts_total{status=\"success\"");
+  };
+  const auto place = [&] {
+    server_->update(one_endpoint());
+    ASSERT_TRUE(async::blocking_run(loop_, talk(client(bound_.ext_proc, true), completion(), 2)));
+  };
+  place();
+  EXPECT_TRUE(counted());
+  server_->update({});
+  EXPECT_FALSE(counted());
+  place();
+  EXPECT_TRUE(counted());
+  server_->clear();
+  EXPECT_FALSE(counted());
+}
+
 TEST_F(EppServerTest, ObjectivesAndRewritesReachRequests) {
   start();
   server_->update(one_endpoint());
