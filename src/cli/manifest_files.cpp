@@ -134,6 +134,10 @@ Status ManifestSync::put(const kube::Object& object) {
     BATON_TRY(cluster_.create(object, kube::DryRun::kNo, deadline));
     return {};
   }
+  // It would go with what is written now.
+  if (kube::is_deleting(*live)) {
+    return unavailable(fmt::format("{} is still being deleted", kube::to_string(key)));
+  }
   kube::Object next = object;
   if (const auto* finalizers = live->find_path({"metadata", "finalizers"})) {
     next["metadata"]["finalizers"] = *finalizers;
@@ -143,20 +147,30 @@ Status ManifestSync::put(const kube::Object& object) {
 }
 
 Status ManifestSync::apply(const api::Manifests& manifests) {
-  BATON_TRY_ASSIGN(auto wanted, cluster_objects(manifests, "default"));
+  BATON_TRY_ASSIGN(const auto wanted, cluster_objects(manifests, "default"));
+  Status waits;
   for (const auto& [key, object] : wanted) {
     const auto before = applied_.find(key);
     if (before != applied_.end() && before->second == object) continue;
-    BATON_TRY(put(object));
+    if (const auto done = put(object); done) {
+      applied_.insert_or_assign(key, object);
+    } else if (done.error().code() == Code::kUnavailable) {
+      waits = done;  // maybe for what the rest does
+    } else {
+      return done;
+    }
   }
-  for (const auto& [key, object] : applied_) {
-    if (wanted.contains(key)) continue;
+  for (auto at = applied_.begin(); at != applied_.end();) {
+    if (wanted.contains(at->first)) {
+      ++at;
+      continue;
+    }
     const auto deadline = Deadline::in(clock_, std::chrono::seconds(10));
-    const auto removed = cluster_.remove(key, kube::Grace::kDefault, deadline);
+    const auto removed = cluster_.remove(at->first, kube::Grace::kDefault, deadline);
     if (!removed && removed.error().code() != Code::kNotFound) return removed.error();
+    at = applied_.erase(at);
   }
-  applied_ = std::move(wanted);
-  return {};
+  return waits;
 }
 
 }  // namespace baton::cli

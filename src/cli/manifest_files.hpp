@@ -34,6 +34,8 @@ Status check_picker(const plan::Plan& plan);
 class ManifestSync {
  public:
   ManifestSync(kube::Cluster& cluster, const Clock& clock) : cluster_(cluster), clock_(clock) {}
+  // The next call goes on where this one failed. kUnavailable: all is done but for objects whose
+  // namesakes are still being deleted; try again.
   Status apply(const api::Manifests& manifests);
 
  private:

@@ -227,12 +227,16 @@ class Serve {
 
   void follow_files(async::FileWatch& watch, ManifestSync& sync) {
     const auto changed = watch.wait(Deadline{clock_.now()}, clock_);
-    if (!changed || *changed == async::FileWatch::Change::kNone) return;
+    const bool edited = changed && *changed == async::FileWatch::Change::kChanged;
+    if (!edited && !again_) return;
     const auto checked = read_and_check(options_, settings_, node_);
     const auto applied = checked ? sync.apply(checked->manifests) : Status(checked.error());
+    again_ = checked && !applied && applied.error().code() == Code::kUnavailable;
     if (applied) {
       say("manifests applied");
       for (const auto& uri : checked->to_pull) say(fmt::format("{}: its pods download it", uri));
+    } else if (again_) {
+      if (edited) say(fmt::format("baton serve: the edit waits: {}", applied.error().message()));
     } else {
       say(fmt::format("baton serve: the edit is not applied: {}", applied.error().message()));
     }
@@ -297,6 +301,7 @@ class Serve {
   std::string status_, table_;
   Mono next_draw_{};
   bool announced_ = false;
+  bool again_ = false;  // the last edit waits for something to be gone
 };
 
 Status serve(ServeFlags options) {

@@ -136,15 +136,18 @@ TEST(ManifestFiles, RefuseAPickerThatCannotBeMade) {
   EXPECT_THAT(checked.error().message(), HasSubstr("load-aware-scorer"));
 }
 
+api::Manifests manifests(const std::string& text) {
+  const api::Source source{"m.yaml", text};
+  return *api::read_manifests({&source, 1});
+}
+
+const kube::Type kConfigMap{"", "v1", "ConfigMap"};
+
 TEST(ManifestSync, AddsUpdatesAndRemovesWithTheFiles) {
   const SystemClock clock;
   SeededRandom random(1);
   kube::MemoryCluster cluster(clock, random);
   ManifestSync sync(cluster, clock);
-  const auto manifests = [](const std::string& text) {
-    const api::Source source{"m.yaml", text};
-    return *api::read_manifests({&source, 1});
-  };
   const std::string two = R"(
 apiVersion: v1
 kind: ConfigMap
@@ -156,15 +159,55 @@ kind: ConfigMap
 metadata: {name: b, namespace: other}
 )";
   ASSERT_TRUE(sync.apply(manifests(two)));
-  const kube::Type type{"", "v1", "ConfigMap"};
-  EXPECT_TRUE(cluster.get({type, "default", "a"}, {}));
-  EXPECT_TRUE(cluster.get({type, "other", "b"}, {}));
+  EXPECT_TRUE(cluster.get({kConfigMap, "default", "a"}, {}));
+  EXPECT_TRUE(cluster.get({kConfigMap, "other", "b"}, {}));
 
   ASSERT_TRUE(
       sync.apply(manifests("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, "
                            "data: {k: '2'}}")));
-  EXPECT_EQ(cluster.get({type, "default", "a"}, {})->string_at({"data", "k"}), "2");
-  EXPECT_FALSE(cluster.get({type, "other", "b"}, {}));
+  EXPECT_EQ(cluster.get({kConfigMap, "default", "a"}, {})->string_at({"data", "k"}), "2");
+  EXPECT_FALSE(cluster.get({kConfigMap, "other", "b"}, {}));
+}
+
+TEST(ManifestSync, TakesBackWhatAnEditDidThatFailedLater) {
+  const SystemClock clock;
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(clock, random);
+  ManifestSync sync(cluster, clock);
+  const std::string before =
+      "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: '1'}}";
+  ASSERT_TRUE(sync.apply(manifests(before)));
+
+  EXPECT_FALSE(
+      sync.apply(manifests("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: '2'}}"
+                           "\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}"
+                           "\n---\n{apiVersion: v1, kind: Secret, metadata: {name: My_Key}}")));
+  EXPECT_TRUE(cluster.get({kConfigMap, "default", "b"}, {}));
+
+  ASSERT_TRUE(sync.apply(manifests(before)));
+  EXPECT_EQ(cluster.get({kConfigMap, "default", "a"}, {})->string_at({"data", "k"}), "1");
+  EXPECT_FALSE(cluster.get({kConfigMap, "default", "b"}, {}));
+}
+
+TEST(ManifestSync, MakesAnObjectAnewThatCameBackWhileItWasDeleted) {
+  const SystemClock clock;
+  SeededRandom random(1);
+  kube::MemoryCluster cluster(clock, random);
+  ManifestSync sync(cluster, clock);
+  const std::string other = "{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}";
+  const std::string both =
+      other + "\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: a, finalizers: [x.y/z]}}";
+  ASSERT_TRUE(sync.apply(manifests(both)));
+  ASSERT_TRUE(sync.apply(manifests(other)));  // the finalizer holds it
+  EXPECT_EQ(sync.apply(manifests(both)).error().code(), Code::kUnavailable);
+
+  const kube::ObjectKey key{kConfigMap, "default", "a"};
+  auto live = *cluster.get(key, {});
+  live["metadata"].if_object()->erase("finalizers");
+  ASSERT_TRUE(cluster.update(live, kube::DryRun::kNo, {}));
+  EXPECT_FALSE(cluster.get(key, {}));
+  ASSERT_TRUE(sync.apply(manifests(both)));
+  EXPECT_FALSE(kube::is_deleting(*cluster.get(key, {})));
 }
 
 TEST(ServeView, TellsWhyAPodWaitsAndWhichProcessesItHas) {
