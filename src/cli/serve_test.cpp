@@ -236,6 +236,30 @@ TEST(ServeView, TellsWhyAPodWaitsAndWhichProcessesItHas) {
               ::testing::AllOf(HasSubstr("127.77.1.2"), HasSubstr("stand-in s")));
 }
 
+TEST(ServeView, TellsServicesAndPodsOfOneNameInTwoNamespacesApart) {
+  StackView view;
+  view.services.resize(2);
+  view.services[0].ns = "a";
+  view.services[0].ready = true;
+  view.services[1].ns = "b";
+  view.services[1].reason = "x";
+  view.pods.resize(2);
+  view.pods[0].ns = "a";
+  view.pods[0].state = "Ready";
+  view.pods[1].ns = "b";
+  view.pods[1].state = "Starting";
+  for (auto& service : view.services) service.name = "llm";
+  for (auto& pod : view.pods) pod.name = "p";
+  EXPECT_TRUE(changes(view, view).empty());
+  EXPECT_THAT(changes({}, view),
+              ElementsAre("pod a/p: Ready", "pod b/p: Starting", "service a/llm: Ready",
+                          "service b/llm: not ready: x"));
+
+  auto later = view;
+  later.pods.pop_back();
+  EXPECT_THAT(changes(view, later), ElementsAre("pod b/p: gone"));
+}
+
 TEST(ServeView, FitsItsTableIntoTheTerminal) {
   StackView view;
   auto& pod = view.pods.emplace_back();

@@ -153,6 +153,14 @@ std::string shortened(std::string_view name, std::size_t width) {
   return fmt::format("{}{}{}", name.substr(0, head), kCut, name.substr(name.size() - tail));
 }
 
+// The one of that name and namespace; null: none.
+template <class T>
+const T* same_in(const std::vector<T>& list, const T& wanted) {
+  const auto at = std::ranges::find_if(
+      list, [&](const T& one) { return one.ns == wanted.ns && one.name == wanted.name; });
+  return at == list.end() ? nullptr : &*at;
+}
+
 }  // namespace
 
 StackView view_of(const std::vector<kube::Object>& services,
@@ -173,20 +181,27 @@ bool all_ready(const std::vector<kube::Object>& services) {
 
 std::vector<std::string> changes(const StackView& before, const StackView& now) {
   std::vector<std::string> out;
+  // With its namespace where another has one of that name.
+  const auto shown = [&](const PodView& pod) {
+    const auto twin = [&](const PodView& other) {
+      return other.name == pod.name && other.ns != pod.ns;
+    };
+    const bool alone =
+        std::ranges::none_of(before.pods, twin) && std::ranges::none_of(now.pods, twin);
+    return alone ? pod.name : fmt::format("{}/{}", pod.ns, pod.name);
+  };
   for (const auto& pod : now.pods) {
-    const auto old = std::ranges::find(before.pods, pod.name, &PodView::name);
-    if (old != before.pods.end() && old->state == pod.state && old->detail == pod.detail) continue;
-    out.push_back(fmt::format("pod {}: {}{}{}", pod.name, pod.state, pod.detail.empty() ? "" : ": ",
-                              pod.detail));
+    const auto* old = same_in(before.pods, pod);
+    if (old != nullptr && old->state == pod.state && old->detail == pod.detail) continue;
+    out.push_back(fmt::format("pod {}: {}{}{}", shown(pod), pod.state,
+                              pod.detail.empty() ? "" : ": ", pod.detail));
   }
   for (const auto& pod : before.pods) {
-    if (std::ranges::find(now.pods, pod.name, &PodView::name) == now.pods.end()) {
-      out.push_back(fmt::format("pod {}: gone", pod.name));
-    }
+    if (same_in(now.pods, pod) == nullptr) out.push_back(fmt::format("pod {}: gone", shown(pod)));
   }
   for (const auto& service : now.services) {
-    const auto old = std::ranges::find(before.services, service.name, &ServiceView::name);
-    const bool known = old != before.services.end();
+    const auto* old = same_in(before.services, service);
+    const bool known = old != nullptr;
     if (service.ready && (!known || !old->ready)) {
       out.push_back(fmt::format("service {}/{}: Ready", service.ns, service.name));
     } else if (!service.ready && !service.reason.empty() &&

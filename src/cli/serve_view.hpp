@@ -48,7 +48,7 @@ StackView view_of(const std::vector<kube::Object>& services, const std::vector<k
 // Every service is ready for its current generation; false without any. Pure.
 bool all_ready(const std::vector<kube::Object>& services);
 
-// A line for each pod that came to another state, as "pod x: Ready". Pure.
+// A line for each pod and service that came to another state, as "pod x: Ready". Pure.
 std::vector<std::string> changes(const StackView& before, const StackView& now);
 
 struct Header {
