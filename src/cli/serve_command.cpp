@@ -172,6 +172,8 @@ class Serve {
     for (const auto& file : options_.files) {
       if (file != "-") watched_.push_back(file);
     }
+    // Before they are read: a model may take hours to download.
+    BATON_TRY_ASSIGN(const auto watch, async::FileWatch::open(watched_));
     BATON_TRY_ASSIGN(const auto checked, read_and_check(options_, settings_, node_));
     for (const auto& note : checked.manifests.notes) log::info(note);
     for (const auto& uri : checked.to_pull) {
@@ -182,7 +184,6 @@ class Serve {
     if (options_.tls) {
       BATON_TRY_ASSIGN(tls, open_tls(gateway));
     }
-    BATON_TRY_ASSIGN(const auto watch, async::FileWatch::open(watched_));
     BATON_TRY_ASSIGN(const auto stack,
                      ServeStack::start(
                          clock_, {std::move(gateway), node_, settings_, options_.traces_endpoint}));

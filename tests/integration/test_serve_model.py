@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from scripted_hub import COMMIT, Hub, hold, sha256, status
-from stack import BATON, FIRST_TURN, MODELS, Stack, wait_until
+from stack import BATON, FIRST_TURN, MODELS, Stack, get, wait_until
 
 FILES = {p.name: p.read_bytes() for p in (MODELS / "storyteller").iterdir()}
 WEIGHTS = FILES["model.safetensors"]
@@ -142,3 +142,16 @@ def test_pods_of_an_edited_manifest_download_the_model_themselves_and_only_once(
     assert headers["x-baton-prefill"].startswith("live")
     assert len(hub.storage.requests) == 2
     assert (tmp_path / "hub/models--test--model/refs/main").read_text() == COMMIT
+
+
+def test_an_edit_while_the_model_of_a_manifest_is_downloaded_is_seen(hub, environment, tmp_path):
+    file = tmp_path / "service.yaml"
+    file.write_text(MANIFEST % "hf://test/model")
+
+    def edit(_):
+        file.write_text((MANIFEST % "hf://test/model").replace("name: live}\n  replicas", "name: edited}\n  replicas"))
+        return False  # the weights come as ever
+
+    hub.storage.fault("/", edit)
+    with Stack(files=(file,), env=environment) as stack:
+        wait_until(lambda: '"edited"' in get(f"{stack.url}/models"), "the model's new name", 60)
