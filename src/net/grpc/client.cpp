@@ -42,6 +42,7 @@ class ClientCall final : public ClientStream, public Call {
   Error break_reason() const override;
 
   std::shared_ptr<ClientConnection> owner_;
+  const Mono begun_;
   async::Watchdog::Entry limit_;
   RpcStatus status_{StatusCode::kUnknown, "the call has not ended"};
   bool told_ = false;  // the peer's grpc-status has come
@@ -102,8 +103,11 @@ ClientCall::ClientCall(std::shared_ptr<ClientConnection> connection, http2::Stre
                        std::size_t message_limit, Deadline deadline)
     : Call(*connection, stream, message_limit),
       owner_(std::move(connection)),
+      begun_(owner_->clock().now()),
       limit_(owner_->watchdog(), [this] {
         expired_ = true;
+        // The peer may be gone without a word: the next call shall have another connection.
+        if (owner_->heard() < begun_) return owner_->abort();
         reset(http2::Reset::kCancel);
       }) {
   owner_->add(*this);

@@ -46,7 +46,8 @@ class Client {
   Client(asio::any_io_executor executor, const Clock& clock, http::Endpoint to, Config config);
   ~Client();
 
-  // Connects if there is no connection. `deadline` travels as grpc-timeout and ends the call here.
+  // Connects if there is no connection. `deadline` travels as grpc-timeout and ends the call here;
+  // it ends the connection, too, when nothing at all has come on it since the call began.
   Task<Result<std::unique_ptr<ClientStream>>> open(std::string_view path, Deadline deadline,
                                                    http::Headers metadata = {});
   // One message there, one back. The error carries the call's status code (to_error).

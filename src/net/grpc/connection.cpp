@@ -78,6 +78,7 @@ void Connection::on_read(const boost::system::error_code& ec, std::size_t size) 
     end(ec == asio::error::eof ? "the peer closed the connection" : wire_.reason(ec));
     return;
   }
+  heard_ = clock_.now();
   if (const Status taken = session_.receive({in_.data(), size}); !taken) {
     broken_ = true;
     reason_ = taken.error().message();

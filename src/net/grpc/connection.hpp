@@ -37,6 +37,7 @@ class Connection : public http2::Events {
   // Whether nothing at all has come over TLS: a probe that only connects.
   bool silent() { return wire_.tls() != nullptr && wire_.tls()->silent(); }
   const std::string& reason() const { return reason_; }  // why it is gone, if anything is wrong
+  Mono heard() const { return heard_; }                  // when something came last
 
   http2::Session& session() { return session_; }
   // How many writers wait for room on their streams: on_flushed() is called only for them.
@@ -77,6 +78,7 @@ class Connection : public http2::Events {
   std::string out_;
   std::size_t out_at_ = 0;  // of out_: sent
   std::string reason_;
+  Mono heard_ = Mono::min();
   int waiting_writers_ = 0;
   bool running_ = false;  // run() has begun: before that there is nothing to send on
   bool reading_ = false;

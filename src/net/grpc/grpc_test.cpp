@@ -14,6 +14,7 @@
 #include "net/grpc/inbox.hpp"
 #include "net/grpc/server.hpp"
 #include "net/grpc/testing/gzip.hpp"
+#include "net/http/socket.hpp"
 #include "net/http/testing/held_lookups.hpp"
 #include "net/http/testing/raw_client.hpp"
 #include "net/tls/testing/credentials.hpp"
@@ -279,6 +280,28 @@ TEST_P(GrpcTest, EndsACallWhenItsDeadlinePasses) {
 
   EXPECT_EQ(end.code, StatusCode::kDeadlineExceeded) << end.message;
   EXPECT_TRUE(eventually([&] { return seen_.cancelled == 1; }));
+}
+
+TEST_P(GrpcTest, ACallInWhoseTimeNothingCameIsTheLastOfItsConnection) {
+  if (GetParam()) GTEST_SKIP() << "without an answer no TLS connection comes about";
+  loop_.start();
+  http::Tcp::acceptor silent(loop_.executor(), {asio::ip::address_v4::loopback(), 0});
+  silent.non_blocking(true);
+  Client& from = client({"127.0.0.1", silent.local_endpoint().port()});
+
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = run(from.unary("/t/Double", "x", Deadline::in(kClock, Millis(20))));
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code(), Code::kTimeout);
+  }
+
+  int connections = 0;
+  EXPECT_TRUE(eventually([&] {
+    boost::system::error_code ec;
+    silent.accept(ec);
+    if (!ec) ++connections;
+    return connections == 2;
+  }));
 }
 
 TEST_P(GrpcTest, CancelsTheHandlerWhenTheClientDropsTheCall) {

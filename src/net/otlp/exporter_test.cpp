@@ -121,6 +121,8 @@ class Silent {
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof at;
+    const int yes = 1;
+    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     auto* address = reinterpret_cast<sockaddr*>(&at);
     if (::bind(fd_, address, size) != 0 || ::listen(fd_, 8) != 0) std::abort();
     if (::getsockname(fd_, address, &size) != 0) std::abort();
@@ -131,6 +133,7 @@ class Silent {
   Silent& operator=(const Silent&) = delete;
 
   http::Endpoint endpoint() const { return {"127.0.0.1", port_}; }
+  int accept() const { return ::accept(fd_, nullptr, nullptr); }
 
  private:
   const int fd_;
@@ -333,6 +336,24 @@ TEST_P(ExporterTest, EndsByItsDeadlineBesideACollectorThatNeverAnswers) {
   EXPECT_LT(kClock.now() - begin, std::chrono::seconds(4));  // its timeout is 5 s
   EXPECT_EQ(dropped("unreachable"), 3);
   EXPECT_EQ(log_.with("spans are lost at the end"), 1U);
+}
+
+TEST_P(ExporterTest, LeavesAConnectionOnWhichNothingComes) {
+  auto silent = std::make_unique<Silent>();
+  collector = silent->endpoint();
+  Settings hasty = settings();
+  hasty.timeout = Millis(100);
+  start(hasty);
+  spans(1);
+  const int dead = silent->accept();  // stays open
+  silent.reset();
+  start_collector(collector);
+
+  EXPECT_TRUE(eventually([&] {
+    spans(1);
+    return exported() > 0;
+  }));
+  ::close(dead);
 }
 
 TEST_P(ExporterTest, VerifiesACollectorBehindTls) {
