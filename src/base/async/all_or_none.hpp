@@ -1,7 +1,6 @@
 #pragma once
 // Tasks side by side that succeed or fail together.
 
-#include <algorithm>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <exception>
@@ -27,8 +26,7 @@ struct StopOthers {
 }  // namespace detail
 
 // Returns when every task has ended: kWell when all went well. The first that did not cancels the
-// others. An exception propagates, unless it is what such a cancellation threw. Await on a
-// single-threaded executor.
+// others, and its exception propagates if it threw one. Await on a single-threaded executor.
 inline Task<Went> all_or_none(std::vector<Task<Went>> tasks) {
   if (tasks.empty()) co_return Went::kWell;
   auto executor = co_await asio::this_coro::executor;
@@ -41,13 +39,12 @@ inline Task<Went> all_or_none(std::vector<Task<Went>> tasks) {
   auto group = asio::experimental::make_parallel_group(std::move(operations));
   auto [order, failures, went] =
       co_await group.async_wait(detail::StopOthers(), asio::use_awaitable);
-  bool wrong = false;
-  for (std::size_t i = 0; i < went.size(); ++i) {
-    wrong = wrong || (!failures[i] && went[i] == Went::kWrong);
+  // What the others did later, they did because they were asked to stop.
+  for (const std::size_t i : order) {
+    if (failures[i]) std::rethrow_exception(failures[i]);
+    if (went[i] == Went::kWrong) co_return Went::kWrong;
   }
-  auto thrown = std::ranges::find_if(failures, [](const auto& each) { return each != nullptr; });
-  if (!wrong && thrown != failures.end()) std::rethrow_exception(*thrown);
-  co_return wrong ? Went::kWrong : Went::kWell;
+  co_return Went::kWell;
 }
 
 }  // namespace baton::async

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "base/async/all_or_none.hpp"
 #include "base/async/blocking.hpp"
 #include "base/async/cpu_pool.hpp"
 #include "base/async/event.hpp"
@@ -37,6 +38,7 @@ class AsyncTest : public ::testing::Test {
 
 using LoopTest = AsyncTest;
 using FinishBy = AsyncTest;
+using AllOrNone = AsyncTest;
 using TaskGroupTest = AsyncTest;
 using WatchdogTest = AsyncTest;
 using CpuPoolTest = AsyncTest;
@@ -67,6 +69,25 @@ TEST_F(FinishBy, GivesNothingForWhatIsLate) {
 TEST_F(FinishBy, PassesAnExceptionOnAtOnce) {
   EXPECT_THROW(blocking_run(loop_, finish_by(in(std::chrono::hours(1)), fail())),
                std::runtime_error);
+}
+
+Task<Went> go_well_at(Mono when) {
+  co_await sleep_until(when);
+  co_return Went::kWell;
+}
+
+// No runtime_error: what a cancellation throws is one.
+Task<Went> go_mad() {
+  throw std::logic_error("boom");
+  co_return Went::kWell;
+}
+
+TEST_F(AllOrNone, TheFirstExceptionIsTheOneThatPropagates) {
+  std::vector<Task<Went>> tasks;
+  tasks.push_back(go_well_at(in(std::chrono::hours(1))));
+  tasks.push_back(go_mad());
+
+  EXPECT_THROW(blocking_run(loop_, all_or_none(std::move(tasks))), std::logic_error);
 }
 
 Task<void> sleep_forever(bool* unwound) {
