@@ -183,9 +183,9 @@ def status(code, headers=None, body=b"{}"):
     return lambda handler: handler.reply(code, body, headers) or True
 
 
-def cut(content, after, etag="cut"):
+def cut(content, after, etag="cut", honours_ranges=True):
     """The first `after` bytes of what was asked for, then the connection breaks."""
-    return lambda handler: handler.file(content, etag, send=after) or True
+    return lambda handler: handler.file(content, etag, honours_ranges, send=after) or True
 
 
 def whole(content, etag="other", honours_ranges=True):

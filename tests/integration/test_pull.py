@@ -159,6 +159,15 @@ def test_a_server_without_ranges_sends_it_all_again(hub, cache):
     assert whole_model(cache)
 
 
+def test_a_server_without_ranges_that_breaks_off_each_time_is_given_up(hub, cache):
+    hub.storage.fault("/", *[cut(WEIGHTS, 1_000_000, honours_ranges=False)] * 20)
+
+    done = pull(hub, cache)
+
+    assert done.returncode == 7, done.stderr
+    assert len(hub.storage.requests) == 5
+
+
 def test_a_file_that_changes_between_two_pieces_is_begun_anew(hub, cache):
     other = bytes(reversed(WEIGHTS))
     # Not behind the redirect that names the file's hash: as a plain server has it.

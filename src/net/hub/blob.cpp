@@ -133,6 +133,7 @@ class Fetch {
     Partial partial(file_, name + ".incomplete");
     const auto have = [&](std::uint64_t bytes) { listener.have(before + bytes); };
     BATON_TRY(partial.open(have));
+    furthest_ = partial.size();
     if (partial.size() > 0 && partial.size() < file_.size) {
       listener.say(
           fmt::format("{}: going on after {} of {} bytes", file_.path, partial.size(), file_.size));
@@ -172,7 +173,10 @@ class Fetch {
         return from_start(partial, fmt::format("more than the listed {} bytes came", file_.size));
       }
       BATON_TRY(partial.append(*piece));
-      patience_.progressed();
+      if (partial.size() > furthest_) {
+        furthest_ = partial.size();
+        patience_.progressed();
+      }
       have(partial.size());
     }
     if (partial.size() == file_.size) return {};
@@ -213,6 +217,7 @@ class Fetch {
     if (restarts_++ == kMaxRestarts) return unavailable(what + ": given up");
     BATON_TRY(partial.restart());
     etag_.clear();
+    furthest_ = 0;
     return patience_.wait_after({unavailable(what), Trouble::Again::kYes});
   }
 
@@ -221,6 +226,7 @@ class Fetch {
   const Url& url_;
   const RemoteFile& file_;
   std::string etag_;
+  std::uint64_t furthest_ = 0;  // bytes that have come before are no progress
   int restarts_ = 0;
 };
 
