@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "base/core/log.hpp"
+#include "base/core/testing/temporary_folder.hpp"
 #include "net/grpc/proto.hpp"
 #include "net/grpc/server.hpp"
 #include "net/http/server.hpp"
@@ -361,8 +362,9 @@ TEST_P(ExporterTest, VerifiesACollectorBehindTls) {
   auto config = own.server();
   if (GetParam() == Protocol::kGrpc) config.alpn = {tls::kHttp2};
   start_collector({"127.0.0.1", 0}, tls::testing::must(tls::ServerContext::open(config, kClock)));
-  const auto file = [](const char* name, const std::string& text) {
-    std::string path = ::testing::TempDir() + name;
+  const TemporaryFolder folder;
+  const auto file = [&](const char* name, const std::string& text) {
+    std::string path = folder.file(name);
     std::ofstream(path) << text;
     return path;
   };
@@ -381,6 +383,30 @@ TEST_P(ExporterTest, VerifiesACollectorBehindTls) {
   spans(1);
   EXPECT_TRUE(eventually([&] { return dropped("unreachable") == 1; }));
   EXPECT_EQ(script.asked(), 1);
+}
+
+TEST_P(ExporterTest, TakesANewAuthorityWithoutARestart) {
+  const auto own = tls::testing::Credentials::make("collector", kClock);
+  const auto other = tls::testing::Credentials::make("other", kClock);
+  auto config = own.server();
+  if (GetParam() == Protocol::kGrpc) config.alpn = {tls::kHttp2};
+  start_collector({"127.0.0.1", 0}, tls::testing::must(tls::ServerContext::open(config, kClock)));
+  const TemporaryFolder folder;
+  Settings secure = settings();
+  secure.tls = true;
+  secure.collector.host = "localhost";
+  secure.authority_file = folder.file("ca.pem");
+  std::ofstream(secure.authority_file) << other.authority.certificate_pem;
+  start(secure);
+  spans(1);
+  ASSERT_TRUE(eventually([&] { return dropped("unreachable") == 1; }));
+
+  std::ofstream(secure.authority_file) << own.authority.certificate_pem;
+
+  EXPECT_TRUE(eventually([&] {
+    spans(1);
+    return exported() > 0;
+  }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, ExporterTest,

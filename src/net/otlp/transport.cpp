@@ -9,6 +9,7 @@
 #include "net/grpc/client.hpp"
 #include "net/http/client.hpp"
 #include "net/otlp/encode.hpp"
+#include "net/tls/renewed.hpp"
 
 namespace baton::otlp {
 
@@ -112,9 +113,7 @@ Result<std::shared_ptr<const tls::ClientContext>> open_tls(const Settings& setti
     config.certificate = tls::Source::of_file(settings.certificate_file);
     config.key = tls::Source::of_file(settings.key_file);
   }
-  BATON_TRY_ASSIGN(std::shared_ptr<const tls::ClientContext> context,
-                   tls::ClientContext::open(std::move(config), clock));
-  return context;
+  return tls::open_renewed(std::move(config), clock);
 }
 
 }  // namespace

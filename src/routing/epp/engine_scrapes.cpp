@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "net/tls/context.hpp"
+#include "net/tls/renewed.hpp"
 
 namespace baton::epp {
 namespace {
@@ -21,9 +21,7 @@ Result<std::shared_ptr<const tls::ClientContext>> context_of(const schedule::Met
     config.certificate = tls::Source::of_file(source.client_cert_path);
     config.key = tls::Source::of_file(source.client_key_path);
   }
-  BATON_TRY_ASSIGN(std::shared_ptr<const tls::ClientContext> made,
-                   tls::ClientContext::open(std::move(config), clock).with("data source"));
-  return made;
+  return tls::open_renewed(std::move(config), clock).with("data source");
 }
 
 }  // namespace
