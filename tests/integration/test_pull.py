@@ -150,6 +150,26 @@ def test_a_killed_pull_is_gone_on_with_by_the_next_one(hub, cache):
     assert hub.storage.requests[-1][1]["Range"] == "bytes=2000000-"
 
 
+def test_what_a_killed_pull_of_a_commit_leaves_is_not_taken_for_complete(hub, cache):
+    del hub.files["model.safetensors"]
+    hub.files |= {"a.safetensors": SHARD, "b.safetensors": WEIGHTS}
+    model = f"test/model@{COMMIT}"
+    release = threading.Event()
+    hub.storage.fault(sha256(WEIGHTS), hold(WEIGHTS, 2_000_000, release))
+    with subprocess.Popen([BATON, "pull", model], env=environment(hub, cache), stderr=subprocess.DEVNULL) as first:
+        partial = blobs(cache) / f"{sha256(WEIGHTS)}.incomplete"
+        wait_until(lambda: partial.exists() and partial.stat().st_size == 2_000_000, "two thirds of the second file")
+        first.send_signal(signal.SIGKILL)
+    release.set()
+
+    done = pull(hub, cache, "--cached", model=model)
+
+    assert done.returncode == 0, done.stderr
+    folder = cache / "models--test--model/snapshots" / COMMIT
+    assert (folder / "a.safetensors").read_bytes() == SHARD
+    assert (folder / "b.safetensors").read_bytes() == WEIGHTS
+
+
 def test_a_server_without_ranges_sends_it_all_again(hub, cache):
     hub.storage.fault("/", cut(WEIGHTS, 1_000_000), whole(WEIGHTS, etag="cut", honours_ranges=False))
 

@@ -205,7 +205,9 @@ std::optional<std::string> find_snapshot(const std::string& cache, const ModelId
 std::vector<std::string> missing_files(const std::string& snapshot) {
   std::vector<std::string> out;
   const auto at = [&](std::string_view name) { return fmt::format("{}/{}", snapshot, name); };
-  if (!is_file(at("config.json"))) out.emplace_back("config.json");
+  for (const char* name : {"config.json", "tokenizer.json"}) {
+    if (!is_file(at(name))) out.emplace_back(name);
+  }
   if (is_file(at(kIndexFile))) {
     const auto shards = read_index(read_small(at(kIndexFile), kMaxSmallFile));
     if (!shards) out.emplace_back(kIndexFile);
@@ -216,7 +218,8 @@ std::vector<std::string> missing_files(const std::string& snapshot) {
   }
   const auto files = entries_of(snapshot);
   const bool has_weights = std::ranges::any_of(files, [](const fs::path& file) {
-    return file.extension() == ".safetensors" && is_file(file.string());
+    return file.extension() == ".safetensors" && !is_other_format(file.filename().string()) &&
+           is_file(file.string());
   });
   if (!has_weights) out.emplace_back("model.safetensors");
   return out;

@@ -41,7 +41,8 @@ struct ModelFolder {
 // The folder that the revision means, complete or not; nullopt when the cache has none.
 std::optional<std::string> find_snapshot(const std::string& cache, const ModelId& id);
 
-// The files without which a snapshot is no model: config.json, weights, each shard of an index.
+// The files without which a snapshot is no model: config.json, tokenizer.json, weights, each shard
+// of an index.
 std::vector<std::string> missing_files(const std::string& snapshot);
 
 // find_snapshot() when nothing is missing.

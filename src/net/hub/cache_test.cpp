@@ -35,7 +35,8 @@ class HubCache : public ::testing::Test {
   }
   void put_model() {
     put("config.json", "d1", "{}");
-    put("model.safetensors", "d2", "12345678");
+    put("model.safetensors", "d2", "1234567");
+    put("tokenizer.json", "d4", "1");
     ASSERT_TRUE(write_ref(folder_, "main", kCommit));
   }
 
@@ -60,10 +61,13 @@ TEST_F(HubCache, HasTheLayoutThatOtherProgramsShare) {
   EXPECT_FALSE(find_complete(cache_, {"org/other"}));
 }
 
-TEST_F(HubCache, AModelIsCompleteWithConfigurationAndEveryShardOfItsIndex) {
+TEST_F(HubCache, AModelIsCompleteWithConfigurationTokenizerAndEveryShardOfItsIndex) {
   put("config.json", "d1", "{}");
   ASSERT_TRUE(write_ref(folder_, "main", kCommit));
-  EXPECT_THAT(missing_files(folder_.snapshot(kCommit)), ElementsAre("model.safetensors"));
+  put("adapter_model.safetensors", "d5", "x");
+  EXPECT_THAT(missing_files(folder_.snapshot(kCommit)),
+              ElementsAre("tokenizer.json", "model.safetensors"));
+  put("tokenizer.json", "d4", "{}");
   put("model.safetensors.index.json", "d2",
       R"({"weight_map":{"a":"s1.safetensors","b":"s2.safetensors"}})");
   put("s2.safetensors", "d3", "x");

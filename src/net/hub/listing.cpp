@@ -72,11 +72,11 @@ Result<RemoteFile> read_file(const Value& entry) {
   return out;
 }
 
+}  // namespace
+
 bool is_other_format(std::string_view name) {
   return name.starts_with("consolidated") || name.starts_with("adapter");
 }
-
-}  // namespace
 
 Result<std::string> read_commit(std::string_view body) {
   const auto answer = text::json::parse(body);

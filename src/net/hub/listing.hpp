@@ -43,8 +43,11 @@ Result<std::vector<RemoteFile>> small_files(const std::vector<RemoteFile>& files
 // The shards that model.safetensors.index.json names, each once.
 Result<std::vector<std::string>> read_index(std::string_view body);
 
+// Whether weights of this name are not for us: consolidated, adapter.
+bool is_other_format(std::string_view name);
+
 // The weights: the index's shards, else model.safetensors, else every *.safetensors of the root
-// that is not of another format (consolidated, adapter). kNotFound: none; a shard that is missing.
+// that is not of another format. kNotFound: none; a shard that is missing.
 Result<std::vector<RemoteFile>> weight_files(const std::vector<RemoteFile>& files,
                                              const std::vector<std::string>& shards);
 

@@ -106,6 +106,11 @@ class Pull {
       BATON_TRY(fetch(commit, file, before, listener));
       before += file.size;
     }
+    // config.json last: a snapshot that has it has all of them.
+    std::ranges::partition(wanted, [](const RemoteFile& f) { return f.path != "config.json"; });
+    for (const RemoteFile& file : wanted) {
+      BATON_TRY(link_file(folder_, commit, file.path, file.digest));
+    }
     if (id_.revision != commit) {
       BATON_TRY(write_ref(folder_, id_.revision, commit));
     }
@@ -159,8 +164,7 @@ class Pull {
   Status fetch(const std::string& commit, const RemoteFile& file, std::uint64_t before,
                Listener& listener) {
     const Url url = file_url(commit, file);
-    BATON_TRY(fetch_blob(transport_, patience_, url, file, folder_, before, listener));
-    return link_file(folder_, commit, file.path, file.digest);
+    return fetch_blob(transport_, patience_, url, file, folder_, before, listener);
   }
 
   Result<std::vector<std::string>> shards_of(const std::string& commit, const RemoteFile& index,
