@@ -114,7 +114,7 @@ TEST(Workload, KeepsTheLabelsThatSelectorsAskForWhateverTheUserCallsThem) {
   const Plan p = planned(
       "{labels: {app.kubernetes.io/name: x, app.kubernetes.io/part-of: llminferenceservice, "
       "team: a}, annotations: {app.kubernetes.io/name: note}, prefill: {labels: "
-      "{app.kubernetes.io/component: y, kserve.io/component: z, llm-d.ai/role: mine}}}");
+      "{app.kubernetes.io/component: z, kserve.io/component: z, llm-d.ai/role: mine}}}");
 
   for (const std::string_view name : {"s-kserve", "s-kserve-prefill"}) {
     const Value d = child(p, "Deployment", name);
