@@ -303,7 +303,9 @@ TEST(Sidecar, ServesItsOwnMetricsWhereMonitorsLookForThem) {
 
   ServiceView upstream = view("{prefill: {}, router: {}}");
   use_upstream_engine_and_sidecar(upstream.settings);
-  for (const ServiceView& v : {upstream, given("args: [--metrics-port=9999]"),
+  ServiceView serve = view("{prefill: {}, router: {}}");
+  serve.settings.runs_baton = true;  // nobody asks there, and every port speaks TLS or none
+  for (const ServiceView& v : {upstream, serve, given("args: [--metrics-port=9999]"),
                                given("args: [--configuration, 'metrics-port: 9999']"),
                                given("args: [--configuration-file=/etc/sidecar.yaml]")}) {
     const Value other = sidecar(v);

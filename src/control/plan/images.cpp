@@ -137,7 +137,7 @@ void fit_sidecar(const Build& build, Value& pod) {
   }
   if (is_own_sidecar(build, *sidecar)) {
     gate_on_engine(*sidecar);
-    serve_metrics(*sidecar);
+    if (!build.settings().runs_baton) serve_metrics(*sidecar);  // `serve` has no monitor that asks
   }
   if (get(build.spec(), {"router"}) == nullptr) return;
   add_named((*sidecar)["env"],
