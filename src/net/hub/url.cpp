@@ -72,7 +72,10 @@ Result<Url> parse_url(std::string_view text) {
   const bool has_port = authority.back() != ']' && authority.rfind(':') != std::string::npos;
   if (!has_port) authority += fmt::format(":{}", own_port(out.scheme));
   const auto endpoint = http::parse_endpoint(authority);
-  if (!endpoint || endpoint->host.empty()) return no_url(given);
+  if (!endpoint || endpoint->host.empty() ||
+      endpoint->host.find_first_of("[]") != std::string::npos) {
+    return no_url(given);
+  }
   out.endpoint = *endpoint;
   out.target = text.substr(end);
   if (out.target.starts_with('?')) out.target.insert(0, 1, '/');
